@@ -1,0 +1,87 @@
+"""What a judge can do. A back-end is exact (the network that the benchmark names) or embedded (reads the world)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+Picture = Image.Image
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One object: `box` is (x0, y0, x1, y1) in pixels of the picture given, x1 and y1 exclusive; `mask` is (H, W) bool or None."""
+
+    label: str
+    score: float
+    box: Box
+    mask: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Token:
+    """A word with its universal part of speech (NOUN, PROPN, ADJ, NUM, ...)."""
+
+    text: str
+    pos: str
+
+
+@dataclass(frozen=True)
+class Parse:
+    """A text as tokens and noun chunks, in order; a chunk is its text as written ('a green bench')."""
+
+    tokens: tuple[Token, ...]
+    noun_chunks: tuple[str, ...]
+
+
+class Judge(Protocol):
+    """`backend` is the name users see; `exact` says whether it is the benchmark's own judge; `fingerprint` changes with the weights."""
+
+    backend: str
+    exact: bool
+    fingerprint: str
+
+
+class Detector(Judge, Protocol):
+    def detect(self, pictures: Sequence[Picture]) -> list[list[Detection]]:
+        """All detections of each picture, most confident first, unfiltered by any threshold of the benchmark."""
+        ...
+
+
+class ColorClassifier(Judge, Protocol):
+    def classify(self, crops: Sequence[Picture], nouns: Sequence[str], colors: Sequence[str]) -> np.ndarray:
+        """(crops, colors) scores; the arg-max is the colour, ties to the first. A crop shows one object on #999."""
+        ...
+
+
+class VisualQuestionAnswerer(Judge, Protocol):
+    def p_yes(self, pictures: Sequence[Picture], questions: Sequence[Sequence[str]]) -> list[list[float]]:
+        """p(yes) / (p(yes) + p(no)) of each question about its picture ('a red ball?'), in [0, 1]."""
+        ...
+
+
+class ImageTextScorer(Judge, Protocol):
+    def similarity(self, pictures: Sequence[Picture], texts: Sequence[str]) -> list[float]:
+        """Similarity of each picture with its text (CLIP: raw cosine)."""
+        ...
+
+
+class DepthEstimator(Judge, Protocol):
+    def depth(self, pictures: Sequence[Picture]) -> list[np.ndarray]:
+        """(H, W) float maps; larger is nearer; any affine scale."""
+        ...
+
+
+class TextParser(Judge, Protocol):
+    def parse(self, texts: Sequence[str]) -> list[Parse]: ...
+
+
+class LanguageJudge(Judge, Protocol):
+    def review(self, system: str, prompts: Sequence[str]) -> list[str]:
+        """The judge's raw reply to each prompt."""
+        ...

@@ -1,0 +1,59 @@
+"""The benchmark protocol: data, prompt, verdict, summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from suder_bench.records import Answered, Sample, Statistic, Verdict
+
+Kind = Literal["generation", "understanding"]
+
+
+class Benchmark(Protocol):
+    """One benchmark. Built as `Factory(data, protocol="official")`, where `data` is the folder of its official files.
+
+    `judge_roles` names the judges that `verdicts` will look up. `repeats` is the official number of responses to a
+    sample. `headline` is the metric of the summary line. `paper_metrics` are shown in the short table, in the paper's order.
+    """
+
+    name: str
+    kind: Kind
+    repeats: int
+    headline: str
+    paper_metrics: tuple[str, ...]
+    judge_roles: tuple[str, ...]
+    protocols: tuple[str, ...]
+
+    def samples(self) -> list[Sample]:
+        """All samples in official order. Raises `UserError` naming the file when data is missing or malformed."""
+        ...
+
+    def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
+        """One verdict per response, in order. Called with batches; `judges` maps each role to its back-end."""
+        ...
+
+    def statistics(self, rows: Sequence[tuple[Sample, Verdict]]) -> dict[str, Statistic]:
+        """Every metric the benchmark reports, as functions of row weights (see `Statistic`)."""
+        ...
+
+
+class GenerationBenchmark(Benchmark, Protocol):
+    def image_path(self, sample: Sample, repeat: int) -> str:
+        """Where a picture lies below `images/<benchmark>/`: the official layout where there is one."""
+        ...
+
+    def sidecars(self, sample: Sample) -> Mapping[str, str]:
+        """Small text files that the official layout keeps beside the pictures: relative path -> content."""
+        ...
+
+    def find_images(self, folder: Path) -> list[tuple[Sample, int, Path]]:
+        """Pictures made elsewhere, in the official layout: (sample, repeat, file)."""
+        ...
+
+
+class UnderstandingBenchmark(Benchmark, Protocol):
+    def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
+        """Answers made elsewhere, in the official format. Raises `UserError` on missing, doubled or unknown ids."""
+        ...

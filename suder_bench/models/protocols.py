@@ -1,0 +1,83 @@
+"""What a model can do. An adapter implements some of these; the harness asks with isinstance, never by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class ImageSampling:
+    """How pictures are drawn. `guidance` w combines logits as u + w (c - u); 1 switches it off. Temperature 0 is greedy."""
+
+    temperature: float = 1.0
+    guidance: float = 5.0
+
+
+@dataclass(frozen=True)
+class TextSampling:
+    """How answers are written. Temperature 0 is greedy."""
+
+    temperature: float = 0.0
+    max_new_tokens: int = 512
+
+
+@dataclass(frozen=True)
+class GeneratedImage:
+    """A picture and, where the model has them, its discrete tokens (shape (image tokens,), int64, on the CPU)."""
+
+    picture: Image.Image
+    tokens: torch.Tensor | None = None
+
+
+@runtime_checkable
+class Model(Protocol):
+    """`name` as given by the user; `fingerprint` is a digest of the weights; `settings` go into run.json."""
+
+    name: str
+    fingerprint: str
+    settings: dict[str, str]
+
+
+@runtime_checkable
+class TextToImage(Protocol):
+    def generate(self, prompts: Sequence[str], *, seeds: Sequence[int], sampling: ImageSampling) -> list[GeneratedImage]:
+        """One picture per prompt. The picture depends on (prompt, seed, sampling) only, never on the rest of the batch."""
+        ...
+
+
+@runtime_checkable
+class ImageToText(Protocol):
+    def answer(
+        self,
+        images: Sequence[Sequence[Image.Image]],
+        questions: Sequence[str],
+        *,
+        seeds: Sequence[int],
+        sampling: TextSampling,
+    ) -> list[str]:
+        """One answer per question about its picture(s); an empty sequence of pictures asks about none."""
+        ...
+
+
+@runtime_checkable
+class DualLikelihood(Protocol):
+    """Teacher-forced log-probabilities in float32, differentiable unless called under `torch.no_grad`."""
+
+    def text_logprobs(self, images: Sequence[Image.Image] | torch.Tensor, texts: Sequence[str]) -> list[torch.Tensor]:
+        """log p(text token k | image, text tokens < k) of each text, shape (text tokens,); the end token is not scored."""
+        ...
+
+    def image_logprobs(self, texts: Sequence[str], image_tokens: torch.Tensor) -> torch.Tensor:
+        """log p(image token k | text, image tokens < k), shape (texts, image tokens), without guidance."""
+        ...
+
+    def tokenize_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """The discrete codes of each picture, shape (images, image tokens), int64."""
+        ...

@@ -1,0 +1,117 @@
+"""The small frozen records that travel between data, models, benchmarks and the run folder."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+ImageSource = Path | bytes
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def open_image(source: ImageSource) -> Image.Image:
+    """Decode a picture from a file or from encoded bytes, as RGB."""
+    opened = Image.open(source if isinstance(source, Path) else io.BytesIO(source))
+    return opened.convert("RGB")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One item of a benchmark.
+
+    `id` is unique in the benchmark and stable across runs; with the run's seed and the repeat it decides the
+    random stream. `cluster` names what the bootstrap resamples: the prompt, the image, or the group of questions
+    that a metric must see whole. `prompt` is the final text for the model (a prompt, or a question with its
+    official wording). `truth` is the benchmark's own ground truth.
+    """
+
+    id: str
+    cluster: str
+    prompt: str
+    images: tuple[ImageSource, ...] = ()
+    truth: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+
+
+@dataclass(frozen=True)
+class Response:
+    """What the model made of one sample and one repeat: `text`, or `image` (a path inside the run folder).
+
+    `digest` is the sha256 of the text, or of the picture's size and RGB pixels.
+    """
+
+    benchmark: str
+    sample: str
+    repeat: int
+    seed: int
+    digest: str
+    text: str | None = None
+    image: str | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A sample with one response to it, as a benchmark judges it. `source` is the picture, for generation."""
+
+    sample: Sample
+    response: Response
+    source: ImageSource | None = None
+
+    @property
+    def text(self) -> str:
+        if self.response.text is None:
+            raise ValueError(f"{self.response.benchmark}/{self.sample.id}: the response is a picture, not a text")
+        return self.response.text
+
+    def open_image(self) -> Image.Image:
+        if self.source is None:
+            raise ValueError(f"{self.response.benchmark}/{self.sample.id}: the response has no picture")
+        return open_image(self.source)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a benchmark says of one response: numbers, right or not (None where the benchmark has no such word), and why.
+
+    `details` holds JSON values that a reader may want (boxes, probabilities, extracted letter).
+    """
+
+    benchmark: str
+    sample: str
+    repeat: int
+    digest: str
+    scores: Mapping[str, float]
+    correct: bool | None
+    reason: str
+    details: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """An aggregate of verdict rows as a function of their weights.
+
+    `of` takes weights of shape (..., rows), one column per (sample, verdict) row in the order given to
+    `Benchmark.statistics`, and returns shape (...). All ones gives the benchmark's number; bootstrap multiplicities
+    give a resample. A weight is constant within a cluster, so group metrics may take a group's first row's weight.
+    `n` counts the units averaged over (images, questions, groups).
+    """
+
+    of: Callable[[np.ndarray], np.ndarray]
+    n: int
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A statistic's value with its 95 % interval; `low` and `high` are None where one cluster allows none."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
