@@ -117,27 +117,24 @@ def paired(
     sums over rows, and F1 or group accuracy is not one.
     """
     shared = set(clusters_a) & set(clusters_b)
-    rows = [*clusters_a, *clusters_b]
+    rows, middle = [*clusters_a, *clusters_b], len(clusters_a)
     kept = np.array([cluster in shared for cluster in rows], dtype=bool)
 
-    def sides(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        spread = np.zeros((*weights.shape[:-1], len(rows)))
-        spread[..., kept] = weights
-        return spread[..., : len(clusters_a)], spread[..., len(clusters_a) :]
+    def spread(weights: np.ndarray) -> np.ndarray:
+        full = np.zeros((*weights.shape[:-1], len(rows)))
+        full[..., kept] = weights
+        return full
 
     def difference(of_a: Statistic, of_b: Statistic) -> Statistic:
-        def of(weights: np.ndarray) -> np.ndarray:
-            side_a, side_b = sides(weights)
-            return of_b.of(side_b) - of_a.of(side_a)
-
-        return Statistic(of=of, n=len(shared))
+        return Statistic(of=lambda w: of_b.of(w[..., middle:]) - of_a.of(w[..., :middle]), n=len(shared))
 
     names = [name for name in a if name in b]
-    ones_a, ones_b = sides(np.ones(int(kept.sum())))
-    value_a, value_b = ({name: _value(side[name], ones) for name in names} for side, ones in ((a, ones_a), (b, ones_b)))
     chunks = resample_weights([row for row in rows if row in shared], seed=seed, resamples=resamples)
-    drawn = _resampled({name: difference(a[name], b[name]) for name in names}, chunks)
-    return {name: _compare(value_a[name], value_b[name], drawn[name], len(shared)) for name in names}
+    drawn = _resampled({name: difference(a[name], b[name]) for name in names}, map(spread, chunks))
+    ones = kept.astype(np.float64)
+    return {
+        name: _compare(_value(a[name], ones[:middle]), _value(b[name], ones[middle:]), drawn[name], len(shared)) for name in names
+    }
 
 
 def _value(statistic: Statistic, weights: np.ndarray) -> float:
