@@ -42,7 +42,7 @@ def split_of(family: str, text: str) -> str:
 
 
 def article(words: str) -> str:
-    return ("an " if words[0] in "aeiou" else "a ") + words
+    return ("an " if words[0] in "aeiou" or words.startswith("hour") else "a ") + words
 
 
 def noun_phrase(phrase: Phrase) -> str:
@@ -145,7 +145,7 @@ def _non_spatial(rng: Rng) -> Worded:
 
 def _complex(rng: Rng) -> Worded:
     """Attributes with a spatial relation, with an action, or with an action at a side."""
-    return (_complex_spatial, _complex_action)[int(rng.integers(2))](rng)
+    return COMPLEX[str(rng.choice(list(COMPLEX)))](rng)
 
 
 def _complex_spatial(rng: Rng) -> Worded:
@@ -164,6 +164,21 @@ def _complex_action(rng: Rng) -> Worded:
     phrases = (Phrase(a, color=colors[0]), Phrase(b, color=colors[1]))
     return Description(phrases, Relation(kind)), f"The {colors[0]} {a} {kind} the {colors[1]} {b}."
 
+
+def _complex_both(rng: Rng) -> Worded:
+    kind: Kind = str(rng.choice(["touches", "holds", "points at"]))  # type: ignore[assignment]
+    first, second = _two(rng, color=_pick(rng, COLORS, 2))
+    side = "left" if rng.random() < 0.5 else "right"
+    text = f"The {first.color} {first.noun} on the {side} of the {second.color} {second.noun} {kind} it."
+    return Description((first, second), Relation(kind, side=f"{side} of")), text  # type: ignore[arg-type]
+
+
+COMPLEX: dict[str, Callable[[Rng], Worded]] = {
+    "spatial": _complex_spatial,
+    "action": _complex_action,
+    "spatialaction": _complex_both,
+}
+"""The sub-lists of T2I-CompBench's complex category."""
 
 FAMILIES: dict[str, Callable[[Rng], Worded]] = {
     "single_object": _single_object,

@@ -39,7 +39,7 @@ def _paint(canvas: np.ndarray, thing: Thing) -> None:
 
 
 def _connect(canvas: np.ndarray, kind: str, actor: Thing, patient: Thing) -> None:
-    """Two arms that end in a clamp for 'holds', one arrow with its head at the patient for 'points at', in the gap between the boxes."""
+    """In the gap between the boxes: two arms that end in a clamp for 'holds', an arrow to the patient for 'points at'."""
     a, b = actor.box, patient.box
     x0, x1 = (a[2], b[0]) if a[2] <= b[0] else (b[2], a[0])
     middle = (max(a[1], b[1]) + min(a[3], b[3])) // 2
@@ -90,9 +90,9 @@ def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     x = x * np.sin(2 * np.pi / 5)
     sector = 2 * np.pi / 5
     angle = np.abs((np.arctan2(x, -y) + sector / 2) % sector - sector / 2)
-    inner = 0.45
-    # The edge from the tip (radius 1, angle 0) to the notch (radius `inner`, half a sector on).
-    edge = np.sin(sector / 2) * inner / (np.sin(angle) * (1 - inner * np.cos(sector / 2)) + np.cos(angle) * inner * np.sin(sector / 2))
+    # The edge runs from a tip (radius 1, angle 0) to a notch (radius 0.45, half a sector on).
+    nx, ny = 0.45 * np.cos(sector / 2), 0.45 * np.sin(sector / 2)
+    edge = ny / (np.sin(angle) * (1 - nx) + np.cos(angle) * ny)
     return np.hypot(x, y) < edge
 
 

@@ -30,11 +30,12 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Relation:
-    """`kind` holds of phrase `first` with respect to phrase `second`."""
+    """`kind` holds of phrase `first` with respect to phrase `second`; `side` also puts the first on that side of an action."""
 
     kind: Kind
     first: int = 0
     second: int = 1
+    side: Literal["left of", "right of"] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def draw(description: Description, rng: np.random.Generator) -> Scene:
     if kind in OPPOSITE:
         kind, first, second = OPPOSITE[kind], second, first
     a, b = _LAYOUTS[kind](first, second, rng)
+    while relation.side is not None and (relation.side == "left of") != (a.cell[0] < b.cell[0]):
+        a, b = _LAYOUTS[kind](first, second, rng)
     if relation.kind in OPPOSITE:
         a, b = b, a
     # The nearer thing is drawn last: whatever lies in front or inside.
@@ -105,7 +108,9 @@ def draw(description: Description, rng: np.random.Generator) -> Scene:
     return Scene(background, things, tuple(order), relation)
 
 
-def _fill(phrase: Phrase, rng: np.random.Generator, *, taken: tuple[str, ...] = (), plain: bool = False, forms: bool = True) -> Thing:
+def _fill(
+    phrase: Phrase, rng: np.random.Generator, *, taken: tuple[str, ...] = (), plain: bool = False, forms: bool = True
+) -> Thing:
     """Choose what the phrase leaves open. `plain` scenes have overlaps or marks, which a texture would hide."""
     color = phrase.color or str(rng.choice([c for c in COLORS if c not in taken]))
     form = phrase.form
