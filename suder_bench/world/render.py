@@ -33,7 +33,7 @@ def picture(scene: Scene) -> Image.Image:
 def _paint(canvas: np.ndarray, thing: Thing) -> None:
     x0, y0, x1, y1 = thing.box
     alpha = glyph(thing.noun, x1 - x0, y1 - y0)[..., None]
-    mark = _marks(thing.texture, x1 - x0, y1 - y0)[..., None]
+    mark = marks(thing.texture, x1 - x0, y1 - y0)[..., None]
     tone = (1 - mark) * np.float32(COLORS[thing.color]) + mark * np.float32(secondary(thing.color))
     canvas[y0:y1, x0:x1] = (1 - alpha) * canvas[y0:y1, x0:x1] + alpha * tone
 
@@ -43,7 +43,7 @@ def _connect(canvas: np.ndarray, kind: str, actor: Thing, patient: Thing) -> Non
     a, b = actor.box, patient.box
     x0, x1 = (a[2], b[0]) if a[2] <= b[0] else (b[2], a[0])
     middle = (max(a[1], b[1]) + min(a[3], b[3])) // 2
-    alpha = _arms(kind, x1 - x0, rightward=a[2] <= b[0])[..., None]
+    alpha = arms(kind, x1 - x0, rightward=a[2] <= b[0])[..., None]
     rows = slice(middle - CELL, middle + CELL)
     canvas[rows, x0:x1] = (1 - alpha) * canvas[rows, x0:x1] + alpha * np.float32(INK)
 
@@ -56,13 +56,15 @@ def glyph(noun: str, width: int, height: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _marks(texture: str, width: int, height: int) -> np.ndarray:
+def marks(texture: str, width: int, height: int) -> np.ndarray:
+    """Coverage (height, width) of a texture's marks, whose pattern starts at the top left corner of the box."""
     x, y = np.meshgrid((np.arange(width * _FINE) + 0.5) / _FINE % CELL, (np.arange(height * _FINE) + 0.5) / _FINE % CELL)
     return _coarse(_TEXTURE[texture](x, y), height, width)
 
 
 @lru_cache(maxsize=8)
-def _arms(kind: str, width: int, *, rightward: bool) -> np.ndarray:
+def arms(kind: str, width: int, *, rightward: bool) -> np.ndarray:
+    """Coverage (2 * CELL, width) of the sign of an action in the gap between two things."""
     x, y = np.meshgrid((np.arange(width * _FINE) + 0.5) / _FINE, (np.arange(2 * CELL * _FINE) + 0.5) / _FINE - CELL)
     if kind == "holds":
         inside = (np.abs(np.abs(y) - 4) < 1.5) | ((np.abs(y) < 5.5) & (width - x < 3))
