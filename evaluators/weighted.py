@@ -1,0 +1,61 @@
+"""Aggregates as functions of row weights (`records.Statistic`): means, counts, and groups that must be right as a whole.
+
+Everything is a product of the weights with precomputed columns of length rows, so that a thousand resamples cost one
+matrix product each. A mean over no weight is NaN: undefined in that resample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+
+from suder_bench.records import Statistic
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """numerator / denominator, NaN where the denominator is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(denominator == 0, np.nan, numerator / denominator)
+
+
+def mean(values: np.ndarray, keep: np.ndarray | None = None) -> Statistic:
+    """The weighted mean of `values` over the rows in the boolean `keep` (all by default)."""
+    kept = np.ones(len(values)) if keep is None else keep.astype(float)
+    kept_values = np.asarray(values, dtype=float) * kept
+    return Statistic(lambda weights: ratio(weights @ kept_values, weights @ kept), n=int(kept.sum()))
+
+
+def count(flags: np.ndarray, keep: np.ndarray | None = None) -> Statistic:
+    """The weighted number of kept rows that are flagged."""
+    kept = np.ones(len(flags), dtype=bool) if keep is None else keep
+    flagged = (flags & kept).astype(float)
+    return Statistic(lambda weights: weights @ flagged, n=int(kept.sum()))
+
+
+def average(parts: Sequence[Statistic], n: int) -> Statistic:
+    """The plain mean of other statistics; `n` is what the reader should see."""
+    return Statistic(lambda weights: np.mean([part.of(weights) for part in parts], axis=0), n=n)
+
+
+def all_correct(
+    correct: np.ndarray,
+    groups: Sequence[Hashable],
+    keep: np.ndarray,
+    *,
+    complete: Callable[[Hashable, int], bool] = lambda group, rows: True,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Groups of kept rows that count as right only when every row is, as (values, keep) columns for `mean`.
+
+    A group stands at its first row, whose weight is the group's. `complete(group, rows)` can leave out a group of
+    which only some rows are at hand.
+    """
+    members: dict[Hashable, list[int]] = {}
+    for row in np.flatnonzero(keep).tolist():
+        members.setdefault(groups[row], []).append(row)
+    values, stands = np.zeros(len(correct)), np.zeros(len(correct), dtype=bool)
+    for group, rows in members.items():
+        if complete(group, len(rows)):
+            stands[rows[0]] = True
+            values[rows[0]] = correct[rows].all()
+    return values, stands
