@@ -1,0 +1,194 @@
+"""POPE: is there a dog in the image? Three tracks that share pictures and positive questions, and differ in the negatives.
+
+Data: `coco_pope_{random,popular,adversarial}.json` (JSON lines), pictures in `images/` or in a COCO `val2014/` folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from suder_bench.benchmark import Kind
+from suder_bench.data.folder import benchmark_folder
+from suder_bench.data.prompts import yes_no_prompt
+from suder_bench.errors import UserError, unknown
+from suder_bench.evaluators import yes_no
+from suder_bench.evaluators.answers import check_pictures, id_text, json_lines, pair, picture_folder, quoted
+from suder_bench.evaluators.weighted import average, count, mean, ratio
+from suder_bench.records import Answered, Sample, Statistic, Verdict
+
+TRACKS = ("random", "popular", "adversarial")
+LLAVA_QUESTIONS = "llava_pope_test.jsonl"
+QUESTION = re.compile(r"Is there (an? .+) in the i(?:mage|mange)\?")
+"""The first release misspelt the question after vowels ("in the imange?")."""
+
+
+class Pope:
+    """Fractions in 0-1. Per track (`f1_random`, ...): f1, acc, precision, recall, yes (the share answered yes), tp, fp, tn, fn.
+
+    Over the tracks: `mean_f1` (LLaVA's number), `pooled_f1`, `pooled_acc`. The unprefixed metrics use the official parser;
+    `vlmevalkit/` and `lmms-eval/` are those harnesses' rules. Precision, recall and F1 without any predicted or true
+    positive are 0, where the official script divides by zero; `yes_*` at 0 shows it.
+    """
+
+    name = "pope"
+    kind: Kind = "understanding"
+    repeats = 1
+    headline = "f1_random"
+    paper_metrics: tuple[str, ...] = ("f1_random", "f1_popular", "f1_adversarial", "mean_f1")
+    judge_roles: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ("official",)
+
+    def __init__(self, data: Path, protocol: str = "official") -> None:
+        if protocol not in self.protocols:
+            raise unknown("protocol", protocol, self.protocols)
+        self.data = data
+
+    @cached_property
+    def folder(self) -> Path:
+        return benchmark_folder(self.data, self.name, track_file(TRACKS[0]))
+
+    @cached_property
+    def questions(self) -> list[Sample]:
+        """The questions of all tracks, whether or not their pictures are at hand."""
+        return [
+            self._sample(f"{track}/{row['question_id']}", track, row["image"], row["text"], str(row["label"]).lower())
+            for track in TRACKS
+            for row in json_lines(self.folder / track_file(track), "question_id", "image", "text", "label")
+        ]
+
+    @cached_property
+    def pictures(self) -> Path:
+        beside = [place / "val2014" for folder in (self.folder, self.data) for place in (folder, folder / "coco")]
+        rows = json_lines(self.folder / track_file(TRACKS[0]), "image")
+        return picture_folder([self.folder / "images", *beside], rows[0]["image"] if rows else "")
+
+    def samples(self) -> list[Sample]:
+        return check_pictures(self.questions, f"put COCO's val2014 pictures into {self.folder / 'images'}")
+
+    def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
+        """Answers to all tracks in LLaVA's format, or to one track in POPE's own.
+
+        LLaVA's lines hold question_id and text; ids are those of `llava_pope_test.jsonl` (8,910 questions of the first
+        release), or ours ("random/1"). POPE's lines hold question and answer, in the order of the track's file.
+        """
+        rows = json_lines(file)
+        if rows and all("question" in row and "answer" in row for row in rows):
+            return self._track_answers([(str(row["question"]), str(row["answer"])) for row in rows], file)
+        rows = json_lines(file, "question_id", "text")
+        answers = [(id_text(row["question_id"]), str(row["text"])) for row in rows]
+        if answers and "/" in answers[0][0]:
+            return pair(self.questions, answers, file)
+        return pair(self._llava_questions(), ((f"llava/{name}", text) for name, text in answers), file)
+
+    def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
+        for one in answered:
+            truth, said = one.sample.truth, yes_no.official(one.text)
+            right = said == truth["label"]
+            has = "has" if truth["label"] == yes_no.YES else "does not have"
+            yield Verdict(
+                benchmark=self.name,
+                sample=one.sample.id,
+                repeat=one.response.repeat,
+                digest=one.response.digest,
+                scores={"correct": float(right)},
+                correct=right,
+                reason=f"answered {quoted(one.text)} ({said}), the picture {has} {truth['object']}: {truth['label']} expected",
+                details={"official": said, "vlmevalkit": yes_no.vlmevalkit(one.text), "lmms-eval": yes_no.lmms_eval(one.text)},
+            )
+
+    def statistics(self, rows: Sequence[tuple[Sample, Verdict]]) -> dict[str, Statistic]:
+        track = np.array([sample.truth["track"] for sample, _ in rows], dtype=object)
+        label = np.array([sample.truth["label"] == yes_no.YES for sample, _ in rows], dtype=bool)
+        present = [name for name in TRACKS if name in track]
+        found: dict[str, Statistic] = {}
+        for harness in ("official", "vlmevalkit", "lmms-eval"):
+            said = np.array([verdict.details[harness] for _, verdict in rows], dtype=object)
+            prefix = "" if harness == "official" else f"{harness}/"
+            for name in TRACKS if harness == "official" else present:
+                scores = binary(label, said, track == name, harness)
+                found |= {f"{prefix}{key}_{name}": statistic for key, statistic in scores.items()}
+            pooled = binary(label, said, np.ones(len(rows), dtype=bool), harness)
+            if harness == "official":
+                found["mean_f1"] = average([found[f"f1_{name}"] for name in TRACKS], n=len(rows))
+                found |= {"pooled_f1": pooled["f1"], "pooled_acc": pooled["acc"]}
+            else:
+                found |= {f"{prefix}{key}": statistic for key, statistic in pooled.items()}
+        return found
+
+    def _sample(self, name: str, track: str, image: str, question: str, label: str) -> Sample:
+        truth = {"track": track, "label": yes_no.NO if label == yes_no.NO else yes_no.YES, "object": thing(question)}
+        return Sample(id=name, cluster=image, prompt=yes_no_prompt(question), images=(self.pictures / image,), truth=truth)
+
+    def _llava_questions(self) -> list[Sample]:
+        """The first release's questions; their labels are looked up by picture and object in the tracks at hand."""
+        labels = {(sample.cluster, noun(sample.truth["object"])): sample.truth["label"] for sample in self.questions}
+        samples = []
+        for row in json_lines(self.folder / LLAVA_QUESTIONS, "question_id", "image", "text", "category"):
+            question = row["text"].split("\n")[0]
+            key = (row["image"], noun(thing(question)))
+            if key not in labels:
+                raise UserError(f"{LLAVA_QUESTIONS}: question {row['question_id']}: no track has a label for {' / '.join(key)}")
+            samples.append(self._sample(f"llava/{row['question_id']}", row["category"], row["image"], question, labels[key]))
+        return samples
+
+    def _track_answers(self, answers: list[tuple[str, str]], file: Path) -> list[tuple[Sample, str]]:
+        asked = [thing(question.split("\n")[0]) for question, _ in answers]
+        sizes = []
+        for track in TRACKS:
+            samples = [sample for sample in self.questions if sample.truth["track"] == track]
+            if asked == [sample.truth["object"] for sample in samples]:
+                return [(sample, text) for sample, (_, text) in zip(samples, answers, strict=True)]
+            sizes.append(f"{track} {len(samples):,}")
+        raise UserError(f"{file}: {len(answers):,} answers do not match the questions of any track (labels: {', '.join(sizes)})")
+
+
+def binary(label: np.ndarray, said: np.ndarray, keep: np.ndarray, harness: str) -> dict[str, Statistic]:
+    """Scores of the kept rows with yes as positive; `label` is bool, `said` holds yes, no or neither.
+
+    An answer that is neither is wrong. VLMEvalKit takes it for a no in precision, recall and F1; lmms-eval leaves it out
+    of recall's denominator. lmms-eval's yes ratio is computed from the labels (always 0.5 on the full tracks), as there.
+    """
+    yes, no = (said == yes_no.YES), (said == yes_no.NO)
+    denied = no if harness == "lmms-eval" else ~yes
+    tp, fp, fn = label & yes & keep, ~label & yes & keep, label & denied & keep
+    scores = {
+        "f1": fraction(2 * tp, 2 * tp + fp + fn, keep),
+        "acc": mean(np.where(label, yes, no), keep),
+        "precision": fraction(tp, tp + fp, keep),
+        "recall": fraction(tp, tp + fn, keep),
+        "yes": mean(label if harness == "lmms-eval" else yes, keep),
+    }
+    if harness == "official":
+        return scores | {"tp": count(tp, keep), "fp": count(fp, keep), "tn": count(~label & no, keep), "fn": count(fn, keep)}
+    return scores | {"unextracted": count(~yes & ~no, keep)}
+
+
+def fraction(numerator: np.ndarray, denominator: np.ndarray, keep: np.ndarray) -> Statistic:
+    """sum(numerator) / sum(denominator): 0 for 0/0, and NaN where no kept row has any weight."""
+    above, below, rows = (column.astype(float) for column in (numerator, denominator, keep))
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        filled = weights @ below
+        return np.where((filled == 0) & (weights @ rows > 0), 0.0, ratio(weights @ above, filled))
+
+    return Statistic(of, n=int(keep.sum()))
+
+
+def track_file(track: str) -> str:
+    return f"coco_pope_{track}.json"
+
+
+def thing(question: str) -> str:
+    """ "a dog" of "Is there a dog in the image?"; the question itself if it is worded otherwise."""
+    asked = QUESTION.fullmatch(question.strip())
+    return asked[1] if asked else question
+
+
+def noun(thing: str) -> str:
+    return thing.split(" ", 1)[-1]
