@@ -1,0 +1,220 @@
+"""HallusionBench: yes/no questions about original and edited figures, in groups that must be right as a whole.
+
+Data: `HallusionBench.json`, pictures below `images/` (or the official archive's `hallusion_bench/`) as `filename` says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from suder_bench.benchmark import Kind
+from suder_bench.data.folder import benchmark_folder
+from suder_bench.data.prompts import YES_NO_REQUEST
+from suder_bench.errors import UserError, unknown
+from suder_bench.evaluators import yes_no
+from suder_bench.evaluators.answers import check_pictures, json_document, pair, picture_folder, quoted, with_fields
+from suder_bench.evaluators.judges.protocols import LanguageJudge
+from suder_bench.evaluators.weighted import all_correct, average, count, mean
+from suder_bench.records import Answered, Sample, Statistic, Verdict
+
+FILE = "HallusionBench.json"
+KEY = ("category", "subcategory", "set_id", "figure_id", "question_id")
+FIELDS = (*KEY, "visual_input", "question", "gt_answer", "gt_answer_details")
+OFFICIAL_ROWS = 1129
+
+WRONG, RIGHT, UNCLEAR = 0, 1, 2
+
+TEACHER = """You are a teacher who marks an answer to a question. Compare the answer with the reference. \
+Reply with one word: "correct" if it agrees with the reference, "incorrect" if it contradicts it or misses its point, \
+"unclear" if it cannot be told what the answer says or if it admits not to know.
+
+Question: {question}
+Reference: {reference}
+Answer: {answer}
+
+Your mark:"""
+"""Our wording of the official request to the judge, which sees no picture and not the yes/no label."""
+
+
+class HallusionBench:
+    """Fractions in 0-1: aAcc over questions, fAcc over figures and qAcc over question groups (right only when all their
+    rows are), and `average`, the mean of the three that leaderboards and papers print. The same per category (`VD/aAcc`)
+    and subcategory (`VD_ocr/aAcc`); `easy` and `hard` are the question groups of unedited and of edited figures.
+
+    Protocols: "official" and "vlmevalkit" are the same here, the one papers use: the 951 questions with a picture, and
+    the answer's yes or no read by VLMEvalKit's rule without a language model ("unextracted" counts those that have neither
+    or both, which are wrong). "official-llm" is the authors' own: all 1,129 questions, marked by role "llm"; an unclear
+    answer is right where there is no picture (VS, figure 0), which counts for aAcc and qAcc and is no figure.
+    Groups of which not every row was answered (a run with a limit) are left out; `n` tells how many there were.
+    """
+
+    name = "hallusionbench"
+    kind: Kind = "understanding"
+    repeats = 1
+    headline = "average"
+    paper_metrics: tuple[str, ...] = ("average", "aAcc", "fAcc", "qAcc")
+    judge_roles: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ("official", "vlmevalkit", "official-llm")
+
+    def __init__(self, data: Path, protocol: str = "official") -> None:
+        if protocol not in self.protocols:
+            raise unknown("protocol", protocol, self.protocols)
+        self.data = data
+        self.judged = protocol == "official-llm"
+        self.judge_roles = ("llm",) if self.judged else ()
+
+    @cached_property
+    def folder(self) -> Path:
+        return benchmark_folder(self.data, self.name, FILE)
+
+    @cached_property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """All rows of the file by id. Raises `UserError` on a doubled key, and on more rows than the benchmark has."""
+        found: dict[str, dict[str, Any]] = {}
+        for number, row in enumerate(json_rows(self.folder / FILE), start=1):
+            place = f"{self.folder / FILE}: row {number}"
+            name = row_id(with_fields(row, place, *FIELDS))
+            if name in found:
+                raise UserError(f"{place}: a second row '{name}'")
+            found[name] = row | {key: str(row[key]) for key in FIELDS}
+        if len(found) > OFFICIAL_ROWS:
+            raise UserError(
+                f"{self.folder / FILE}: {len(found):,} rows; the benchmark has {OFFICIAL_ROWS:,} (951 with a picture)"
+            )
+        return found
+
+    @cached_property
+    def questions(self) -> list[Sample]:
+        """The protocol's questions, whether or not their pictures are at hand."""
+        asked = {name: row for name, row in self.rows.items() if self.judged or row.get("filename")}
+        figures = Counter(figure(row) for row in asked.values())
+        groups = Counter(group(row) for row in asked.values())
+        first = next((row["filename"] for row in asked.values() if row.get("filename")), "")
+        pictures = picture_folder([self.folder / name for name in ("images", "hallusion_bench", ".")], first)
+        return [
+            Sample(
+                id=name,
+                cluster="_".join([row["category"], row["subcategory"], row["set_id"]]),
+                prompt=row["question"] if self.judged else f"\n{row['question']}\n{YES_NO_REQUEST}",
+                images=(pictures / row["filename"],) if row.get("filename") else (),
+                truth={key: row[key] for key in FIELDS}
+                | {"answer": yes_no.YES if row["gt_answer"] == "1" else yes_no.NO}
+                | {"figure_rows": figures[figure(row)], "group_rows": groups[group(row)]},
+            )
+            for name, row in asked.items()
+        ]
+
+    def samples(self) -> list[Sample]:
+        return check_pictures(self.questions, f"unpack the official pictures into {self.folder / 'images'}")
+
+    def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
+        """The official format: the benchmark's rows in a JSON list, each with its `model_prediction`.
+
+        Under the default protocol, answers to the questions without a picture may be there and are not used.
+        """
+        answers = []
+        for number, row in enumerate(json_rows(file), start=1):
+            if "model_prediction" not in with_fields(row, f"{file}: row {number}", *KEY):
+                raise UserError(f"{file}: row {number}: no 'model_prediction'")
+            answers.append((row_id(row), str(row["model_prediction"])))
+        unasked = self.rows.keys() - {sample.id for sample in self.questions}
+        return pair(self.questions, [(name, text) for name, text in answers if name not in unasked], file)
+
+    def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
+        marks = self._marks(answered, judges["llm"]) if self.judged else map(exact_mark, answered)
+        for one, (mark, heard) in zip(answered, marks, strict=True):
+            truth = one.sample.truth
+            right = mark == RIGHT or (self.judged and mark == UNCLEAR and text_only(truth))
+            expected = truth["gt_answer_details"] if self.judged else truth["answer"]
+            yield Verdict(
+                benchmark=self.name,
+                sample=one.sample.id,
+                repeat=one.response.repeat,
+                digest=one.response.digest,
+                scores={"correct": float(right), "unclear": float(mark == UNCLEAR)},
+                correct=right,
+                reason=f"answered {quoted(one.text)} ({heard}), expected {quoted(expected)}",
+                details={"heard": heard},
+            )
+
+    def _marks(self, answered: Sequence[Answered], judge: LanguageJudge) -> list[tuple[int, str]]:
+        truths = [one.sample.truth for one in answered]
+        replies = judge.review(
+            "",
+            [
+                TEACHER.format(question=truth["question"], reference=truth["gt_answer_details"], answer=one.text)
+                for one, truth in zip(answered, truths, strict=True)
+            ],
+        )
+        return [(judge_mark(reply), f"judged {quoted(reply)}") for reply in replies]
+
+    def statistics(self, rows: Sequence[tuple[Sample, Verdict]]) -> dict[str, Statistic]:
+        truths = [sample.truth for sample, _ in rows]
+        correct = np.array([verdict.correct for _, verdict in rows], dtype=bool)
+        repeats = [verdict.repeat for _, verdict in rows]
+        unclear = np.array([verdict.scores["unclear"] > 0 for _, verdict in rows], dtype=bool)
+        edited = np.array([truth["visual_input"] == "2" for truth in truths], dtype=bool)
+        is_figure = np.array([not text_only(truth) for truth in truths], dtype=bool)
+        figures: list[Hashable] = [(figure(truth), repeat) for truth, repeat in zip(truths, repeats, strict=True)]
+        groups: list[Hashable] = [(group(truth), repeat) for truth, repeat in zip(truths, repeats, strict=True)]
+        figure_rows = {key: truth["figure_rows"] for key, truth in zip(figures, truths, strict=True)}
+        group_rows = {key: truth["group_rows"] for key, truth in zip(groups, truths, strict=True)}
+        per_figure = all_correct(correct, figures, is_figure, complete=lambda key, n: n == figure_rows[key])
+        everything = np.ones(len(rows), dtype=bool)
+        per_group = all_correct(correct, groups, everything, complete=lambda key, n: n == group_rows[key])
+
+        def three(keep: np.ndarray, prefix: str = "") -> dict[str, Statistic]:
+            a, f, q = mean(correct, keep), mean(per_figure[0], per_figure[1] & keep), mean(per_group[0], per_group[1] & keep)
+            return {f"{prefix}average": average([a, f, q], n=a.n), f"{prefix}aAcc": a, f"{prefix}fAcc": f, f"{prefix}qAcc": q}
+
+        found = three(everything)
+        for prefix in sorted({truth["category"] for truth in truths} | {subcategory(truth) for truth in truths}):
+            found |= three(np.array([prefix in (t["category"], subcategory(t)) for t in truths], dtype=bool), f"{prefix}/")
+        found["easy"] = mean(*all_correct(correct, groups, ~edited))
+        found["hard"] = mean(*all_correct(correct, groups, edited))
+        return found | {"unclear" if self.judged else "unextracted": count(unclear)}
+
+
+def exact_mark(one: Answered) -> tuple[int, str]:
+    said = yes_no.vlmevalkit(one.text)
+    return (UNCLEAR if said == yes_no.NEITHER else int(said == one.sample.truth["answer"])), said
+
+
+def judge_mark(reply: str) -> int:
+    """The official reading of a judge's reply, by substring: "not incorrect" is wrong all the same."""
+    word = reply.lower()
+    return WRONG if "incorrect" in word else RIGHT if "correct" in word else UNCLEAR
+
+
+def json_rows(file: Path) -> list[Any]:
+    rows = json_document(file)
+    if not isinstance(rows, list):
+        raise UserError(f"{file}: expected a list of rows")
+    return rows
+
+
+def row_id(row: Mapping[str, Any]) -> str:
+    return "_".join(str(row[key]) for key in KEY)
+
+
+def text_only(row: Mapping[str, Any]) -> bool:
+    return (row["category"], row["figure_id"]) == ("VS", "0")
+
+
+def figure(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (row["category"], row["subcategory"], row["set_id"], row["figure_id"])
+
+
+def group(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """One question over all figures of its set."""
+    return (row["category"], row["subcategory"], row["set_id"], row["question_id"])
+
+
+def subcategory(row: Mapping[str, Any]) -> str:
+    return f"{row['category']}_{row['subcategory']}"
