@@ -1,0 +1,172 @@
+"""SEED-Bench, image part ("SEEDBench_IMG"): four-choice questions in nine dimensions.
+
+Data: `SEED-Bench.json`, pictures named by `data_id` in `images/` or `SEED-Bench-image/`. Video questions are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from suder_bench.benchmark import Kind
+from suder_bench.data.folder import benchmark_folder
+from suder_bench.data.prompts import LETTERS, choice_prompt
+from suder_bench.errors import UserError, unknown
+from suder_bench.evaluators.answers import (
+    by_id,
+    check_pictures,
+    id_text,
+    json_document,
+    json_lines,
+    picture_folder,
+    quoted,
+    with_fields,
+)
+from suder_bench.evaluators.choices import explain, extract
+from suder_bench.evaluators.weighted import average, count, mean
+from suder_bench.records import Answered, Sample, Statistic, Verdict
+
+FILE = "SEED-Bench.json"
+CHOICES = ("choice_a", "choice_b", "choice_c", "choice_d")
+FIELDS = ("question_id", "question", *CHOICES, "answer", "data_id", "data_type", "question_type_id")
+OFFICIAL_ROWS = 14_232
+
+
+class SeedBench:
+    """Fractions in 0-1. `overall` is correct / questions (what papers print), then each dimension (`scene_understanding`, ...)
+    and `category_mean`, the plain mean of the dimensions. Unprefixed metrics read the answer by VLMEvalKit's rules, without
+    its random guess (`unextracted` counts what cannot be read); `vlmevalkit-2024/` are its rules before August 2025, `llava/`
+    wants exactly the letter, and `lmms-eval/` compares the first character in any case ("Apple" is an A there).
+    """
+
+    name = "seedbench"
+    kind: Kind = "understanding"
+    repeats = 1
+    headline = "overall"
+    paper_metrics: tuple[str, ...] = ("overall", "category_mean")
+    judge_roles: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ("official",)
+
+    def __init__(self, data: Path, protocol: str = "official") -> None:
+        if protocol not in self.protocols:
+            raise unknown("protocol", protocol, self.protocols)
+        self.data = data
+
+    @cached_property
+    def folder(self) -> Path:
+        return benchmark_folder(self.data, self.name, FILE)
+
+    @cached_property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The image questions by id. A question that is listed twice counts once, and must have the same answer."""
+        document = with_fields(json_document(self.folder / FILE), str(self.folder / FILE), "questions", "question_type")
+        names = {number: name for name, number in document["question_type"].items()}
+        found: dict[str, dict[str, Any]] = {}
+        for number, row in enumerate(document["questions"], start=1):
+            place = f"{self.folder / FILE}: question {number}"
+            if with_fields(row, place, *FIELDS)["data_type"] != "image":
+                continue
+            if row["answer"] not in LETTERS or row["question_type_id"] not in names:
+                raise UserError(f"{place}: answer '{row['answer']}' or question_type_id '{row['question_type_id']}' is unknown")
+            name = id_text(row["question_id"])
+            if found.setdefault(name, row | {"dimension": dimension(names[row["question_type_id"]])})["answer"] != row["answer"]:
+                raise UserError(f"{place}: a second question '{name}' with another answer")
+        if len(found) > OFFICIAL_ROWS:
+            raise UserError(f"{self.folder / FILE}: {len(found):,} image questions; the benchmark has {OFFICIAL_ROWS:,}")
+        return found
+
+    @cached_property
+    def questions(self) -> list[Sample]:
+        """The image questions, whether or not their pictures are at hand."""
+        first = next((row["data_id"] for row in self.rows.values()), "")
+        pictures = picture_folder([self.folder / name for name in ("images", "SEED-Bench-image")], first)
+        samples = []
+        for name, row in self.rows.items():
+            options = {letter: str(row[choice]) for letter, choice in zip(LETTERS, CHOICES, strict=True)}
+            samples.append(
+                Sample(
+                    id=name,
+                    cluster=row["data_id"],
+                    prompt=choice_prompt(row["question"], list(options.values())),
+                    images=(pictures / row["data_id"],),
+                    truth={"answer": row["answer"], "options": options, "dimension": row["dimension"]},
+                )
+            )
+        return samples
+
+    def samples(self) -> list[Sample]:
+        return check_pictures(self.questions, f"unpack SEED-Bench-image.zip into {self.folder / 'images'}")
+
+    def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
+        """JSON lines with question_id and one of text (LLaVA), prediction (the leaderboard's), or losses (four numbers).
+
+        A question without an answer gets an empty one, which is wrong, as in LLaVA's script. Answers to video questions
+        (ids that start with "v") are passed over.
+        """
+        answers = []
+        for number, row in enumerate(json_lines(file, "question_id"), start=1):
+            name = id_text(row["question_id"])
+            if not name.startswith("v") or name in self.rows:
+                answers.append((name, answer_of(row, f"{file}: answer {number}")))
+        found = by_id(answers, set(self.rows), file)
+        if not found:
+            raise UserError(f"{file}: no answer to any of the {len(self.rows):,} image questions")
+        return [(sample, found.get(sample.id, "")) for sample in self.questions]
+
+    def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
+        for one in answered:
+            options, answer = one.sample.truth["options"], one.sample.truth["answer"]
+            picked = extract(one.text, options)
+            yield Verdict(
+                benchmark=self.name,
+                sample=one.sample.id,
+                repeat=one.response.repeat,
+                digest=one.response.digest,
+                scores={
+                    "correct": float(picked == answer),
+                    "vlmevalkit-2024": float(extract(one.text, options, "2024") == answer),
+                    "llava": float(one.text.strip() == answer),
+                    "lmms-eval": float(one.text.strip()[:1].upper() == answer),
+                    "unextracted": float(picked is None),
+                },
+                correct=picked == answer,
+                reason=f"answered {quoted(one.text)}: {explain(picked, answer, options)}",
+                details={"letter": picked},
+            )
+
+    def statistics(self, rows: Sequence[tuple[Sample, Verdict]]) -> dict[str, Statistic]:
+        dimensions = np.array([sample.truth["dimension"] for sample, _ in rows], dtype=object)
+        names = list(dict.fromkeys(dimensions))
+        found: dict[str, Statistic] = {}
+        for score in ("correct", "vlmevalkit-2024", "llava", "lmms-eval"):
+            prefix = "" if score == "correct" else f"{score}/"
+            right = np.array([verdict.scores[score] for _, verdict in rows])
+            parts = {name: mean(right, dimensions == name) for name in names}
+            found[f"{prefix}overall"] = mean(right)
+            found |= {f"{prefix}{name}": part for name, part in parts.items()}
+            found[f"{prefix}category_mean"] = average(list(parts.values()), n=len(rows))
+        return found | {"unextracted": count(np.array([verdict.scores["unextracted"] > 0 for _, verdict in rows], dtype=bool))}
+
+
+def answer_of(row: Mapping[str, Any], place: str) -> str:
+    for name in ("text", "prediction"):
+        if name in row:
+            return str(row[name])
+    if "losses" in row:
+        return lowest_loss(row["losses"], place)
+    raise UserError(f"{place}: none of 'text', 'prediction' and 'losses'; found {', '.join(map(repr, row))}")
+
+
+def lowest_loss(losses: Sequence[float], place: str) -> str:
+    """The official likelihood ranking: the letter of the choice whose text has the smallest summed loss, ties to the first."""
+    if not isinstance(losses, list) or len(losses) != len(LETTERS) or not all(isinstance(loss, (int, float)) for loss in losses):
+        raise UserError(f"{place}: expected {len(LETTERS)} losses, found {quoted(str(losses))}")
+    return LETTERS[int(np.argmin(losses))]
+
+
+def dimension(name: str) -> str:
+    return name.strip().lower().replace(" ", "_")
