@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from PIL import Image
 
 if TYPE_CHECKING:
     import torch
+
+    from suder_bench.benchmark import GenerationBenchmark
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,13 @@ class Model(Protocol):
 class TextToImage(Protocol):
     def generate(self, prompts: Sequence[str], *, seeds: Sequence[int], sampling: ImageSampling) -> list[GeneratedImage]:
         """One picture per prompt. The picture depends on (prompt, seed, sampling) only, never on the rest of the batch."""
+        ...
+
+
+@runtime_checkable
+class StoredPictures(Protocol):
+    def pictures(self, benchmark: GenerationBenchmark) -> Mapping[tuple[str, int], Path]:
+        """Pictures made elsewhere: (sample id, repeat) -> file. For these, seeds and sampling settings say nothing."""
         ...
 
 

@@ -1,0 +1,130 @@
+"""The language model one token at a time: own loop over its layers, keys and values in preallocated tensors.
+
+transformers' forward rebuilds masks and rotary tables at every step and attends to a whole static cache; for a small model that
+costs more than the arithmetic. This loop calls the same modules (adapters put into them keep working) on the filled part.
+Rows are padded on the left, so that every row writes the same column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from transformers import LlamaModel
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm
+
+
+class Decoder:
+    """Rows of one batch: `start` reads the prompts, `select` repeats or drops rows, `step` appends one position to each."""
+
+    def __init__(self, llama: LlamaModel, *, spare: int):
+        """`spare` columns are allocated behind the prompt, and again whenever they are full."""
+        self.llama = llama
+        self.layers = cast("list[LlamaDecoderLayer]", list(llama.layers))
+        self.spare = spare
+        self.length = 0
+        self.keys: list[torch.Tensor] = []  # one a layer, (rows, heads, columns, width of a head)
+        self.values: list[torch.Tensor] = []
+        self.positions = torch.empty(0)  # (rows,), the next position of each row
+        self.bias: torch.Tensor | None = None  # (rows, 1, 1, columns), -inf on padding; None when no row is padded
+
+    def start(self, prompts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Read prompts of embeddings, each (tokens, width); returns the last hidden state of each, (rows, width)."""
+        device, dtype = prompts[0].device, prompts[0].dtype
+        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+        self.length = int(lengths.max())
+        x = torch.stack([F.pad(prompt, (0, 0, self.length - len(prompt), 0)) for prompt in prompts])
+        padding = self.length - lengths
+        self.positions = lengths
+        columns = torch.arange(self.length, device=device)
+        mask = None
+        if bool(padding.any()):
+            real = columns >= padding[:, None]
+            # A padded query would see nothing and turn into NaN: let it see itself; no real query sees it.
+            causal = (columns[:, None] >= columns) & real[:, None, :] | torch.eye(self.length, dtype=torch.bool, device=device)
+            mask = causal[:, None]
+            self.bias = torch.zeros(real.shape, dtype=dtype, device=device).masked_fill(~real, -torch.inf)[:, None, None]
+        cos, sin = self._rotary(x, (columns - padding[:, None]).clamp(min=0))
+        for layer in self.layers:
+            q, k, v = _heads(layer, x, cos, sin)
+            self.keys.append(k)
+            self.values.append(v)
+            x = _rest(layer, x, _attend(layer, q, k, v, mask, causal=mask is None))
+        return _norm(self.llama.norm, x[:, -1])
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Continue with these rows, in this order; a row may be repeated."""
+        self.keys = [k[rows] for k in self.keys]
+        self.values = [v[rows] for v in self.values]
+        self.positions = self.positions[rows]
+        if self.bias is not None:
+            self.bias = self.bias[rows]
+
+    def step(self, x: torch.Tensor) -> torch.Tensor:
+        """Append one embedding to each row, (rows, width); returns the hidden states, (rows, width)."""
+        if self.length == self.keys[0].shape[2]:
+            self._grow()
+        column, self.length = self.length, self.length + 1
+        bias = None if self.bias is None else self.bias[..., : self.length]
+        x = x[:, None]
+        cos, sin = self._rotary(x, self.positions[:, None])
+        for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
+            q, k, v = _heads(layer, x, cos, sin)
+            keys[:, :, column : self.length] = k
+            values[:, :, column : self.length] = v
+            x = _rest(layer, x, _attend(layer, q, keys[:, :, : self.length], values[:, :, : self.length], bias))
+        self.positions = self.positions + 1
+        return _norm(self.llama.norm, x[:, 0])
+
+    def _grow(self) -> None:
+        for cache in (self.keys, self.values):
+            for i, filled in enumerate(cache):
+                rows, heads, columns, width = filled.shape
+                cache[i] = filled.new_empty(rows, heads, columns + self.spare, width)
+                cache[i][:, :, :columns] = filled
+        if self.bias is not None:
+            self.bias = F.pad(self.bias, (0, self.spare))
+
+    def _rotary(self, x: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """cos and sin, (rows, 1, tokens, width of a head); the sign of the half rotation stands in sin."""
+        cos, sin = self.llama.rotary_emb(x, position_ids=positions)
+        half = sin.shape[-1] // 2
+        return cos[:, None], torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)[:, None]
+
+
+def _norm(norm: LlamaRMSNorm, x: torch.Tensor) -> torch.Tensor:
+    return F.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
+
+
+def _heads(layer: LlamaDecoderLayer, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Rotated queries and keys, and values, each (rows, heads, tokens, width of a head)."""
+    attention = layer.self_attn
+    x = _norm(layer.input_layernorm, x)
+    shape = (*x.shape[:2], -1, attention.head_dim)
+    q, k, v = (project(x).view(shape).transpose(1, 2) for project in (attention.q_proj, attention.k_proj, attention.v_proj))
+    turned = torch.cat([q, k], dim=1)
+    turned = torch.addcmul(turned * cos, turned.roll(attention.head_dim // 2, dims=-1), sin)
+    q, k = turned.split([q.shape[1], k.shape[1]], dim=1)
+    return q, k, v
+
+
+def _attend(
+    layer: LlamaDecoderLayer,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor | None,
+    *,
+    causal: bool = False,
+) -> torch.Tensor:
+    shared = q.shape[1] != k.shape[1]
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal, scale=layer.self_attn.scaling, enable_gqa=shared
+    )
+
+
+def _rest(layer: LlamaDecoderLayer, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+    x = x + layer.self_attn.o_proj(attended.transpose(1, 2).flatten(2))
+    return x + layer.mlp(_norm(layer.post_attention_layernorm, x))

@@ -1,0 +1,136 @@
+"""Drawing image tokens and writing answers with the cached decoder.
+
+Every sample has its own stream of uniforms from its seed, and a token is found by inverting the distribution function,
+so that a sample depends on (prompt, seed, settings) and not on its neighbours in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import JanusForConditionalGeneration
+
+from suder_bench.models.janus_decoder import Decoder
+from suder_bench.models.protocols import ImageSampling, TextSampling
+
+TEXT_COLUMNS = 64
+"""Cache columns that an answer is given at a time: most answers are short, and the limit may be thousands."""
+
+
+@dataclass(frozen=True)
+class DrawnTokens:
+    """`tokens` (samples, image tokens), int64; `logprobs` of them, same shape, float32, at temperature 1 without guidance."""
+
+    tokens: torch.Tensor
+    logprobs: torch.Tensor | None
+
+
+def distinct(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[list[Sequence[int]], torch.Tensor]:
+    """The different rows in order of appearance, and for each given row the index of its like."""
+    index: dict[tuple[int, ...], int] = {}
+    place = [index.setdefault(tuple(row), len(index)) for row in rows]
+    return [list(row) for row in index], torch.tensor(place, device=device)
+
+
+def uniforms(seeds: Sequence[int], steps: int) -> torch.Tensor:
+    """Shape (samples, steps), float64 in [0, 1), on the CPU whatever the device, so that machines agree."""
+    return torch.stack([torch.rand(steps, generator=torch.Generator().manual_seed(s), dtype=torch.float64) for s in seeds])
+
+
+def choose(logits: torch.Tensor, temperature: float, uniform: torch.Tensor) -> torch.Tensor:
+    """One token a row, (rows,), from float32 logits (rows, vocabulary): the arg-max at temperature 0, else the token in
+    whose share of the distribution function `uniform` (rows,) falls. Nothing is cut off."""
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    total = torch.softmax(logits / temperature, dim=-1).double().cumsum(dim=-1)
+    return torch.searchsorted(total, uniform[:, None] * total[:, -1:], right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
+
+
+def unconditional(ids: Sequence[int], *, keep: set[int], pad: int) -> list[int]:
+    """The row that guidance compares with: all but begin-of-text and begin-of-image is padding, and all is attended to."""
+    return [token if token in keep else pad for token in ids]
+
+
+@torch.no_grad()
+def draw_tokens(
+    model: JanusForConditionalGeneration,
+    prompts: Sequence[Sequence[int]],
+    blanks: Sequence[Sequence[int]],
+    *,
+    seeds: Sequence[int],
+    sampling: ImageSampling,
+    return_logprobs: bool = False,
+) -> DrawnTokens:
+    """Sample image tokens after `prompts`, ids that end with begin-of-image; `blanks` are their unconditional rows.
+
+    Equal rows are read once. At guidance 1 there are no unconditional rows.
+    """
+    janus, samples = model.model, len(prompts)
+    steps = janus.vision_model.config.num_image_tokens
+    guided = sampling.guidance != 1
+    rows, place = distinct([*prompts, *blanks] if guided else prompts, model.device)
+    embed = janus.language_model.embed_tokens
+    decoder = Decoder(janus.language_model, spare=steps)
+    hidden = decoder.start([embed(torch.tensor(row, device=model.device)) for row in rows])[place]
+    decoder.select(place)
+    codes = janus.generation_aligner(janus.generation_embeddings.weight)
+    noise = uniforms(seeds, steps).to(model.device)
+    tokens = torch.empty(samples, steps, dtype=torch.long, device=model.device)
+    logprobs = torch.empty(samples, steps, device=model.device) if return_logprobs else None
+    for k in range(steps):
+        logits = janus.generation_head(hidden).float()
+        c = logits[:samples]
+        mixed = c
+        if guided:
+            u = logits[samples:]
+            mixed = u + sampling.guidance * (c - u)
+        tokens[:, k] = choose(mixed, sampling.temperature, noise[:, k])
+        if logprobs is not None:
+            logprobs[:, k] = torch.log_softmax(c, dim=-1).gather(1, tokens[:, k : k + 1])[:, 0]
+        if k + 1 < steps:
+            x = codes[tokens[:, k]]
+            hidden = decoder.step(torch.cat([x, x]) if guided else x)
+    return DrawnTokens(tokens.cpu(), None if logprobs is None else logprobs.cpu())
+
+
+@torch.no_grad()
+def write_tokens(
+    model: JanusForConditionalGeneration,
+    prompts: Sequence[torch.Tensor],
+    place: torch.Tensor,
+    *,
+    seeds: Sequence[int],
+    sampling: TextSampling,
+    ends: set[int],
+    suppressed: Sequence[int],
+) -> list[list[int]]:
+    """Answers as ids, without the end token. Sample i follows the embeddings `prompts[place[i]]`, each (tokens, width).
+
+    `suppressed` ids are never written. A finished row leaves the batch once half of the rows have finished.
+    """
+    decoder = Decoder(model.model.language_model, spare=TEXT_COLUMNS)
+    embed = model.model.language_model.embed_tokens
+    hidden = decoder.start(prompts)[place]
+    decoder.select(place)
+    written: list[list[int]] = [[] for _ in seeds]
+    noise = uniforms(seeds, sampling.max_new_tokens).to(model.device)
+    going = list(range(len(seeds)))  # the sample in each row of the batch
+    done = [False] * len(seeds)
+    for k in range(sampling.max_new_tokens):
+        logits = model.lm_head(hidden).float()
+        logits[:, suppressed] = -torch.inf
+        tokens = choose(logits, sampling.temperature, noise[going, k])
+        for sample, token in zip(going, tokens.tolist(), strict=True):
+            done[sample] = done[sample] or token in ends
+            if not done[sample]:
+                written[sample].append(token)
+        alive = [row for row, sample in enumerate(going) if not done[sample]]
+        if not alive or k + 1 == sampling.max_new_tokens:
+            break
+        if 2 * len(alive) <= len(going):
+            decoder.select(torch.tensor(alive, device=model.device))
+            tokens, going = tokens[alive], [going[row] for row in alive]
+        hidden = decoder.step(embed(tokens))
+    return written

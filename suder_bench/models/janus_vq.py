@@ -1,0 +1,34 @@
+"""Pictures to codes and back, by the original quantiser: nearest code among L2-normalised vectors.
+
+transformers' `vqmodel.encode` compares vectors that are not normalised, although its `decode` normalises the code it looks
+up; with a random codebook four codes in ten differ. DeepSeek's quantiser normalises both, so the ids are found here.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from transformers.models.janus.modeling_janus import JanusVQVAE
+
+
+@torch.no_grad()
+def encode(vqmodel: JanusVQVAE, pixels: torch.Tensor) -> torch.Tensor:
+    """The codes, shape (pictures, tokens), int64, row by row, of pixels (pictures, 3, height, width) in [-1, 1]."""
+    vqmodel.eval()
+    weight = vqmodel.quant_conv.weight
+    latents = vqmodel.quant_conv(vqmodel.encoder(pixels.to(weight.device, weight.dtype)))
+    z = F.normalize(latents.float(), dim=1).flatten(2).transpose(1, 2)
+    e = F.normalize(vqmodel.quantize.embedding.weight.float(), dim=1)
+    # |z - e|^2 = 2 - 2 z.e for unit vectors: the nearest code is the one of the largest cosine.
+    return torch.matmul(z, e.T).argmax(dim=-1)
+
+
+@torch.no_grad()
+def decode(vqmodel: JanusVQVAE, tokens: torch.Tensor) -> torch.Tensor:
+    """The pixels, shape (pictures, 3, height, width), float32 clamped to [-1, 1], of codes (pictures, tokens).
+
+    One picture at a time: convolutions round differently at other batch sizes, and truncation to 8 bits would show it.
+    """
+    vqmodel.eval()
+    tokens = tokens.to(vqmodel.quantize.embedding.weight.device)
+    return torch.cat([vqmodel.decode(row[None]).float().clamp(-1, 1) for row in tokens])
