@@ -1,0 +1,101 @@
+"""Names to objects, lazily: one table of strings for what ships here, entry points for everybody else's.
+
+Nothing is imported before it is asked for, so that listing names costs nothing. An outside package adds names in its
+`pyproject.toml`, for example
+
+    [project.entry-points."suder_bench.benchmarks"]
+    mybench = "my_package:MyBench"
+
+What a name stands for, by group:
+
+- benchmarks: `Factory(data: Path, protocol: str = "official")`, a `suder_bench.benchmark.Benchmark`;
+- models: an adapter class with `load(reference: str, *, device: str, dtype: str)`, which makes a model;
+- rewards: see `suder_bench.rewards`;
+- judges: named "role/backend"; a class with `load(*, device: str, dtype: str, offline: bool)`, or a function of the role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import Any, Literal
+
+from suder_bench.errors import UserError, unknown
+
+Group = Literal["benchmarks", "models", "rewards", "judges"]
+GROUPS: tuple[Group, ...] = ("benchmarks", "models", "rewards", "judges")
+
+_EVALUATORS = "suder_bench.evaluators"
+_WORLD_JUDGES = {
+    "detector": "WorldDetector",
+    "detector-2d": "WorldDetector",
+    "detector-3d": "WorldDetector",
+    "color": "WorldColor",
+    "vqa": "WorldVqa",
+    "clip": "WorldClip",
+    "depth": "WorldDepth",
+    "parser": "WorldParser",
+    "llm": "WorldLlm",
+}
+
+TABLE: Mapping[Group, Mapping[str, str]] = {
+    "benchmarks": {
+        "geneval": f"{_EVALUATORS}.geneval:GenEval",
+        "t2i-compbench": f"{_EVALUATORS}.t2i_compbench:T2ICompBench",
+        "pope": f"{_EVALUATORS}.pope:Pope",
+        "hallusionbench": f"{_EVALUATORS}.hallusionbench:HallusionBench",
+        "llavabench": f"{_EVALUATORS}.llavabench:LlavaBench",
+        "mmbench": f"{_EVALUATORS}.mmbench:MMBench",
+        "seedbench": f"{_EVALUATORS}.seedbench:SeedBench",
+    },
+    "models": {
+        "janus": "suder_bench.models.janus:JanusModel",
+        "folder": "suder_bench.models.folder:FolderModel",
+    },
+    "rewards": {},
+    "judges": {
+        **{f"{role}/world": f"{_EVALUATORS}.judges.world:{name}" for role, name in _WORLD_JUDGES.items()},
+        **{f"{role}/official": f"{_EVALUATORS}.judges.official:load" for role in _WORLD_JUDGES},
+    },
+}
+
+CHECKPOINTS: Mapping[str, tuple[str, str]] = {"tiny-janus": ("janus", "suder_bench.world.checkpoints:path")}
+"""Shipped checkpoints: name -> (adapter, "module:function" that turns the name into a folder)."""
+
+
+@cache
+def table(group: Group) -> Mapping[str, str]:
+    """Every known name of a group with its "module:attribute".
+
+    Raises `UserError` when a package claims a name that is taken, because silently replacing a benchmark changes numbers.
+    """
+    found = dict(TABLE[group])
+    for point in sorted(entry_points(group=f"suder_bench.{group}"), key=lambda point: (point.name, point.value)):
+        if found.get(point.name, point.value) != point.value or (group == "models" and point.name in CHECKPOINTS):
+            raise UserError(
+                f"two {group} are called '{point.name}': {found.get(point.name, 'the shipped checkpoint')} and {point.value}"
+                f" (from {_package(point)}); uninstall one of the packages or rename its entry point"
+            )
+        found[point.name] = point.value
+    return MappingProxyType(found)
+
+
+def load(group: Group, name: str) -> Any:
+    """Import what `name` stands for. Raises `UserError` with the nearest name when there is none."""
+    targets = table(group)
+    if name not in targets:
+        raise unknown(group.removesuffix("s"), name, targets)
+    return resolve(targets[name])
+
+
+def resolve(target: str) -> Any:
+    """Import "module:attribute"."""
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else "an unnamed package"

@@ -1,0 +1,40 @@
+"""Which benchmarks a suite holds, in the order of its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from suder_bench import registry
+from suder_bench.errors import UserError, unknown
+
+GENERATION = ("geneval", "t2i-compbench")
+UNDERSTANDING = ("pope", "hallusionbench", "llavabench", "mmbench", "seedbench")
+
+SUITES: Mapping[str, tuple[str, ...]] = {
+    "gen": GENERATION,
+    "und": UNDERSTANDING,
+    "all": GENERATION + UNDERSTANDING,
+    "paper": GENERATION + UNDERSTANDING,
+}
+
+
+def choose(suite: str | None, only: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
+    """(name, benchmarks) of a suite, restricted to the benchmarks in `only`; without a suite, just those of `only`.
+
+    A part of a suite is named after its benchmarks, so that it never passes for the whole. Raises `UserError` for an
+    unknown name, for a benchmark outside the suite, and when neither is given.
+    """
+    known = registry.table("benchmarks")
+    for name in only:
+        if name not in known:
+            raise unknown("benchmark", name, known)
+    if suite is not None and suite not in SUITES:
+        raise unknown("suite", suite, SUITES)
+    if suite is None and not only:
+        raise UserError(f"nothing to run; give --suite ({', '.join(SUITES)}) or --benchmark ({', '.join(sorted(known))})")
+    inside = SUITES[suite] if suite is not None else tuple(dict.fromkeys(only))
+    outside = [name for name in only if name not in inside]
+    if outside:
+        raise UserError(f"benchmark '{outside[0]}' is not in suite '{suite}' ({', '.join(inside)}); leave --suite out")
+    chosen = tuple(name for name in inside if not only or name in only)
+    return (suite if suite is not None and chosen == inside else "+".join(chosen)), chosen
