@@ -1,0 +1,48 @@
+"""`folder:DIR`: pictures made elsewhere, in the benchmarks' official layouts, served as a model's responses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from suder_bench.benchmark import GenerationBenchmark
+from suder_bench.errors import UserError
+
+
+class FolderModel:
+    """Implements `StoredPictures`. DIR holds one folder per benchmark (`geneval`, `t2i-compbench`), or one benchmark's files.
+
+    The fingerprint is of the files' names, sizes and times, so that an exchanged picture is not taken for the old one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = f"folder:{folder}"
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        stats = [(path.relative_to(folder).as_posix(), path.stat()) for path in files]
+        listing = json.dumps([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+        self.fingerprint = hashlib.sha256(listing.encode()).hexdigest()[:16]
+        self.settings: dict[str, str] = {}
+
+    @classmethod
+    def load(cls, reference: str, *, device: str, dtype: str) -> FolderModel:
+        """Open the folder; `device` and `dtype` say nothing here. Raises `UserError` when there is none."""
+        folder = Path(reference).expanduser()
+        if not folder.is_dir():
+            raise UserError(f"model 'folder:{reference}': no such folder")
+        return cls(folder)
+
+    def pictures(self, benchmark: GenerationBenchmark) -> Mapping[tuple[str, int], Path]:
+        """See `StoredPictures`. The repeats of a sample are numbered in the order of their file names' numbers."""
+        names = (benchmark.name, benchmark.name.replace("-", "_"))
+        folder = next((self.folder / name for name in names if (self.folder / name).is_dir()), self.folder)
+        found: dict[str, list[tuple[int, Path]]] = {}
+        for sample, repeat, file in benchmark.find_images(folder):
+            found.setdefault(sample.id, []).append((repeat, file))
+        return {
+            (sample, position): file
+            for sample, files in found.items()
+            for position, (_, file) in enumerate(sorted(files, key=lambda pair: pair[0]))
+        }

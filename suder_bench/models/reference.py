@@ -1,0 +1,100 @@
+"""What `--model` means: a shipped checkpoint, a checkpoint folder, a hub id, or `adapter:reference`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from suder_bench import registry
+from suder_bench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from suder_bench.models.protocols import Model
+
+WORLD_MARKER = "suder_bench_world"
+"""Key of config.json that is true in checkpoints trained on the embedded world."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_MODEL_TYPES = {"janus": "janus"}
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """A model not loaded yet. `name` is what the user wrote; `reference` is what the adapter loads."""
+
+    name: str
+    adapter: str
+    reference: str
+
+    @property
+    def label(self) -> str:
+        """A short name for folders and tables: the last part of a path or hub id."""
+        last = self.name if self.name in registry.CHECKPOINTS else Path(self.reference).expanduser().resolve().name
+        return re.sub(r"[^\w.+-]+", "-", last).strip("-.") or self.adapter
+
+    @property
+    def world(self) -> bool:
+        """Whether the model was trained on the embedded world, which makes the world its default data."""
+        config = Path(self.reference).expanduser() / "config.json"
+        return config.is_file() and _config(config).get(WORLD_MARKER) is True
+
+    def stamp(self) -> str | None:
+        """Names, sizes and times of the checkpoint's files, to notice cheaply that it changed; None for a hub id."""
+        folder = Path(self.reference).expanduser()
+        if not folder.is_dir():
+            return None
+        stats = [(str(path.relative_to(folder)), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
+        listing = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+        return hashlib.sha256(json.dumps([str(folder.resolve()), listing]).encode()).hexdigest()[:16]
+
+    def load(self, *, device: str, dtype: str) -> Model:
+        """Load the weights. Raises `UserError` when the adapter cannot read the reference."""
+        model: Model = registry.load("models", self.adapter).load(self.reference, device=device, dtype=dtype)
+        return model
+
+
+def choose(text: str) -> ModelReference:
+    """Read the value of `--model`. Raises `UserError` with the nearest name, or with what the folder lacks."""
+    if text in registry.CHECKPOINTS:
+        adapter, finder = registry.CHECKPOINTS[text]
+        return ModelReference(text, adapter, str(registry.resolve(finder)(text)))
+    adapters = registry.table("models")
+    folder = Path(text).expanduser()
+    if folder.is_dir():
+        return ModelReference(text, _adapter_of(folder), text)
+    adapter, colon, reference = text.partition(":")
+    if colon:
+        if adapter not in adapters:
+            raise unknown("model adapter", adapter, adapters)
+        if not reference:
+            raise UserError(f"model '{text}' names no checkpoint; write {adapter}:REFERENCE")
+        return ModelReference(text, adapter, reference)
+    if _HUB_ID.fullmatch(text):
+        return ModelReference(text, "janus", text)
+    if "/" in text:
+        raise UserError(f"model '{text}' is not a folder; give a checkpoint folder, a hub id (ORG/NAME) or adapter:REFERENCE")
+    raise unknown("model", text, [*registry.CHECKPOINTS, *(f"{name}:REFERENCE" for name in adapters), "FOLDER", "ORG/NAME"])
+
+
+def _adapter_of(folder: Path) -> str:
+    config = folder / "config.json"
+    if not config.is_file():
+        raise UserError(f"model folder '{folder}' holds no config.json; name the adapter: ADAPTER:{folder}")
+    kind = _config(config).get("model_type")
+    if kind not in _MODEL_TYPES:
+        raise UserError(f"{config}: model_type {kind!r} has no adapter ({', '.join(_MODEL_TYPES)}); name one: ADAPTER:{folder}")
+    return _MODEL_TYPES[kind]
+
+
+def _config(file: Path) -> dict[str, object]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: not a readable JSON file ({error})") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{file}: not a JSON object")
+    return config
