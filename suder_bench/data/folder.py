@@ -15,4 +15,6 @@ def benchmark_folder(data: Path, name: str, marker: str) -> Path:
     for folder in (data / name, data):
         if (folder / marker).is_file():
             return folder
-    raise UserError(f"no {name}/{marker} in {data}; put the official files there, or use --data world")
+    raise UserError(
+        f"no {name}/{marker} in {data}; put the official files there, pass their folder with --data DIR, or use --data world"
+    )

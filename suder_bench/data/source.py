@@ -1,0 +1,93 @@
+"""Where a run's benchmark files come from: the embedded world, the official files, or a folder of the user's."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from suder_bench.errors import UserError
+
+SIZES = ("quick", "full")
+WORLD_FILE = "world.json"
+"""Stands at the top of a data folder that the world wrote; such data are judged by the world's judges."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """`kind` and what it needs: `size` for the world, `path` for a folder."""
+
+    kind: Literal["world", "official", "folder"]
+    size: str | None = None
+    path: Path | None = None
+
+    @property
+    def world(self) -> bool:
+        return self.kind == "world" or (self.path is not None and (self.path / WORLD_FILE).is_file())
+
+    @property
+    def argument(self) -> str:
+        """The value of `--data` that chooses this source."""
+        return self.kind if self.path is None else str(self.path)
+
+    def folder(self, benchmark: str, say: Callable[[str], None]) -> Path:
+        """The folder to hand to the benchmark; the world's files are written on first use, and `say` is told."""
+        if self.path is not None:
+            return self.path
+        if self.kind == "official":
+            return cache() / "official"
+        return _world_folder(benchmark, self.size or SIZES[0], say)
+
+
+def choose(data: str | None, size: str | None, *, world_model: bool) -> Source:
+    """Read `--data` and `--size`; without `--data` a model of the world gets the world, any other the official files."""
+    kind = data if data is not None else ("world" if world_model else "official")
+    if kind == "world":
+        return Source("world", size=size or SIZES[0])
+    if size is not None:
+        raise UserError(f"--size {size} is for --data world; the data here are '{kind}'")
+    if kind == "official":
+        return Source("official")
+    path = Path(kind).expanduser()
+    if not path.is_dir():
+        raise UserError(f"--data '{kind}' is neither 'world', nor 'official', nor a folder")
+    return Source("folder", path=path)
+
+
+def cache() -> Path:
+    """The cache folder: $SUDER_BENCH_CACHE, or ~/.cache/suder-bench."""
+    return Path(os.environ.get("SUDER_BENCH_CACHE") or "~/.cache/suder-bench").expanduser()
+
+
+def write_world(folder: Path, *, size: str, benchmarks: Sequence[str] | None = None) -> None:
+    """Write the world's files into `folder`, which appears only when complete. An empty folder may be there already.
+
+    Raises `UserError` when something else is.
+    """
+    from suder_bench.world import tasks
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"'{folder}' is not empty; choose a new folder, or remove it first")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as partial:
+        written = Path(partial) / "files"
+        tasks.write(written, size=size, benchmarks=benchmarks)
+        written.replace(folder)
+
+
+def _world_folder(benchmark: str, size: str, say: Callable[[str], None]) -> Path:
+    from suder_bench.world import tasks
+
+    folder = cache() / "world" / str(tasks.VERSION) / size / benchmark
+    if not folder.is_dir():
+        say(f"writing the world's {benchmark} ({size}) to {folder}")
+        try:
+            write_world(folder, size=size, benchmarks=[benchmark])
+        except (OSError, UserError):
+            # Another process may have been faster, and then its files are the same; anything else is an error.
+            if not folder.is_dir() or not any(folder.iterdir()):
+                raise
+    return folder
