@@ -1,0 +1,104 @@
+"""Work in batches that survives a full memory and single bad items."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from suder_bench.errors import UserError
+from suder_bench.runs.screen import Bar, Screen
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+AUTO = 32
+"""Where an automatic batch size starts; it halves when memory is full."""
+
+SHOWN = 3
+"""Failures told one by one; further ones are only counted."""
+
+
+@dataclass
+class BatchSize:
+    """The size in use, which only ever shrinks."""
+
+    value: int = AUTO
+
+
+@dataclass(frozen=True)
+class Failure(Generic[Item]):
+    item: Item
+    error: Exception
+
+
+def work(
+    items: Sequence[Item],
+    do: Callable[[Sequence[Item]], Sequence[Result]],
+    keep: Callable[[Sequence[Result]], None],
+    *,
+    size: BatchSize,
+    bar: Bar,
+) -> list[Failure[Item]]:
+    """`do` consecutive batches of `items` and `keep` the results of each; returns the items that failed on their own.
+
+    A batch that runs out of memory is done again at half the size, and so is everything after it. A batch that fails
+    otherwise is split until the items to blame stand alone. What `keep` raises is nobody's sample's fault, and passes.
+    """
+    failures: list[Failure[Item]] = []
+    waiting = [(0, len(items))]  # half-open ranges, the next one last
+    while waiting:
+        start, end = waiting.pop()
+        if end - start > size.value:
+            waiting.append((start + size.value, end))
+            end = start + size.value
+        if start == end:
+            continue
+        error = None
+        try:
+            results = do(items[start:end])
+            if len(results) != end - start:
+                raise RuntimeError(f"asked for {end - start} results, got {len(results)}")
+        except Exception as raised:
+            error = raised.with_traceback(None) if out_of_memory(raised) else raised
+        if error is None:
+            keep(results)
+            bar.advance(end - start)
+        elif end - start == 1:
+            failures.append(Failure(items[start], error))
+            bar.advance(1)
+        else:
+            half = (end - start) // 2
+            if out_of_memory(error):
+                bar.screen.say(f"{bar.label}: out of memory at batch size {end - start}; going on with {half}")
+                size.value = half
+                free_memory()
+            waiting += [(start + half, end), (start, start + half)]
+    return failures
+
+
+def out_of_memory(error: BaseException) -> bool:
+    torch = sys.modules.get("torch")  # not imported: a model without torch cannot raise its error
+    return isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError))
+
+
+def free_memory() -> None:
+    """Collect garbage and hand the accelerator's cached blocks back."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def tell(failures: Sequence[Failure[Item]], name: Callable[[Item], str], screen: Screen) -> None:
+    """Say what failed, a line each and the rest as a number; the first bug among them shows its traceback."""
+    for failure in failures[:SHOWN]:
+        error = failure.error
+        screen.say(f"failed: {name(failure.item)}: {error if isinstance(error, UserError) else repr(error)}")
+    if len(failures) > SHOWN:
+        screen.say(f"failed: {len(failures) - SHOWN:,} more")
+    bug = next((failure.error for failure in failures if not isinstance(failure.error, UserError)), None)
+    if bug is not None and not out_of_memory(bug):
+        screen.trace(bug)

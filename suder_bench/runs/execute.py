@@ -1,0 +1,190 @@
+"""A run from end to end: plan, respond, score, summarise; stopped anywhere, the same call goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from suder_bench.errors import UserError
+from suder_bench.models.protocols import Model
+from suder_bench.models.reference import ModelReference
+from suder_bench.records import Response
+from suder_bench.runs import judges
+from suder_bench.runs.batches import AUTO, BatchSize, free_memory
+from suder_bench.runs.plan import Settings, Task, plan
+from suder_bench.runs.recipe import Recipe, model_entry, recipe_of, refuse_change
+from suder_bench.runs.respond import check_able, respond
+from suder_bench.runs.score import Scored, score
+from suder_bench.runs.screen import Screen
+from suder_bench.runs.store import Key, RunFolder
+from suder_bench.runs.summary import summarise
+
+Stage = Literal["all", "respond", "score"]
+Responses = dict[str, dict[Key, Response]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`summary` of what was asked for; `complete` is false when something failed, which has been told by then."""
+
+    summary: dict[str, Any]
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model on one suite in one folder. `batch_size` None starts at 32 and halves when memory is full."""
+
+    out: Path
+    model: ModelReference
+    settings: Settings
+    stage: Stage = "all"
+    batch_size: int | None = None
+    fresh: bool = False
+
+    def execute(self, screen: Screen, load: Callable[[], Model] | None = None) -> Outcome:
+        """Do what is not done yet. `load` replaces the registered adapter.
+
+        Raises `UserError` before anything is done when the folder belongs to another run or process, data are missing,
+        or a judge is not known; `JudgeError` when a judge fails its known answers, with the responses kept.
+        """
+        folder = RunFolder(self.out)
+        folder.check_is_run()
+        tasks = plan(self.settings, screen.say)
+        chosen = None if self.stage == "respond" else _backends(tasks, self.settings)
+        try:
+            with folder.locked():
+                recipe, made, failed = self._respond(folder, tasks, screen, load)
+                return self._finish(folder, recipe, tasks, made, failed, chosen, screen)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"interrupted; the same command goes on from here ({self.out})") from None
+
+    def preview(self, screen: Screen) -> dict[str, Any]:
+        """What `execute` would do, without doing it or loading the model. Raises the same `UserError`s."""
+        folder = RunFolder(self.out)
+        folder.check_is_run()
+        tasks = plan(self.settings, screen.say)
+        old = None if self.fresh else folder.read()
+        if old is not None:
+            refuse_change(self.out, old, recipe_of(self.out.name, self.settings, tasks, {}))
+        made = {task.name: {} for task in tasks} if self.fresh else stored(folder, tasks, repair=False)
+        return {
+            "run": str(self.out),
+            "model": self.model.name,
+            "benchmarks": {
+                task.name: {
+                    "samples": len(task.samples),
+                    "responses": len(task.items),
+                    "done": len(made[task.name]),
+                    "seconds_left": _seconds_left(task, made[task.name]),
+                }
+                for task in tasks
+            },
+        }
+
+    def _respond(
+        self, folder: RunFolder, tasks: Sequence[Task], screen: Screen, load: Callable[[], Model] | None
+    ) -> tuple[Recipe, Responses, dict[str, int]]:
+        """Make the missing responses; returns run.json, all responses, and how many of each task failed."""
+        old = None if self.fresh else folder.read()
+        if old is None and self.stage == "score":
+            raise UserError(f"{self.out} holds no responses to score; leave out --stage score")
+        recipe = recipe_of(self.out.name, self.settings, tasks, {} if old is None else old["model"])
+        if old is not None:
+            if self.stage == "score":  # judges may sit on another device than the model did
+                recipe |= {"device": old["device"], "dtype": old["dtype"]}
+            refuse_change(self.out, old, recipe)
+        made = {task.name: {} for task in tasks} if old is None else stored(folder, tasks, repair=True)
+        failed = dict.fromkeys(made, 0)
+        total, done = sum(len(task.items) for task in tasks), sum(map(len, made.values()))
+        if done:
+            screen.say(f"resuming: {done:,} of {total:,} done")
+        if self.stage == "score" or (done == total and old is not None and self._same_files(old)):
+            self._begin(folder, old, recipe, complete=done == total)
+            return recipe, made, failed
+        model = (load or self._load)()
+        check_able(model, tasks)
+        recipe["model"] = model_entry(self.model, model)
+        if old is None:
+            folder.clear()
+        else:
+            refuse_change(self.out, old, recipe)
+        self._begin(folder, old, recipe, complete=done == total)
+        size = BatchSize(self.batch_size or AUTO)
+        for task in tasks:
+            failed[task.name] = len(respond(task, made[task.name], model, folder, self.settings, size, screen))
+        del model
+        free_memory()
+        return recipe, made, failed
+
+    def _begin(self, folder: RunFolder, old: Recipe | None, recipe: Recipe, *, complete: bool) -> None:
+        """Write run.json, and withdraw a summary that the run is about to outgrow."""
+        if not complete or old is None or {**old, "judges": {}} != recipe:
+            folder.withdraw_summary()
+        folder.write("run.json", recipe)
+
+    def _finish(
+        self,
+        folder: RunFolder,
+        recipe: Recipe,
+        tasks: Sequence[Task],
+        made: Responses,
+        failed: Mapping[str, int],
+        chosen: Mapping[str, str] | None,
+        screen: Screen,
+    ) -> Outcome:
+        """Judge the responses with the chosen back-ends and write the summary; with None, only count them."""
+        if chosen is None:
+            counted = [_counted(task, failed[task.name]) for task in tasks]
+            return Outcome(summarise(recipe, counted), complete=not any(failed.values()))
+        settings = self.settings
+        panel = judges.seat(chosen, device=settings.device, dtype=settings.dtype, offline=settings.offline)
+        for error in panel.missing.values():
+            screen.say(f"suder-bench: {error}")
+        size = BatchSize(AUTO)
+        scored = [score(task, made[task.name], failed[task.name], panel, folder, size, screen) for task in tasks]
+        for one in scored:
+            if one.skipped:
+                screen.say(f"{one.benchmark.name}: {one.skipped:,} responses are missing and not scored")
+        recipe = {**recipe, "judges": {one.benchmark.name: one.judges for one in scored}}
+        summary = summarise(recipe, scored)
+        folder.write("run.json", recipe)
+        folder.write("summary.json", summary)
+        return Outcome(summary, complete=not panel.missing and not any(one.failed for one in scored))
+
+    def _load(self) -> Model:
+        return self.model.load(device=self.settings.device, dtype=self.settings.dtype)
+
+    def _same_files(self, old: Mapping[str, Any]) -> bool:
+        """Whether the checkpoint is untouched since, so that a finished run need not load it to be sure."""
+        return bool(old["model"]["name"] == self.model.name and old["model"]["files"] == self.model.stamp())
+
+
+def stored(folder: RunFolder, tasks: Sequence[Task], *, repair: bool) -> Responses:
+    """The responses at hand, by task and key."""
+    found: Responses = {}
+    for task in tasks:
+        wanted = {item.key for item in task.items}
+        responses = folder.responses(task.name, repair=repair)
+        found[task.name] = {key: response for key, response in responses.items() if key in wanted}
+    return found
+
+
+def _backends(tasks: Sequence[Task], settings: Settings) -> dict[str, str]:
+    roles = list(dict.fromkeys(role for task in tasks for role in task.benchmark.judge_roles))
+    return judges.choose(roles, settings.judges, world=settings.source.world)
+
+
+def _counted(task: Task, failed: int) -> Scored:
+    """A task that nobody judges now."""
+    return Scored(task.benchmark, task.protocol, samples=len(task.samples), skipped=len(task.items) - failed, failed=failed)
+
+
+def _seconds_left(task: Task, made: Mapping[Key, Response]) -> float | None:
+    """From the seconds that earlier responses took; None before the first."""
+    left = len(task.items) - len(made)
+    if not left or not made:
+        return None if left else 0.0
+    return round(left * sum(response.seconds for response in made.values()) / len(made), 1)

@@ -1,0 +1,96 @@
+"""Which back-end judges, and whether it can be trusted: every judge is loaded and asked known answers before any scoring."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from suder_bench import registry
+from suder_bench.errors import JudgeError, UserError, unknown
+from suder_bench.evaluators.judges.protocols import Judge
+
+
+@runtime_checkable
+class KnownAnswers(Protocol):
+    def check(self) -> None:
+        """Judge a few known pictures. Raises `JudgeError` saying what was expected and what came."""
+        ...
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The judges at hand by role, and for the other roles the reason why not."""
+
+    judges: Mapping[str, Judge]
+    missing: Mapping[str, JudgeError]
+
+    def identity(self, roles: Iterable[str]) -> dict[str, dict[str, object]]:
+        """What the summary says of the judges in these roles."""
+        judges = {role: self.judges[role] for role in roles}
+        return {
+            role: {"backend": judge.backend, "exact": judge.exact, "fingerprint": judge.fingerprint}
+            for role, judge in judges.items()
+        }
+
+
+def choose(roles: Sequence[str], overrides: Mapping[str, str], *, world: bool) -> dict[str, str]:
+    """The back-end of each role: as overridden, else the world's or the official one, else the only one there is.
+
+    Raises `UserError` for a role nobody knows, a back-end the role lacks, and a role without any usual back-end.
+    """
+    backends: dict[str, list[str]] = {}
+    for name in registry.table("judges"):
+        role, _, backend = name.partition("/")
+        backends.setdefault(role, []).append(backend)
+    for role, backend in overrides.items():
+        if role not in backends:
+            raise unknown("judge role", role, backends)
+        if backend not in backends[role]:
+            raise unknown(f"{role} judge", backend, backends[role])
+    chosen = {}
+    for role in roles:
+        known = backends.get(role, [])
+        usual = "world" if world else "official"
+        if role not in overrides and usual not in known and len(known) != 1:
+            raise UserError(f"no usual judge for '{role}'; give --judge {role}=BACKEND (choices: {', '.join(known) or 'none'})")
+        chosen[role] = overrides.get(role, usual if usual in known else known[0])
+    return chosen
+
+
+def seat(chosen: Mapping[str, str], *, device: str, dtype: str, offline: bool) -> Panel:
+    """Load a back-end for each role and ask it known answers.
+
+    A judge that cannot be loaded is missing, and what does not need it can still be scored. A judge that gets known
+    answers wrong would poison every number, so that its `JudgeError` is raised at once.
+    """
+    judges: dict[str, Judge] = {}
+    missing: dict[str, JudgeError] = {}
+    for role, backend in chosen.items():
+        try:
+            judges[role] = _load(role, backend, device=device, dtype=dtype, offline=offline)
+        except JudgeError as error:
+            missing[role] = error
+    for role, judge in judges.items():
+        if isinstance(judge, KnownAnswers):
+            try:
+                judge.check()
+            except JudgeError as error:
+                raise JudgeError(f"judge {role}={chosen[role]} fails its known answers, nothing was scored: {error}") from None
+    return Panel(judges, missing)
+
+
+def key_of(identity: Mapping[str, object], scorer: Sequence[str]) -> str:
+    """What a stored verdict is filed under: the judges that made it and the code and data that asked them."""
+    return hashlib.sha256(json.dumps([identity, *scorer], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _load(role: str, backend: str, *, device: str, dtype: str, offline: bool) -> Judge:
+    target = registry.load("judges", f"{role}/{backend}")
+    if isinstance(target, type):
+        judge: Judge = target.load(device=device, dtype=dtype, offline=offline)  # type: ignore[attr-defined]
+    else:
+        judge = target(role)
+    return judge

@@ -1,0 +1,165 @@
+"""What a run is to do: which samples of which benchmarks, how often, with which seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from suder_bench import registry
+from suder_bench.benchmark import Benchmark
+from suder_bench.data.source import Source
+from suder_bench.errors import UserError, unknown
+from suder_bench.models.protocols import ImageSampling, TextSampling
+from suder_bench.records import ImageSource, Sample
+from suder_bench.runs.jsonl import plain
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what a run's numbers are, besides the model's weights."""
+
+    suite: str
+    benchmarks: tuple[str, ...]
+    source: Source
+    protocol: str = "official"
+    seed: int = 0
+    limit: int | None = None
+    repeats: int | None = None
+    image: ImageSampling = field(default_factory=ImageSampling)
+    text: TextSampling = field(default_factory=TextSampling)
+    device: str = "cpu"
+    dtype: str = "float32"
+    judges: Mapping[str, str] = field(default_factory=dict)
+    offline: bool = False
+
+
+@dataclass(frozen=True)
+class Item:
+    """One response to make: `seed` decides its random stream."""
+
+    sample: Sample
+    repeat: int
+    seed: int
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.sample.id, self.repeat
+
+
+@dataclass(frozen=True)
+class Task:
+    """One benchmark of a run. `items` keeps the repeats of a prompt together, so that a model reads the prompt once.
+
+    `data` is a digest of all the benchmark's samples, whatever the limit.
+    """
+
+    benchmark: Benchmark
+    protocol: str
+    repeats: int
+    samples: tuple[Sample, ...]
+    items: tuple[Item, ...]
+    data: str
+
+    @property
+    def name(self) -> str:
+        return self.benchmark.name
+
+    @property
+    def draws(self) -> bool:
+        return self.benchmark.kind == "generation"
+
+
+def plan(settings: Settings, say: Callable[[str], None]) -> list[Task]:
+    """The tasks of a run, from the benchmarks' files.
+
+    Raises `UserError` for one benchmark whose files are missing, an `ExceptionGroup` of them for several.
+    """
+    tasks: list[Task] = []
+    mistakes: list[UserError] = []
+    for name in settings.benchmarks:
+        try:
+            tasks.append(_task(name, settings, say))
+        except UserError as mistake:
+            mistakes.append(mistake)
+    raise_all(mistakes)
+    return tasks
+
+
+def raise_all(mistakes: Sequence[UserError]) -> None:
+    """Raise nothing, the one mistake, or a group of them, which the command line tells line by line."""
+    if len(mistakes) == 1:
+        raise mistakes[0]
+    if mistakes:
+        raise ExceptionGroup("several mistakes", list(mistakes))
+
+
+def build(name: str, folder: Path, protocol: str) -> Benchmark:
+    """A benchmark over its files. Raises `UserError` when it does not offer the protocol."""
+    factory = registry.load("benchmarks", name)
+    if protocol not in factory.protocols:
+        raise unknown(f"{name} protocol", protocol, factory.protocols)
+    benchmark: Benchmark = factory(folder, protocol=protocol)
+    return benchmark
+
+
+def seed_of(run_seed: int, benchmark: str, sample: str, repeat: int) -> int:
+    """The random stream of one response, 63 bits: a pure function of what it is a response to."""
+    name = json.dumps([run_seed, benchmark, sample, repeat])
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) >> 1
+
+
+def evenly(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
+    """At most `limit` samples spread over the official order, so that every category is met; all of them for None.
+
+    Clusters stay whole, because a circular question or a question group cut in two cannot be scored: a single cluster
+    larger than the limit is taken as it is.
+    """
+    if limit is None or limit >= len(samples):
+        return list(samples)
+    sizes: dict[str, int] = {}
+    for sample in samples:
+        sizes[sample.cluster] = sizes.get(sample.cluster, 0) + 1
+    names = list(sizes)
+    count = max(1, limit * len(names) // len(samples))
+    while count > 1 and sum(sizes[name] for name in _spread(names, count)) > limit:
+        count -= 1
+    chosen = set(_spread(names, count))
+    return [sample for sample in samples if sample.cluster in chosen]
+
+
+def samples_digest(samples: Sequence[Sample]) -> str:
+    """Changes with every id, prompt, ground truth and picture (a picture file counts by its name and size)."""
+    digest = hashlib.sha256()
+    for sample in samples:
+        pictures = [_picture(source) for source in sample.images]
+        row = [sample.id, sample.cluster, sample.prompt, pictures, plain(sample.truth)]
+        digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:16]
+
+
+def _task(name: str, settings: Settings, say: Callable[[str], None]) -> Task:
+    benchmark = build(name, settings.source.folder(name, say), settings.protocol)
+    samples = benchmark.samples()
+    chosen = tuple(evenly(samples, settings.limit))
+    repeats = settings.repeats or benchmark.repeats
+    items = tuple(
+        Item(sample, repeat, seed_of(settings.seed, name, sample.id, repeat)) for sample in chosen for repeat in range(repeats)
+    )
+    return Task(benchmark, settings.protocol, repeats, chosen, items, samples_digest(samples))
+
+
+Value = TypeVar("Value")
+
+
+def _spread(values: Sequence[Value], count: int) -> list[Value]:
+    return [values[i * len(values) // count] for i in range(count)]
+
+
+def _picture(source: ImageSource) -> str:
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    return f"{source.name}:{source.stat().st_size if source.is_file() else 'missing'}"

@@ -1,0 +1,118 @@
+"""run.json: the recipe of a score, and the refusal to mix two recipes in one folder."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from suder_bench.data.source import Source
+from suder_bench.errors import UserError
+from suder_bench.models.protocols import ImageSampling, Model, TextSampling
+from suder_bench.models.reference import ModelReference
+from suder_bench.runs.plan import Settings, Task
+
+Recipe = dict[str, Any]
+
+SCHEMA = 1
+_PACKAGES = ("suder-bench", "torch", "transformers", "numpy", "pillow")
+
+
+def recipe_of(run: str, settings: Settings, tasks: Sequence[Task], model: Mapping[str, Any]) -> Recipe:
+    """run.json before anything is judged. `model` is what `model_entry` returns, or came from an earlier run.json."""
+    source = settings.source
+    return {
+        "schema": SCHEMA,
+        "run": run,
+        "suite": settings.suite,
+        "model": dict(model),
+        "data": {"source": source.kind, "size": source.size, "folder": None if source.path is None else str(source.path)},
+        "world": source.world,
+        "benchmarks": {
+            task.name: {"protocol": task.protocol, "samples": len(task.samples), "repeats": task.repeats, "data": task.data}
+            for task in tasks
+        },
+        "seed": settings.seed,
+        "limit": settings.limit,
+        "repeats": settings.repeats,
+        "sampling": {"image": asdict(settings.image), "text": asdict(settings.text)},
+        "device": settings.device,
+        "dtype": settings.dtype,
+        "judges": {},
+        "versions": versions(),
+    }
+
+
+def model_entry(reference: ModelReference, model: Model) -> dict[str, Any]:
+    """What run.json says of a loaded model."""
+    return {
+        "name": reference.name,
+        "adapter": reference.adapter,
+        "fingerprint": model.fingerprint,
+        "settings": dict(model.settings),
+        "files": reference.stamp(),
+    }
+
+
+def settings_of(recipe: Mapping[str, Any], *, judges: Mapping[str, str], device: str, dtype: str, offline: bool) -> Settings:
+    """The settings that run.json tells, to score its responses again; judges and device are the caller's."""
+    data = recipe["data"]
+    return Settings(
+        suite=recipe["suite"],
+        benchmarks=tuple(recipe["benchmarks"]),
+        source=Source(data["source"], size=data["size"], path=None if data["folder"] is None else Path(data["folder"])),
+        protocol=next(iter(recipe["benchmarks"].values()))["protocol"],
+        seed=recipe["seed"],
+        limit=recipe["limit"],
+        repeats=recipe["repeats"],
+        image=ImageSampling(**recipe["sampling"]["image"]),
+        text=TextSampling(**recipe["sampling"]["text"]),
+        device=device,
+        dtype=dtype,
+        judges=judges,
+        offline=offline,
+    )
+
+
+def refuse_change(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raise `UserError` naming the first setting in which two recipes would make different responses.
+
+    More or fewer samples, repeats or benchmarks of the suite are no such setting: every response stays what it is.
+    Judges, versions and where the data lie are none either; what the data hold is.
+    """
+    was = {name: (value, shown) for name, value, shown in _responsible(old)}
+    for name, value, shown in _responsible(new):
+        if name in was and was[name][0] != value:
+            raise UserError(
+                f"{folder} was made with {name} {was[name][1]}, not {shown}; start over with --fresh, or choose another --out"
+            )
+
+
+def versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def _responsible(recipe: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
+    """(name, value, value as shown) of what decides responses; a setting that only one recipe has cannot differ."""
+    sampling, model = recipe["sampling"], recipe["model"]
+    settings: dict[str, Any] = {"suite": recipe["suite"]}
+    for name, entry in recipe["benchmarks"].items():
+        settings |= {f"{name} protocol": entry["protocol"], f"{name} data": entry["data"]}
+    settings |= {"seed": recipe["seed"], **sampling["image"]}
+    settings |= {f"text {name}": value for name, value in sampling["text"].items()}
+    settings |= {"device": recipe["device"], "dtype": recipe["dtype"]}
+    for name, value in settings.items():
+        yield name, value, f"'{value}'" if isinstance(value, str) else str(value)
+    if "fingerprint" in model:
+        yield "model", model["fingerprint"], f"'{model['name']}' (weights {model['fingerprint'][:12]})"
+        for name, value in model["settings"].items():
+            yield f"model setting {name}", value, f"'{value}'"

@@ -1,0 +1,112 @@
+"""The first stage: a model responds. A picture is on disk before its line, and nothing that failed leaves a line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from PIL import Image
+
+from suder_bench.benchmark import GenerationBenchmark
+from suder_bench.errors import UserError
+from suder_bench.models.protocols import ImageToText, Model, StoredPictures, TextToImage
+from suder_bench.records import Response, open_image
+from suder_bench.runs.batches import BatchSize, Failure, tell, work
+from suder_bench.runs.plan import Item, Settings, Task
+from suder_bench.runs.screen import Screen
+from suder_bench.runs.store import Key, RunFolder, text_digest
+
+Timed = tuple[Item, Image.Image | str, float]
+"""An item, what was made of it, and its share of the batch's seconds."""
+
+
+def check_able(model: Model, tasks: Sequence[Task]) -> None:
+    """Raise `UserError` when the model cannot do what a benchmark asks, before anything is done."""
+    for task in tasks:
+        if task.draws and not isinstance(model, TextToImage | StoredPictures):
+            raise UserError(f"model '{model.name}' draws no pictures, which {task.name} asks for; choose --suite und")
+        if not task.draws and not isinstance(model, ImageToText):
+            raise UserError(f"model '{model.name}' answers no questions, which {task.name} asks for; choose --suite gen")
+
+
+def respond(
+    task: Task,
+    made: dict[Key, Response],
+    model: Model,
+    folder: RunFolder,
+    settings: Settings,
+    size: BatchSize,
+    screen: Screen,
+) -> list[Failure[Item]]:
+    """Make and keep the responses of a task that are not in `made`, and add them there; returns those that failed."""
+    items = [item for item in task.items if item.key not in made]
+    if not items:
+        return []
+    make = _maker(task, model, settings)
+
+    def do(batch: Sequence[Item]) -> list[Timed]:
+        start = time.perf_counter()
+        contents = make(batch)
+        seconds = (time.perf_counter() - start) / len(batch)
+        return [(item, content, seconds) for item, content in zip(batch, contents, strict=True)]
+
+    def keep(batch: Sequence[Timed]) -> None:
+        responses = [_kept(task, folder, *timed) for timed in batch]
+        folder.add_responses(task.name, responses)
+        made.update({(response.sample, response.repeat): response for response in responses})
+
+    with screen.bar(task.name, len(items)) as bar:
+        failures = work(items, do, keep, size=size, bar=bar)
+    tell(failures, lambda item: f"{task.name} {item.sample.id}, repeat {item.repeat}", screen)
+    return failures
+
+
+def _maker(task: Task, model: Model, settings: Settings) -> Callable[[Sequence[Item]], Sequence[Image.Image | str]]:
+    """How this model responds to a batch of this task's items."""
+    if isinstance(model, StoredPictures):
+        stored = model.pictures(cast(GenerationBenchmark, task.benchmark))
+        return lambda batch: [_stored(stored, item) for item in batch]
+    if isinstance(model, TextToImage) and task.draws:
+        return lambda batch: [
+            generated.picture
+            for generated in model.generate(
+                [item.sample.prompt for item in batch], seeds=[item.seed for item in batch], sampling=settings.image
+            )
+        ]
+    reader = cast(ImageToText, model)
+    return lambda batch: reader.answer(
+        [[open_image(source) for source in item.sample.images] for item in batch],
+        [item.sample.prompt for item in batch],
+        seeds=[item.seed for item in batch],
+        sampling=settings.text,
+    )
+
+
+def _stored(pictures: Mapping[tuple[str, int], Path], item: Item) -> Image.Image:
+    if item.key not in pictures:
+        raise UserError(f"no picture {item.repeat} of sample {item.sample.id} in the folder")
+    return open_image(pictures[item.key])
+
+
+def _kept(task: Task, folder: RunFolder, item: Item, content: Image.Image | str, seconds: float) -> Response:
+    text = image = None
+    if isinstance(content, str):
+        text, digest = content, text_digest(content)
+    else:
+        benchmark = cast(GenerationBenchmark, task.benchmark)
+        for relative, side in benchmark.sidecars(item.sample).items():
+            folder.save_text(side, f"images/{task.name}/{relative}")
+        image = f"images/{task.name}/{benchmark.image_path(item.sample, item.repeat)}"
+        digest = folder.save_picture(content, image)
+    return Response(
+        benchmark=task.name,
+        sample=item.sample.id,
+        repeat=item.repeat,
+        seed=item.seed,
+        digest=digest,
+        text=text,
+        image=image,
+        seconds=round(seconds, 4),
+    )

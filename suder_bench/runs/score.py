@@ -1,0 +1,108 @@
+"""The second stage: a benchmark judges responses. Verdicts are kept by response and judges, so only new pairs cost anything."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from suder_bench.benchmark import Benchmark
+from suder_bench.records import Answered, Response, Sample, Verdict
+from suder_bench.runs.batches import BatchSize, Failure, tell, work
+from suder_bench.runs.judges import Panel, key_of
+from suder_bench.runs.plan import Task
+from suder_bench.runs.screen import Screen
+from suder_bench.runs.store import Key, RunFolder, read_verdict, verdict_row
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A benchmark's verdicts with their samples, and what became of the other planned responses.
+
+    `skipped` responses were not there to judge; `failed` ones broke the model, the benchmark or its judges.
+    """
+
+    benchmark: Benchmark
+    protocol: str
+    rows: list[tuple[Sample, Verdict]] = field(default_factory=list)
+    judges: dict[str, dict[str, object]] = field(default_factory=dict)
+    samples: int = 0
+    skipped: int = 0
+    failed: int = 0
+
+
+def score(
+    task: Task,
+    responses: dict[Key, Response],
+    unmade: int,
+    panel: Panel,
+    folder: RunFolder,
+    size: BatchSize,
+    screen: Screen,
+) -> Scored:
+    """Judge the responses of one task in the order of its plan; `unmade` counts those that just failed to be made.
+
+    Nothing is judged when a judge it needs is missing: then all responses count as failed.
+    """
+    roles = task.benchmark.judge_roles
+    answered = [_answered(folder.path, item.sample, responses[item.key]) for item in task.items if item.key in responses]
+    skipped = len(task.items) - len(answered) - unmade
+    if any(role in panel.missing for role in roles):
+        return Scored(task.benchmark, task.protocol, samples=len(task.samples), skipped=skipped, failed=unmade + len(answered))
+    identity = panel.identity(roles)
+    key = key_of(identity, [task.name, task.protocol, task.data, version("suder-bench"), _source(task.benchmark)])
+    known = folder.verdicts(task.name, key)
+    fresh = [one for one in answered if _key(one) not in known]
+
+    def keep(verdicts: Sequence[Verdict]) -> None:
+        folder.add_verdicts(task.name, key, list(verdicts))
+        known.update({(verdict.sample, verdict.repeat, verdict.digest): verdict for verdict in verdicts})
+
+    failures = judge(task.benchmark, fresh, panel, keep=keep, size=size, screen=screen)
+    return Scored(
+        benchmark=task.benchmark,
+        protocol=task.protocol,
+        rows=[(one.sample, known[_key(one)]) for one in answered if _key(one) in known],
+        judges=identity,
+        samples=len(task.samples),
+        skipped=skipped,
+        failed=unmade + len(failures),
+    )
+
+
+def judge(
+    benchmark: Benchmark, answered: Sequence[Answered], panel: Panel, *, keep: Any, size: BatchSize, screen: Screen
+) -> list[Failure[Answered]]:
+    """`keep` a verdict on each response, batch by batch; returns the responses that could not be judged.
+
+    Verdicts pass through their stored form, so that a number never depends on whether it was read back.
+    """
+
+    def do(batch: Sequence[Answered]) -> list[Verdict]:
+        verdicts = [read_verdict(benchmark.name, verdict_row(verdict)) for verdict in benchmark.verdicts(batch, panel.judges)]
+        if [(verdict.sample, verdict.repeat, verdict.digest) for verdict in verdicts] != [_key(one) for one in batch]:
+            raise RuntimeError(f"{benchmark.name}: verdicts are not one per response, in order")
+        return verdicts
+
+    with screen.bar(f"{benchmark.name} scores", len(answered)) as bar:
+        failures = work(answered, do, keep, size=size, bar=bar)
+    tell(failures, lambda one: f"{benchmark.name} score of {one.sample.id}, repeat {one.response.repeat}", screen)
+    return failures
+
+
+def _answered(folder: Path, sample: Sample, response: Response) -> Answered:
+    return Answered(sample, response, None if response.image is None else folder / response.image)
+
+
+def _key(one: Answered) -> tuple[str, int, str]:
+    return one.sample.id, one.response.repeat, one.response.digest
+
+
+def _source(benchmark: Benchmark) -> str:
+    """A digest of the benchmark's own module: an edited rule must not meet verdicts of the old one."""
+    file = inspect.getsourcefile(type(benchmark))
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file is not None and Path(file).is_file() else ""

@@ -1,0 +1,76 @@
+"""What a run says while it works: lines on stderr, and on a terminal a bar with samples per second and time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TextIO
+
+REDRAW = 0.1
+"""Seconds between two drawings of the bar."""
+
+
+@dataclass
+class Bar:
+    """Counts what is done of one piece of work."""
+
+    label: str
+    total: int
+    screen: Screen
+    done: int = 0
+    started: float = field(default_factory=time.perf_counter)
+    drawn: float = 0.0
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        now = time.perf_counter()
+        if self.screen.live and (now - self.drawn > REDRAW or self.done == self.total):
+            self.drawn = now
+            rate = self.done / max(now - self.started, 1e-9)
+            left = duration((self.total - self.done) / rate)
+            self.screen.redraw(f"{self.label}  {self.done:,}/{self.total:,}  {rate:.1f}/s  {left} left")
+
+
+@dataclass
+class Screen:
+    """Writes to stderr, so that stdout stays free for the result. The bar appears on terminals only."""
+
+    stream: TextIO = field(default_factory=lambda: sys.stderr)
+
+    def __post_init__(self) -> None:
+        self.live = self.stream.isatty()
+
+    def say(self, line: str) -> None:
+        if self.live:
+            self.stream.write("\r\x1b[K")
+        self.stream.write(line + "\n")
+        self.stream.flush()
+
+    def trace(self, error: BaseException) -> None:
+        """Show a bug with its traceback."""
+        self.say("".join(traceback.format_exception(error)).rstrip())
+
+    def redraw(self, line: str) -> None:
+        self.stream.write("\r\x1b[K" + line)
+        self.stream.flush()
+
+    @contextmanager
+    def bar(self, label: str, total: int) -> Iterator[Bar]:
+        bar = Bar(label, total, self)
+        try:
+            yield bar
+        finally:
+            if self.live and bar.done:
+                self.stream.write("\n")
+                self.stream.flush()
+
+
+def duration(seconds: float) -> str:
+    """'0:42', '3:05' or '2:10:07'."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

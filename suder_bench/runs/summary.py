@@ -1,0 +1,46 @@
+"""summary.json: every metric with its interval, and counts of what is missing. Its schema is `summary.schema.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from suder_bench import stats
+from suder_bench.runs.jsonl import plain
+from suder_bench.runs.score import Scored
+
+SCHEMA = 1
+_OUTSIDE = ("schema", "run", "suite", "world")
+
+
+def summarise(recipe: Mapping[str, Any], scored: Sequence[Scored]) -> dict[str, Any]:
+    """The document of a run.json and its verdicts. "benchmarks" is a pure function of responses, data and judges."""
+    document: dict[str, Any] = plain(
+        {
+            "schema": SCHEMA,
+            "run": recipe["run"],
+            "model": recipe["model"]["name"],
+            "suite": recipe["suite"],
+            "world": recipe["world"],
+            "recipe": {name: value for name, value in recipe.items() if name not in _OUTSIDE},
+            "benchmarks": {one.benchmark.name: _entry(one) for one in scored},
+        }
+    )
+    return document
+
+
+def _entry(scored: Scored) -> dict[str, Any]:
+    clusters = [sample.cluster for sample, _ in scored.rows]
+    found = stats.metrics(scored.benchmark.statistics(scored.rows), clusters) if scored.rows else {}
+    return {
+        "headline": scored.benchmark.headline,
+        "paper_metrics": list(scored.benchmark.paper_metrics),
+        "protocol": scored.protocol,
+        "judges": scored.judges,
+        "n_samples": scored.samples,
+        "n_responses": len(scored.rows),
+        "skipped": scored.skipped,
+        "failed": scored.failed,
+        "metrics": {name: asdict(metric) for name, metric in found.items()},
+    }
