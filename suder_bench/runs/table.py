@@ -1,0 +1,88 @@
+"""The table that a run ends with: summary.json as plain text for a terminal."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+WORLD = "scored on the embedded world, not comparable with published numbers"
+NUMBERS = 36
+"""Columns taken by value, interval and n; the metric's name gets the rest of the width."""
+
+
+def render(summary: Mapping[str, Any], *, width: int | None = None, verbose: bool = False) -> str:
+    """A block per benchmark, then what made the numbers: model, data, seed, judges that are not the benchmark's own.
+
+    Shows the metrics of the paper's tables, or every metric with `verbose`; `width` is the terminal's by default.
+    """
+    columns = width or max(60, min(shutil.get_terminal_size((80, 24)).columns, 100))
+    shown = {name: _shown(entry, verbose) for name, entry in summary["benchmarks"].items()}
+    longest = max((len(label) for name, metrics in shown.items() for label in (name, *metrics)), default=0)
+    first = min(longest + 2, columns - NUMBERS)
+    blocks = [_block(name, entry, shown[name], first) for name, entry in summary["benchmarks"].items()]
+    return "\n\n".join("\n".join(lines) for lines in [*blocks, list(_footer(summary, columns))])
+
+
+def number(value: float | None) -> str:
+    """Three decimals for fractions, one for marks and percentages, '-' where there is none."""
+    if value is None or value != value:
+        return "-"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """'0.480 to 0.545', or '-' where one cluster allows none."""
+    return "-" if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
+def _shown(entry: Mapping[str, Any], verbose: bool) -> list[str]:
+    """Names of the metrics to show: the paper's, with the headline among them; all where the benchmark names none."""
+    metrics, headline = entry["metrics"], entry["headline"]
+    paper = [name for name in entry["paper_metrics"] if name in metrics]
+    if verbose or not paper:
+        return list(metrics)
+    return paper if headline in paper or headline not in metrics else [*paper, headline]
+
+
+def _block(name: str, entry: Mapping[str, Any], names: Sequence[str], first: int) -> list[str]:
+    metrics, headline = entry["metrics"], entry["headline"]
+    lines = [f"{name:<{first}}{'value':>8}{'95 % interval':>20}{'n':>8}", "-" * (first + NUMBERS)]
+    for metric in names:
+        found = metrics[metric]
+        label = _fitted(("* " if metric == headline else "  ") + metric, first)
+        lines.append(f"{label}{number(found['value']):>8}{interval(found['low'], found['high']):>20}{found['n']:>8,}")
+    notes = [f"{entry[what]:,} {what}" for what in ("skipped", "failed") if entry[what]]
+    if len(names) < len(metrics):
+        more = len(metrics) - len(names)
+        notes.append(f"{more} more metric{'s' if more > 1 else ''} in summary.json")
+    return [*lines, *(["  (" + ", ".join(notes) + ")"] if notes else [])]
+
+
+def _fitted(label: str, columns: int) -> str:
+    return f"{label:<{columns}}" if len(label) <= columns else label[: columns - 3] + ".. "
+
+
+def _footer(summary: Mapping[str, Any], columns: int) -> Iterator[str]:
+    recipe = summary["recipe"]
+    yield from _wrapped("*", "the headline of its benchmark", columns)
+    yield from _wrapped("model", summary["model"], columns)
+    yield from _wrapped("data", WORLD if summary["world"] else _where(recipe["data"]), columns)
+    yield from _wrapped("seed", str(recipe["seed"]), columns)
+    foreign: dict[str, dict[str, None]] = {}
+    for entry in summary["benchmarks"].values():
+        for role, judge in entry["judges"].items():
+            if not judge["exact"]:
+                foreign.setdefault(judge["backend"], {})[role] = None
+    if foreign:
+        told = "; ".join(f"{backend} ({', '.join(roles)})" for backend, roles in foreign.items())
+        yield from _wrapped("judges", f"not the benchmarks' own: {told}", columns)
+
+
+def _where(data: Mapping[str, Any]) -> str:
+    return f"{data['source']} {data['folder'] or ''}".strip()
+
+
+def _wrapped(label: str, text: str, columns: int) -> list[str]:
+    return textwrap.wrap(f"{label:<8}{text}", columns, subsequent_indent=" " * 8, break_on_hyphens=False)

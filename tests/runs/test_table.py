@@ -1,0 +1,129 @@
+"""The table at the end of a run: short, complete, honest about where its numbers come from, and 80 columns wide."""
+
+from __future__ import annotations
+
+import pytest
+
+from suder_bench.runs.table import interval, number, render
+
+WORLD = {"backend": "world", "exact": False, "fingerprint": "w1"}
+OWN = {"backend": "official", "exact": True, "fingerprint": "o1"}
+
+
+def metric(value, low=None, high=None, n=24):
+    return {"value": value, "low": low, "high": high, "n": n}
+
+
+def entry(metrics, headline="overall", paper=(), judges=None, skipped=0, failed=0):
+    return {
+        "headline": headline,
+        "paper_metrics": list(paper),
+        "protocol": "official",
+        "judges": judges or {},
+        "n_samples": 6,
+        "n_responses": 24,
+        "skipped": skipped,
+        "failed": failed,
+        "metrics": metrics,
+    }
+
+
+def summary(world=True, **benchmarks):
+    data = (
+        {"source": "world", "size": "quick", "folder": None} if world else {"source": "folder", "size": None, "folder": "my/data"}
+    )
+    return {
+        "schema": 1,
+        "run": "first",
+        "model": "tiny-janus",
+        "suite": "gen",
+        "world": world,
+        "recipe": {"data": data, "seed": 7},
+        "benchmarks": benchmarks,
+    }
+
+
+GENEVAL = entry(
+    {"overall": metric(0.5123, 0.48, 0.5449, 1200), "counting": metric(0.25, 0.2, 0.3), "strict": metric(0.1)},
+    paper=["counting", "overall"],
+    judges={"detector": WORLD, "color": WORLD},
+)
+
+
+def test_the_table_as_people_see_it():
+    assert render(summary(geneval=GENEVAL), width=80) == "\n".join(
+        [
+            "geneval      value       95 % interval       n",
+            "----------------------------------------------",
+            "  counting   0.250      0.200 to 0.300      24",
+            "* overall    0.512      0.480 to 0.545   1,200",
+            "  (1 more metric in summary.json)",
+            "",
+            "*       the headline of its benchmark",
+            "model   tiny-janus",
+            "data    scored on the embedded world, not comparable with published numbers",
+            "seed    7",
+            "judges  not the benchmarks' own: world (detector, color)",
+        ]
+    )
+
+
+def test_verbose_shows_every_metric():
+    table = render(summary(geneval=GENEVAL), verbose=True)
+    assert "strict" in table
+    assert "more" not in table
+
+
+def test_the_headline_is_shown_even_when_the_paper_leaves_it_out():
+    table = render(summary(pope=entry({"f1": metric(0.8), "accuracy": metric(0.7)}, headline="f1", paper=["accuracy"])))
+    assert "* f1" in table
+
+
+def test_without_metrics_of_a_paper_all_are_shown():
+    table = render(summary(mine=entry({"a": metric(1), "b": metric(0)}, headline="a")))
+    assert "* a " in table
+    assert "  b " in table
+
+
+def test_metrics_that_were_not_measured_are_no_rows():
+    assert "position" not in render(summary(geneval=entry({"overall": metric(1)}, paper=["position", "overall"])))
+
+
+def test_nothing_judged_still_counts():
+    assert "(40 skipped, 2 failed)" in render(summary(geneval=entry({}, skipped=40, failed=2)))
+
+
+def test_one_cluster_shows_a_dash_for_the_interval():
+    row = next(line for line in render(summary(pope=entry({"overall": metric(0.5)}))).splitlines() if "overall" in line)
+    assert row.split() == ["*", "overall", "0.500", "-", "24"]
+
+
+def test_real_data_and_the_benchmarks_own_judges_carry_no_mark():
+    table = render(summary(world=False, geneval=entry({"overall": metric(0.5)}, judges={"detector": OWN})))
+    assert "data    folder my/data" in table
+    assert "judges" not in table
+    assert "embedded world" not in table
+
+
+def test_a_foreign_judge_is_named_beside_an_own_one():
+    table = render(summary(world=False, geneval=entry({"overall": metric(0.5)}, judges={"detector": OWN, "vqa": WORLD})))
+    assert "judges  not the benchmarks' own: world (vqa)" in table
+
+
+def test_rows_stay_within_the_width():
+    names = {"vlmevalkit/" + "very " * 30: metric(0.5, 0.4, 0.6), "overall": metric(88.123, 80, 90)}
+    lines = render(summary(hallusionbench=entry(names)), width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(".. " in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.5, "0.500"), (88.25, "88.2"), (-0.01, "-0.010"), (None, "-"), (float("nan"), "-")]
+)
+def test_numbers(value, text):
+    assert number(value) == text
+
+
+def test_an_interval_needs_both_ends():
+    assert interval(0.1, 0.2) == "0.100 to 0.200"
+    assert interval(0.1, None) == "-"
