@@ -36,9 +36,7 @@ def _which_count(scene: Scene, rng: Rng) -> Asked | None:
     n = len(scene.things) if things else facts.count(scene, noun)
     if n == 1 and rng.random() > _RARELY:
         return None
-    near = [NUMBERS[m] for m in (n - 1, n + 1)]
-    others = near_first(rng, near, NUMBERS[:6], but=[NUMBERS[n]])
-    return Asked(f"How many {'things' if things else plural(noun)} are there in the image?", NUMBERS[n], tuple(others))
+    return _number(rng, f"How many {'things' if things else plural(noun)} are there in the image?", n)
 
 
 def _which(attribute: str, values: Sequence[str], question: str) -> Maker:
@@ -177,13 +175,18 @@ def _size(scene: Scene, rng: Rng) -> Asked | None:
 def _arithmetic(scene: Scene, rng: Rng) -> Asked | None:
     noun = one(rng, facts.nouns(scene))
     n = facts.count(scene, noun)
-    form = int(rng.integers(3))
-    if form == 0:
-        n, question = n + 1, f"If one more {noun} came, how many {plural(noun)} would there be?"
-    elif form == 1:
-        n, question = n - 1, f"If one {noun} were taken away, how many {plural(noun)} would be left?"
-    else:
-        n, question = len(scene.things) - n, f"How many things are not {plural(noun)}?"
+    if rng.random() < 0.5:
+        return _number(rng, f"If one more {noun} came, how many {plural(noun)} would there be?", n + 1)
+    return _number(rng, f"If one {noun} were taken away, how many {plural(noun)} would be left?", n - 1)
+
+
+def _remainder(scene: Scene, rng: Rng) -> Asked | None:
+    noun = one(rng, facts.nouns(scene))
+    n = len(scene.things) - facts.count(scene, noun)
+    return _number(rng, f"How many things are not {plural(noun)}?", n) if n else None
+
+
+def _number(rng: Rng, question: str, n: int) -> Asked:
     others = near_first(rng, [NUMBERS[abs(n - 1)], NUMBERS[n + 1]], NUMBERS[:6], but=[NUMBERS[n]])
     return Asked(question, NUMBERS[n], tuple(others))
 
@@ -230,6 +233,7 @@ CHOICE: dict[str, Maker] = {
     "sign": _sign,
     "size": _size,
     "arithmetic": _arithmetic,
+    "remainder": _remainder,
     "caption": _caption,
 }
 """Kinds of questions with one right answer; each gives None where the scene allows none, or the draw is against it."""

@@ -90,8 +90,8 @@ def _acted(scene: Scene, rng: Rng, truth: bool) -> str | None:
 def undone(actor: str, kind: str, patient: str) -> list[tuple[str, str, str]]:
     """Actions that the picture clearly does not show; touching has no direction, and what is inside is also held and touched."""
     verbs = [v for v in ACTIONS if kind != "is inside" or v in ("is inside", "points at")]
-    both = [(actor, v, patient) for v in verbs] + [(patient, v, actor) for v in verbs]
-    return [c for c in both if c != (actor, kind, patient) and not (kind == c[1] == "touches")]
+    told = [(actor, v, patient) for v in verbs if v != kind]
+    return told + [(patient, v, actor) for v in verbs if v != "touches"]
 
 
 YES_NO: dict[str, Claim] = {

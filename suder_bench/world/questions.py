@@ -18,6 +18,9 @@ from suder_bench.world.draws import Rng, mixed, named, one
 from suder_bench.world.scenes import Scene
 from suder_bench.world.vocabulary import NUMBERS, plural
 
+COUNT_WORDS = NUMBERS[1:5]
+"""The numbers of things that a scene can show."""
+
 
 def yes_no(scene: Scene, rng: Rng, kind: str | None = None) -> tuple[str, str]:
     """(question, 'Yes' or 'No'), either with probability 1/2; of one kind in `YES_NO`, or of any that fits the scene.
