@@ -49,7 +49,7 @@ def table(file: Path, *fields: str) -> list[Row]:
     """
     csv.field_size_limit(sys.maxsize)
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
             rows: list[Row] = list(csv.DictReader(stream, delimiter="," if file.suffix == ".csv" else "\t"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read as a table: {error}") from None

@@ -35,7 +35,12 @@ def count(flags: np.ndarray, keep: np.ndarray | None = None) -> Statistic:
 
 def average(parts: Sequence[Statistic], n: int) -> Statistic:
     """The plain mean of other statistics; `n` is what the reader should see."""
-    return Statistic(lambda weights: np.mean([part.of(weights) for part in parts], axis=0), n=n)
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        total = sum((part.of(weights) for part in parts), start=np.zeros(weights.shape[:-1]))
+        return ratio(total, np.array(len(parts)))
+
+    return Statistic(of, n=n)
 
 
 def all_correct(
