@@ -1,0 +1,245 @@
+"""HallusionBench's verdicts, groups and files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from answering import duplicating, judge, official, picture, score
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from suder_bench.errors import UserError
+from suder_bench.evaluators.hallusionbench import HallusionBench, judge_mark
+from suder_bench.records import Sample
+
+Row = dict[str, Any]
+
+
+def row(key: str, answer: str = "1", visual_input: str = "1") -> Row:
+    """`key` is category_subcategory_set_figure_question; VS figure 0 has no picture."""
+    category, subcategory, set_id, figure_id, question_id = key.split("_")
+    text_only = category == "VS" and figure_id == "0"
+    return {
+        "category": category,
+        "subcategory": subcategory,
+        "visual_input": "0" if text_only else visual_input,
+        "set_id": set_id,
+        "figure_id": figure_id,
+        "question_id": question_id,
+        "question": f"Is {key} so?",
+        "gt_answer": answer,
+        "gt_answer_details": f"{key} is as it is.",
+        "filename": None if text_only else f"./{category}/{subcategory}/{set_id}_{figure_id}.png",
+    }
+
+
+def write(folder: Path, rows: Sequence[Row]) -> Path:
+    (folder / "hallusionbench").mkdir(exist_ok=True)
+    (folder / "hallusionbench" / "HallusionBench.json").write_text(json.dumps(list(rows)))
+    for found in rows:
+        if found["filename"]:
+            picture(folder / "hallusionbench" / "images" / found["filename"])
+    return folder
+
+
+def answers(data: Path, said: dict[str, str], protocol: str = "official") -> list[tuple[Sample, str]]:
+    return [(sample, said.get(sample.id, "Yes")) for sample in HallusionBench(data, protocol).samples()]
+
+
+class Teacher:
+    """A judge that says one thing, or what the mapping from answers says."""
+
+    backend, exact, fingerprint = "scripted", False, "0"
+
+    def __init__(self, replies: dict[str, str]) -> None:
+        self.replies, self.prompts = replies, list[str]()
+
+    def review(self, system: str, prompts: Sequence[str]) -> list[str]:
+        self.prompts += prompts
+        return [next(reply for text, reply in self.replies.items() if f"Answer: {text}\n" in prompt) for prompt in prompts]
+
+
+PAIR = ["VS_chart_0_0_0", "VS_chart_0_1_0", "VS_chart_0_2_0"]
+FIGURE = ["VD_ocr_0_0_0", "VD_ocr_0_0_1", "VD_ocr_0_0_2"]
+
+
+def test_samples(tmp_path: Path) -> None:
+    write(tmp_path, [row(key) for key in PAIR])
+    default = HallusionBench(tmp_path).samples()
+    assert [sample.id for sample in default] == PAIR[1:]
+    assert default[0].prompt == "\nIs VS_chart_0_1_0 so?\nAnswer the question using a single word or phrase."
+    assert default[0].images == (tmp_path / "hallusionbench/images/VS/chart/0_1.png",)
+    assert default[0].cluster == "VS_chart_0"
+    assert [s.id for s in HallusionBench(tmp_path, "vlmevalkit").samples()] == PAIR[1:]
+    everything = HallusionBench(tmp_path, "official-llm").samples()
+    assert [sample.id for sample in everything] == PAIR
+    assert everything[0].images == ()
+    assert everything[0].prompt == "Is VS_chart_0_0_0 so?"
+
+
+def test_the_official_archive_is_read_too(tmp_path: Path) -> None:
+    write(tmp_path, [row(key) for key in FIGURE])
+    folder = tmp_path / "hallusionbench"
+    (folder / "images").rename(folder / "hallusion_bench")
+    assert HallusionBench(tmp_path).samples()[0].images == (folder / "hallusion_bench/VD/ocr/0_0.png",)
+
+
+def test_judge_roles() -> None:
+    assert HallusionBench(Path()).judge_roles == ()
+    assert HallusionBench(Path(), "official-llm").judge_roles == ("llm",)
+
+
+@pytest.mark.parametrize(
+    ("text", "correct"),
+    [
+        ("Yes, it is.", True),
+        ("No", False),
+        ("NO!", False),
+        ("Not at all", False),
+        ("**Yes**", False),
+        ("Yes: it is", False),
+        ("yes and no", False),
+        ("nan", False),
+    ],
+)
+def test_exact_matching(tmp_path: Path, text: str, correct: bool) -> None:
+    data = write(tmp_path, [row("VD_ocr_0_0_0")])
+    [(_, verdict)] = judge(HallusionBench(data), answers(data, {"VD_ocr_0_0_0": text}))
+    assert verdict.correct is correct
+    found = score(HallusionBench(data), answers(data, {"VD_ocr_0_0_0": text}))
+    assert {found[name] for name in ("aAcc", "fAcc", "qAcc", "average", "VD_ocr/qAcc")} == {float(correct)}  # one row: all equal
+
+
+def test_a_figure_with_one_mistake_is_wrong(tmp_path: Path) -> None:
+    data = write(tmp_path, [row(key) for key in FIGURE])
+    found = score(HallusionBench(data), answers(data, {FIGURE[1]: "no"}))
+    assert (found["aAcc"], found["fAcc"], found["qAcc"]) == (pytest.approx(2 / 3), 0, pytest.approx(2 / 3))
+    assert found["average"] == pytest.approx((2 / 3 + 0 + 2 / 3) / 3)
+
+
+def test_a_question_wrong_on_the_edited_figure_is_wrong(tmp_path: Path) -> None:
+    data = write(tmp_path, [row("VD_math_0_0_0"), row("VD_math_0_1_0", "0", visual_input="2")])
+    found = score(HallusionBench(data), answers(data, {}))
+    assert (found["qAcc"], found["fAcc"], found["easy"], found["hard"]) == (0, 0.5, 1, 0)
+
+
+def test_same_set_in_both_categories_is_two_groups(tmp_path: Path) -> None:
+    data = write(tmp_path, [row("VD_ocr_0_1_0"), row("VS_ocr_0_1_0")])
+    found = score(HallusionBench(data), answers(data, {"VS_ocr_0_1_0": "no"}))
+    assert (found["qAcc"], found["fAcc"], found["VD/qAcc"], found["VS/qAcc"]) == (0.5, 0.5, 1, 0)
+
+
+def test_groups_cut_by_a_limit_are_left_out(tmp_path: Path) -> None:
+    data = write(tmp_path, [row("VD_ocr_0_0_0"), row("VD_ocr_0_0_1"), row("VD_ocr_1_0_0")])
+    bench = HallusionBench(data)
+    pairs = answers(data, {})
+    statistics = bench.statistics(judge(bench, [pairs[0], pairs[2]]))
+    assert [statistics[name].n for name in ("aAcc", "fAcc", "qAcc")] == [2, 1, 2]
+    assert np.isnan(bench.statistics(judge(bench, pairs[:1]))["average"].of(np.ones(1)))
+
+
+@pytest.mark.parametrize(
+    ("reply", "mark"),
+    [("This is not incorrect", 0), ("Correct.", 1), ("", 2), ("INCORRECT", 0), ("unclear", 2), ("I cannot say", 2)],
+)
+def test_reading_the_judge(reply: str, mark: int) -> None:
+    assert judge_mark(reply) == mark
+
+
+@pytest.mark.parametrize(
+    ("key", "reply", "correct"),
+    [
+        ("VS_chart_0_0_0", "unclear", True),
+        ("VS_chart_0_1_0", "unclear", False),
+        ("VD_ocr_0_0_0", "unclear", False),
+        ("VD_ocr_0_0_0", "correct", True),
+        ("VS_chart_0_0_0", "incorrect", False),
+    ],
+)
+def test_the_authors_judge(tmp_path: Path, key: str, reply: str, correct: bool) -> None:
+    data = write(tmp_path, [row(key)])
+    teacher = Teacher({"Perhaps": reply})
+    [(_, verdict)] = judge(
+        HallusionBench(data, "official-llm"), answers(data, {key: "Perhaps"}, "official-llm"), {"llm": teacher}
+    )
+    assert verdict.correct is correct
+    assert f"Question: Is {key} so?\nReference: {key} is as it is.\nAnswer: Perhaps\n" in teacher.prompts[0]
+
+
+def test_the_question_without_picture_counts_for_its_group_but_is_no_figure(tmp_path: Path) -> None:
+    data = write(tmp_path, [row(key) for key in PAIR])
+    bench = HallusionBench(data, "official-llm")
+    pairs = answers(data, {PAIR[0]: "wrong"}, "official-llm")
+    teacher = Teacher({"wrong": "incorrect", "Yes": "correct"})
+    statistics = bench.statistics(judge(bench, pairs, {"llm": teacher}))
+    found = {name: float(statistic.of(np.ones(3))) for name, statistic in statistics.items()}
+    assert (found["aAcc"], found["fAcc"], found["qAcc"]) == (pytest.approx(2 / 3), 1, 0)
+    assert [statistics[name].n for name in ("aAcc", "fAcc", "qAcc")] == [3, 2, 1]
+
+
+def test_mistakes_in_the_data_are_named(tmp_path: Path) -> None:
+    write(tmp_path, [row("VD_ocr_0_0_0"), row("VD_ocr_0_0_0")])
+    with pytest.raises(UserError, match="row 2: a second row 'VD_ocr_0_0_0'"):
+        HallusionBench(tmp_path).samples()
+    write(tmp_path, [row("VD_ocr_0_0_0")])
+    (tmp_path / "hallusionbench/images/VD/ocr/0_0.png").unlink()
+    with pytest.raises(UserError, match=r"0_0\.png is missing"):
+        HallusionBench(tmp_path).samples()
+    (tmp_path / "hallusionbench/HallusionBench.json").write_text(json.dumps([{"category": "VD"}]))
+    with pytest.raises(UserError, match="row 1: no 'subcategory'"):
+        HallusionBench(tmp_path).samples()
+
+
+def test_more_rows_than_the_benchmark_has(tmp_path: Path) -> None:
+    rows = [row(f"VS_chart_0_0_{i}") for i in range(1130)]
+    with pytest.raises(UserError, match="1,130 rows; the benchmark has 1,129"):
+        HallusionBench(write(tmp_path, rows)).samples()
+
+
+def test_answers_in_the_official_format(tmp_path: Path) -> None:
+    rows = [row(key) for key in PAIR]
+    data, file = write(tmp_path, rows), tmp_path / "answers.json"
+    file.write_text(json.dumps([found | {"model_prediction": float("nan")} for found in rows]))
+    assert [text for _, text in HallusionBench(data).read_answers(file)] == ["nan", "nan"]
+    assert len(HallusionBench(data, "official-llm").read_answers(file)) == 3
+    file.write_text(json.dumps(rows))
+    with pytest.raises(UserError, match="row 1: no 'model_prediction'"):
+        HallusionBench(data).read_answers(file)
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None)
+def test_weights_are_copies(data: st.DataObject) -> None:
+    keys = [f"VD_ocr_{i}_{j}_{k}" for i in range(3) for j in range(2) for k in range(2)]
+    bench = HallusionBench(Path())
+    truths = [row(key) | {"answer": "yes", "figure_rows": 2, "group_rows": 2} for key in keys]
+    samples = [Sample(key, key[:8], "", truth=truth) for key, truth in zip(keys, truths, strict=True)]
+    rows = judge(bench, [(sample, data.draw(st.sampled_from(["yes", "no", "so"]))) for sample in samples])
+    copies, weights = duplicating(rows, {f"VD_ocr_{i}": data.draw(st.integers(0, 2)) for i in range(3)})
+    if copies:
+        full, weighted = bench.statistics(copies), bench.statistics(rows)
+        for name in weighted.keys() & full.keys():
+            assert np.allclose(weighted[name].of(weights), full[name].of(np.ones(len(copies))), equal_nan=True), name
+
+
+@pytest.mark.parametrize(("protocol", "counts"), [("official", [951, 346, 455]), ("official-llm", [1129, 346, 455])])
+def test_official_rows(tmp_path: Path, protocol: str, counts: list[int]) -> None:
+    file = official("hallusionbench/HallusionBench.json")
+    bench = HallusionBench(file.parent, protocol)
+    pairs = [(sample, "Yes") for sample in bench.questions]
+    judges = {"llm": Teacher({"Yes": "correct"})}
+    statistics = bench.statistics(judge(bench, pairs, judges))
+    assert [statistics[name].n for name in ("aAcc", "fAcc", "qAcc")] == counts
+    image_rows = [found | {"model_prediction": "Yes"} for found in bench.rows.values() if found["filename"]]
+    answers = tmp_path / "answers.json"
+    answers.write_text(json.dumps(image_rows))
+    if protocol == "official":
+        assert len(bench.read_answers(answers)) == 951
+    else:
+        with pytest.raises(UserError, match="951 answers against 1,129 questions"):
+            bench.read_answers(answers)

@@ -1,0 +1,186 @@
+"""LLaVA-Bench's judge prompt, score parser and ratio of means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from answering import answered, jsonl, judge, official, picture, score
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suder_bench.errors import UserError
+from suder_bench.evaluators.llavabench import FAILED, SYSTEM, LlavaBench, parse_scores, relative
+from suder_bench.evaluators.weighted import mean
+from suder_bench.records import Sample
+
+RULES = {f"llava_bench_{name}": {"role": "Assistant", "prompt": f"Rate {name}."} for name in ("conv", "detail", "complex")}
+
+
+class Rater:
+    """Replies in turn, and remembers what it was asked."""
+
+    backend, exact, fingerprint = "scripted", False, "0"
+
+    def __init__(self, *reviews: str) -> None:
+        self.reviews, self.asked = list(reviews), list[str]()
+
+    def review(self, system: str, prompts: Sequence[str]) -> list[str]:
+        assert system == SYSTEM
+        self.asked += prompts
+        return [self.reviews.pop(0) for _ in prompts]
+
+
+def write(folder: Path, questions: int = 3, **changes: Any) -> Path:
+    home = folder / "llavabench"
+    categories = ("conv", "detail", "complex")
+    rows = [
+        {"question_id": i, "image": f"{i // 2}.jpg", "category": categories[i % 3], "text": f"What is {i}?"} | changes
+        for i in range(questions)
+    ]
+    jsonl(home / "questions.jsonl", rows)
+    captions = [{"image": f"{i}.jpg", "caption": ["A dog.", "It runs."] if i == 0 else "A cat."} for i in range(questions)]
+    jsonl(home / "context.jsonl", captions)
+    jsonl(home / "answers_gpt4.jsonl", [{"question_id": i, "text": f"It is {i}, truly."} for i in range(questions)])
+    (home / "rule.json").write_text(json.dumps(RULES))
+    for i in range(questions):
+        picture(home / "images" / f"{i}.jpg")
+    return folder
+
+
+def question(name: str = "0", category: str = "conv") -> Sample:
+    truth = {"category": category, "question": "", "context": "", "reference": "", "role": "Assistant", "rule": ""}
+    return Sample(name, name, "", truth=truth)
+
+
+def rated(*reviews: str) -> dict[str, float]:
+    pairs = [(question(str(i)), "an answer") for i in range(len(reviews))]
+    return score(LlavaBench(Path()), pairs, {"llm": Rater(*reviews)})
+
+
+@pytest.mark.parametrize(
+    ("review", "scores"),
+    [
+        ("8 10\nBoth are fine.", (8, 10)),
+        ("9 6.5", (9, 6.5)),
+        ("8,9\n", (8, 9)),
+        ("8, 9", FAILED),
+        ("8  9", FAILED),
+        ("8 9 ", FAILED),
+        ("Scores: 8 9", FAILED),
+        ("", FAILED),
+        ("8/10 9/10", FAILED),
+        ("\n8 9", FAILED),
+        ("8\t9", FAILED),
+        ("8 9\r\n", (8, 9)),
+        ("Assistant 1: 8", FAILED),
+        ("8", FAILED),
+        ("nan 8", FAILED),
+    ],
+)
+def test_scores_in_a_review(review: str, scores: tuple[float, float]) -> None:
+    assert parse_scores(review) == scores
+
+
+@given(st.text())
+def test_any_review_can_be_read(review: str) -> None:
+    assert len(parse_scores(review)) == 2
+
+
+@given(st.integers(1, 10), st.integers(1, 10), st.sampled_from([" ", ","]), st.text())
+def test_two_scores_are_read_whatever_follows(reference: int, model: int, between: str, rest: str) -> None:
+    assert parse_scores(f"{reference}{between}{model}\n{rest}") == (reference, model)
+
+
+def test_a_ratio_of_means_not_a_mean_of_ratios() -> None:
+    assert rated("8 4", "10 8")["all"] == 66.7
+
+
+def test_a_failed_review_stays_in_the_means_and_is_counted() -> None:
+    found = rated("8 8", "no idea")
+    assert (found["all"], found["all/reference"], found["failed_parses"]) == (100.0, 35, 1)
+
+
+def test_official_rounding() -> None:
+    model, reference = mean(np.array([6.6666])), mean(np.array([8.3333]))
+    assert relative(model, reference, decimals=3).of(np.ones(1)) == 80.0
+    assert relative(mean(np.array([1.0004])), mean(np.array([1.4])), decimals=3).of(np.ones(1)) == 71.4
+    assert relative(mean(np.array([1.0004])), mean(np.array([1.4]))).of(np.ones(1)) == 71.5
+
+
+def test_the_ratio_may_exceed_100() -> None:
+    assert rated("5 10")["all"] == 200.0
+
+
+def test_categories_and_marks(tmp_path: Path) -> None:
+    pairs = [(question("0", "conv"), ""), (question("1", "detail"), ""), (question("2", "detail"), "")]
+    found = score(LlavaBench(tmp_path), pairs, {"llm": Rater("8 4", "10 5", "10 7")})
+    assert (found["conv"], found["detail"], found["all/model"], found["detail/reference"]) == (
+        50.0,
+        60.0,
+        pytest.approx(160 / 3),
+        100,
+    )
+    assert np.isnan(found["complex"])
+    assert found["vlmevalkit/all"] == 57.1
+
+
+def test_samples_and_the_judges_prompt(tmp_path: Path) -> None:
+    bench = LlavaBench(write(tmp_path))
+    samples = bench.samples()
+    assert [sample.id for sample in samples] == ["0", "1", "2"]
+    assert samples[0].prompt == "What is 0?"
+    assert samples[0].cluster == "0.jpg" == samples[1].cluster
+    rater = Rater("8 9\nGood.")
+    [(_, verdict)] = judge(bench, [(samples[0], "It is a dog.")], {"llm": rater})
+    assert rater.asked == [
+        "[Context]\nA dog.\nIt runs.\n\n[Question]\nWhat is 0?\n\n[Assistant 1]\nIt is 0, truly.\n\n[End of Assistant 1]\n\n"
+        "[Assistant 2]\nIt is a dog.\n\n[End of Assistant 2]\n\n[System]\nRate conv.\n\n"
+    ]
+    assert verdict.correct is None
+    assert verdict.scores == {"reference": 8, "model": 9, "failed": 0}
+    assert verdict.reason == "judge: answer 9, reference 8; 'Good.'"
+    assert verdict.details == {"review": "8 9\nGood."}
+
+
+def test_scoring_continues_where_it_stopped() -> None:
+    bench, reviews = LlavaBench(Path()), [f"8 {i % 10}" for i in range(12)]
+    everything = answered([(question(str(i)), f"answer {i}") for i in range(12)])
+    whole = list(bench.verdicts(everything, {"llm": Rater(*reviews)}))
+    rest = Rater(*reviews[10:])
+    assert list(bench.verdicts(everything[10:], {"llm": rest})) == whole[10:]
+    assert len(rest.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"category": None}, "no 'category'"),
+        ({"category": "poem"}, "no rule 'llava_bench_poem'"),
+        ({"image": "x.jpg"}, "no context 'x.jpg'"),
+        ({"question_id": 77}, "no reference answer '77'"),
+        ({"question_id": 1}, "question 1: the id is used twice"),
+    ],
+)
+def test_mistakes_in_the_data_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        LlavaBench(write(tmp_path, **changes)).samples()
+
+
+def test_an_answer_too_few_is_refused(tmp_path: Path) -> None:
+    bench = LlavaBench(write(tmp_path, questions=60))
+    rows = [{"question_id": i, "text": "So."} for i in range(60)]
+    assert len(bench.read_answers(jsonl(tmp_path / "a.jsonl", rows))) == 60
+    with pytest.raises(UserError, match="59 answers against 60 questions; none for '59'"):
+        bench.read_answers(jsonl(tmp_path / "a.jsonl", rows[:59]))
+
+
+def test_official_rules_are_read(tmp_path: Path) -> None:
+    rules = official("llavabench/rule.json")
+    write(tmp_path)
+    (tmp_path / "llavabench" / "rule.json").write_text(rules.read_text())
+    assert {sample.truth["role"] for sample in LlavaBench(tmp_path).samples()} == {"Assistant"}
