@@ -15,7 +15,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Detection:
-    """One object: `box` is (x0, y0, x1, y1) in pixels of the picture given, x1 and y1 exclusive; `mask` is (H, W) bool or None."""
+    """One object: `box` is (x0, y0, x1, y1) in pixels of the picture given, x1 and y1 exclusive; `mask` is (H, W) bool."""
 
     label: str
     score: float
@@ -40,7 +40,7 @@ class Parse:
 
 
 class Judge(Protocol):
-    """`backend` is the name users see; `exact` says whether it is the benchmark's own judge; `fingerprint` changes with the weights."""
+    """`backend` is the name users see; `exact`: it is the benchmark's own judge; `fingerprint` changes with the weights."""
 
     backend: str
     exact: bool
@@ -84,4 +84,10 @@ class TextParser(Judge, Protocol):
 class LanguageJudge(Judge, Protocol):
     def review(self, system: str, prompts: Sequence[str]) -> list[str]:
         """The judge's raw reply to each prompt."""
+        ...
+
+
+class PictureRater(Judge, Protocol):
+    def rate(self, pictures: Sequence[Picture], requests: Sequence[str]) -> list[str]:
+        """The judge's raw reply to each picture with its request: one turn, greedy."""
         ...

@@ -1,0 +1,250 @@
+"""T2I-CompBench and T2I-CompBench++: attributes, relations, numbers and their mixtures in eight categories.
+
+300 validation prompts in each category, ten pictures to a prompt, a score in [0, 1] to a picture, and the plain mean
+over a category's pictures. What a category's score is made of:
+
+| category | parts |
+|---|---|
+| color, shape, texture | attribute: BLIP-VQA over the noun chunks (`t2i_attribute`) |
+| spatial | spatial: UniDet in 2D (`t2i_spatial`) |
+| 3d_spatial | depth: UniDet and DPT (`t2i_depth`) |
+| numeracy | numeracy: UniDet's counts (`t2i_numeracy`) |
+| non_spatial | clip: CLIP's cosine with the whole prompt |
+| complex | the mean of attribute and spatial, of attribute and clip, or of all three, as the prompt's list says |
+
+There is no official overall; `average` is the mean of the six categories of the first paper. Protocols: "official" keeps
+the official scripts' known mistakes, so that numbers compare; "fixed" repairs three of them (complex prompts with "on top of"
+are scored, the depth map is not transposed, the most confident box stands for a 3D object); "srum" asks one
+vision-language model for 0-100 (`t2i_mllm`). Metrics of the last two carry the protocol as a prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from suder_bench.benchmark import Kind
+from suder_bench.data.folder import benchmark_folder
+from suder_bench.errors import UserError, unknown
+from suder_bench.evaluators import weighted
+from suder_bench.evaluators.judges.protocols import ImageTextScorer, Parse, TextParser
+from suder_bench.evaluators.t2i_attribute import judge_attributes
+from suder_bench.evaluators.t2i_depth import depth_query, judge_depth
+from suder_bench.evaluators.t2i_finding import Finding
+from suder_bench.evaluators.t2i_layout import PER_PROMPT, find_pictures, image_path
+from suder_bench.evaluators.t2i_mllm import judge_by_mllm
+from suder_bench.evaluators.t2i_numeracy import Vocabulary, counted_objects, judge_numeracy
+from suder_bench.evaluators.t2i_spatial import complex_query, judge_spatial, simple_query
+from suder_bench.records import Answered, Sample, Statistic, Verdict
+
+ORIGINAL = ("color", "shape", "texture", "spatial", "non_spatial", "complex")
+CATEGORIES = (*ORIGINAL, "3d_spatial", "numeracy")
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "color": ("attribute",),
+    "shape": ("attribute",),
+    "texture": ("attribute",),
+    "spatial": ("spatial",),
+    "3d_spatial": ("depth",),
+    "numeracy": ("numeracy",),
+    "non_spatial": ("clip",),
+}
+COMPLEX_PARTS: Mapping[str, tuple[str, ...]] = {
+    "spatial": ("attribute", "spatial"),
+    "action": ("attribute", "clip"),
+    "spatialaction": ("attribute", "spatial", "clip"),
+}
+"""By the `complex_val_<list>.txt` that holds the prompt; one that is in none counts as in the last."""
+
+
+class T2ICompBench:
+    """The benchmark over a folder that holds `<category>_val.txt`, the complex sub-lists and `new_objects.txt`."""
+
+    name = "t2i-compbench"
+    kind: Kind = "generation"
+    repeats = PER_PROMPT
+    headline = "average"
+    paper_metrics: tuple[str, ...] = (*CATEGORIES, "average")
+    judge_roles: tuple[str, ...] = ("vqa", "detector-2d", "detector-3d", "depth", "clip", "parser")
+    protocols = ("official", "fixed", "srum")
+
+    def __init__(self, data: Path, protocol: str = "official") -> None:
+        if protocol not in self.protocols:
+            raise unknown("t2i-compbench protocol", protocol, self.protocols)
+        self._folder = benchmark_folder(data, "t2i_compbench", "color_val.txt")
+        self._protocol = protocol
+        self._prefix = "" if protocol == "official" else f"{protocol}/"
+        self._vocabulary = Vocabulary.read(self._file("new_objects.txt"))
+        self._by_category = {category: self._read_category(category) for category in CATEGORIES}
+        self.headline = f"{self._prefix}average"
+        self.paper_metrics = tuple(f"{self._prefix}{name}" for name in (*CATEGORIES, "average"))
+        if protocol == "srum":
+            self.judge_roles, self.repeats = ("mllm",), 1
+
+    def samples(self) -> list[Sample]:
+        return [sample for category in CATEGORIES for sample in self._by_category[category]]
+
+    def image_path(self, sample: Sample, repeat: int) -> str:
+        return image_path(sample.truth["category"], sample.prompt, sample.truth["index"], repeat)
+
+    def sidecars(self, sample: Sample) -> Mapping[str, str]:
+        return {}
+
+    def find_images(self, folder: Path) -> list[tuple[Sample, int, Path]]:
+        """Read `<category>/samples/<prompt>_<number>.png` of the categories that are there.
+
+        Raises `UserError` for a picture of no known prompt, for complex prompts with unequal numbers of pictures (the
+        official script takes blocks of ten by position and would pair wrong pictures), and where nothing is found.
+        """
+        found = {category: find_pictures(folder, category, self._by_category[category]) for category in CATEGORIES}
+        counts: dict[str, int] = {}
+        for sample, _, _ in found["complex"]:
+            counts[sample.prompt] = counts.get(sample.prompt, 0) + 1
+        if len(set(counts.values())) > 1:
+            fewest, most = min(counts, key=counts.__getitem__), max(counts.values())
+            raise UserError(
+                f"{folder}/complex: {counts[fewest]} pictures of '{fewest}' but {most} of others; make them equally many (10)"
+            )
+        pictures = [entry for category in CATEGORIES for entry in found[category]]
+        if not pictures:
+            raise UserError(f"no pictures in {folder}; T2I-CompBench's layout is color/samples/<prompt>_000000.png, and so on")
+        return pictures
+
+    def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
+        samples = [answer.sample for answer in answered]
+        pictures = [answer.open_image() for answer in answered]
+        parts = [("mllm",) if self._protocol == "srum" else _parts(sample) for sample in samples]
+        parses = {} if self._protocol == "srum" else _parse_once(samples, judges["parser"])
+        findings: list[dict[str, Finding]] = [{} for _ in answered]
+        for part in dict.fromkeys(part for own in parts for part in own):
+            rows = [row for row, own in enumerate(parts) if part in own]
+            found = self._judge(part, [samples[row] for row in rows], [pictures[row] for row in rows], parses, judges)
+            for row, finding in zip(rows, found, strict=True):
+                findings[row][part] = finding
+        for answer, own in zip(answered, findings, strict=True):
+            yield self._verdict(answer, own)
+
+    def statistics(self, rows: Sequence[tuple[Sample, Verdict]]) -> dict[str, Statistic]:
+        """The mean of each category that has rows, and `average` over the original six of them (or fewer).
+
+        Under "srum" it is the mean over all categories; SRUM counts complex as the mean of three means, over all its
+        prompts, its action list and its spatial list.
+        """
+        values = np.array([verdict.scores["score"] for _, verdict in rows], dtype=float)
+        category = np.array([sample.truth["category"] for sample, _ in rows])
+        lists = np.array([sample.truth.get("list", "") for sample, _ in rows])
+        present = [name for name in CATEGORIES if (category == name).any()]
+        scores = {name: weighted.mean(values, category == name) for name in present}
+        if self._protocol == "srum" and "complex" in scores:
+            thirds = [lists == name for name in ("action", "spatial") if (lists == name).any()]
+            complex_means = [scores["complex"], *(weighted.mean(values, keep) for keep in thirds)]
+            scores["complex"] = weighted.average(complex_means, n=scores["complex"].n)
+        averaged = [name for name in present if name in ORIGINAL or self._protocol == "srum"]
+        if averaged:
+            scores["average"] = weighted.average([scores[name] for name in averaged], n=sum(scores[name].n for name in averaged))
+        return {f"{self._prefix}{name}": statistic for name, statistic in scores.items()}
+
+    def _judge(
+        self,
+        part: str,
+        samples: Sequence[Sample],
+        pictures: Sequence[Image.Image],
+        parses: Mapping[str, Parse],
+        judges: Mapping[str, Any],
+    ) -> list[Finding]:
+        fixed = self._protocol == "fixed"
+        prompts = [sample.prompt for sample in samples]
+        match part:
+            case "mllm":
+                return judge_by_mllm(pictures, prompts, judges["mllm"])
+            case "clip":
+                texts = [_text_for_clip(sample, parses) for sample in samples]
+                return judge_similarity(pictures, texts, judges["clip"])
+            case "attribute":
+                return judge_attributes(pictures, [parses[prompt] for prompt in prompts], judges["vqa"])
+            case "spatial":
+                queries = [
+                    complex_query(sample.prompt, parses[sample.prompt], fixed=fixed)
+                    if sample.truth["category"] == "complex"
+                    else simple_query(sample.prompt, parses[sample.prompt])
+                    for sample in samples
+                ]
+                return judge_spatial(pictures, queries, judges["detector-2d"])
+            case "depth":
+                queries = [depth_query(prompt, parses[prompt]) for prompt in prompts]
+                return judge_depth(pictures, queries, judges["detector-3d"], judges["depth"], fixed=fixed)
+            case _:
+                counted = [counted_objects(prompt, parses[prompt], self._vocabulary) for prompt in prompts]
+                return judge_numeracy(pictures, counted, judges["detector-3d"])
+
+    def _verdict(self, answer: Answered, findings: Mapping[str, Finding]) -> Verdict:
+        scores = {"score": sum(finding.score for finding in findings.values()) / len(findings)}
+        one = next(iter(findings.values())) if len(findings) == 1 else None
+        return Verdict(
+            benchmark=self.name,
+            sample=answer.sample.id,
+            repeat=answer.response.repeat,
+            digest=answer.response.digest,
+            scores=scores if one else scores | {part: finding.score for part, finding in findings.items()},
+            correct=None,
+            reason=one.reason if one else "; ".join(f"{part} {f.score:.2f} ({f.reason})" for part, f in findings.items()),
+            details={part: dict(finding.details) for part, finding in findings.items()},
+        )
+
+    def _file(self, name: str) -> Path:
+        file = self._folder / name
+        if not file.is_file():
+            raise UserError(f"no {name} in {self._folder}; put the official file there, or use --data world")
+        return file
+
+    def _read_category(self, category: str) -> list[Sample]:
+        listed: dict[str, str] = {}
+        for name in COMPLEX_PARTS if category == "complex" else ():
+            for prompt in _lines(self._file(f"complex_val_{name}.txt")):
+                listed.setdefault(_key(prompt), name)
+        samples = []
+        for index, prompt in enumerate(_lines(self._file(f"{category}_val.txt"))):
+            truth: dict[str, Any] = {"category": category, "index": index}
+            if category == "complex":
+                truth["list"] = listed.get(_key(prompt), "spatialaction")
+            identity = f"{category}/{index:04d}"
+            samples.append(Sample(id=identity, cluster=identity, prompt=prompt, truth=truth))
+        return samples
+
+
+def judge_similarity(pictures: Sequence[Image.Image], texts: Sequence[str], clip: ImageTextScorer) -> list[Finding]:
+    """CLIP's raw cosine, all pictures in one call."""
+    cosines = [float(cosine) for cosine in clip.similarity(pictures, texts)]
+    return [Finding(c, f"CLIP similarity {c:.3f}", {"text": text}) for c, text in zip(cosines, texts, strict=True)]
+
+
+def _parse_once(samples: Sequence[Sample], parser: TextParser) -> dict[str, Parse]:
+    """Prompt -> parse, each prompt once; non_spatial prompts go to CLIP whole and are not parsed."""
+    prompts = list(dict.fromkeys(sample.prompt for sample in samples if sample.truth["category"] != "non_spatial"))
+    return dict(zip(prompts, parser.parse(prompts), strict=True)) if prompts else {}
+
+
+def _text_for_clip(sample: Sample, parses: Mapping[str, Parse]) -> str:
+    """The whole prompt; of a complex one all tokens but the adjectives, with single spaces between."""
+    if sample.truth["category"] != "complex":
+        return sample.prompt
+    return " ".join(token.text for token in parses[sample.prompt].tokens if token.pos != "ADJ")
+
+
+def _parts(sample: Sample) -> tuple[str, ...]:
+    category = sample.truth["category"]
+    return COMPLEX_PARTS[sample.truth["list"]] if category == "complex" else PARTS[category]
+
+
+def _key(prompt: str) -> str:
+    """How the official script compares complex prompts: lower case, up to the first full stop."""
+    return prompt.lower().split(".")[0]
+
+
+def _lines(file: Path) -> list[str]:
+    """Prompts without their line ends (some official files use CRLF) and outer spaces."""
+    prompts = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    return [prompt for prompt in prompts if prompt]

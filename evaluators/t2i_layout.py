@@ -1,0 +1,56 @@
+"""T2I-CompBench's file layout: the prompt is in the picture's name, `color/samples/a green bench_000012.png`.
+
+The number runs over a category: prompt i, picture n has 10 i + n, whatever number of pictures a run makes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from suder_bench.errors import UserError
+from suder_bench.records import Sample
+
+PER_PROMPT = 10
+MAX_BYTES = 240
+"""File systems allow 255 bytes to a name; "_000012.png" needs eleven of them."""
+
+_UNSAFE = re.compile(r"[_/\\\x00-\x1f\x7f]")
+_PICTURE = re.compile(r"([^_]*)_(?:.*_)?(\d+)\.(?:png|jpe?g)")
+
+
+def stem(prompt: str) -> str:
+    """The prompt as a file name carries it: official prompts unchanged, others without "_", "/" or excessive length."""
+    safe = _UNSAFE.sub("-", prompt).encode()
+    return safe.decode() if len(safe) <= MAX_BYTES else safe[:MAX_BYTES].decode(errors="ignore").rstrip()
+
+
+def image_path(category: str, prompt: str, index: int, repeat: int) -> str:
+    """Where picture `repeat` of prompt `index` of a category lies."""
+    return f"{category}/samples/{stem(prompt)}_{PER_PROMPT * index + repeat:06d}.png"
+
+
+def find_pictures(folder: Path, category: str, samples: Sequence[Sample]) -> list[tuple[Sample, int, Path]]:
+    """The pictures of one category in `samples`' order; those of a prompt are numbered from 0 in order.
+
+    The prompt is the name before its first underscore; where two prompts share a name the number tells them apart.
+    Raises `UserError` for a picture of no known prompt.
+    """
+    by_stem: dict[str, list[int]] = {}
+    for index, sample in enumerate(samples):
+        by_stem.setdefault(stem(sample.prompt), []).append(index)
+    found: dict[int, list[tuple[int, Path]]] = {}
+    for file in sorted(folder.glob(f"{category}/samples/*")):
+        match = _PICTURE.fullmatch(file.name)
+        if match is None:
+            continue
+        number, choices = int(match[2]), by_stem.get(match[1].strip(), [])
+        if number // PER_PROMPT in choices:
+            choices = [number // PER_PROMPT]
+        if len(choices) != 1:
+            raise UserError(
+                f"{file}: no prompt of {category}_val.txt is '{match[1]}'; remove the file, or give its prompts by --data"
+            )
+        found.setdefault(choices[0], []).append((number, file))
+    return [(samples[i], repeat, file) for i in sorted(found) for repeat, (_, file) in enumerate(sorted(found[i]))]
