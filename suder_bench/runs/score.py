@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -54,8 +54,8 @@ def score(
     if any(role in panel.missing for role in roles):
         return Scored(task.benchmark, task.protocol, samples=len(task.samples), skipped=skipped, failed=unmade + len(answered))
     identity = panel.identity(roles)
-    key = key_of(identity, [task.name, task.protocol, task.data, version("suder-bench"), _source(task.benchmark)])
-    known = folder.verdicts(task.name, key)
+    key = filed_under(task, identity)
+    known = folder.verdicts(task.name, key, repair=True)
     fresh = [one for one in answered if _key(one) not in known]
 
     def keep(verdicts: Sequence[Verdict]) -> None:
@@ -72,6 +72,19 @@ def score(
         skipped=skipped,
         failed=unmade + len(failures),
     )
+
+
+def stored_rows(task: Task, identity: Mapping[str, Any], folder: RunFolder) -> list[tuple[Sample, Verdict]]:
+    """What `score` had for rows when these judges last judged the task, without judging and without touching the folder."""
+    responses = folder.responses(task.name, repair=False)
+    known = folder.verdicts(task.name, filed_under(task, identity), repair=False)
+    keyed = [(item.sample, (*item.key, responses[item.key].digest)) for item in task.items if item.key in responses]
+    return [(sample, known[key]) for sample, key in keyed if key in known]
+
+
+def filed_under(task: Task, identity: Mapping[str, Any]) -> str:
+    """The key of a task's verdicts by these judges. It changes with the data and the code, so that no stale verdict counts."""
+    return key_of(identity, [task.name, task.protocol, task.data, version("suder-bench"), _source(task.benchmark)])
 
 
 def judge(

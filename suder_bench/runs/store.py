@@ -150,8 +150,11 @@ class RunFolder:
         if not (self.path / relative).is_file():
             replace_file(self.path / relative, text.encode(), partial=self._images() / ".partial")
 
-    def verdicts(self, benchmark: str, judges: str) -> dict[tuple[str, int, str], Verdict]:
-        """The verdicts made with these judges, by (sample, repeat, response digest). Needs the lock."""
+    def verdicts(self, benchmark: str, judges: str, *, repair: bool) -> dict[tuple[str, int, str], Verdict]:
+        """The verdicts made with these judges, by (sample, repeat, response digest).
+
+        With `repair` doubled and damaged ones are removed from disk, which needs the lock.
+        """
         found: dict[tuple[str, int, str], Verdict] = {}
 
         def keep(row: Row) -> bool:
@@ -163,7 +166,12 @@ class RunFolder:
                 return True
             return found.setdefault((verdict.sample, verdict.repeat, verdict.digest), verdict) is verdict
 
-        Ledger(self.path / "verdicts" / benchmark).repair(keep)
+        ledger = Ledger(self.path / "verdicts" / benchmark)
+        if repair:
+            ledger.repair(keep)
+        else:
+            for row in ledger.rows():
+                keep(row)
         return found
 
     def add_verdicts(self, benchmark: str, judges: str, verdicts: list[Verdict]) -> None:
