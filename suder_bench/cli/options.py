@@ -1,0 +1,110 @@
+"""The parser and the options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from typing import NoReturn
+
+from suder_bench.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, and takes options by their whole names only."""
+
+    def __init__(self, command: str, description: str, epilog: str | None = None) -> None:
+        super().__init__(prog=f"suder-bench {command}", description=description, epilog=epilog, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a positive whole number")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 on")
+    return int(text)
+
+
+def not_negative(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 on")
+    return value
+
+
+def batch_size(text: str) -> int | None:
+    return None if text == "auto" else positive(text)
+
+
+def add_data(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--data", metavar="world|official|DIR", help=f"where the benchmark files come from (default: {default})")
+    parser.add_argument("--size", choices=["quick", "full"], help="how much of the world's data (default: quick)")
+
+
+def add_judges(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--judge",
+        action="append",
+        default=[],
+        metavar="ROLE=BACKEND",
+        help="judge with another back-end (see suder-bench list judges); may be repeated",
+    )
+
+
+def add_machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"], help="of the weights")
+    parser.add_argument("--offline", action="store_true", help="never use the network")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout instead of the table")
+
+
+def judges(pairs: Sequence[str]) -> dict[str, str]:
+    """{role: backend} of the values of `--judge`."""
+    chosen: dict[str, str] = {}
+    for pair in pairs:
+        role, equals, backend = pair.partition("=")
+        if not (role and equals and backend):
+            raise UserError(f"--judge '{pair}' is not ROLE=BACKEND; for example --judge detector=world")
+        chosen[role] = backend
+    return chosen
+
+
+def forbid_network() -> None:
+    """Must run before anything imports the hub's client, which reads this once."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TRANSFORMERS_OFFLINE"] = "1"
+
+
+def machine(device: str, dtype: str) -> tuple[str, str]:
+    """The device and dtype that 'auto' stands for here: an accelerator with bfloat16 if there is one, else the CPU with float32.
+
+    Raises `UserError` for a device that is unknown or not here.
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise UserError(f"unknown device '{device}' (choices: auto, cpu, cuda, cuda:N, mps)")
+    if device != "cpu":
+        import torch
+
+        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        if device == "auto":
+            device = next(name for name, usable in there.items() if usable)
+        kind, _, number = device.partition(":")
+        if not there[kind] or (number and int(number) >= torch.cuda.device_count()):
+            raise UserError(f"device '{device}' is not available on this machine; use --device cpu")
+    if dtype == "auto":
+        dtype = "float32" if device == "cpu" else "bfloat16"
+    return device, dtype

@@ -1,0 +1,95 @@
+"""`suder-bench score`: the second stage alone, on a run folder or on pictures and answers made elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from suder_bench.cli import options
+from suder_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from suder_bench.runs.execute import Outcome
+    from suder_bench.runs.screen import Screen
+
+
+def main(argv: Sequence[str]) -> int:
+    args = _parser().parse_args(argv)
+    _check(args)
+    if args.offline:
+        options.forbid_network()
+    from suder_bench.runs.jsonl import document, replace_file
+    from suder_bench.runs.screen import Screen
+    from suder_bench.runs.table import render
+
+    outcome = _run_folder(args, Screen()) if args.run is not None else _elsewhere(args, Screen())
+    text = document(outcome.summary)
+    if args.out is not None:
+        replace_file(args.out, text.encode())
+    sys.stdout.write(text if args.json else render(outcome.summary) + "\n")
+    return 0 if outcome.complete else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = options.Parser("score", "Score a run folder again, or pictures and answers in a benchmark's official file layout.")
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("--benchmark", metavar="NAME", help="what the pictures or answers respond to")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="pictures made elsewhere")
+    parser.add_argument("--answers", type=Path, metavar="FILE", help="answers made elsewhere")
+    options.add_data(parser, "official; a run folder's own")
+    parser.add_argument("--protocol", help="of the benchmark (default: official)")
+    options.add_judges(parser)
+    options.add_machine(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON document there")
+    options.add_json(parser)
+    return parser
+
+
+def _check(args: argparse.Namespace) -> None:
+    elsewhere = [args.benchmark, args.images, args.answers, args.data, args.size, args.protocol]
+    if args.run is not None:
+        if any(value is not None for value in elsewhere):
+            raise UserError("RUN is scored with its own benchmarks and data; give either RUN, or --benchmark with its options")
+    elif args.benchmark is None or (args.images is None) == (args.answers is None):
+        raise UserError("give a run folder, or --benchmark NAME with --images DIR or --answers FILE")
+
+
+def _run_folder(args: argparse.Namespace, screen: Screen) -> Outcome:
+    from suder_bench.models.reference import ModelReference
+    from suder_bench.runs.execute import Run
+    from suder_bench.runs.recipe import settings_of
+    from suder_bench.runs.store import RunFolder
+
+    recipe = RunFolder(args.run).read()
+    if recipe is None:
+        raise UserError(f"'{args.run}' is not a run folder (no run.json); pictures made elsewhere need --benchmark and --images")
+    device, dtype = options.machine(args.device, args.dtype)
+    overrides = options.judges(args.judge)
+    settings = settings_of(recipe, judges=overrides, device=device, dtype=dtype, offline=args.offline)
+    model = ModelReference(recipe["model"]["name"], recipe["model"]["adapter"], recipe["model"]["name"])
+    return Run(args.run, model, settings, stage="score").execute(screen)
+
+
+def _elsewhere(args: argparse.Namespace, screen: Screen) -> Outcome:
+    from suder_bench import registry
+    from suder_bench.data import source
+    from suder_bench.runs.elsewhere import Elsewhere
+
+    kind = registry.load("benchmarks", args.benchmark).kind
+    if (kind == "generation") != (args.images is not None):
+        needed = "--images DIR" if kind == "generation" else "--answers FILE"
+        raise UserError(f"{args.benchmark} is a benchmark of {kind}; give {needed}")
+    device, dtype = options.machine(args.device, args.dtype)
+    return Elsewhere(
+        benchmark=args.benchmark,
+        responses=args.images if args.images is not None else args.answers,
+        source=source.choose(args.data, args.size, world_model=False),
+        protocol=args.protocol or "official",
+        judges=options.judges(args.judge),
+        device=device,
+        dtype=dtype,
+        offline=args.offline,
+    ).score(screen)
