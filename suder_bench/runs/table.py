@@ -18,7 +18,7 @@ def render(summary: Mapping[str, Any], *, width: int | None = None, verbose: boo
     Shows the metrics of the paper's tables, or every metric with `verbose`; `width` is the terminal's by default.
     """
     columns = width or max(60, min(shutil.get_terminal_size((80, 24)).columns, 100))
-    shown = {name: _shown(entry, verbose) for name, entry in summary["benchmarks"].items()}
+    shown = {name: shown_metrics(entry, verbose) for name, entry in summary["benchmarks"].items()}
     longest = max((len(label) for name, metrics in shown.items() for label in (name, *metrics)), default=0)
     first = min(longest + 2, columns - NUMBERS)
     blocks = [_block(name, entry, shown[name], first) for name, entry in summary["benchmarks"].items()]
@@ -37,7 +37,7 @@ def interval(low: float | None, high: float | None) -> str:
     return "-" if low is None or high is None else f"{number(low)} to {number(high)}"
 
 
-def _shown(entry: Mapping[str, Any], verbose: bool) -> list[str]:
+def shown_metrics(entry: Mapping[str, Any], verbose: bool) -> list[str]:
     """Names of the metrics to show: the paper's, with the headline among them; all where the benchmark names none."""
     metrics, headline = entry["metrics"], entry["headline"]
     paper = [name for name in entry["paper_metrics"] if name in metrics]
@@ -46,22 +46,23 @@ def _shown(entry: Mapping[str, Any], verbose: bool) -> list[str]:
     return paper if headline in paper or headline not in metrics else [*paper, headline]
 
 
+def fitted(label: str, columns: int) -> str:
+    """A label in so many columns, cut with dots where it is longer."""
+    return f"{label:<{columns}}" if len(label) <= columns else label[: columns - 3] + ".. "
+
+
 def _block(name: str, entry: Mapping[str, Any], names: Sequence[str], first: int) -> list[str]:
     metrics, headline = entry["metrics"], entry["headline"]
     lines = [f"{name:<{first}}{'value':>8}{'95 % interval':>20}{'n':>8}", "-" * (first + NUMBERS)]
     for metric in names:
         found = metrics[metric]
-        label = _fitted(("* " if metric == headline else "  ") + metric, first)
+        label = fitted(("* " if metric == headline else "  ") + metric, first)
         lines.append(f"{label}{number(found['value']):>8}{interval(found['low'], found['high']):>20}{found['n']:>8,}")
     notes = [f"{entry[what]:,} {what}" for what in ("skipped", "failed") if entry[what]]
     if len(names) < len(metrics):
         more = len(metrics) - len(names)
         notes.append(f"{more} more metric{'s' if more > 1 else ''} in summary.json")
     return [*lines, *(["  (" + ", ".join(notes) + ")"] if notes else [])]
-
-
-def _fitted(label: str, columns: int) -> str:
-    return f"{label:<{columns}}" if len(label) <= columns else label[: columns - 3] + ".. "
 
 
 def _footer(summary: Mapping[str, Any], columns: int) -> Iterator[str]:

@@ -1,0 +1,157 @@
+"""Two real runs of a small benchmark, compared; and what cannot be compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import random
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from suder_bench import registry
+from suder_bench.cli import compare
+from suder_bench.data.source import Source
+from suder_bench.errors import UserError
+from suder_bench.models.protocols import GeneratedImage
+from suder_bench.models.reference import ModelReference
+from suder_bench.runs.execute import Run
+from suder_bench.runs.plan import Settings
+from suder_bench.runs.screen import Screen
+
+PLUGIN = Path(__file__).parents[1] / "plugin"
+TABLE = {
+    "benchmarks": {"brightness": "suder_bench_example.benchmark:Brightness"},
+    "judges": {"lightness/mean": "suder_bench_example.judge:MeanLightness"},
+    "models": {},
+    "rewards": {},
+}
+
+
+class Coin:
+    """Draws what it was asked for in a share of the pictures, at random."""
+
+    def __init__(self, skill: float) -> None:
+        self.name, self.fingerprint, self.settings, self.skill = "coin", f"coin-{skill}", {}, skill
+
+    def generate(self, prompts, *, seeds, sampling):
+        right = [random.Random(seed).random() < self.skill for seed in seeds]
+        fills = [("white" in prompt) == draws for prompt, draws in zip(prompts, right, strict=True)]
+        return [GeneratedImage(Image.new("RGB", (8, 8), "white" if fill else "black")) for fill in fills]
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """make(name, skill, **settings) -> the folder of a finished run."""
+    monkeypatch.syspath_prepend(PLUGIN)
+    monkeypatch.setattr(registry, "table", lambda group: TABLE[group])
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+
+    def make(name: str, skill: float, **settings) -> str:
+        chosen = Settings(suite="brightness", benchmarks=("brightness",), source=Source("folder", path=Path("data")))
+        run = Run(Path(name), ModelReference("coin", "coin", "coin"), dataclasses.replace(chosen, **settings))
+        assert run.execute(Screen(io.StringIO()), load=lambda: Coin(skill)).complete
+        return name
+
+    return make
+
+
+def told(capsys, *argv) -> dict:
+    assert compare.main([*argv, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_run_does_not_differ_from_itself(make, capsys):
+    run = make("first", 0.5)
+    [metric] = told(capsys, run, run)["benchmarks"]["brightness"]["metrics"].values()
+    assert (metric["difference"], metric["low"], metric["high"], metric["p"]) == (0, 0, 0, 1)
+
+
+def test_a_right_and_a_wrong_model_differ(make, capsys):
+    found = told(capsys, make("wrong", 0.0), make("right", 1.0))
+    entry = found["benchmarks"]["brightness"]
+    assert entry["clusters"] == entry["metrics"]["accuracy"]["n"] == 8
+    assert entry["metrics"]["accuracy"] == {
+        "a": 0,
+        "b": 1,
+        "difference": 1,
+        "low": 1,
+        "high": 1,
+        "p": pytest.approx(1 / 1001),
+        "detectable": 0,
+        "n": 8,
+    }
+
+
+def test_only_prompts_of_both_runs_count(make, capsys):
+    found = told(capsys, make("whole", 0.5), make("part", 0.5, limit=4))["benchmarks"]["brightness"]
+    assert found["clusters"] == 4
+    assert found["metrics"]["accuracy"]["difference"] == 0
+
+
+def test_repeats_may_differ(make, capsys):
+    assert told(capsys, make("two", 1.0), make("five", 1.0, repeats=5))["benchmarks"]["brightness"]["clusters"] == 8
+
+
+def test_the_table_as_people_see_it(make, capsys):
+    assert compare.main([make("first", 0.5, seed=1), make("second", 1.0)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "brightness, 8 clusters (prompts, pictures or question groups) in both"
+    assert lines[2].split() == ["A", "B", "B", "-", "A", "95", "%", "interval", "p", "detectable"]
+    assert lines[4].startswith("* accuracy")
+    assert "A  first (coin)" in lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_comparing_changes_neither_run(make, capsys):
+    runs = [make("first", 0.5), make("second", 0.6)]
+    before = {file: file.read_bytes() for run in runs for file in Path(run).rglob("*") if file.is_file()}
+    told(capsys, *runs)
+    assert before == {file: file.read_bytes() for run in runs for file in Path(run).rglob("*") if file.is_file()}
+
+
+def edited(run: str, edit) -> str:
+    file = Path(run) / "run.json"
+    recipe = json.loads(file.read_text())
+    edit(recipe)
+    file.write_text(json.dumps(recipe))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("what", "edit"),
+    [
+        ("protocol", lambda recipe: recipe["benchmarks"]["brightness"].update(protocol="other")),
+        ("data", lambda recipe: recipe["benchmarks"]["brightness"].update(data="other")),
+        ("judges", lambda recipe: recipe["judges"]["brightness"]["lightness"].update(fingerprint="other")),
+    ],
+)
+def test_what_was_measured_differently_is_refused(make, what, edit):
+    with pytest.raises(UserError, match=f"cannot be compared: brightness {what} are .* and .*other") as error:
+        compare.main([make("first", 0.5), edited(make("second", 0.5), edit)])
+    assert "\n" not in str(error.value)
+
+
+def test_runs_without_a_common_benchmark_are_refused(make):
+    with pytest.raises(UserError, match="second scored nothing"):
+        compare.main([make("first", 0.5), edited(make("second", 0.5), lambda recipe: recipe["judges"].clear())])
+
+
+def test_an_unknown_benchmark_is_refused_with_the_nearest(make):
+    with pytest.raises(UserError, match="did you mean 'brightness'"):
+        compare.main([make("first", 0.5), make("second", 0.5), "--benchmark", "brightnes"])
+
+
+def test_a_folder_without_a_run_is_refused(make, tmp_path):
+    with pytest.raises(UserError, match=r"holds no run\.json"):
+        compare.main([make("first", 0.5), str(tmp_path)])
+
+
+def test_verdicts_of_another_version_are_refused(make, monkeypatch):
+    runs = [make("first", 0.5), make("second", 0.5)]
+    monkeypatch.setattr("suder_bench.runs.score.version", lambda package: "0.0.0")
+    with pytest.raises(UserError, match="score it again"):
+        compare.main(runs)
