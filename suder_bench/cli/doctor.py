@@ -1,0 +1,209 @@
+"""`suder-bench doctor`: what is installed, what works, and the command for each thing that is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import sys
+import textwrap
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
+from pathlib import Path
+from typing import Literal
+
+from suder_bench import registry
+from suder_bench.cli import options
+from suder_bench.data.source import cache
+from suder_bench.errors import UserError
+
+PACKAGE = "suder-bench"
+LIBRARIES = ("torch", "transformers", "numpy", "scipy", "pillow", "safetensors")
+State = Literal["ok", "missing", "broken"]
+MARKS = {"ok": "ok", "missing": "--", "broken": "!!"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `missing` needs something from outside before it can be used; `broken` should work and does not.
+
+    `needed` says whether the embedded world works without it; `fix` is the command or the line that helps.
+    """
+
+    group: str
+    name: str
+    state: State
+    says: str
+    fix: str | None = None
+    needed: bool = False
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = options.Parser("doctor", "Look at what is installed, try it, and say how to get what is missing.")
+    options.add_json(parser)
+    arguments = parser.parse_args(argv)
+    options.forbid_network()
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not arguments.json:
+            _show(finding, first=len(findings) == 1 or findings[-2].group != finding.group)
+    works = not any(finding.needed and finding.state != "ok" for finding in findings)
+    if arguments.json:
+        from suder_bench.runs.jsonl import document
+
+        sys.stdout.write(document({"schema": 1, "works": works, "findings": [asdict(finding) for finding in findings]}))
+    else:
+        print(f"\nthe embedded world {'works' if works else 'does not work: see the lines marked !!'}")
+    return 0 if works else 1
+
+
+def examine() -> Iterator[Finding]:
+    """Everything, in the order in which one thing needs another; the slow ones come last."""
+    yield from machine()
+    yield from extras()
+    for name in registry.CHECKPOINTS:
+        yield checkpoint(name)
+    for name in registry.table("judges"):
+        yield judge(name)
+
+
+def machine() -> Iterator[Finding]:
+    yield Finding("machine", "python", "ok", f"{platform.python_version()} at {sys.executable}")
+    for library in LIBRARIES:
+        try:
+            yield Finding("machine", library, "ok", version(library), needed=True)
+        except PackageNotFoundError:
+            yield Finding("machine", library, "missing", "not installed", f"pip install {library}", needed=True)
+    yield Finding("machine", "processor", "ok", f"{_cores()} cores, {_memory()} memory")
+    yield from _accelerators()
+    folder = cache()
+    standing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = f"{shutil.disk_usage(standing).free / 2**30:.1f} GiB free"
+    if os.access(standing, os.W_OK):
+        yield Finding("machine", "cache", "ok", f"{folder}, {free}", needed=True)
+    else:
+        fix = "export SUDER_BENCH_CACHE=FOLDER, one that can be written"
+        yield Finding("machine", "cache", "broken", f"{folder} cannot be written", fix, needed=True)
+
+
+def extras() -> Iterator[Finding]:
+    """The optional parts of the package, with what each still lacks."""
+    from packaging.requirements import Requirement
+
+    package = distribution(PACKAGE)
+    required = [Requirement(text) for text in package.requires or []]
+    for extra in package.metadata.get_all("Provides-Extra") or []:
+        wanted = [
+            r for r in required if r.marker and r.marker.evaluate({"extra": extra}) and not r.marker.evaluate({"extra": ""})
+        ]
+        lacking = sorted(requirement.name for requirement in wanted if not _installed(requirement.name))
+        if lacking:
+            yield Finding("extras", extra, "missing", f"lacks {', '.join(lacking)}", f"pip install '{PACKAGE}[{extra}]'")
+        else:
+            yield Finding("extras", extra, "ok", "installed")
+
+
+def checkpoint(name: str) -> Finding:
+    """A shipped checkpoint: are its files the ones that were shipped, and does it draw?"""
+    from suder_bench.models.protocols import ImageSampling, TextToImage
+    from suder_bench.models.reference import choose
+
+    reinstall = "install again, in the folder of the source: pip install --force-reinstall --no-deps ."
+    try:
+        reference = choose(name)
+        changed, checked = changed_files(distribution(PACKAGE), Path(reference.reference))
+        if changed:
+            says = f"differs from what was installed: {', '.join(changed)}"
+            return Finding("models", name, "broken", says, reinstall, needed=True)
+        model = reference.load(device="cpu", dtype="float32")
+        if not isinstance(model, TextToImage):
+            return Finding("models", name, "broken", "cannot draw", reinstall, needed=True)
+        picture = model.generate(["a red ball"], seeds=[0], sampling=ImageSampling())[0].picture
+    except Exception as error:  # whatever is wrong, the rest must be looked at too
+        return Finding("models", name, "broken", _told(error), reinstall, needed=True)
+    files = f"{checked} files as shipped" if checked else "checksums not recorded by this editable install"
+    size = f"{picture.width} x {picture.height} pixels"
+    return Finding("models", name, "ok", f"weights {model.fingerprint[:12]}, {files}, drew {size}", needed=True)
+
+
+def changed_files(package: Distribution, folder: Path) -> tuple[list[str], int]:
+    """Files below `folder` that differ from the sha256 that pip recorded when it installed them, and how many it recorded."""
+    changed, checked = [], 0
+    for entry in package.files or []:
+        file = Path(str(package.locate_file(entry))).resolve()
+        if entry.hash is None or entry.hash.mode != "sha256" or folder.resolve() not in file.parents:
+            continue
+        checked += 1
+        if not file.is_file() or _recorded_form(file) != entry.hash.value:
+            changed.append(file.name)
+    return changed, checked
+
+
+def judge(name: str) -> Finding:
+    """A judge's back-end: can it be loaded from what is on this machine, and does it know the known answers?"""
+    from suder_bench.runs.judges import seat
+
+    role, _, backend = name.partition("/")
+    needed = backend == "world"
+    try:
+        panel = seat({role: backend}, device="cpu", dtype="float32", offline=True)
+    except Exception as error:  # whatever is wrong, the rest must be looked at too
+        return Finding("judges", name, "broken", _told(error), needed=needed)
+    if role in panel.missing:
+        return Finding("judges", name, "missing", _told(panel.missing[role]), needed=needed)
+    exact = "the benchmark's own" if panel.judges[role].exact else "not the benchmark's own"
+    return Finding("judges", name, "ok", f"{exact}, known answers passed", needed=needed)
+
+
+def _show(finding: Finding, *, first: bool) -> None:
+    if first:
+        print(f"{'' if finding.group == 'machine' else chr(10)}{finding.group}")
+    line = f"  {MARKS[finding.state]}  {finding.name:<22} {finding.says}"
+    if finding.fix:
+        line += f"; {finding.fix}"
+    columns = min(shutil.get_terminal_size((80, 24)).columns, 120)
+    wrapped = textwrap.wrap(line, columns, subsequent_indent=" " * 29, break_long_words=False, break_on_hyphens=False)
+    print("\n".join(wrapped), flush=True)
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+
+
+def _recorded_form(file: Path) -> str:
+    with open(file, "rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").digest()
+    return urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _installed(package: str) -> bool:
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _memory() -> str:
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
+
+
+def _accelerators() -> Iterator[Finding]:
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # an OSError is a shared library that does not load
+        yield Finding("machine", "accelerator", "broken", f"torch cannot be imported: {error}", needed=True)
+        return
+    found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    says = [f"cuda:{index} {device.name}, {device.total_memory / 2**30:.0f} GiB" for index, device in enumerate(found)]
+    if torch.backends.mps.is_available():
+        says.append("mps")
+    yield Finding("machine", "accelerator", "ok", "; ".join(says) or "none; everything runs on the processor")

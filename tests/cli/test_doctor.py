@@ -1,0 +1,170 @@
+"""The doctor looks at everything, survives whatever it finds, and says how to mend it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import urlsafe_b64encode
+from importlib.metadata import PathDistribution
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from suder_bench import registry
+from suder_bench.cli import doctor
+from suder_bench.errors import JudgeError, UserError
+from suder_bench.models import reference
+from suder_bench.models.protocols import GeneratedImage
+
+
+class Painter:
+    name, fingerprint, settings = "tiny-janus", "0123456789abcdef", {}
+
+    def generate(self, prompts, *, seeds, sampling):
+        return [GeneratedImage(Image.new("RGB", (96, 64))) for _ in prompts]
+
+
+class Good:
+    backend, exact, fingerprint = "world", False, "g1"
+
+    @classmethod
+    def load(cls, *, device, dtype, offline):
+        assert offline
+        return cls()
+
+
+class Shuffled(Good):
+    def check(self):
+        raise JudgeError("expected a ball, found a star")
+
+
+class Weightless(Good):
+    @classmethod
+    def load(cls, *, device, dtype, offline):
+        raise JudgeError("weights of vqa are missing; suder-bench knows where they are")
+
+
+class Buggy(Good):
+    @classmethod
+    def load(cls, *, device, dtype, offline):
+        raise ZeroDivisionError("division by zero")
+
+
+class Shipped:
+    reference = "weights"
+
+    def __init__(self, model):
+        self.model = model
+
+    def load(self, *, device, dtype):
+        if isinstance(self.model, Exception):
+            raise self.model
+        return self.model
+
+
+@pytest.fixture
+def house(monkeypatch):
+    """house(model, **judges): a registry of one checkpoint and these judges."""
+
+    def house(model, **judges):
+        named = {name.replace("_", "/"): judge for name, judge in judges.items()}
+        monkeypatch.setattr(registry, "table", lambda group: dict.fromkeys(named, "") if group == "judges" else {})
+        monkeypatch.setattr(registry, "load", lambda group, name: named[name])
+        monkeypatch.setattr(reference, "choose", lambda name: Shipped(model))
+
+    return house
+
+
+def told(capsys) -> tuple[int, dict[str, dict]]:
+    status = doctor.main(["--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert document["works"] == (status == 0)
+    return status, {f["name"]: f for f in document["findings"]}
+
+
+def test_a_working_world_exits_0(house, capsys):
+    house(Painter(), vqa_world=Good)
+    status, findings = told(capsys)
+    assert status == 0
+    assert findings["tiny-janus"]["says"].endswith("drew 96 x 64 pixels")
+    assert findings["vqa/world"]["state"] == "ok"
+    assert findings["torch"]["state"] == "ok"
+
+
+def test_official_weights_are_not_needed_by_the_world(house, capsys):
+    house(Painter(), vqa_world=Good, vqa_official=Weightless)
+    status, findings = told(capsys)
+    assert status == 0
+    assert findings["vqa/official"]["state"] == "missing"
+    assert "suder-bench knows where they are" in findings["vqa/official"]["says"]
+
+
+@pytest.mark.parametrize(("judge", "says"), [(Shuffled, "expected a ball, found a star"), (Buggy, "ZeroDivisionError")])
+def test_a_wrong_or_broken_judge_of_the_world_exits_1(house, capsys, judge, says):
+    house(Painter(), vqa_world=judge, color_world=Good)
+    status, findings = told(capsys)
+    assert status == 1
+    assert findings["vqa/world"]["state"] == "broken"
+    assert says in findings["vqa/world"]["says"]
+    assert findings["color/world"]["state"] == "ok"
+
+
+@pytest.mark.parametrize("model", [object(), UserError("no config.json"), RuntimeError("size mismatch")])
+def test_a_checkpoint_that_does_not_draw_exits_1(house, capsys, model):
+    house(model, vqa_world=Good)
+    status, findings = told(capsys)
+    assert status == 1
+    assert findings["tiny-janus"]["state"] == "broken"
+    assert "pip install" in findings["tiny-janus"]["fix"]
+
+
+def test_the_report_as_people_see_it(house, capsys):
+    house(Painter(), vqa_world=Good, vqa_official=Weightless)
+    assert doctor.main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "machine"
+    assert "  ok  vqa/world              not the benchmark's own, known answers passed" in lines
+    assert lines[-1] == "the embedded world works"
+    assert max(map(len, lines)) <= 120
+
+
+def test_missing_extras_come_with_their_command(monkeypatch):
+    monkeypatch.setattr(doctor, "_installed", lambda package: package != "hypothesis")
+    [dev] = [finding for finding in doctor.extras() if finding.name == "dev"]
+    assert (dev.state, dev.says, dev.fix) == ("missing", "lacks hypothesis", "pip install 'suder-bench[dev]'")
+
+
+def test_an_unwritable_cache_is_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("SUDER_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
+    [cache] = [finding for finding in doctor.machine() if finding.name == "cache"]
+    assert cache.state == "broken"
+    assert "SUDER_BENCH_CACHE" in cache.fix
+
+
+def installed(folder: Path, **files: bytes) -> PathDistribution:
+    """A distribution whose RECORD holds the files as given."""
+    record = folder / "it-1.dist-info"
+    record.mkdir()
+    rows = []
+    for name, content in files.items():
+        (folder / "weights").mkdir(exist_ok=True)
+        (folder / "weights" / name).write_bytes(content)
+        digest = urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        rows.append(f"weights/{name},sha256={digest},{len(content)}")
+    (record / "RECORD").write_text("\n".join([*rows, "it-1.dist-info/RECORD,,"]))
+    return PathDistribution(record)
+
+
+def test_files_as_installed(tmp_path):
+    package = installed(tmp_path, model=b"weights", config=b"{}")
+    assert doctor.changed_files(package, tmp_path / "weights") == ([], 2)
+
+
+def test_changed_and_lost_files_are_named(tmp_path):
+    package = installed(tmp_path, model=b"weights", config=b"{}", vocabulary=b"abc")
+    (tmp_path / "weights" / "model").write_bytes(b"w3ights")
+    (tmp_path / "weights" / "config").unlink()
+    changed, checked = doctor.changed_files(package, tmp_path / "weights")
+    assert (sorted(changed), checked) == (["config", "model"], 3)
