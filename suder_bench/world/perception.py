@@ -61,25 +61,40 @@ class Seen:
 
 @dataclass(frozen=True)
 class Percept:
-    """Things, farthest first, and the actions between them by their indices."""
+    """Things, farthest first, the actions between them by their indices, and the picture's (width, height)."""
 
     objects: tuple[Seen, ...]
     connectors: tuple[Connector, ...]
+    size: tuple[int, int] = (SIZE, SIZE)
 
 
 def perceive(pixels: np.ndarray) -> Percept:
     """Read (H, W, 3) uint8 RGB pixels. A picture that is not 64 by 64 is reduced to that first and reported in its own pixels."""
     height, width = pixels.shape[:2]
-    small = pixels
-    if (height, width) != (SIZE, SIZE):
-        small = np.asarray(Image.fromarray(pixels).resize((SIZE, SIZE), Image.Resampling.BOX))
-    segments = segment(small)
+    return enlarged(perceive_reduced(reduced(pixels)), width, height)
+
+
+def reduced(pixels: np.ndarray) -> np.ndarray:
+    """Any picture at the world's size, each pixel the mean of those it stands for."""
+    if pixels.shape[:2] == (SIZE, SIZE):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((SIZE, SIZE), Image.Resampling.BOX))
+
+
+def perceive_reduced(pixels: np.ndarray) -> Percept:
+    """Read (64, 64, 3) uint8 RGB pixels."""
+    segments = segment(pixels)
     found = sorted(_found(segments), key=lambda r: r.depth)
     objects = tuple(_seen(r) for r in found)
-    connectors = connect([o.box for o in objects], [o.confidence for o in objects], segments.ink)
-    if small is not pixels:
-        objects = tuple(_scaled(o, width, height) for o in objects)
-    return Percept(objects, connectors)
+    return Percept(objects, connect([o.box for o in objects], [o.confidence for o in objects], segments.ink))
+
+
+def enlarged(percept: Percept, width: int, height: int) -> Percept:
+    """The same percept in the pixels of a picture of another size."""
+    if percept.size == (width, height):
+        return percept
+    objects = tuple(_scaled(o, percept.size, width, height) for o in percept.objects)
+    return replace(percept, objects=objects, size=(width, height))
 
 
 def _found(segments: Segments) -> list[Reading]:
@@ -139,10 +154,10 @@ def _floats(box: tuple[int, int, int, int]) -> Box:
     return float(box[0]), float(box[1]), float(box[2]), float(box[3])
 
 
-def _scaled(seen: Seen, width: int, height: int) -> Seen:
-    sx, sy = width / SIZE, height / SIZE
-    rows = np.arange(height) * SIZE // height
-    columns = np.arange(width) * SIZE // width
+def _scaled(seen: Seen, size: tuple[int, int], width: int, height: int) -> Seen:
+    sx, sy = width / size[0], height / size[1]
+    rows = np.arange(height) * size[1] // height
+    columns = np.arange(width) * size[0] // width
     (x0, y0, x1, y1), (u0, v0, u1, v1) = seen.box, seen.visible
     return replace(
         seen,
