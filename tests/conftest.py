@@ -1,0 +1,28 @@
+"""What all tests share: `fakes` on the import path and in the registry, and a cache of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes import ENTRIES
+
+from suder_bench import registry
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The fake benchmarks `drawing` and `reading`, the judges `shade/...` and the adapter `fake` have their names."""
+    monkeypatch.setattr(registry, "TABLE", {group: {**names, **ENTRIES[group]} for group, names in registry.TABLE.items()})
+    registry.table.cache_clear()
+    yield
+    registry.table.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or writes the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("SUDER_BENCH_CACHE", str(folder))
+    return folder

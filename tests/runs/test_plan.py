@@ -1,0 +1,87 @@
+"""What a run is to do: seeds, limits and the digest of the data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes import Drawing, encoded, settings
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suder_bench.errors import UserError
+from suder_bench.records import Sample
+from suder_bench.runs.plan import evenly, plan, samples_digest, seed_of
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+@given(st.integers(0, 2**40), st.text(), st.text(), st.integers(0, 99))
+def test_a_seed_has_63_bits_and_depends_on_all_it_is_named_after(run: int, benchmark: str, sample: str, repeat: int) -> None:
+    seed = seed_of(run, benchmark, sample, repeat)
+    assert 0 <= seed < 2**63
+    others = [(run + 1, benchmark, sample, repeat), (run, benchmark + "x", sample, repeat), (run, benchmark, sample, repeat + 1)]
+    assert seed not in [seed_of(*other) for other in [*others, (run, benchmark, sample + "x", repeat)]]
+
+
+def test_seeds_never_change() -> None:
+    assert seed_of(0, "geneval", "00000", 0) == 3447464834599902783
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=40), st.integers(1, 80))
+def test_a_limit_keeps_order_and_whole_clusters(sizes: list[int], limit: int) -> None:
+    samples = [Sample(f"{c}/{i}", str(c), "") for c, size in enumerate(sizes) for i in range(size)]
+    chosen = evenly(samples, limit)
+    ids = [sample.id for sample in chosen]
+    assert ids == [sample.id for sample in samples if sample.id in ids]
+    for cluster in {sample.cluster for sample in chosen}:
+        assert sum(sample.cluster == cluster for sample in chosen) == sizes[int(cluster)]
+    assert 0 < len(chosen) <= max(limit, sizes[0])
+
+
+def test_a_limit_meets_every_category_and_doubling_it_only_adds() -> None:
+    samples = Drawing(Path(__file__).parent).samples()
+    assert {sample.truth["category"] for sample in evenly(samples, 3)} == {"a", "b", "c"}
+    assert len(evenly(samples, 5)) == 5
+    assert {sample.id for sample in evenly(samples, 3)} <= {sample.id for sample in evenly(samples, 6)}
+    assert evenly(samples, 12) == evenly(samples, 99) == evenly(samples, None) == samples
+
+
+def test_the_digest_of_the_data_sees_every_change() -> None:
+    sample = Sample("1", "1", "a cat", (encoded(3),), {"count": 1})
+    changes = [{"id": "2"}, {"cluster": "2"}, {"prompt": "a dog"}, {"images": (encoded(4),)}, {"truth": {"count": 2}}]
+    digests = [samples_digest([sample]), *(samples_digest([replace(sample, **change)]) for change in changes)]
+    assert len(set(digests)) == len(digests)
+
+
+def test_a_picture_file_counts_by_name_and_size_wherever_it_lies(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").write_bytes(encoded(1))
+    first, second = (samples_digest([Sample("1", "1", "", (tmp_path / folder / "1.png",))]) for folder in "ab")
+    assert first == second
+
+
+@pytest.mark.usefixtures("fakes")
+def test_repeats_of_a_prompt_stay_together() -> None:
+    (task,) = plan(settings("drawing", repeats=3, limit=2), quiet)
+    assert [item.key for item in task.items] == [("000", 0), ("000", 1), ("000", 2), ("006", 0), ("006", 1), ("006", 2)]
+
+
+@pytest.mark.usefixtures("fakes")
+def test_every_benchmark_without_data_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"no drawing/shades\.txt"):
+        plan(settings("drawing", "reading", data=tmp_path / "empty"), quiet)
+    with pytest.raises(ExceptionGroup) as raised:
+        plan(settings("drawing", "drawing", data=tmp_path / "empty"), quiet)
+    assert len(raised.value.exceptions) == 2
+
+
+@pytest.mark.usefixtures("fakes")
+def test_an_unknown_protocol_is_refused() -> None:
+    with pytest.raises(UserError, match="unknown drawing protocol 'strct'; did you mean 'strict'"):
+        plan(settings("drawing", protocol="strct"), quiet)

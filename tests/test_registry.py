@@ -1,0 +1,103 @@
+"""Names to objects: lazily, without silent replacement, with suggestions."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+
+from suder_bench import registry, suites
+from suder_bench.errors import UserError
+
+
+@pytest.fixture
+def points(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Install entry points: (group, name, value)."""
+
+    def install(*given: tuple[str, str, str]) -> None:
+        found = [EntryPoint(name, value, group) for group, name, value in given]
+        monkeypatch.setattr(registry, "entry_points", lambda group: [point for point in found if point.group == group])
+        registry.table.cache_clear()
+
+    yield install
+    registry.table.cache_clear()
+
+
+def test_an_installed_package_adds_names(points: Any) -> None:
+    points(("suder_bench.benchmarks", "mine", "json:JSONDecoder"), ("suder_bench.judges", "vqa/mine", "json:loads"))
+    assert "mine" in registry.table("benchmarks")
+    assert registry.load("benchmarks", "mine").__name__ == "JSONDecoder"
+    assert registry.load("judges", "vqa/mine") is not None
+    assert "mine" not in registry.table("rewards")
+
+
+def test_a_taken_name_is_refused(points: Any) -> None:
+    points(("suder_bench.benchmarks", "pope", "json:JSONDecoder"))
+    with pytest.raises(UserError, match=r"two benchmarks are called 'pope': suder_bench\.evaluators\.pope:Pope and json"):
+        registry.table("benchmarks")
+    points(("suder_bench.models", "x", "json:loads"), ("suder_bench.models", "x", "json:dumps"))
+    with pytest.raises(UserError, match="two models are called 'x': json:dumps and json:loads"):
+        registry.table("models")
+    points(("suder_bench.models", "tiny-janus", "json:loads"))
+    with pytest.raises(UserError, match="two models are called 'tiny-janus'"):
+        registry.table("models")
+
+
+def test_the_same_entry_twice_is_no_clash(points: Any) -> None:
+    points(("suder_bench.rewards", "x", "json:loads"), ("suder_bench.rewards", "x", "json:loads"))
+    assert registry.table("rewards")["x"] == "json:loads"
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(UserError, match="unknown benchmark 'genevl'; did you mean 'geneval'"):
+        registry.load("benchmarks", "genevl")
+
+
+@pytest.mark.parametrize("name", registry.TABLE["benchmarks"])
+def test_every_benchmark_is_where_the_table_says_and_knows_its_name(name: str) -> None:
+    benchmark = registry.load("benchmarks", name)
+    assert benchmark.name == name
+    assert benchmark.kind == ("generation" if name in suites.GENERATION else "understanding")
+    assert all(f"{role}/world" in registry.table("judges") for role in benchmark.judge_roles)
+    assert all(f"{role}/official" in registry.table("judges") for role in benchmark.judge_roles)
+
+
+@pytest.mark.parametrize("name", registry.TABLE["judges"])
+def test_every_judge_is_where_the_table_says(name: str) -> None:
+    assert callable(registry.load("judges", name))
+
+
+def test_listing_names_imports_nothing_heavy() -> None:
+    code = "import sys, suder_bench.registry as r; [r.table(g) for g in r.GROUPS]; print(sorted({'torch', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("suite", "only", "expected"),
+    [
+        ("gen", [], ("gen", ("geneval", "t2i-compbench"))),
+        ("gen", ["geneval"], ("geneval", ("geneval",))),
+        ("gen", ["t2i-compbench", "geneval"], ("gen", ("geneval", "t2i-compbench"))),
+        (None, ["pope", "geneval", "pope"], ("pope+geneval", ("pope", "geneval"))),
+        ("all", [], ("all", suites.GENERATION + suites.UNDERSTANDING)),
+    ],
+)
+def test_suites(suite: str | None, only: list[str], expected: tuple[str, tuple[str, ...]]) -> None:
+    assert suites.choose(suite, only) == expected
+
+
+@pytest.mark.parametrize(
+    ("suite", "only", "told"),
+    [
+        ("gne", [], "unknown suite 'gne'; did you mean 'gen'"),
+        (None, [], "nothing to run; give --suite"),
+        (None, ["pop"], "unknown benchmark 'pop'; did you mean 'pope'"),
+        ("gen", ["pope"], r"benchmark 'pope' is not in suite 'gen' \(geneval, t2i-compbench\)"),
+    ],
+)
+def test_wrong_suites_are_told(suite: str | None, only: list[str], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        suites.choose(suite, only)
