@@ -70,7 +70,8 @@ def _footer(summary: Mapping[str, Any], columns: int) -> Iterator[str]:
     yield from _wrapped("*", "the headline of its benchmark", columns)
     yield from _wrapped("model", summary["model"], columns)
     yield from _wrapped("data", WORLD if summary["world"] else _where(recipe["data"]), columns)
-    yield from _wrapped("seed", str(recipe["seed"]), columns)
+    if "seed" in recipe:  # responses made elsewhere have none
+        yield from _wrapped("seed", str(recipe["seed"]), columns)
     foreign: dict[str, dict[str, None]] = {}
     for entry in summary["benchmarks"].values():
         for role, judge in entry["judges"].items():
