@@ -1,0 +1,98 @@
+"""The README tells the truth: its commands run, its links and folders exist, and CI runs its install lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import suder_bench
+from suder_bench import registry, suites
+
+REPOSITORY = Path(__file__).parents[1]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.strip()
+    for block in re.findall(r"^```sh\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+    for line in block.replace("\\\n", " ").splitlines()
+    if line.strip() and not line.startswith("#")
+]
+INSTALLS = [command for command in COMMANDS if command.startswith("pip install")]
+LIMIT = "4"
+
+
+@pytest.mark.skipif("SUDER_BENCH_INSTALLED" not in os.environ, reason="only CI insists on an installed copy")
+def test_the_installed_package_is_tested_and_not_this_folder():
+    assert REPOSITORY not in Path(suder_bench.__file__).parents
+
+
+def test_the_first_two_commands_install_and_do_everything():
+    assert COMMANDS[:2] == INSTALLS
+    assert INSTALLS[0] == "pip install -c constraints.txt . && suder-bench run --model tiny-janus --suite gen"
+
+
+@pytest.mark.parametrize("what", ["suder-bench", "pytest"])
+def test_ci_reads_both_commands_from_the_readme(what):
+    ci = (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
+    [pattern] = re.findall(rf"grep -E '(\^pip install [^']*{what})' README.md", ci)
+    assert len(re.findall(pattern, README, flags=re.MULTILINE)) == 1
+
+
+def test_constraints_pin_every_version_and_name_no_place():
+    lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line) for line in pins)
+    names = {line.partition("==")[0] for line in pins}
+    assert {"torch", "transformers", "numpy", "scipy", "pillow", "pyyaml", "safetensors", "pytest", "mypy", "ruff"} <= names
+
+
+def test_links_and_folders_exist():
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    folders = re.findall(r"^\| `(\w+/)` \|", README, flags=re.MULTILINE)
+    assert len(folders) == 5
+    assert [name for name in links + folders if not (REPOSITORY / name).exists()] == []
+
+
+def test_the_table_names_every_benchmark_of_every_suite_and_its_headline():
+    rows = re.findall(r"^\| `(gen|und)` \| `([\w-]+)` \|[^|]*\| `([\w/]+)`", README, flags=re.MULTILINE)
+    shipped = [(suite, name) for suite in ("gen", "und") for name in suites.SUITES[suite]]
+    assert rows == [(suite, name, registry.load("benchmarks", name).headline) for suite, name in shipped]
+
+
+@pytest.mark.slow
+def test_every_command_runs(tmp_path):
+    """In order, in one folder, as the README gives them; runs are cut short by `--limit`."""
+    _, finder = registry.CHECKPOINTS["tiny-janus"]
+    (tmp_path / "my-checkpoint").symlink_to(registry.resolve(finder)("tiny-janus"))
+    environment = {**os.environ, "SUDER_BENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "2"}
+    for command in [INSTALLS[0].partition(" && ")[2], *COMMANDS[2:]]:
+        _made_elsewhere(tmp_path)
+        done = subprocess.run(_argv(command), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    summary = json.loads((tmp_path / "runs" / "tiny-janus-gen" / "summary.json").read_text())
+    assert set(summary["benchmarks"]) == set(suites.SUITES["gen"])
+
+
+def _argv(command: str) -> list[str]:
+    program, *arguments = shlex.split(command)
+    assert program == "suder-bench", command
+    limited = ["--limit", LIMIT] if arguments[0] == "run" and "--limit" not in arguments else []
+    return [sys.executable, "-c", "import sys; from suder_bench.cli import main; sys.exit(main())", *arguments, *limited]
+
+
+def _made_elsewhere(folder: Path) -> None:
+    """What the README takes for given, as soon as there is something to make it from."""
+    pictures, official, answers = folder / "my-pictures", folder / "official", folder / "my-answers.jsonl"
+    if not pictures.exists() and (folder / "runs" / "first" / "images" / "geneval").is_dir():
+        pictures.symlink_to(folder / "runs" / "first" / "images" / "geneval")
+    if not answers.exists() and (folder / "my-data" / "pope").is_dir():
+        official.symlink_to(folder / "my-data")
+        questions = (folder / "my-data" / "pope" / "coco_pope_random.json").read_text(encoding="utf-8").splitlines()
+        rows = [{"question": json.loads(line)["text"], "answer": "yes"} for line in questions]
+        answers.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
