@@ -91,8 +91,8 @@ def _swapped(scene: Scene, *attributes: str) -> Scene:
 
 
 def _colored(nouns: list[str], colors: list[str]) -> Claims:
-    """'Is the ball red?' for each noun and its colour, or for one noun and each colour."""
-    asked = [(n, c) for n, c in zip(nouns, colors, strict=True)]
+    """'Is the ball red?' for each noun with its colour."""
+    asked = list(zip(nouns, colors, strict=True))
 
     def claims(scene: Scene) -> list[Claim]:
         facts = [f"the {t.noun} is {t.color}" for t in sorted(scene.things, key=lambda t: t.noun)]
@@ -113,7 +113,7 @@ def _figure(rng: Rng) -> Made:
 def _table(rng: Rng) -> Made:
     nouns, colors = _pick(rng, NOUNS, 2), _pick(rng, COLORS, 2)
     scene = draw(Description(tuple(Phrase(n, color=c) for n, c in zip(nouns, colors, strict=True))), rng)
-    return scene, _swapped(scene, "color"), _colored(nouns, colors)
+    return scene, _swapped(scene, "color"), _colored(nouns, [colors[0]] * 2)
 
 
 def _related(nouns: list[str], kind: str) -> Claims:
