@@ -1,0 +1,39 @@
+"""What lies in the four code folders is what gets installed."""
+
+from __future__ import annotations
+
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+SETUPTOOLS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+FOLDERS = {package: REPOSITORY / folder for package, folder in SETUPTOOLS["package-dir"].items()}
+
+
+def packages() -> dict[str, Path]:
+    """Import name -> folder, of every folder that holds Python files."""
+    found = {}
+    for name, top in FOLDERS.items():
+        for folder in [top, *(path for path in top.rglob("*") if path.is_dir())]:
+            if any(folder.glob("*.py")):
+                found[".".join([name, *folder.relative_to(top).parts])] = folder
+    return found
+
+
+def test_every_package_is_installed():
+    assert sorted(SETUPTOOLS["packages"]) == sorted(packages())
+
+
+def test_every_data_file_is_installed():
+    lost = []
+    for name, folder in packages().items():
+        inner = [other for other in packages().values() if folder in other.parents]
+        patterns = SETUPTOOLS["package-data"].get(name, [])
+        for file in folder.rglob("*"):
+            hidden = "__pycache__" in file.parts or file.name.startswith(".")
+            if not file.is_file() or file.suffix == ".py" or hidden or any(other in file.parents for other in inner):
+                continue
+            if not any(fnmatch(file.relative_to(folder).as_posix(), pattern) for pattern in patterns):
+                lost.append(str(file.relative_to(REPOSITORY)))
+    assert lost == []
