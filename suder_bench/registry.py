@@ -11,7 +11,8 @@ What a name stands for, by group:
 - benchmarks: `Factory(data: Path, protocol: str = "official")`, a `suder_bench.benchmark.Benchmark`;
 - models: an adapter class with `load(reference: str, *, device: str, dtype: str)`, which makes a model;
 - rewards: see `suder_bench.rewards`;
-- judges: named "role/backend"; a class with `load(*, device: str, dtype: str, offline: bool)`, or a function of the role.
+- judges: named "role/backend"; a class with `load(*, device: str, dtype: str, offline: bool)`, or a function of the role
+  that also takes `source`, what the user wrote after "backend:".
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ TABLE: Mapping[Group, Mapping[str, str]] = {
     "rewards": {},
     "judges": {
         **{f"{role}/world": f"{_EVALUATORS}.judges.world:{name}" for role, name in _WORLD_JUDGES.items()},
-        **{f"{role}/official": f"{_EVALUATORS}.judges.official:load" for role in _WORLD_JUDGES},
+        **{f"{role}/official": f"{_EVALUATORS}.judges.official:load" for role in (*_WORLD_JUDGES, "mllm")},
     },
 }
 

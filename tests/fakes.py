@@ -152,8 +152,8 @@ class WrongShadeJudge(ShadeJudge):
         return [99] * len(pictures)
 
 
-def missing_judge(role: str) -> ShadeJudge:
-    raise JudgeError(f"judge {role}=missing has no weights; get them from nowhere")
+def missing_judge(role: str, *, device: str, dtype: str, offline: bool, source: str | None) -> ShadeJudge:
+    raise JudgeError(f"judge {role}=missing has no weights; get them from {source or 'nowhere'}")
 
 
 @dataclass

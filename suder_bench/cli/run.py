@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fresh", action="store_true", help="start over, discarding what the run folder holds")
     parser.add_argument("--stage", default="all", choices=["all", "respond", "score"], help="only make, or only judge responses")
     options.add_data(parser, "world for models trained on it, official for others")
-    parser.add_argument("--protocol", default="official", help="of the benchmarks (default: official)")
+    parser.add_argument("--protocol", default="official", help="for the benchmarks that offer it (default: official)")
     parser.add_argument("--limit", type=options.positive, metavar="N", help="at most N samples of each benchmark, evenly spread")
     parser.add_argument("--repeats", type=options.positive, metavar="N", help="responses to a sample (default: the benchmark's)")
     parser.add_argument("--seed", type=options.whole, default=0, help="(default: 0)")

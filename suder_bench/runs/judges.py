@@ -39,7 +39,8 @@ class Panel:
 def choose(roles: Sequence[str], overrides: Mapping[str, str], *, world: bool) -> dict[str, str]:
     """The back-end of each role: as overridden, else the world's or the official one, else the only one there is.
 
-    Raises `UserError` for a role nobody knows, a back-end the role lacks, and a role without any usual back-end.
+    An override may add where the weights are: "official:FOLDER". Raises `UserError` for a role nobody knows, a back-end
+    the role lacks, and a role without any usual back-end.
     """
     backends: dict[str, list[str]] = {}
     for name in registry.table("judges"):
@@ -48,8 +49,9 @@ def choose(roles: Sequence[str], overrides: Mapping[str, str], *, world: bool) -
     for role, backend in overrides.items():
         if role not in backends:
             raise unknown("judge role", role, backends)
-        if backend not in backends[role]:
-            raise unknown(f"{role} judge", backend, backends[role])
+        name = backend.partition(":")[0]
+        if name not in backends[role]:
+            raise unknown(f"{role} judge", name, backends[role])
     chosen = {}
     for role in roles:
         known = backends.get(role, [])
@@ -88,9 +90,13 @@ def key_of(identity: Mapping[str, object], scorer: Sequence[str]) -> str:
 
 
 def _load(role: str, backend: str, *, device: str, dtype: str, offline: bool) -> Judge:
-    target = registry.load("judges", f"{role}/{backend}")
-    if isinstance(target, type):
-        judge: Judge = target.load(device=device, dtype=dtype, offline=offline)  # type: ignore[attr-defined]
+    name, _, source = backend.partition(":")
+    target = registry.load("judges", f"{role}/{name}")
+    judge: Judge
+    if not isinstance(target, type):
+        judge = target(role, device=device, dtype=dtype, offline=offline, source=source or None)
+    elif source:
+        raise UserError(f"judge {role}={name} takes no weights; leave out ':{source}'")
     else:
-        judge = target(role)
+        judge = target.load(device=device, dtype=dtype, offline=offline)  # type: ignore[attr-defined]
     return judge

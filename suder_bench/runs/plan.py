@@ -17,15 +17,20 @@ from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.records import ImageSource, Sample
 from suder_bench.runs.jsonl import plain
 
+OFFICIAL = "official"
+
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides what a run's numbers are, besides the model's weights."""
+    """Everything that decides what a run's numbers are, besides the model's weights.
+
+    `protocol` is used by the benchmarks that offer it; the others keep the official one.
+    """
 
     suite: str
     benchmarks: tuple[str, ...]
     source: Source
-    protocol: str = "official"
+    protocol: str = OFFICIAL
     seed: int = 0
     limit: int | None = None
     repeats: int | None = None
@@ -78,11 +83,15 @@ def plan(settings: Settings, say: Callable[[str], None]) -> list[Task]:
 
     Raises `UserError` for one benchmark whose files are missing, an `ExceptionGroup` of them for several.
     """
+    offered = {name: registry.load("benchmarks", name).protocols for name in settings.benchmarks}
+    if not any(settings.protocol in protocols for protocols in offered.values()):
+        raise unknown("protocol", settings.protocol, {protocol for protocols in offered.values() for protocol in protocols})
     tasks: list[Task] = []
     mistakes: list[UserError] = []
     for name in settings.benchmarks:
         try:
-            tasks.append(_task(name, settings, say))
+            protocol = settings.protocol if settings.protocol in offered[name] else OFFICIAL
+            tasks.append(_task(name, protocol, settings, say))
         except UserError as mistake:
             mistakes.append(mistake)
     raise_all(mistakes)
@@ -141,15 +150,15 @@ def samples_digest(samples: Sequence[Sample]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _task(name: str, settings: Settings, say: Callable[[str], None]) -> Task:
-    benchmark = build(name, settings.source.folder(name, say), settings.protocol)
+def _task(name: str, protocol: str, settings: Settings, say: Callable[[str], None]) -> Task:
+    benchmark = build(name, settings.source.folder(name, say), protocol)
     samples = benchmark.samples()
     chosen = tuple(evenly(samples, settings.limit))
     repeats = settings.repeats or benchmark.repeats
     items = tuple(
         Item(sample, repeat, seed_of(settings.seed, name, sample.id, repeat)) for sample in chosen for repeat in range(repeats)
     )
-    return Task(benchmark, settings.protocol, repeats, chosen, items, samples_digest(samples))
+    return Task(benchmark, protocol, repeats, chosen, items, samples_digest(samples))
 
 
 Value = TypeVar("Value")

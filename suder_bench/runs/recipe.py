@@ -35,6 +35,7 @@ def recipe_of(run: str, settings: Settings, tasks: Sequence[Task], model: Mappin
             task.name: {"protocol": task.protocol, "samples": len(task.samples), "repeats": task.repeats, "data": task.data}
             for task in tasks
         },
+        "protocol": settings.protocol,
         "seed": settings.seed,
         "limit": settings.limit,
         "repeats": settings.repeats,
@@ -64,7 +65,7 @@ def settings_of(recipe: Mapping[str, Any], *, judges: Mapping[str, str], device:
         suite=recipe["suite"],
         benchmarks=tuple(recipe["benchmarks"]),
         source=Source(data["source"], size=data["size"], path=None if data["folder"] is None else Path(data["folder"])),
-        protocol=next(iter(recipe["benchmarks"].values()))["protocol"],
+        protocol=recipe["protocol"],
         seed=recipe["seed"],
         limit=recipe["limit"],
         repeats=recipe["repeats"],

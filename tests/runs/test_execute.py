@@ -208,9 +208,9 @@ def test_other_weights_other_data_and_another_suite_are_refused(tmp_path: Path) 
     shutil.rmtree(tmp_path / "r/images/drawing/002")  # something to do, so that the model is looked at
     with pytest.raises(UserError, match=r"model 'fake' \(weights fake weights\), not 'fake' \(weights other\)"):
         run(tmp_path / "r", FakeModel(fingerprint="other"), settings=wanted)
+    run(tmp_path / "s", FakeModel(settings={"template": "a"}), settings=wanted, stage="respond")
+    shutil.rmtree(tmp_path / "s/images/drawing/002")
     with pytest.raises(UserError, match="model setting template 'a', not 'b'"):
-        run(tmp_path / "s", FakeModel(settings={"template": "a"}), settings=wanted, stage="respond")
-        shutil.rmtree(tmp_path / "s/images/drawing/002")
         run(tmp_path / "s", FakeModel(settings={"template": "b"}), settings=wanted)
     (tmp_path / "data/shades.txt").write_text("1 2 4")
     with pytest.raises(UserError, match="drawing data"):
@@ -295,6 +295,10 @@ def test_a_missing_judge_fails_its_benchmark_and_no_other(tmp_path: Path) -> Non
     assert (entries["drawing"]["failed"], entries["drawing"]["metrics"]) == (24, {})
     assert entries["reading"]["metrics"]["accuracy"]["value"] == 1.0
     assert len(lines(tmp_path / "r")) == TOTAL
+    run(tmp_path / "r", screen=screen, judges={"shade": "missing:a:place"})
+    assert "get them from a:place" in screen.text
+    with pytest.raises(UserError, match="judge shade=black takes no weights; leave out ':place'"):
+        run(tmp_path / "r", judges={"shade": "black:place"})
 
 
 def test_an_unknown_judge_is_refused_before_anything_is_done(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suder_bench.runs.jsonl import Ledger, Row, document, plain, replace_file
@@ -17,6 +17,7 @@ values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, 
 rows = st.lists(st.dictionaries(st.text(), values | st.lists(values), min_size=1), max_size=6)
 
 
+@settings(max_examples=50, deadline=None)
 @given(rows)
 def test_rows_come_back(written: list[Row]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -26,6 +27,7 @@ def test_rows_come_back(written: list[Row]) -> None:
         assert ledger.rows() == written
 
 
+@settings(max_examples=50, deadline=None)
 @given(rows, st.data())
 def test_a_torn_last_line_is_dropped_and_the_file_can_be_appended_to(written: list[Row], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -43,6 +45,7 @@ def test_a_torn_last_line_is_dropped_and_the_file_can_be_appended_to(written: li
         assert ledger.rows() == [*written[:whole], {"more": 1}]
 
 
+@settings(max_examples=50, deadline=None)
 @given(rows, st.binary(max_size=40))
 def test_damage_inside_costs_the_damaged_lines_only(written: list[Row], damage: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:

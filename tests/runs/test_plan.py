@@ -83,5 +83,10 @@ def test_every_benchmark_without_data_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("fakes")
 def test_an_unknown_protocol_is_refused() -> None:
-    with pytest.raises(UserError, match="unknown drawing protocol 'strct'; did you mean 'strict'"):
-        plan(settings("drawing", protocol="strct"), quiet)
+    with pytest.raises(UserError, match="unknown protocol 'strct'; did you mean 'strict'"):
+        plan(settings(protocol="strct"), quiet)
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_protocol_is_for_the_benchmarks_that_offer_it() -> None:
+    assert [task.protocol for task in plan(settings(protocol="strict"), quiet)] == ["strict", "official"]
