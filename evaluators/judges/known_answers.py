@@ -1,0 +1,137 @@
+"""Known pictures of the world and what its judges must answer: a judge with wrong weights must not score anything.
+
+Each check raises `JudgeError` that says what was asked, what was expected and what came.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from PIL import Image
+
+from suder_bench.errors import JudgeError
+from suder_bench.evaluators.judges.protocols import (
+    ColorClassifier,
+    DepthEstimator,
+    Detector,
+    ImageTextScorer,
+    LanguageJudge,
+    TextParser,
+    VisualQuestionAnswerer,
+)
+from suder_bench.world.render import picture
+from suder_bench.world.scenes import Scene, Thing
+from suder_bench.world.vocabulary import COLORS, NOUNS, TEXTURES
+
+
+@cache
+def scenes() -> tuple[Scene, ...]:
+    """Six pictures of two things, every noun once; one thing of the last partly covers the other."""
+    colors, made = list(COLORS), []
+    for i in range(0, len(NOUNS), 2):
+        corners = ((0, 0, 3, 3), (4, 4, 3, 3)) if i < len(NOUNS) - 2 else ((1, 1, 4, 4), (3, 3, 3, 3))
+        textures = (TEXTURES[i // 2 % len(TEXTURES)], "solid") if i < len(NOUNS) - 2 else ("solid", "solid")
+        things = tuple(
+            Thing(NOUNS[i + k], colors[(i + k) % len(colors)], textures[k], "big" if corners[k][2] == 4 else "", corners[k])
+            for k in range(2)
+        )
+        made.append(Scene(i // 2 % 4, things, (0, 1)))
+    return tuple(made)
+
+
+def pictures() -> list[Image.Image]:
+    return [picture(scene) for scene in scenes()]
+
+
+def _require(right: bool, asked: str, expected: object, came: object) -> None:
+    if not right:
+        raise JudgeError(f"{asked}: expected {expected}, got {came}; wrong weights or class names?")
+
+
+def check_detector(judge: Detector) -> None:
+    """The surest detections of a picture are its two things, in their places."""
+    for scene, found in zip(scenes(), judge.detect(pictures()), strict=True):
+        expected = {thing.noun for thing in scene.things}
+        _require(
+            {d.label for d in found[:2]} == expected, "the things in a picture", sorted(expected), [d.label for d in found[:2]]
+        )
+        for detection in found[:2]:
+            box = next(thing.box for thing in scene.things if thing.noun == detection.label)
+            _require(
+                bool(np.abs(np.subtract(detection.box, box)).max() < 4), f"where the {detection.label} is", box, detection.box
+            )
+            _require(detection.score > 0.5, f"the score of a {detection.label}", "more than 0.5", detection.score)
+
+
+def check_color(judge: ColorClassifier) -> None:
+    """A plain thing on the grey canvas has its own colour."""
+    colors = list(COLORS)
+    crops = []
+    for color in colors:
+        crop = Image.new("RGB", (24, 24), (153, 153, 153))
+        crop.paste(COLORS[color], (4, 4, 20, 20))
+        crops.append(crop)
+    scores = judge.classify(crops, ["box"] * len(colors), colors)
+    for color, row in zip(colors, scores, strict=True):
+        _require(colors[int(row.argmax())] == color, "the colour of a box", color, colors[int(row.argmax())])
+
+
+def check_vqa(judge: VisualQuestionAnswerer) -> None:
+    """What is there is there, and in no other colour."""
+    asked = []
+    for scene in scenes():
+        thing = scene.things[1]
+        other = next(color for color in COLORS if color != thing.color)
+        asked.append([f"a {thing.color} {thing.noun}?", f"a {other} {thing.noun}?"])
+    for own, (yes, no) in zip(asked, judge.p_yes(pictures(), asked), strict=True):
+        _require(yes > 0.5, f"'{own[0]}' of a picture that shows it", "yes", f"p(yes) = {yes:.2f}")
+        _require(no < 0.5, f"'{own[1]}' of a picture that does not", "no", f"p(yes) = {no:.2f}")
+
+
+def check_clip(judge: ImageTextScorer) -> None:
+    """A picture is more like its own text than like another's."""
+    shown = pictures()
+    texts = [" and ".join(f"a {t.color} {t.noun}" for t in scene.things) for scene in scenes()]
+    own = judge.similarity(shown, texts)
+    other = judge.similarity(shown, texts[1:] + texts[:1])
+    for text, right, wrong in zip(texts, own, other, strict=True):
+        _require(right > wrong, f"a picture of {text}", "to be most like its text", f"{right:.2f}, and {wrong:.2f} for another's")
+
+
+def check_depth(judge: DepthEstimator) -> None:
+    """What covers another thing is nearer."""
+    scene, shown = scenes()[-1], pictures()[-1]
+    (depth,) = judge.depth([shown])
+    expected = (shown.height, shown.width)
+    _require(depth.shape == expected, "the shape of a depth map", expected, depth.shape)
+    middles = [depth[thing.cell[1] * 8 + 10, thing.cell[0] * 8 + 12] for thing in scene.things]
+    _require(middles[1] > middles[0], f"{scene.things[1].noun} in front of {scene.things[0].noun}", "larger values", middles)
+
+
+def check_parser(judge: TextParser) -> None:
+    """A prompt is split into its noun phrases."""
+    text = "a red ball on the left of a striped box"
+    (parse,) = judge.parse([text])
+    chunks = ("a red ball", "the left", "a striped box")
+    _require(parse.noun_chunks == chunks, f"the noun chunks of '{text}'", chunks, parse.noun_chunks)
+    nouns = [token.text for token in parse.tokens if token.pos == "NOUN"]
+    _require(nouns == ["ball", "left", "box"], f"the nouns of '{text}'", "ball, left, box", nouns)
+
+
+def check_llm(judge: LanguageJudge) -> None:
+    """A right answer scores above a wrong one."""
+    scores = []
+    for answer in ("The ball is red.", "The ball is blue."):
+        blocks = [
+            "[Context]\nA red ball.",
+            "[Question]\nWhat color is the ball?",
+            f"[Assistant 1]\nThe ball is red.\n\n[End of Assistant 1]\n\n[Assistant 2]\n{answer}\n\n[End of Assistant 2]",
+            "[System]\nWrite the two scores, each from 1 to 10, on the first line.",
+        ]
+        (review,) = judge.review("You are fair.", ["\n\n".join(blocks) + "\n\n"])
+        fields = review.split("\n")[0].split(" ")
+        numbers = len(fields) == 2 and all(field.replace(".", "", 1).isdigit() for field in fields)
+        _require(numbers, "a review's first line", "two scores", repr(review.split("\n")[0]))
+        scores.append(float(fields[1]))
+    _require(scores[0] > scores[1], "a right answer's score and a wrong one's", "right above wrong", scores)
