@@ -1,0 +1,52 @@
+"""DPT-Hybrid (MiDaS), T2I-CompBench++'s judge of depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import torch
+from PIL import Image
+
+from suder_bench.evaluators.judges.protocols import Picture
+from suder_bench.evaluators.judges.weights import Place, chunks, digest, load_pretrained, pixels
+
+if TYPE_CHECKING:
+    from transformers import DPTForDepthEstimation
+
+SIDE = 480
+MEAN = STD = (0.5, 0.5, 0.5)
+BATCH = 16
+
+
+class DptDepth:
+    """Implements `DepthEstimator` with inverse depth of 480 x 480 pixels, whatever the picture's shape."""
+
+    backend = "dpt-hybrid-midas"
+    exact = True
+
+    def __init__(self, model: DPTForDepthEstimation, place: Place) -> None:
+        self.fingerprint = digest(model)
+        self._model, self._place = place.put(model), place
+        # transformers resizes the position grid to any input, but first insists on the training size of 384.
+        self._model.dpt.embeddings.image_size = (SIDE, SIDE)
+
+    @classmethod
+    def load(cls, reference: str, *, device: str, dtype: str, offline: bool) -> Self:
+        """Read a folder or hub id in transformers' format. Raises `JudgeError` where the weights cannot be had."""
+        from transformers import DPTForDepthEstimation
+
+        place = Place.choose(device, dtype, half_on_cuda=True)
+        return cls(load_pretrained("depth", DPTForDepthEstimation, reference, offline=offline), place)
+
+    @torch.inference_mode()
+    def depth(self, pictures: Sequence[Picture]) -> list[np.ndarray]:
+        maps: list[np.ndarray] = []
+        for chunk in chunks(pictures, BATCH):
+            squeezed = [picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR) for picture in chunk]
+            values = torch.stack([pixels(picture, MEAN, STD) for picture in squeezed]).to(self._place.device)
+            with self._place.precision():
+                found = self._model(values).predicted_depth
+            maps += [depth.float().cpu().numpy() for depth in found]
+        return maps

@@ -1,0 +1,127 @@
+"""Weights of the judge networks: from a folder, the Hugging Face cache or the hub, or one line that says what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from suder_bench.errors import JudgeError, unknown
+from suder_bench.models.janus_files import choose_device
+
+Item = TypeVar("Item")
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a judge computes, and in what precision under autocast; the weights stay in float32."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @staticmethod
+    def choose(device: str, dtype: str, *, half_on_cuda: bool) -> Place:
+        """`dtype` "auto" is the precision of the official script: float16 on CUDA where `half_on_cuda`, else float32."""
+        if dtype not in ("auto", *DTYPES):
+            raise unknown("dtype", dtype, ["auto", *DTYPES])
+        place = choose_device(device)
+        half = torch.float16 if half_on_cuda and place.type == "cuda" else torch.float32
+        return Place(place, DTYPES.get(dtype, half))
+
+    def put(self, model: nn.Module) -> Any:
+        return model.to(self.device)
+
+    def precision(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device.type, self.dtype)
+
+
+def load_pretrained(role: str, loader: Any, reference: str, *, offline: bool, **options: Any) -> Any:
+    """`loader.from_pretrained`, first from the disk, then from the hub unless `offline`.
+
+    Raises `JudgeError` when the weights cannot be had, or lack parts of the network, which would score silently wrong.
+    """
+    try:
+        return _load(role, loader, reference, local_files_only=True, **options)
+    except OSError as error:
+        if os.path.isdir(reference):
+            raise JudgeError(
+                f"judge {role}: {reference} is not a folder in transformers' format ({_first_line(error)})"
+            ) from error
+    if offline:
+        raise JudgeError(
+            f"judge {role}: {reference} is not in the Hugging Face cache, and --offline forbids to fetch it; {_way(role)}"
+        )
+    if not _hub_answers():
+        raise JudgeError(
+            f"judge {role}: {reference} is not in the Hugging Face cache, and the hub cannot be reached; {_way(role)}"
+        )
+    try:
+        return _load(role, loader, reference, local_files_only=False, **options)
+    except OSError as error:
+        raise JudgeError(f"judge {role}: {reference} cannot be fetched ({_first_line(error)}); {_way(role)}") from error
+
+
+def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """The items in order, at most `size` at a time."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def digest(model: nn.Module) -> str:
+    """Changes with any weight."""
+    summed = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        summed.update(name.encode())
+        summed.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return summed.hexdigest()[:16]
+
+
+def pixels(picture: Image.Image, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
+    """RGB in [0, 1], less the mean, over the standard deviation: (3, H, W) float32."""
+    scaled = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
+    centred = (scaled - np.array(mean, dtype=np.float32)) / np.array(std, dtype=np.float32)
+    return torch.from_numpy(centred).permute(2, 0, 1)
+
+
+def _load(role: str, loader: Any, reference: str, **options: Any) -> Any:
+    if not issubclass(loader, nn.Module):
+        return loader.from_pretrained(reference, **options)
+    model, report = loader.from_pretrained(reference, output_loading_info=True, dtype=torch.float32, **options)
+    lacking = sorted(report["missing_keys"]) + sorted(key for key, *_ in report["mismatched_keys"])
+    if lacking:
+        raise JudgeError(
+            f"judge {role}: {reference} lacks or misshapes {len(lacking)} weights ({lacking[0]}, ...); wrong checkpoint"
+        )
+    return model.eval().requires_grad_(False)
+
+
+@cache
+def _hub_answers() -> bool:
+    """One short question, because transformers would retry for half a minute per judge."""
+    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+def _way(role: str) -> str:
+    return f"fetch it where there is a network (`hf download`) and give --judge {role}=official:FOLDER"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

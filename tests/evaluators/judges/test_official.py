@@ -1,0 +1,175 @@
+"""The table of official judges: one line for each that cannot be had; the parser and the endpoint."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from suder_bench.errors import JudgeError, UserError
+from suder_bench.evaluators.judges import official, weights
+from suder_bench.evaluators.judges.endpoint import Endpoint
+from suder_bench.evaluators.judges.protocols import Parse, Token
+
+
+def complaint(role: str, **settings) -> str:
+    with pytest.raises(JudgeError) as caught:
+        official.load(role, device="cpu", **settings)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"judge {role}: ")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("role", ["vqa", "clip", "color", "depth"])
+def test_weights_that_are_nowhere(role, monkeypatch, tmp_path):
+    said = complaint(role, offline=True, source="nobody/no-such-weights")
+    assert "nobody/no-such-weights is not in the Hugging Face cache" in said
+    assert f"--judge {role}=official:FOLDER" in said
+    monkeypatch.setattr(weights, "_hub_answers", lambda: False)
+    assert "the hub cannot be reached" in complaint(role, source="nobody/no-such-weights")
+    assert "there is no folder" in complaint(role, source=str(tmp_path / "nothing"))
+    assert "not a folder in transformers' format" in complaint(role, source=str(tmp_path))
+
+
+@pytest.mark.parametrize("role", ["detector", "detector-2d", "detector-3d"])
+def test_networks_that_are_not_part_of_this_version(role):
+    assert "has no back-end in this version; the pictures are kept" in complaint(role)
+
+
+def test_unknown_roles_are_named():
+    with pytest.raises(UserError, match="did you mean 'depth'"):
+        official.load("dept")
+
+
+@pytest.fixture
+def spacy(monkeypatch):
+    """A stand-in for the package, with one model whose parse is scripted."""
+    doc = [SimpleNamespace(text="dogs", pos_="NOUN")]
+
+    class Doc(list):
+        noun_chunks = (SimpleNamespace(text="two dogs"),)
+
+    def load(reference):
+        if reference != "en_core_web_sm":
+            raise OSError("[E050] Can't find model")
+        meta = {"lang": "en", "name": "core_web_sm", "version": module.version}
+        return SimpleNamespace(meta=meta, pipe=lambda texts: (Doc(doc) for _ in texts))
+
+    module = SimpleNamespace(load=load, version="3.5.0")
+    monkeypatch.setitem(sys.modules, "spacy", module)
+    return module
+
+
+def test_parser(spacy):
+    parser = official.load("parser")
+    assert (parser.backend, parser.exact) == ("spacy-en_core_web_sm-3.5.0", True)
+    assert parser.parse(["two dogs", "dogs"]) == [Parse((Token("dogs", "NOUN"),), ("two dogs",))] * 2
+    with pytest.raises(JudgeError, match="wrong model"):
+        parser.check()
+    spacy.version = "3.8.0"
+    other = official.load("parser")
+    assert other.exact is False
+    assert other.fingerprint != parser.fingerprint
+
+
+def test_parser_is_missing(spacy, monkeypatch):
+    assert "python -m spacy download en_core_web_sm" in complaint("parser", source="xx_other")
+    monkeypatch.setitem(sys.modules, "spacy", None)
+    assert "pip install spacy" in complaint("parser")
+
+
+class Server(HTTPServer):
+    """Answers each request with the next scripted (status, body), and keeps what it was sent."""
+
+    def __init__(self, *script: tuple[int, str]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.script, self.bodies, self.keys = list(script), list[dict](), list[str | None]()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        self.server.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.server.keys.append(self.headers["Authorization"])
+        status, body = self.server.script.pop(0)
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def serve() -> Iterator:
+    servers = []
+
+    def start(*script: tuple[int, str]) -> Server:
+        server = Server(*script)
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def said(text: str) -> tuple[int, str]:
+    return 200, json.dumps({"choices": [{"message": {"content": text}}]})
+
+
+def test_endpoint_reviews_texts(serve):
+    server = serve(said("8 7"), (503, "busy"), (200, "not json"), said("5 5"))
+    judge = Endpoint(server.url, "some-model", "secret", pause=0)
+    assert judge.review("be precise", ["one", "two"]) == ["8 7", "5 5"]
+    assert server.bodies[0] == {
+        "model": "some-model",
+        "messages": [{"role": "system", "content": "be precise"}, {"role": "user", "content": "one"}],
+        "temperature": 0.2,
+        "max_tokens": 1024,
+    }
+    assert server.keys == ["Bearer secret"] * 4
+
+
+def test_endpoint_rates_pictures(serve):
+    server = serve(said('{"score": 85}'))
+    judge = Endpoint(server.url, "eyes", None, pause=0)
+    assert judge.rate([Image.new("RGB", (4, 4))], ["rate it"]) == ['{"score": 85}']
+    picture, text = server.bodies[0]["messages"][0]["content"]
+    assert picture["image_url"]["url"].startswith("data:image/png;base64,")
+    assert text == {"type": "text", "text": "rate it"}
+    assert server.bodies[0]["temperature"] == 0
+    assert server.keys == [None]
+
+
+def test_endpoint_failures(serve):
+    with pytest.raises(JudgeError, match="HTTP 401"):
+        Endpoint(serve((401, "")).url, "m", None, pause=0).review("", ["x"])
+    with pytest.raises(JudgeError, match="no reply in 4 tries"):
+        Endpoint(serve(*[(500, "")] * 4).url, "m", None, pause=0).review("", ["x"])
+
+
+def test_endpoint_settings(monkeypatch):
+    for variable in ("OPENAI_BASE_URL", "SUDER_BENCH_LLM", "OPENAI_API_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+    assert "no address (OPENAI_BASE_URL) and no model (SUDER_BENCH_LLM)" in complaint("llm")
+    assert "no model (SUDER_BENCH_LLM)" in complaint("mllm", source="http://localhost:8000/v1")
+    assert "--offline forbids https://example.org/v1" in complaint("llm", offline=True, source="https://example.org/v1#m")
+    judge = official.load("llm", offline=True, source="http://localhost:8000/v1#m")
+    assert (judge.backend, judge.exact) == ("m", False)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:8000/v1")
+    monkeypatch.setenv("SUDER_BENCH_LLM", "m")
+    assert official.load("llm", offline=True).fingerprint == judge.fingerprint
