@@ -64,7 +64,7 @@ def choose(text: str) -> ModelReference:
         return ModelReference(text, adapter, str(registry.resolve(finder)(text)))
     adapters = registry.table("models")
     folder = Path(text).expanduser()
-    if folder.is_dir():
+    if text and folder.is_dir():
         return ModelReference(text, _adapter_of(folder), text)
     adapter, colon, reference = text.partition(":")
     if colon:

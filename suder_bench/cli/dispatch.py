@@ -1,0 +1,76 @@
+"""The command line: `suder-bench COMMAND ...`. One file per command, imported once the command is known."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+from suder_bench.errors import UserError, unknown
+
+COMMANDS = {
+    "run": "evaluate a model on a suite of benchmarks",
+    "score": "score a run folder again, or pictures and answers made elsewhere",
+    "compare": "compare two runs with a paired test for each metric",
+    "list": "list the benchmarks, models, judges, rewards and suites",
+    "data": "write the embedded world's benchmark files to a folder",
+    "doctor": "look at what is installed and how to get what is missing",
+}
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns 0 all done, 1 something failed, 2 the user's mistake, 130 interrupted.
+
+    A mistake is told in one line each; a bug keeps its traceback.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments)
+    except UserError as mistake:
+        return _tell([mistake])
+    except ExceptionGroup as group:
+        mistakes, bugs = group.split(UserError)
+        if bugs is not None or mistakes is None:
+            raise
+        return _tell([mistake for mistake in mistakes.exceptions if isinstance(mistake, UserError)])
+    except KeyboardInterrupt as interrupt:
+        print(f"\nsuder-bench: {interrupt.args[0] if interrupt.args else 'interrupted'}", file=sys.stderr)
+        return INTERRUPTED
+    except SystemExit as end:  # how argparse ends after --help
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 2
+
+
+def usage() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    commands = "\n".join(f"  {name:<{width}}{says}" for name, says in COMMANDS.items())
+    return (
+        "usage: suder-bench COMMAND ...\n\n"
+        "Evaluate unified text-and-image models.\n\n"
+        f"commands:\n{commands}\n\n"
+        "options:\n"
+        "  --version  print the version\n"
+        "  --help     print this; after a command, print its options\n\n"
+        "example: suder-bench run --model tiny-janus --suite gen"
+    )
+
+
+def _dispatch(arguments: list[str]) -> int:
+    command = arguments[0] if arguments else "--help"
+    if command in ("--help", "-h"):
+        print(usage())
+        return 0 if arguments else 2
+    if command == "--version":
+        print(f"suder-bench {version('suder-bench')}")
+        return 0
+    if command not in COMMANDS:
+        raise unknown("command", command, COMMANDS)
+    status: int = import_module(f"suder_bench.cli.{command}").main(arguments[1:])
+    return status
+
+
+def _tell(mistakes: Sequence[UserError]) -> int:
+    for mistake in mistakes:
+        print(f"suder-bench: {mistake}", file=sys.stderr)
+    return max(mistake.status for mistake in mistakes)

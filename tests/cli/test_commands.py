@@ -1,0 +1,256 @@
+"""The command line as a user meets it: exit statuses, one-line mistakes, what goes to stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from suder_bench.cli import dispatch, main, options
+from suder_bench.errors import JudgeError, UserError
+from suder_bench.runs.execute import Run
+
+MACHINE = ("--device", "cpu", "--data", str(Path(__file__).parent))
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fakes: None) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str) -> int:
+    return main(["run", "--model", "fake:right", *MACHINE, *arguments])
+
+
+def test_a_run_prints_its_table_and_leaves_its_folder(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--benchmark", "drawing", "--benchmark", "reading") == 0
+    shown = capsys.readouterr()
+    assert "drawing" in shown.out
+    assert "overall" in shown.out
+    assert shown.err == f"summary: {Path('runs/right-drawing+reading/summary.json')}\n"
+    assert (in_folder / "runs/right-drawing+reading/summary.json").is_file()
+
+
+def test_json_is_the_summary_alone_on_stdout(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--benchmark", "drawing", "--json", "--out", "r") == 0
+    assert capsys.readouterr().out == (in_folder / "r/summary.json").read_text()
+    assert run("--benchmark", "drawing", "--json", "--out", "r", "--stage", "respond") == 0
+    assert json.loads(capsys.readouterr().out)["benchmarks"]["drawing"]["metrics"] == {}
+
+
+def test_settings_reach_the_recipe(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = ["--seed", "7", "--limit", "3", "--repeats", "1", "--guidance", "2", "--temperature", "0", "--batch-size", "2"]
+    assert run("--benchmark", "drawing", "--out", "r", "--json", "--judge", "shade=black", *wanted) == 0
+    summary = json.loads(capsys.readouterr().out)
+    recipe = summary["recipe"]
+    assert (recipe["seed"], recipe["limit"], recipe["repeats"], recipe["dtype"]) == (7, 3, 1, "float32")
+    assert recipe["sampling"]["image"] == {"temperature": 0.0, "guidance": 2.0}
+    assert (summary["model"], summary["suite"], summary["world"]) == ("fake:right", "drawing", False)
+    assert summary["benchmarks"]["drawing"]["judges"]["shade"]["backend"] == "black"
+    assert recipe["versions"]["suder-bench"]
+
+
+def test_a_changed_seed_is_the_users_mistake(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--benchmark", "drawing", "--out", "r") == 0
+    capsys.readouterr()
+    assert run("--benchmark", "drawing", "--out", "r", "--seed", "1") == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == (
+        "",
+        "suder-bench: r was made with seed 0, not 1; start over with --fresh, or choose another --out\n",
+    )
+
+
+def test_a_missing_judge_is_a_failure_with_the_responses_kept(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--benchmark", "drawing", "--out", "r", "--judge", "shade=missing") == 1
+    shown = capsys.readouterr()
+    assert shown.err.splitlines()[0] == "suder-bench: judge shade=missing has no weights; get them from nowhere"
+    assert len((in_folder / "r/responses/drawing/0.jsonl").read_text().splitlines()) == 24
+    assert run("--benchmark", "drawing", "--out", "r", "--judge", "shade=wrong") == 1
+    assert "nothing was scored" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
+    in_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fakes.FakeModel.interrupt_after", 1)
+    monkeypatch.setattr("fakes.FakeModel.load", classmethod(lambda cls, *_, **__: cls(interrupt_after=1)))
+    assert run("--benchmark", "drawing", "--out", "r", "--batch-size", "8") == 130
+    assert "suder-bench: interrupted; the same command goes on from here (r)" in capsys.readouterr().err
+    monkeypatch.setattr("fakes.FakeModel.load", classmethod(lambda cls, *_, **__: cls()))
+    assert run("--benchmark", "drawing", "--out", "r") == 0
+    assert "resuming: 8 of 24 done" in capsys.readouterr().err
+
+
+def test_a_dry_run_does_nothing(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--benchmark", "drawing", "--limit", "6", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "drawing: 6 samples, 12 responses, 0 done; time: unknown until the first batch" in shown
+    assert list(in_folder.iterdir()) == []
+    assert run("--benchmark", "drawing", "--out", "r") == 0
+    capsys.readouterr()
+    assert run("--benchmark", "drawing", "--out", "r", "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["benchmarks"]["drawing"]["done"] == 24
+
+
+def test_a_run_folder_is_scored_again(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--benchmark", "drawing", "--out", "r", "--json", "--limit", "4") == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert main(["score", "r", "--device", "cpu", "--json", "--out", "again.json"]) == 0
+    assert json.loads(capsys.readouterr().out) == whole == json.loads((in_folder / "again.json").read_text())
+    assert main(["score", "r", "--device", "cpu", "--judge", "shade=black"]) == 0
+    assert main(["score", "nowhere"]) == 2
+    assert "'nowhere' is not a run folder" in capsys.readouterr().err
+
+
+def test_pictures_and_answers_made_elsewhere_are_scored(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--benchmark", "drawing", "--out", "r") == 0
+    capsys.readouterr()
+    assert main(["score", "--benchmark", "drawing", "--images", "r/images/drawing", "--json", *MACHINE]) == 0
+    assert json.loads(capsys.readouterr().out)["benchmarks"]["drawing"]["n_responses"] == 24
+    (in_folder / "answers").write_text("q0 0\n")
+    assert main(["score", "--benchmark", "reading", "--answers", "answers", *MACHINE]) == 0
+    assert "accuracy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["score"], "give a run folder, or --benchmark NAME with --images DIR or --answers FILE"),
+        (["score", "--benchmark", "drawing"], "give a run folder, or"),
+        (["score", "r", "--benchmark", "drawing"], "give either RUN, or --benchmark"),
+        (["score", "--benchmark", "drawing", "--answers", "x"], "drawing is a benchmark of generation; give --images DIR"),
+        (["score", "--benchmark", "drwing", "--answers", "x"], "unknown benchmark 'drwing'; did you mean 'drawing'"),
+        (["run", "--suite", "gen"], "the following arguments are required: --model (see suder-bench run --help)"),
+        (["run", "--model", "fake:x", "--suite", "gen", "--limit", "0"], "--limit: '0' is not a positive whole number"),
+        (["run", "--model", "fake:x", "--suite", "gen", "--batch-size", "x"], "'x' is not a positive whole number"),
+        (["run", "--model", "fake:x", "--suite", "gen", "--guidance", "nan"], "'nan' is not a number from 0 on"),
+        (["run", "--model", "fake:x", "--suite", "gen", "--seed", "-1"], "'-1' is not a whole number from 0 on"),
+        (["run", "--model", "fake:x", "--suite", "gen", "--judge", "x"], "--judge 'x' is not ROLE=BACKEND"),
+        (["run", "--model", "fake:x", "--suite", "gen", "--device", "gpu"], "unknown device 'gpu' (choices: auto, cpu"),
+        (["run", "--model", "fake:x"], "nothing to run; give --suite"),
+        (["run", "--model", "fake:x", "--suit", "gen"], "unrecognized arguments: --suit gen"),
+        (["lits"], "unknown command 'lits'; did you mean 'list'?"),
+        (["list", "jugdes"], "invalid choice: 'jugdes'"),
+        (["data", "world", "."], "'.' is not empty; choose a new folder"),
+    ],
+)
+def test_a_mistake_is_one_line(in_folder: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (in_folder / "something").write_text("")
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("suder-bench: ")
+    assert shown.err.count("\n") == 1
+    assert told in shown.err
+
+
+def test_a_wrong_model_and_a_wrong_suite_are_told_together(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--model", "tiny-jnaus", "--suite", "gne"]) == 2
+    model, suite = capsys.readouterr().err.splitlines()
+    assert model.startswith("suder-bench: unknown model 'tiny-jnaus'; did you mean 'tiny-janus'?")
+    assert suite.startswith("suder-bench: unknown suite 'gne'; did you mean 'gen'?")
+
+
+def test_missing_official_files_are_told_for_each_benchmark(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--model", "fake:x", "--suite", "gen", "--device", "cpu"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert ["no geneval/" in lines[0], "no t2i_compbench/" in lines[1], len(lines)] == [True, True, 2]
+    assert all("--data DIR" in line for line in lines)
+
+
+def status(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
+    def fail(arguments: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr(dispatch, "_dispatch", fail)
+    return main([])
+
+
+def test_exit_statuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert status(UserError("x"), monkeypatch) == 2
+    assert status(JudgeError("x"), monkeypatch) == 1
+    assert status(ExceptionGroup("", [UserError("x"), UserError("y")]), monkeypatch) == 2
+    assert status(KeyboardInterrupt(), monkeypatch) == 130
+    assert status(SystemExit(0), monkeypatch) == 0
+    for bug in (RuntimeError("x"), ExceptionGroup("", [UserError("x"), RuntimeError("y")])):
+        with pytest.raises(type(bug)):
+            status(bug, monkeypatch)
+
+
+def test_lists_hold_every_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--json"]) == 0
+    names = json.loads(capsys.readouterr().out)
+    assert list(names) == ["benchmarks", "models", "judges", "rewards", "suites"]
+    assert names["suites"]["gen"] == ["geneval", "t2i-compbench"]
+    assert "tiny-janus" in names["models"]
+    assert names["judges"]["detector"] == ["world", "official"]
+    assert main(["list", "suites"]) == 0
+    assert "  gen    geneval, t2i-compbench\n" in capsys.readouterr().out
+
+
+def test_help_names_every_command_and_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in dispatch.COMMANDS)
+    assert main([]) == 2
+    assert main(["run", "--help"]) == 0
+    assert "--batch-size" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["score", "--help"], ["run", "--model"], ["list"]])
+def test_help_and_mistakes_import_nothing_heavy(arguments: list[str]) -> None:
+    code = f"""
+import sys
+from suder_bench.cli import main
+main({arguments})
+print(sorted({{"torch", "transformers", "numpy", "PIL"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_is_quick() -> None:
+    def cpu() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    seconds = []
+    for _ in range(3):
+        before = cpu()
+        subprocess.run([sys.executable, "-m", "suder_bench", "--help"], check=True, capture_output=True)
+        seconds.append(cpu() - before)
+    assert min(seconds) < 0.3
+
+
+def test_offline_forbids_the_network(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("TRANSFORMERS_OFFLINE", "0")
+    seen: dict[str, str] = {}
+
+    def execute(self: Run, screen: object) -> None:
+        seen.update(os.environ)
+        assert self.settings.offline
+        raise UserError("enough")
+
+    monkeypatch.setattr(Run, "execute", execute)
+    assert run("--benchmark", "drawing", "--offline") == 2
+    assert (seen["HF_HUB_OFFLINE"], seen["TRANSFORMERS_OFFLINE"]) == ("1", "1")
+
+
+def test_auto_stands_for_what_is_here() -> None:
+    import torch
+
+    device, dtype = options.machine("auto", "auto")
+    if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        assert (device, dtype) == ("cpu", "float32")
+        with pytest.raises(UserError, match="device 'cuda' is not available on this machine; use --device cpu"):
+            options.machine("cuda", "auto")
+    assert options.machine("cpu", "bfloat16") == ("cpu", "bfloat16")

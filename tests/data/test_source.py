@@ -1,0 +1,80 @@
+"""Where benchmark files come from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from suder_bench.data.folder import benchmark_folder
+from suder_bench.data.source import WORLD_FILE, Source, cache, choose, write_world
+from suder_bench.errors import UserError
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+def test_a_model_of_the_world_gets_the_world_and_others_the_official_files() -> None:
+    assert choose(None, None, world_model=True) == Source("world", size="quick")
+    assert choose(None, "full", world_model=True) == Source("world", size="full")
+    assert choose(None, None, world_model=False) == Source("official")
+    assert choose("world", None, world_model=False).world
+    assert not choose("official", None, world_model=True).world
+
+
+def test_a_folder_is_the_worlds_when_it_says_so(tmp_path: Path) -> None:
+    source = choose(str(tmp_path), None, world_model=True)
+    assert (source.folder("pope", quiet), source.world, source.argument) == (tmp_path, False, str(tmp_path))
+    (tmp_path / WORLD_FILE).write_text("{}")
+    assert source.world
+
+
+@pytest.mark.parametrize(
+    ("data", "size", "told"),
+    [("wrold", None, "--data 'wrold' is neither"), ("official", "full", "--size full is for --data world")],
+)
+def test_mistakes(data: str, size: str | None, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        choose(data, size, world_model=True)
+
+
+def test_official_files_are_looked_for_in_the_cache(own_cache: Path) -> None:
+    assert cache() == own_cache
+    assert Source("official").folder("pope", quiet) == own_cache / "official"
+    with pytest.raises(UserError, match=r"no pope/x\.json in .*official; put the official files there, pass their folder"):
+        benchmark_folder(own_cache / "official", "pope", "x.json")
+
+
+def test_a_benchmarks_folder_is_inside_the_data_or_the_data_themselves(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("")
+    assert benchmark_folder(tmp_path, "pope", "x.json") == tmp_path
+    (tmp_path / "pope").mkdir()
+    (tmp_path / "pope/x.json").write_text("")
+    assert benchmark_folder(tmp_path, "pope", "x.json") == tmp_path / "pope"
+
+
+def test_the_world_is_written_once_and_complete(own_cache: Path) -> None:
+    told: list[str] = []
+    source = Source("world", size="quick")
+    folder = source.folder("geneval", told.append)
+    assert told == [f"writing the world's geneval (quick) to {folder}"]
+    assert folder.is_relative_to(own_cache / "world")
+    assert json.loads((folder / WORLD_FILE).read_text())["benchmarks"] == ["geneval"]
+    assert (folder / "geneval/evaluation_metadata.jsonl").is_file()
+    assert source.folder("geneval", told.append) == folder
+    assert len(told) == 1
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_the_world_never_overwrites(tmp_path: Path) -> None:
+    write_world(tmp_path / "new", size="quick", benchmarks=["pope"])
+    assert (tmp_path / "new" / WORLD_FILE).is_file()
+    with pytest.raises(UserError, match="is not empty; choose a new folder"):
+        write_world(tmp_path / "new", size="quick", benchmarks=["pope"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="unknown benchmark"):
+        write_world(tmp_path / "empty", size="quick", benchmarks=["nope"])
+    write_world(tmp_path / "empty", size="quick", benchmarks=["pope"])
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "empty"}

@@ -1,0 +1,81 @@
+"""What `--model` means."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from suder_bench import registry
+from suder_bench.errors import UserError
+from suder_bench.models.reference import ModelReference, choose
+
+
+def checkpoint(folder: Path, **config: object) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_a_shipped_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "weights", model_type="janus", suder_bench_world=True)
+    monkeypatch.setattr(registry, "resolve", lambda target: lambda name: folder)
+    assert choose("tiny-janus") == ModelReference("tiny-janus", "janus", str(folder))
+    assert choose("tiny-janus").world
+    assert choose("tiny-janus").label == "tiny-janus"
+
+
+def test_a_checkpoint_folder(tmp_path: Path) -> None:
+    folder = str(checkpoint(tmp_path / "my run" / "step 100", model_type="janus"))
+    assert choose(folder) == ModelReference(folder, "janus", folder)
+    assert choose(folder).label == "step-100"
+    assert not choose(folder).world
+    assert choose(str(checkpoint(tmp_path / "trained", model_type="janus", suder_bench_world=True))).world
+
+
+def test_a_hub_id_and_an_adapter() -> None:
+    hub = "deepseek-community/Janus-Pro-1B"
+    assert choose(hub) == ModelReference(hub, "janus", hub)
+    assert choose(hub).label == "Janus-Pro-1B"
+    assert choose("folder:some/where/pictures") == ModelReference("folder:some/where/pictures", "folder", "some/where/pictures")
+    assert choose("folder:some/where/pictures").label == "pictures"
+    assert choose("folder:.").label == Path.cwd().name
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("tiny-jnaus", r"unknown model 'tiny-jnaus'; did you mean 'tiny-janus'\?"),
+        ("jnaus:x", r"unknown model adapter 'jnaus'; did you mean 'janus'\?"),
+        ("janus:", "names no checkpoint; write janus:REFERENCE"),
+        ("./nowhere", r"'\./nowhere' is not a folder"),
+        ("a/b/c", "'a/b/c' is not a folder"),
+        ("", "unknown model ''"),
+    ],
+)
+def test_mistakes(text: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        choose(text)
+
+
+def test_folders_that_are_no_checkpoints(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no config.json; name the adapter: ADAPTER:"):
+        choose(str(tmp_path))
+    with pytest.raises(UserError, match=r"model_type 'llama' has no adapter \(janus\)"):
+        choose(str(checkpoint(tmp_path / "a", model_type="llama")))
+    (tmp_path / "a/config.json").write_text("{")
+    with pytest.raises(UserError, match="not a readable JSON file"):
+        choose(str(tmp_path / "a"))
+    (tmp_path / "a/config.json").write_text("[]")
+    with pytest.raises(UserError, match="not a JSON object"):
+        choose(str(tmp_path / "a"))
+
+
+def test_the_stamp_changes_with_the_files(tmp_path: Path) -> None:
+    reference = choose(str(checkpoint(tmp_path / "a", model_type="janus")))
+    stamp = reference.stamp()
+    assert stamp == reference.stamp()
+    (tmp_path / "a/more").write_text("x")
+    assert reference.stamp() != stamp
+    assert choose("org/name").stamp() is None
