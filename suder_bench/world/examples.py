@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from suder_bench.data.prompts import LETTERS
 from suder_bench.world import questions
 from suder_bench.world.language import Worded, draw_text
 from suder_bench.world.render import picture
@@ -69,14 +70,20 @@ def texts(family: str, split: str, n: int, rng: np.random.Generator) -> list[Wor
     return list(found.values())
 
 
-def choice(kind: str, options: int, rng: np.random.Generator) -> tuple[Scene, str, list[str], str]:
-    """A scene with a question of the kind: (scene, question, options, letter of the right one)."""
+def choice(kind: str, options: int, turn: int, rng: np.random.Generator) -> tuple[Scene, str, list[str], str]:
+    """A scene with a question of the kind: (scene, question, options, letter of the right one).
+
+    The letter follows from `turn`, so that items that take turns have each letter equally often.
+    """
+    letter = LETTERS[turn % options]
     while True:
         drawn = scene(FAMILIES_FOR[kind], rng)
         try:
-            return drawn, *questions.choice(drawn, rng, kind, options)
+            question, shown, right = questions.choice(drawn, rng, kind, options)
         except ValueError:
             continue
+        k = LETTERS.index(right) - LETTERS.index(letter)
+        return drawn, question, shown[k:] + shown[:k], letter
 
 
 def png(drawn: Scene) -> bytes:

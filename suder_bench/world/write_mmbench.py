@@ -42,11 +42,12 @@ def write(folder: Path, size: Size) -> None:
     abilities = list(ABILITIES.items())
     for i in range(QUESTIONS[size]):
         ability, kinds = abilities[i % len(abilities)]
-        category, kind = kinds[i // len(abilities) % len(kinds)]
+        turn, place = divmod(i // len(abilities), len(kinds))
+        category, kind = kinds[place]
         rng = stream("mmbench", i)
         # Most questions have four options; whether one of two things is bigger has three.
         n = 3 if kind == "size" else int(rng.choice([2, 3, 4], p=[0.1, 0.15, 0.75]))
-        drawn, question, options, letter = choice(kind, n, rng)
+        drawn, question, options, letter = choice(kind, n, turn + place, rng)
         answer = options[LETTERS.index(letter)]
         for k in range(n):
             rotated = options[k:] + options[:k]

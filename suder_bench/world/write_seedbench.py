@@ -32,8 +32,9 @@ def write(folder: Path, size: Size) -> None:
     rows: list[dict[str, object]] = []
     for number, (dimension, kinds) in enumerate(DIMENSIONS.items(), start=1):
         for i in range(QUESTIONS[size]):
+            turn, place = divmod(i, len(kinds))
             rng = stream(f"seedbench/{dimension}", i)
-            drawn, question, options, letter = choice(kinds[i % len(kinds)], 4, rng)
+            drawn, question, options, letter = choice(kinds[place], 4, turn + place + number, rng)
             name = f"{number}_{i:04d}.png"
             write_png(drawn, folder / "images" / name)
             choices = {f"choice_{x}": option for x, option in zip("abcd", options, strict=True)}

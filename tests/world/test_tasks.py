@@ -284,6 +284,8 @@ def test_seedbench_has_nine_dimensions_with_four_choices(data: Path) -> None:
     rows = document["questions"]
     assert Counter(r["question_type_id"] for r in rows) == dict.fromkeys(range(1, 10), 10)
     assert len({r["question_id"] for r in rows}) == len(rows)
+    letters = Counter(r["answer"] for r in rows)
+    assert max(letters.values()) - min(letters.values()) <= 6
     for row in rows:
         options = [row[f"choice_{x}"] for x in "abcd"]
         assert len(set(options)) == 4
