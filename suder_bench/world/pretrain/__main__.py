@@ -1,0 +1,99 @@
+"""Train tiny-janus from scratch on the world: python -m suder_bench.world.pretrain --out DIR (resumable).
+
+Stages: the image tokenizer (vq), then drawing and reading together (model), then DIR/tiny-janus, a transformers checkpoint.
+What the shipped checkpoint measured stands in log.json beside this file; `--measure` repeats those measurements.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import JanusForConditionalGeneration
+
+from suder_bench.models.janus import JanusModel
+from suder_bench.models.protocols import ImageSampling
+from suder_bench.world.pretrain import curriculum, model, vq
+from suder_bench.world.pretrain.architecture import SPECIAL, config, image_processor, tokenizer
+
+
+class Workplace:
+    """The folder of one training: a resumable state a stage, and the log with the seconds worked."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.started = time.perf_counter()
+
+    def state(self, stage: str) -> dict:
+        file = self.folder / f"{stage}.pt"
+        return torch.load(file, weights_only=True) if file.exists() else {}
+
+    def save(self, stage: str, state: dict) -> None:
+        temporary = self.folder / f"{stage}.pt.tmp"
+        torch.save(state, temporary)
+        temporary.replace(self.folder / f"{stage}.pt")
+
+    def log(self, row: dict) -> None:
+        row = row | {"seconds": round(time.perf_counter() - self.started, 1)}
+        print(json.dumps(row), flush=True)
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m suder_bench.world.pretrain", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="working folder; the same folder resumes")
+    parser.add_argument("--vq-steps", type=int, default=2600)
+    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--pool", type=int, default=model.POOL, help="lessons to draw batches from")
+    parser.add_argument("--vq-pool", type=int, default=vq.POOL, help="pictures that the tokenizer is trained on")
+    arguments = parser.parse_args(argv)
+    work = Workplace(arguments.out)
+
+    pixels = vq.train(work.state("vq"), arguments.vq_steps, arguments.vq_pool, lambda s: work.save("vq", s), work.log)
+    pixels = pixels.to(torch.bfloat16).float()  # as it is shipped
+    words = tokenizer(curriculum.corpus())
+    torch.manual_seed(sum(model.SEED))
+    # Eager attention: the fused kernel's backward with a mask takes half of a step on a CPU.
+    janus = JanusForConditionalGeneration._from_config(config(words), attn_implementation="eager")
+    janus.model.vqmodel.load_state_dict(pixels.state_dict())
+    with torch.no_grad():
+        janus.model.generation_embeddings.weight.copy_(
+            torch.nn.functional.normalize(pixels.quantize.embedding.weight, dim=-1)
+        )
+    processor = image_processor()
+    adapter = JanusModel(janus, words, processor, name="tiny-janus")
+
+    def sample(_: JanusForConditionalGeneration, prompts: Sequence[str]) -> np.ndarray:
+        half = len(prompts) // 2
+        drawn = []
+        for part, guidance in ((prompts[:half], 5.0), (prompts[half:], 1.0)):
+            for i in range(0, len(part), 50):
+                chunk = part[i : i + 50]
+                drawn += adapter.generate(chunk, seeds=range(len(chunk)), sampling=ImageSampling(guidance=guidance))
+        return np.stack([np.asarray(made.picture) for made in drawn])
+
+    school = model.School(pixels, words, arguments.pool)
+    work.log({"stage": "pool", "lessons": arguments.pool, "parameters": sum(p.numel() for p in janus.parameters())})
+    model.train(janus, school, work.state("model"), arguments.steps, sample, lambda s: work.save("model", s), work.log)
+    janus.generation_config.update(
+        bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id
+    )
+    boi = words.convert_tokens_to_ids(SPECIAL["boi_token"])
+    janus.generation_config.generation_kwargs = {"boi_token_id": boi}
+    folder = arguments.out / "tiny-janus"
+    janus.to(torch.bfloat16).save_pretrained(folder)
+    words.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    work.log({"stage": "exported", "bytes": sum(f.stat().st_size for f in folder.iterdir())})
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,209 @@
+"""The language model and the vision tower: drawing and reading trained together on one set of lessons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import JanusForConditionalGeneration, PreTrainedTokenizerBase
+from transformers.models.janus.modeling_janus import JanusVQVAE
+
+from suder_bench.models.janus_prompts import CAPTION_REQUEST
+from suder_bench.world.perception import perceive
+from suder_bench.world.pretrain import curriculum
+from suder_bench.world.pretrain.architecture import TOKENS
+from suder_bench.world.pretrain.vq import learning_rate, quantise, to_pixels
+from suder_bench.world.render import render
+
+SEED = (2506, 7963, 3)
+POOL = 32_000
+DRAWN = 64
+"""Text-to-image rows of a step."""
+READ = 32
+"""Pictures with questions of a step."""
+TURNS = 3
+UNCONDITIONAL = 0.1
+SAMPLED = 800
+"""Pictures that the model draws for its own reading side, at half and at three quarters of the way."""
+SPOILT = {"clean": 0.5, "rebuilt": 0.2, "noised": 0.1, "broken": 0.08, "mixed": 0.06, "sampled": 0.06}
+"""How the pictures of the reading side are made."""
+
+Sampler = Callable[[JanusForConditionalGeneration, Sequence[str]], np.ndarray]
+
+
+@torch.no_grad()
+def encode(vq: JanusVQVAE, pictures: np.ndarray) -> np.ndarray:
+    """(n, 64) int16 codes."""
+    rows = [quantise(vq, to_pixels(pictures[i : i + 128]))[2].flatten(1) for i in range(0, len(pictures), 128)]
+    return torch.cat(rows).numpy().astype(np.int16)
+
+
+@torch.no_grad()
+def decode(vq: JanusVQVAE, codes: np.ndarray) -> np.ndarray:
+    """(n, 64, 64, 3) uint8."""
+    with torch.autocast("cpu", torch.bfloat16):
+        drawn = vq.decode(torch.from_numpy(codes.astype(np.int64))).float()
+    return drawn.add(1).mul(127.5).clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+
+
+class School:
+    """The pool of lessons, and batches from it. Everything a step sees follows from its number."""
+
+    def __init__(self, vq: JanusVQVAE, tokenizer: PreTrainedTokenizerBase, pool: int = POOL):
+        self.vq = vq
+        self.tokens = curriculum.Tokens(tokenizer, TOKENS)
+        self.pad = tokenizer.pad_token_id
+        self.lessons = [curriculum.lesson(i) for i in range(pool)]
+        self.pictures = np.stack([render(made.scene) for made in self.lessons])
+        self.codes = encode(vq, self.pictures)
+        self.sampled: list[tuple[np.ndarray, str]] = []
+
+    def drawing(self, step: int) -> dict[str, torch.Tensor]:
+        """Left-padded prompts with their picture's codes."""
+        rng = np.random.default_rng([*SEED, 1, step])
+        rows, codes = [], []
+        for i in rng.integers(len(self.lessons), size=DRAWN):
+            made = self.lessons[i]
+            ids = self.tokens.prompt(made.wrong if rng.random() < curriculum.NOISE else made.text)
+            if rng.random() < UNCONDITIONAL:
+                ids = [ids[0], *[self.pad] * (len(ids) - 2), ids[-1]]
+            rows.append(ids)
+            codes.append(self.codes[i])
+        length = max(map(len, rows))
+        return {
+            "ids": torch.tensor([[self.pad] * (length - len(r)) + r for r in rows]),
+            "mask": torch.tensor([[0] * (length - len(r)) + [1] * len(r) for r in rows]),
+            "codes": torch.from_numpy(np.stack(codes).astype(np.int64)),
+        }
+
+    def reading(self, step: int) -> dict[str, torch.Tensor]:
+        """Pictures, some of them spoilt, with their turns."""
+        rng = np.random.default_rng([*SEED, 2, step])
+        pictures, dialogues = [], []
+        for i in rng.integers(len(self.lessons), size=READ):
+            picture, turns = self._page(int(i), rng)
+            pictures.append(picture)
+            dialogues.append(self.tokens.dialogue(turns))
+        return curriculum.collate(dialogues, self.pad) | {"pixels": to_pixels(np.stack(pictures))}
+
+    def _page(self, i: int, rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[str, str]]]:
+        made, picture = self.lessons[i], self.pictures[i]
+        kind = str(rng.choice(list(SPOILT), p=list(SPOILT.values())))
+        if kind == "sampled":
+            if self.sampled:
+                picture, words = self.sampled[int(rng.integers(len(self.sampled)))]
+                return picture, [(CAPTION_REQUEST, words)]
+            kind = "rebuilt"
+        if kind in ("clean", "noised", "rebuilt"):
+            if kind == "noised":
+                picture = curriculum.noised(picture, rng)
+            if kind == "rebuilt":
+                picture = decode(self.vq, self.codes[i : i + 1])[0]
+            return picture, curriculum.turns(made.scene, made.text, rng, TURNS)
+        if kind == "broken":
+            picture = curriculum.spoil_picture(picture, rng)
+        else:  # codes of another picture in between, as a sampler's slips would put them
+            codes = self.codes[i].copy()
+            slips = rng.permutation(TOKENS)[: rng.integers(3, 24)]
+            codes[slips] = self.codes[int(rng.integers(len(self.lessons)))][slips]
+            picture = decode(self.vq, codes[None])[0]
+        return picture, [(CAPTION_REQUEST, curriculum.words_for(perceive(picture), rng))]
+
+    def take_samples(self, model: JanusForConditionalGeneration, sample: Sampler, n: int, step: int) -> None:
+        """Let the model draw prompts of the pool; what is to be seen in the pictures becomes their caption."""
+        rng = np.random.default_rng([*SEED, 4, step])
+        pictures = sample(model, [self.lessons[i].text for i in rng.integers(len(self.lessons), size=n)])
+        self.sampled += [(p, curriculum.words_for(perceive(p), rng)) for p in pictures]
+
+
+def _bias(seen: torch.Tensor) -> torch.Tensor:
+    """A boolean mask as what is added to the scores."""
+    return torch.zeros(seen.shape, dtype=torch.bfloat16).masked_fill(~seen, torch.finfo(torch.bfloat16).min)
+
+
+def losses(model: JanusForConditionalGeneration, drawing: dict, reading: dict) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean cross-entropy of the image codes and of the answers' tokens."""
+    core = model.model
+    codes, words = drawing["codes"], core.language_model.embed_tokens
+    inputs = torch.cat([words(drawing["ids"]), model.prepare_embeddings_for_image_generation(codes[:, :-1])], dim=1)
+    seen = torch.cat([drawing["mask"], torch.ones_like(codes[:, :-1])], dim=1)
+    length = seen.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    mask = (causal & seen[:, None, :].bool()) | torch.eye(length, dtype=torch.bool)
+    hidden = core.language_model(
+        inputs_embeds=inputs, attention_mask=_bias(mask[:, None]), position_ids=(seen.cumsum(1) - 1).clamp(min=0), use_cache=False
+    ).last_hidden_state
+    logits = core.generation_head(hidden[:, -codes.shape[1] :])
+    drawn = F.cross_entropy(logits.flatten(0, 1).float(), codes.flatten())
+
+    inputs = words(reading["ids"])
+    features = core.aligner(core.vision_model(reading["pixels"]).last_hidden_state)
+    slots = (reading["ids"] == core.config.image_token_id)[..., None]
+    inputs = inputs.masked_scatter(slots, features.to(inputs.dtype))
+    hidden = core.language_model(
+        inputs_embeds=inputs, attention_mask=_bias(reading["mask"]), position_ids=reading["positions"], use_cache=False
+    ).last_hidden_state
+    # Labels stand on the token itself; the position before predicts it.
+    wanted = reading["labels"][:, 1:]
+    scored = wanted != -100
+    read = F.cross_entropy(model.lm_head(hidden[:, :-1][scored]).float(), wanted[scored])
+    return drawn, read
+
+
+def train(
+    model: JanusForConditionalGeneration,
+    school: School,
+    state: dict,
+    steps: int,
+    sample: Sampler,
+    save: Callable[[dict], None],
+    log: Callable[[dict], None],
+    peak: float = 1.5e-3,
+) -> None:
+    """AdamW with warm-up and cosine; samples of the model itself join the reading side from half of the way on."""
+    for frozen in model.model.vqmodel.parameters():
+        frozen.requires_grad_(False)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim > 1]
+    plain = [p for p in trained if p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98))
+    start = 0
+    if state:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        start = state["step"]
+        if start >= 0.5 * steps:
+            school.take_samples(model.eval(), sample, SAMPLED, start)
+    sampling_steps = {round(steps * share) for share in (0.5, 0.75)}
+    model.train()
+    model.model.vqmodel.eval()
+    running = np.zeros(2)
+    with ThreadPoolExecutor(1) as ahead:
+        following = ahead.submit(lambda: (school.drawing(start), school.reading(start)))
+        for step in range(start, steps):
+            drawing, reading = following.result()
+            if step in sampling_steps and step != start:
+                school.take_samples(model.eval(), sample, SAMPLED, step)
+                model.train()
+                model.model.vqmodel.eval()
+            following = ahead.submit(lambda n=step + 1: (school.drawing(n), school.reading(n)))
+            with torch.autocast("cpu", torch.bfloat16):
+                drawn, read = losses(model, drawing, reading)
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(step, steps, peak=peak)
+            optimiser.zero_grad(set_to_none=True)
+            (drawn + read).backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimiser.step()
+            running += (drawn.item(), read.item())
+            if step % 100 == 99:
+                drawn_mean, read_mean = (running / 100).round(4).tolist()
+                log({"stage": "model", "step": step + 1, "drawing": drawn_mean, "reading": read_mean})
+                running[:] = 0
+            if step % 200 == 199 or step + 1 == steps:
+                save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1})
+    model.eval()
