@@ -1,0 +1,110 @@
+"""Teacher-forced scores: equal to a plain forward pass, alone or in a batch, differentiable, pictures or pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from models.tiny import tiny_image_processor, tiny_janus_model, tiny_tokenizer
+from PIL import Image
+
+from suder_bench.models.janus import JanusModel
+from suder_bench.models.janus_prompts import CAPTION_REQUEST, answer_ids, generation_text, image_block, question_text
+
+TEXTS = ["a red ball", "three striped hearts and a small green cup behind a tall yellow tree", "a star"]
+
+
+@pytest.fixture(scope="module")
+def janus() -> JanusModel:
+    return JanusModel(tiny_janus_model(), tiny_tokenizer(), tiny_image_processor())
+
+
+def pictures(count: int) -> list[Image.Image]:
+    return [Image.fromarray(np.random.default_rng(i).integers(0, 256, (32, 32, 3), dtype=np.uint8)) for i in range(count)]
+
+
+def test_text_scores_are_those_of_the_models_forward(janus: JanusModel) -> None:
+    scored = janus.text_logprobs(pictures(3), TEXTS)
+    block = image_block("<begin_of_image>", "<image_placeholder>", "<end_of_image>", image_tokens=16)
+    prefix = f"<bos>{question_text(CAPTION_REQUEST, block)}"
+    for one, text, logprobs in zip(pictures(3), TEXTS, scored, strict=True):
+        ids = torch.tensor([janus.tokenizer.encode(f"{prefix} {text}", add_special_tokens=False)])
+        n = len(answer_ids(janus.tokenizer, text))
+        assert janus.tokenizer.decode(ids[0, -n:]) == f" {text}"
+        logits = janus.model(input_ids=ids, pixel_values=janus.squares.values(janus.squares.pixels([one]))).logits
+        expected = torch.log_softmax(logits[0, :-1].float(), dim=-1).gather(1, ids[0, 1:, None])[-n:, 0]
+        assert logprobs.shape == (n,)
+        torch.testing.assert_close(logprobs, expected, atol=1e-5, rtol=0)
+
+
+def test_scores_do_not_depend_on_the_batch(janus: JanusModel) -> None:
+    together = janus.text_logprobs(pictures(3), TEXTS)
+    tokens = janus.tokenize_images(pictures(3))
+    images = janus.image_logprobs(TEXTS, tokens)
+    assert images.shape == (3, 16)
+    assert images.dtype == torch.float32
+    for i, text in enumerate(TEXTS):
+        torch.testing.assert_close(janus.text_logprobs([pictures(3)[i]], [text])[0], together[i], atol=1e-5, rtol=0)
+        torch.testing.assert_close(janus.image_logprobs([text], tokens[i : i + 1])[0], images[i], atol=1e-5, rtol=0)
+
+
+def test_image_scores_are_those_of_a_plain_forward(janus: JanusModel) -> None:
+    model = janus.model
+    tokens = janus.tokenize_images(pictures(1))
+    ids = janus.tokenizer.encode(f"<bos>{generation_text('a star', '<begin_of_image>')}", add_special_tokens=False)
+    prompt = model.get_input_embeddings()(torch.tensor([ids]))
+    embeds = torch.cat([prompt, model.prepare_embeddings_for_image_generation(tokens)], dim=1)
+    hidden = model.model.language_model(inputs_embeds=embeds).last_hidden_state[:, len(ids) - 1 : -1]
+    expected = torch.log_softmax(model.model.generation_head(hidden), dim=-1).gather(2, tokens[..., None])[..., 0]
+    torch.testing.assert_close(janus.image_logprobs(["a star"], tokens), expected, atol=1e-5, rtol=0)
+
+
+def test_pixels_score_as_the_picture_does_and_carry_gradients(janus: JanusModel) -> None:
+    pixels = janus.squares.pixels(pictures(2)).requires_grad_()
+    scored = janus.text_logprobs(pixels, TEXTS[:2])
+    for got, expected in zip(scored, janus.text_logprobs(pictures(2), TEXTS[:2]), strict=True):
+        torch.testing.assert_close(got, expected)
+    torch.cat(scored).sum().backward()
+    assert pixels.grad.abs().sum() > 0
+    with pytest.raises(ValueError, match="not \\(pictures, 3, 32, 32\\)"):
+        janus.text_logprobs(torch.zeros(1, 3, 16, 16), ["a star"])
+
+
+def test_gradients_reach_the_language_model_and_the_right_head(janus: JanusModel) -> None:
+    model = janus.model
+    model.zero_grad()
+    torch.cat(janus.text_logprobs(pictures(2), TEXTS[:2])).mean().backward()
+    assert model.lm_head.weight.grad.abs().sum() > 0
+    assert model.model.aligner.fc1.weight.grad.abs().sum() > 0
+    assert model.model.generation_head.vision_head.weight.grad is None
+    model.zero_grad()
+    janus.image_logprobs(TEXTS[:2], janus.tokenize_images(pictures(2))).mean().backward()
+    assert model.model.generation_head.vision_head.weight.grad.abs().sum() > 0
+    assert model.model.language_model.layers[0].self_attn.q_proj.weight.grad.abs().sum() > 0
+    assert model.model.generation_embeddings.weight.grad.abs().sum() > 0
+    assert model.lm_head.weight.grad is None
+    model.zero_grad()
+
+
+def test_no_graph_under_no_grad(janus: JanusModel) -> None:
+    with torch.no_grad():
+        assert not janus.text_logprobs(pictures(1), ["a star"])[0].requires_grad
+    assert janus.text_logprobs(pictures(1), ["a star"])[0].requires_grad
+
+
+def test_answers_of_ids_may_include_the_end_token(janus: JanusModel) -> None:
+    ids = answer_ids(janus.tokenizer, "yes")
+    question = ["Is there a ball?"]
+    plain = janus.answer_logprobs(pictures(1), question, [ids])[0]
+    ended = janus.answer_logprobs(pictures(1), question, [[*ids, janus.tokenizer.eos_token_id]])[0]
+    torch.testing.assert_close(ended[:-1], plain, atol=1e-5, rtol=0)
+    assert janus.text_logprobs([], []) == []
+
+
+def test_works_in_bfloat16() -> None:
+    janus = JanusModel(tiny_janus_model().to(torch.bfloat16), tiny_tokenizer(), tiny_image_processor())
+    assert janus.settings["dtype"] == "bfloat16"
+    tokens = janus.tokenize_images(pictures(2))
+    assert janus.image_logprobs(TEXTS[:2], tokens).dtype == torch.float32
+    scored = janus.text_logprobs(pictures(2), TEXTS[:2])
+    assert all(one.dtype == torch.float32 and bool(one.isfinite().all()) for one in scored)
