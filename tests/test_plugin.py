@@ -78,7 +78,7 @@ def test_the_added_reward_tells_right_from_wrong(installed):
     code = (
         "from PIL import Image; from suder_bench import registry; "
         "reward = registry.load('rewards', 'brightness').load(None); "
-        "print(*reward.score(['a white wall', 'a black wall'], [Image.new('RGB', (4, 4), 'white')] * 2))"
+        "print(*reward.score_images(['a white wall', 'a black wall'], [Image.new('RGB', (4, 4), 'white')] * 2))"
     )
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     done = subprocess.run([sys.executable, "-c", code], cwd=installed, env=environment, capture_output=True, text=True)

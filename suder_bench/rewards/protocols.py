@@ -1,9 +1,9 @@
-"""What a reward can do: one number for each (prompt, picture)."""
+"""What a reward is: a number for each (prompt, picture), or for each (picture, caption); larger is better."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, Self, runtime_checkable
 
 from PIL import Image
 
@@ -15,11 +15,22 @@ class Reward(Protocol):
 
     name: str
 
-    def score(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:
-        """One finite number per pair, larger is better; it depends on that pair only, never on the rest of the batch."""
+    @classmethod
+    def load(cls, model: Model) -> Self:
+        """Raises `UserError` when the model lacks what the reward asks of it."""
         ...
 
-    @classmethod
-    def load(cls, model: Model) -> Reward:
-        """Raises `UserError` when the model lacks what the reward asks of it."""
+    def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:
+        """One finite number per pair; it depends on that pair only, never on the rest of the batch."""
+        ...
+
+
+@runtime_checkable
+class CaptionReward(Protocol):
+    """A reward that scores captions too, as training of the understanding side needs."""
+
+    name: str
+
+    def score_captions(self, pictures: Sequence[Image.Image], captions: Sequence[str]) -> list[float]:
+        """One finite number per (picture, caption written for it), of that pair only."""
         ...

@@ -17,7 +17,7 @@ class BrightnessReward:
     def load(cls, model: Model) -> BrightnessReward:
         return cls()
 
-    def score(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:
+    def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:
         judge = MeanLightness.load(device="cpu", dtype="float32", offline=True)
         found = judge.lightness(pictures)
         return [light if "white" in prompt else 1 - light for prompt, light in zip(prompts, found, strict=True)]
