@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     parser = options.Parser("doctor", "Look at what is installed, try it, and say how to get what is missing.")
     options.add_json(parser)
     arguments = parser.parse_args(argv)
-    options.forbid_network()
+    options.prepare(offline=True)
     findings = []
     for finding in examine():
         findings.append(finding)
