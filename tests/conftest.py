@@ -25,4 +25,5 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """No test reads or writes the user's cache."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("SUDER_BENCH_CACHE", str(folder))
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the commands set it for good
     return folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -83,10 +84,16 @@ def judges(pairs: Sequence[str]) -> dict[str, str]:
     return chosen
 
 
-def forbid_network() -> None:
-    """Must run before anything imports the hub's client, which reads this once."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ["TRANSFORMERS_OFFLINE"] = "1"
+def prepare(*, offline: bool) -> None:
+    """Keep other packages' bars off files and pipes, and with `offline` their hands off the network.
+
+    Must run before anything imports the hub's client, which reads these once.
+    """
+    if not sys.stderr.isatty():
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
 
 def machine(device: str, dtype: str) -> tuple[str, str]:

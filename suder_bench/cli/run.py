@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
-    if args.offline:
-        options.forbid_network()
+    options.prepare(offline=args.offline)
     from suder_bench.runs.screen import Screen
 
     screen = Screen()

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     _check(args)
-    if args.offline:
-        options.forbid_network()
+    options.prepare(offline=args.offline)
     from suder_bench.runs.jsonl import document, replace_file
     from suder_bench.runs.screen import Screen
     from suder_bench.runs.table import render

@@ -233,6 +233,7 @@ def test_help_is_quick() -> None:
 def test_offline_forbids_the_network(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setenv("TRANSFORMERS_OFFLINE", "0")
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "0")
     seen: dict[str, str] = {}
 
     def execute(self: Run, screen: object) -> None:
