@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ class ModelReference:
     @property
     def label(self) -> str:
         """A short name for folders and tables: the last part of a path or hub id."""
-        last = self.name if self.name in registry.CHECKPOINTS else Path(self.reference).expanduser().resolve().name
+        last = self.name if self.name in registry.CHECKPOINTS else os.path.basename(os.path.abspath(self.reference))
         return re.sub(r"[^\w.+-]+", "-", last).strip("-.") or self.adapter
 
     @property

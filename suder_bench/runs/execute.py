@@ -51,7 +51,7 @@ class Run:
         or a judge is not known; `JudgeError` when a judge fails its known answers, with the responses kept.
         """
         folder = RunFolder(self.out)
-        folder.check_is_run()
+        folder.check_is_run(fresh=self.fresh)
         tasks = plan(self.settings, screen.say)
         chosen = None if self.stage == "respond" else _backends(tasks, self.settings)
         try:
@@ -64,7 +64,7 @@ class Run:
     def preview(self, screen: Screen) -> dict[str, Any]:
         """What `execute` would do, without doing it or loading the model. Raises the same `UserError`s."""
         folder = RunFolder(self.out)
-        folder.check_is_run()
+        folder.check_is_run(fresh=self.fresh)
         tasks = plan(self.settings, screen.say)
         old = None if self.fresh else folder.read()
         if old is not None:

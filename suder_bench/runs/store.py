@@ -69,15 +69,21 @@ class RunFolder:
         finally:
             os.close(descriptor)
 
-    def check_is_run(self) -> None:
-        """Raises `UserError` when the folder holds other things than a run, which must not be mixed or deleted."""
+    def check_is_run(self, *, fresh: bool) -> None:
+        """Raises `UserError` when the folder holds other things than a run, which must not be mixed or deleted.
+
+        What a run left behind without its run.json may be deleted by `fresh`, and only by it.
+        """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file; choose another --out")
         if (self.path / "run.json").is_file() or not self.path.exists():
             return
-        strange = sorted(entry.name for entry in self.path.iterdir() if entry.name not in _PARTS and entry.name[0] != ".")
+        found = sorted(entry.name for entry in self.path.iterdir() if entry.name[0] != ".")
+        strange = [name for name in found if name not in _PARTS]
         if strange:
             raise UserError(f"{self.path} is not a run folder (no run.json, but {strange[0]}); choose another --out")
+        if found and not fresh:
+            raise UserError(f"{self.path} has {found[0]} but no run.json; start over with --fresh, or choose another --out")
 
     def clear(self) -> None:
         """Remove everything a run wrote, run.json last, and nothing else."""

@@ -41,6 +41,7 @@ def test_a_hub_id_and_an_adapter() -> None:
     assert choose("folder:some/where/pictures") == ModelReference("folder:some/where/pictures", "folder", "some/where/pictures")
     assert choose("folder:some/where/pictures").label == "pictures"
     assert choose("folder:.").label == Path.cwd().name
+    assert choose("folder:some/../pictures/").label == "pictures"
 
 
 @pytest.mark.parametrize(

@@ -354,6 +354,16 @@ def test_a_folder_of_other_things_is_neither_used_nor_cleared(tmp_path: Path) ->
         run(tmp_path / "thesis.tex")
 
 
+def test_responses_without_their_recipe_are_only_deleted_on_request(tmp_path: Path) -> None:
+    run(tmp_path / "r")
+    (tmp_path / "r/run.json").unlink()
+    with pytest.raises(UserError, match=r"has images but no run\.json; start over with --fresh"):
+        run(tmp_path / "r", seed=1)
+    assert len(lines(tmp_path / "r")) == TOTAL
+    assert run(tmp_path / "r", seed=1, fresh=True).complete
+    assert len(lines(tmp_path / "r")) == TOTAL
+
+
 def test_starting_over_waits_until_the_model_is_there(tmp_path: Path) -> None:
     run(tmp_path / "r")
     with pytest.raises(UserError, match="draws only"):
