@@ -73,7 +73,8 @@ def _counting(rng: Rng) -> Worded:
 
 
 def _colors(rng: Rng) -> Worded:
-    phrase = Phrase(*_pick(rng, NOUNS, 1), color=_pick(rng, COLORS, 1)[0])
+    (noun,), (color,) = _pick(rng, NOUNS, 1), _pick(rng, COLORS, 1)
+    phrase = Phrase(noun, color=color)
     return Description((phrase,)), f"a photo of {noun_phrase(phrase)}"
 
 

@@ -34,7 +34,7 @@ def _paint(canvas: np.ndarray, thing: Thing) -> None:
     x0, y0, x1, y1 = thing.box
     alpha = glyph(thing.noun, x1 - x0, y1 - y0)[..., None]
     mark = marks(thing.texture, x1 - x0, y1 - y0)[..., None]
-    tone = (1 - mark) * np.float32(COLORS[thing.color]) + mark * np.float32(secondary(thing.color))
+    tone = (1 - mark) * np.array(COLORS[thing.color], np.float32) + mark * np.array(secondary(thing.color), np.float32)
     canvas[y0:y1, x0:x1] = (1 - alpha) * canvas[y0:y1, x0:x1] + alpha * tone
 
 
@@ -45,7 +45,7 @@ def _connect(canvas: np.ndarray, kind: str, actor: Thing, patient: Thing) -> Non
     middle = (max(a[1], b[1]) + min(a[3], b[3])) // 2
     alpha = arms(kind, x1 - x0, rightward=a[2] <= b[0])[..., None]
     rows = slice(middle - CELL, middle + CELL)
-    canvas[rows, x0:x1] = (1 - alpha) * canvas[rows, x0:x1] + alpha * np.float32(INK)
+    canvas[rows, x0:x1] = (1 - alpha) * canvas[rows, x0:x1] + alpha * np.array(INK, np.float32)
 
 
 @lru_cache(maxsize=512)

@@ -88,8 +88,8 @@ def draw(description: Description, rng: np.random.Generator) -> Scene:
     background = int(rng.integers(len(BACKGROUNDS)))
     relation = description.relation
     if relation is None:
-        things = _scattered(wanted, rng)
-        return Scene(background, tuple(things), tuple(range(len(things))))
+        scattered = tuple(_scattered(wanted, rng))
+        return Scene(background, scattered, tuple(range(len(scattered))))
     if any(p.count != 1 for p in description.phrases) or len(wanted) != 2:
         raise ValueError("a relation holds between two single things")
     kind: str = relation.kind
@@ -153,19 +153,22 @@ def _near(a: Thing, b: Thing) -> bool:
 
 def _beside(first: Phrase, second: Phrase, rng: np.random.Generator, *, vertical: bool) -> tuple[Thing, Thing]:
     """`first` left of (or above) `second`: a free cell between them, and little offset along the other axis."""
-    a, b = _fill(first, rng), _fill(second, rng)
     along, across = (1, 0) if vertical else (0, 1)
+    a = _fill(first, rng)
+    b = _fill(second, rng, forms=a.cell[2 + along] < GRID // 2)
     for _ in range(500):
-        pa = [int(rng.integers(GRID - s + 1)) for s in a.cell[2:]]
-        pb = [int(rng.integers(GRID - s + 1)) for s in b.cell[2:]]
+        pa, pb = _corner(a, rng), _corner(b, rng)
         gap = pb[along] - pa[along] - a.cell[2 + along]
         shift = [pb[i] + b.cell[2 + i] / 2 - pa[i] - a.cell[2 + i] / 2 for i in range(2)]
         if gap >= 1 and abs(shift[across]) <= 0.5 * shift[along]:
             return _at(a, *pa), _at(b, *pb)
-    # Two big things need nearly the whole side: start at its two ends.
-    pa, pb = [0, 0], [0, 0]
-    pb[along] = GRID - b.cell[2 + along]
-    return _at(a, *pa), _at(b, *pb)
+    # They need nearly the whole side: one at each end.
+    x, y = (0, GRID - b.cell[3]) if vertical else (GRID - b.cell[2], 0)
+    return _at(a, 0, 0), _at(b, x, y)
+
+
+def _corner(thing: Thing, rng: np.random.Generator) -> tuple[int, int]:
+    return int(rng.integers(GRID - thing.cell[2] + 1)), int(rng.integers(GRID - thing.cell[3] + 1))
 
 
 def _left_of(first: Phrase, second: Phrase, rng: np.random.Generator) -> tuple[Thing, Thing]:

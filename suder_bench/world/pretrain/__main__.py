@@ -1,7 +1,7 @@
 """Train tiny-janus from scratch on the world: python -m suder_bench.world.pretrain --out DIR (resumable).
 
 Stages: the image tokenizer (vq), then drawing and reading together (model), then DIR/tiny-janus, a transformers checkpoint.
-What the shipped checkpoint measured stands in log.json beside this file; `--measure` repeats those measurements.
+The shipped checkpoint's log stands in log.jsonl beside this file; `measure.py` made its last line.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m suder_bench.world.pretrain", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="working folder; the same folder resumes")
     parser.add_argument("--vq-steps", type=int, default=2600)
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--pool", type=int, default=model.POOL, help="lessons to draw batches from")
     parser.add_argument("--vq-pool", type=int, default=vq.POOL, help="pictures that the tokenizer is trained on")
     arguments = parser.parse_args(argv)
     work = Workplace(arguments.out)
 
     pixels = vq.train(work.state("vq"), arguments.vq_steps, arguments.vq_pool, lambda s: work.save("vq", s), work.log)
-    pixels = pixels.to(torch.bfloat16).float()  # as it is shipped
+    pixels = pixels.bfloat16().float()  # as it is shipped
     words = tokenizer(curriculum.corpus())
     torch.manual_seed(sum(model.SEED))
     # Eager attention: the fused kernel's backward with a mask takes half of a step on a CPU.
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     boi = words.convert_tokens_to_ids(SPECIAL["boi_token"])
     janus.generation_config.generation_kwargs = {"boi_token_id": boi}
     folder = arguments.out / "tiny-janus"
-    janus.to(torch.bfloat16).save_pretrained(folder)
+    janus.bfloat16().save_pretrained(folder)
     words.save_pretrained(folder)
     processor.save_pretrained(folder)
     work.log({"stage": "exported", "bytes": sum(f.stat().st_size for f in folder.iterdir())})

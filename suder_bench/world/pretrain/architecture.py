@@ -66,17 +66,15 @@ def tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 
 
 def image_processor() -> JanusImageProcessorPil:
-    return JanusImageProcessorPil(
-        size={"height": SIZE, "width": SIZE},
-        min_size=2,
-        image_mean=[0.5, 0.5, 0.5],
-        image_std=[0.5, 0.5, 0.5],
-        background_color=[127, 127, 127],
+    made = JanusImageProcessorPil(
+        size={"height": SIZE, "width": SIZE}, min_size=2, image_mean=[0.5, 0.5, 0.5], image_std=[0.5, 0.5, 0.5]
     )
+    made.background_color = [127, 127, 127]
+    return made
 
 
 def config(words: PreTrainedTokenizerFast) -> JanusConfig:
-    ids = {key: words.convert_tokens_to_ids(token) for key, token in SPECIAL.items()}
+    ids = {key: words.added_tokens_encoder[token] for key, token in SPECIAL.items()}
     text = LlamaConfig(
         vocab_size=len(words),
         hidden_size=WIDTH,

@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from transformers import JanusForConditionalGeneration, PreTrainedTokenizerBase
 from transformers.models.janus.modeling_janus import JanusVQVAE
 
+from suder_bench.models import janus_vq
 from suder_bench.models.janus_prompts import CAPTION_REQUEST
 from suder_bench.world.perception import perceive
 from suder_bench.world.pretrain import curriculum
 from suder_bench.world.pretrain.architecture import TOKENS
-from suder_bench.world.pretrain.vq import learning_rate, quantise, to_pixels
+from suder_bench.world.pretrain.vq import learning_rate, to_pixels
 from suder_bench.world.render import render
 
 SEED = (2506, 7963, 3)
@@ -34,19 +35,16 @@ SPOILT = {"clean": 0.5, "rebuilt": 0.2, "noised": 0.1, "broken": 0.08, "mixed": 
 Sampler = Callable[[JanusForConditionalGeneration, Sequence[str]], np.ndarray]
 
 
-@torch.no_grad()
 def encode(vq: JanusVQVAE, pictures: np.ndarray) -> np.ndarray:
     """(n, 64) int16 codes."""
-    rows = [quantise(vq, to_pixels(pictures[i : i + 128]))[2].flatten(1) for i in range(0, len(pictures), 128)]
+    rows = [janus_vq.encode(vq, to_pixels(pictures[i : i + 128])) for i in range(0, len(pictures), 128)]
     return torch.cat(rows).numpy().astype(np.int16)
 
 
-@torch.no_grad()
 def decode(vq: JanusVQVAE, codes: np.ndarray) -> np.ndarray:
     """(n, 64, 64, 3) uint8."""
-    with torch.autocast("cpu", torch.bfloat16):
-        drawn = vq.decode(torch.from_numpy(codes.astype(np.int64))).float()
-    return drawn.add(1).mul(127.5).clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    drawn = janus_vq.decode(vq, torch.from_numpy(codes.astype(np.int64)))
+    return drawn.add(1).mul(127.5).byte().permute(0, 2, 3, 1).numpy()
 
 
 class School:
@@ -60,6 +58,9 @@ class School:
         self.pictures = np.stack([render(made.scene) for made in self.lessons])
         self.codes = encode(vq, self.pictures)
         self.sampled: list[tuple[np.ndarray, str]] = []
+
+    def batches(self, step: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        return self.drawing(step), self.reading(step)
 
     def drawing(self, step: int) -> dict[str, torch.Tensor]:
         """Left-padded prompts with their picture's codes."""
@@ -119,38 +120,52 @@ class School:
         self.sampled += [(p, curriculum.words_for(perceive(p), rng)) for p in pictures]
 
 
-def _bias(seen: torch.Tensor) -> torch.Tensor:
-    """A boolean mask as what is added to the scores."""
-    return torch.zeros(seen.shape, dtype=torch.bfloat16).masked_fill(~seen, torch.finfo(torch.bfloat16).min)
-
-
-def losses(model: JanusForConditionalGeneration, drawing: dict, reading: dict) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean cross-entropy of the image codes and of the answers' tokens."""
-    core = model.model
-    codes, words = drawing["codes"], core.language_model.embed_tokens
-    inputs = torch.cat([words(drawing["ids"]), model.prepare_embeddings_for_image_generation(codes[:, :-1])], dim=1)
-    seen = torch.cat([drawing["mask"], torch.ones_like(codes[:, :-1])], dim=1)
+def drawing_loss(model: JanusForConditionalGeneration, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Mean cross-entropy of the image codes after their prompts."""
+    core, codes = model.model, batch["codes"]
+    words = core.language_model.embed_tokens(batch["ids"])
+    inputs = torch.cat([words, model.prepare_embeddings_for_image_generation(codes[:, :-1])], dim=1)
+    seen = torch.cat([batch["mask"], torch.ones_like(codes[:, :-1])], dim=1)
     length = seen.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool).tril()
     mask = (causal & seen[:, None, :].bool()) | torch.eye(length, dtype=torch.bool)
-    hidden = core.language_model(
-        inputs_embeds=inputs, attention_mask=_bias(mask[:, None]), position_ids=(seen.cumsum(1) - 1).clamp(min=0), use_cache=False
-    ).last_hidden_state
+    positions = (seen.cumsum(1) - 1).clamp(min=0)
+    hidden = _read(model, inputs, mask[:, None], positions)
     logits = core.generation_head(hidden[:, -codes.shape[1] :])
-    drawn = F.cross_entropy(logits.flatten(0, 1).float(), codes.flatten())
+    return F.cross_entropy(logits.flatten(0, 1).float(), codes.flatten())
 
-    inputs = words(reading["ids"])
-    features = core.aligner(core.vision_model(reading["pixels"]).last_hidden_state)
-    slots = (reading["ids"] == core.config.image_token_id)[..., None]
-    inputs = inputs.masked_scatter(slots, features.to(inputs.dtype))
-    hidden = core.language_model(
-        inputs_embeds=inputs, attention_mask=_bias(reading["mask"]), position_ids=reading["positions"], use_cache=False
-    ).last_hidden_state
+
+def reading_loss(model: JanusForConditionalGeneration, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Mean cross-entropy of the answers' tokens."""
+    core = model.model
+    features = core.aligner(core.vision_model(batch["pixels"]).last_hidden_state)
+    words = core.language_model.embed_tokens(batch["ids"])
+    slots = (batch["ids"] == core.config.image_token_id)[..., None]
+    hidden = _read(model, words.masked_scatter(slots, features.to(words.dtype)), batch["mask"], batch["positions"])
     # Labels stand on the token itself; the position before predicts it.
-    wanted = reading["labels"][:, 1:]
+    wanted = batch["labels"][:, 1:]
     scored = wanted != -100
-    read = F.cross_entropy(model.lm_head(hidden[:, :-1][scored]).float(), wanted[scored])
-    return drawn, read
+    return F.cross_entropy(model.lm_head(hidden[:, :-1][scored]).float(), wanted[scored])
+
+
+def _read(
+    model: JanusForConditionalGeneration, inputs: torch.Tensor, seen: torch.Tensor, positions: torch.Tensor
+) -> torch.Tensor:
+    bias = torch.zeros(seen.shape, dtype=torch.bfloat16).masked_fill(~seen, torch.finfo(torch.bfloat16).min)
+    return model.model.language_model(
+        inputs_embeds=inputs, attention_mask=bias, position_ids=positions, use_cache=False
+    ).last_hidden_state
+
+
+Gradients = tuple[float, tuple[torch.Tensor | None, ...]]
+
+
+def gradients(loss: Callable[..., torch.Tensor], model: JanusForConditionalGeneration, batch: dict) -> Gradients:
+    """One side's loss and its gradients; the two sides run on a core each."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        value = loss(model, batch)
+    return value.item(), torch.autograd.grad(value, trained, allow_unused=True)
 
 
 def train(
@@ -182,24 +197,26 @@ def train(
     model.train()
     model.model.vqmodel.eval()
     running = np.zeros(2)
-    with ThreadPoolExecutor(1) as ahead:
-        following = ahead.submit(lambda: (school.drawing(start), school.reading(start)))
+    torch.set_num_threads(1)
+    with ThreadPoolExecutor(3) as workers:
+        following = workers.submit(school.batches, start)
         for step in range(start, steps):
             drawing, reading = following.result()
             if step in sampling_steps and step != start:
                 school.take_samples(model.eval(), sample, SAMPLED, step)
                 model.train()
                 model.model.vqmodel.eval()
-            following = ahead.submit(lambda n=step + 1: (school.drawing(n), school.reading(n)))
-            with torch.autocast("cpu", torch.bfloat16):
-                drawn, read = losses(model, drawing, reading)
+            following = workers.submit(school.batches, step + 1)
+            batches = ((reading_loss, reading), (drawing_loss, drawing))
+            sides = [workers.submit(gradients, loss, model, batch) for loss, batch in batches]
+            (read, from_reading), (drawn, from_drawing) = (side.result() for side in sides)
+            for parameter, one, other in zip(trained, from_reading, from_drawing, strict=True):
+                parameter.grad = one if other is None else other if one is None else one + other
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(step, steps, peak=peak)
-            optimiser.zero_grad(set_to_none=True)
-            (drawn + read).backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimiser.step()
-            running += (drawn.item(), read.item())
+            running += (drawn, read)
             if step % 100 == 99:
                 drawn_mean, read_mean = (running / 100).round(4).tolist()
                 log({"stage": "model", "step": step + 1, "drawing": drawn_mean, "reading": read_mean})
