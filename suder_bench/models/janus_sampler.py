@@ -75,7 +75,7 @@ def draw_tokens(
     decoder = Decoder(janus.language_model, spare=steps)
     hidden = decoder.start([embed(torch.tensor(row, device=model.device)) for row in rows])[place]
     decoder.select(place)
-    codes = janus.generation_aligner(janus.generation_embeddings.weight)
+    codes = janus.generation_aligner(janus.generation_embeddings.weight).to(model.dtype)
     noise = uniforms(seeds, steps).to(model.device)
     tokens = torch.empty(samples, steps, dtype=torch.long, device=model.device)
     logprobs = torch.empty(samples, steps, device=model.device) if return_logprobs else None

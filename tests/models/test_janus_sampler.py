@@ -216,6 +216,16 @@ def test_sampling_leaves_no_graph_and_keeps_the_training_mode(janus: JanusModel)
     assert torch.equal(drawn.tokens, janus.draw(["a star"], seeds=[0], sampling=ImageSampling()).tokens)
 
 
+def test_samples_under_autocast(janus: JanusModel) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        drawn = janus.draw(PROMPTS, seeds=range(4), sampling=ImageSampling(), return_logprobs=True)
+        forced = janus.image_logprobs(PROMPTS, drawn.tokens).detach()
+        answers = janus.write([[picture(0)], []], ["yes or no?"] * 2, seeds=[0, 1], sampling=TextSampling(max_new_tokens=4))
+    assert drawn.logprobs.dtype == forced.dtype == torch.float32
+    assert (drawn.logprobs - forced).abs().mean() < 0.5  # sixteen bits on logits of this spread
+    assert len(answers) == 2
+
+
 def test_draw_tokens_takes_any_ids(janus: JanusModel) -> None:
     ids = prompt_ids(janus.tokenizer, generation_text("a star", "<begin_of_image>"))
     assert ids[0] == janus.tokenizer.bos_token_id
