@@ -21,6 +21,7 @@ _GOOD = 0.97
 _FAIR = 0.9
 """A reading below is tried cut in two, and moved off the grid by a pixel or two."""
 _HOPELESS = 0.3
+"""A reading below is not worth moving."""
 _SURPLUS = 0.03
 """What a reading as two things must explain beyond one thing; less where that left a whole patch unexplained."""
 _PATCH_SURPLUS = 0.002

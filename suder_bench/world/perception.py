@@ -15,12 +15,13 @@ from suder_bench.world.templates import NAMES, Fit
 from suder_bench.world.vocabulary import CELL, FORMS, NOUNS, SIZE, TEXTURES
 
 VERSION = "world-perception-1"
-"""Changes whenever a picture may be read differently; judges put it into their fingerprint."""
+"""Changes whenever a picture or a text about it may be read differently; judges put it into their fingerprint."""
 
 _TEMPERATURE = 0.03
 """Difference in explained energy that makes one reading e times likelier than another."""
-_SURE, _SLOPE = 0.8, 0.045
-"""Explained share at which a thing is as likely there as not, and the steepness around it."""
+_SURE, _SLOPE = 0.77, 0.045
+"""Explained share at which a thing is as likely there as not, and the steepness around it. Measured on pictures that a
+small tokenizer decoded: 86 % of the things that it kept are above 0.77, and 9 % of those that it made into others."""
 
 Box = tuple[float, float, float, float]
 

@@ -67,14 +67,12 @@ def squared_distances(shown: np.ndarray, palette: np.ndarray) -> np.ndarray:
 
 
 def _background(shown: np.ndarray) -> np.ndarray:
-    """The mean of the pixels near the commonest of the world's backgrounds; where none is near, the border's median."""
-    near = squared_distances(shown, _GROUNDS) < _BACKGROUND_REACH**2
-    counts = near.sum(axis=(0, 1))
-    best = int(counts.argmax())
-    if counts[best] < shown[..., 0].size // 20:
-        border = np.concatenate([shown[0], shown[-1], shown[:, 0], shown[:, -1]])
-        return np.median(border, axis=0)
-    return shown[near[..., best]].mean(axis=0)
+    """The mean of the pixels near the commonest of the world's backgrounds, or near the border's median, which decoders tint."""
+    border = np.concatenate([shown[0], shown[-1], shown[:, 0], shown[:, -1]])
+    grounds = np.vstack([_GROUNDS, np.median(border, axis=0)])
+    near = squared_distances(shown, grounds) < _BACKGROUND_REACH**2
+    best = int(near.sum(axis=(0, 1)).argmax())
+    return shown[near[..., best]].mean(axis=0) if near[..., best].any() else grounds[-1]
 
 
 def _mixed(difference: np.ndarray, direction: np.ndarray) -> np.ndarray:
