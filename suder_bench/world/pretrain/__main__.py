@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import JanusForConditionalGeneration
+from transformers import JanusForConditionalGeneration, PreTrainedTokenizerFast
 
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.protocols import ImageSampling
@@ -50,23 +50,26 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m suder_bench.world.pretrain", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="working folder; the same folder resumes")
     parser.add_argument("--vq-steps", type=int, default=2600)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1300)
     parser.add_argument("--pool", type=int, default=model.POOL, help="lessons to draw batches from")
     parser.add_argument("--vq-pool", type=int, default=vq.POOL, help="pictures that the tokenizer is trained on")
+    parser.add_argument("--start-from", type=Path, help="weights of an earlier training's model.pt")
     arguments = parser.parse_args(argv)
     work = Workplace(arguments.out)
 
     pixels = vq.train(work.state("vq"), arguments.vq_steps, arguments.vq_pool, lambda s: work.save("vq", s), work.log)
     pixels = pixels.bfloat16().float()  # as it is shipped
-    words = tokenizer(curriculum.corpus())
+    if not (work.folder / "words").exists():
+        tokenizer(curriculum.corpus()).save_pretrained(work.folder / "words")
+    words = PreTrainedTokenizerFast.from_pretrained(work.folder / "words")
     torch.manual_seed(sum(model.SEED))
     # Eager attention: the fused kernel's backward with a mask takes half of a step on a CPU.
     janus = JanusForConditionalGeneration._from_config(config(words), attn_implementation="eager")
     janus.model.vqmodel.load_state_dict(pixels.state_dict())
     with torch.no_grad():
-        janus.model.generation_embeddings.weight.copy_(
-            torch.nn.functional.normalize(pixels.quantize.embedding.weight, dim=-1)
-        )
+        janus.model.generation_embeddings.weight.copy_(torch.nn.functional.normalize(pixels.quantize.embedding.weight, dim=-1))
+    if arguments.start_from:
+        janus.load_state_dict(torch.load(arguments.start_from, weights_only=True)["model"])
     processor = image_processor()
     adapter = JanusModel(janus, words, processor, name="tiny-janus")
 

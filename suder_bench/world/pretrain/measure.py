@@ -99,9 +99,7 @@ def pope(model: JanusModel, folder: Path) -> float:
         said = model.answer(
             images, [one.prompt for one in part], seeds=range(len(part)), sampling=TextSampling(max_new_tokens=16)
         )
-        answered = [
-            Answered(one, Response("pope", one.id, 0, 0, "", text=text)) for one, text in zip(part, said, strict=True)
-        ]
+        answered = [Answered(one, Response("pope", one.id, 0, 0, "", text=text)) for one, text in zip(part, said, strict=True)]
         right += [bool(verdict.correct) for verdict in benchmark.verdicts(answered, {})]
     return float(np.mean(right))
 

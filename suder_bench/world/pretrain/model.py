@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 from transformers import JanusForConditionalGeneration, PreTrainedTokenizerBase
 from transformers.models.janus.modeling_janus import JanusVQVAE
 
@@ -15,19 +16,20 @@ from suder_bench.models import janus_vq
 from suder_bench.models.janus_prompts import CAPTION_REQUEST
 from suder_bench.world.perception import perceive
 from suder_bench.world.pretrain import curriculum
-from suder_bench.world.pretrain.architecture import TOKENS
+from suder_bench.world.pretrain.architecture import TOKENS, WIDTH
 from suder_bench.world.pretrain.vq import learning_rate, to_pixels
 from suder_bench.world.render import render
+from suder_bench.world.vocabulary import COLORS, NOUNS
 
 SEED = (2506, 7963, 3)
-POOL = 32_000
+POOL = 26_000
 DRAWN = 64
 """Text-to-image rows of a step."""
 READ = 32
 """Pictures with questions of a step."""
 TURNS = 3
 UNCONDITIONAL = 0.1
-SAMPLED = 800
+SAMPLED = 600
 """Pictures that the model draws for its own reading side, at half and at three quarters of the way."""
 SPOILT = {"clean": 0.5, "rebuilt": 0.2, "noised": 0.1, "broken": 0.08, "mixed": 0.06, "sampled": 0.06}
 """How the pictures of the reading side are made."""
@@ -59,14 +61,22 @@ class School:
         self.codes = encode(vq, self.pictures)
         self.sampled: list[tuple[np.ndarray, str]] = []
 
-    def batches(self, step: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        return self.drawing(step), self.reading(step)
+    def batches(self, step: int, done: float) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """What the two sides see in a step, when a part `done` of the training is over."""
+        easy = curriculum.easy_share(done)
+        return self.drawing(step, easy), self.reading(step, easy)
 
-    def drawing(self, step: int) -> dict[str, torch.Tensor]:
+    def _chosen(self, rng: np.random.Generator, size: int, easy: float) -> np.ndarray:
+        first = min(curriculum.EASY_LESSONS, len(self.lessons) // 2)
+        return np.where(
+            rng.random(size) < easy, rng.integers(first, size=size), rng.integers(first, len(self.lessons), size=size)
+        )
+
+    def drawing(self, step: int, easy: float) -> dict[str, torch.Tensor]:
         """Left-padded prompts with their picture's codes."""
         rng = np.random.default_rng([*SEED, 1, step])
         rows, codes = [], []
-        for i in rng.integers(len(self.lessons), size=DRAWN):
+        for i in self._chosen(rng, DRAWN, easy):
             made = self.lessons[i]
             ids = self.tokens.prompt(made.wrong if rng.random() < curriculum.NOISE else made.text)
             if rng.random() < UNCONDITIONAL:
@@ -80,15 +90,19 @@ class School:
             "codes": torch.from_numpy(np.stack(codes).astype(np.int64)),
         }
 
-    def reading(self, step: int) -> dict[str, torch.Tensor]:
+    def reading(self, step: int, easy: float) -> dict[str, torch.Tensor]:
         """Pictures, some of them spoilt, with their turns."""
         rng = np.random.default_rng([*SEED, 2, step])
-        pictures, dialogues = [], []
-        for i in rng.integers(len(self.lessons), size=READ):
+        pictures, dialogues, patches = [], [], []
+        for i in self._chosen(rng, READ, easy):
             picture, turns = self._page(int(i), rng)
             pictures.append(picture)
             dialogues.append(self.tokens.dialogue(turns))
-        return curriculum.collate(dialogues, self.pad) | {"pixels": to_pixels(np.stack(pictures))}
+            # Pictures with one turn are spoilt: their patches no longer show the scene.
+            known = len(turns) > 1
+            patches.append(curriculum.patches(self.lessons[i].scene) if known else np.full((TOKENS, 2), -100))
+        extra = {"pixels": to_pixels(np.stack(pictures)), "patches": torch.from_numpy(np.stack(patches))}
+        return curriculum.collate(dialogues, self.pad) | extra
 
     def _page(self, i: int, rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[str, str]]]:
         made, picture = self.lessons[i], self.pictures[i]
@@ -120,7 +134,7 @@ class School:
         self.sampled += [(p, curriculum.words_for(perceive(p), rng)) for p in pictures]
 
 
-def drawing_loss(model: JanusForConditionalGeneration, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def drawing_loss(model: JanusForConditionalGeneration, batch: dict[str, torch.Tensor], _: nn.Module) -> torch.Tensor:
     """Mean cross-entropy of the image codes after their prompts."""
     core, codes = model.model, batch["codes"]
     words = core.language_model.embed_tokens(batch["ids"])
@@ -135,8 +149,23 @@ def drawing_loss(model: JanusForConditionalGeneration, batch: dict[str, torch.Te
     return F.cross_entropy(logits.flatten(0, 1).float(), codes.flatten())
 
 
-def reading_loss(model: JanusForConditionalGeneration, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Mean cross-entropy of the answers' tokens."""
+class Hints(nn.Module):
+    """Names what each slot of the vision tower shows; it teaches the tower to look, and is not part of the checkpoint."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noun = nn.Linear(WIDTH, len(NOUNS) + 1)
+        self.color = nn.Linear(WIDTH, len(COLORS) + 1)
+
+    def forward(self, features: torch.Tensor, patches: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy of (pictures, slots, 2) labels; -100 is not scored."""
+        guesses = self.noun(features).flatten(0, 1).float(), self.color(features).flatten(0, 1).float()
+        labels = patches.flatten(0, 1)
+        return sum((F.cross_entropy(guess, labels[:, i]) for i, guess in enumerate(guesses)), torch.zeros(()))
+
+
+def reading_loss(model: JanusForConditionalGeneration, batch: dict[str, torch.Tensor], hints: Hints) -> torch.Tensor:
+    """Mean cross-entropy of the answers' tokens, and half of the hints'."""
     core = model.model
     features = core.aligner(core.vision_model(batch["pixels"]).last_hidden_state)
     words = core.language_model.embed_tokens(batch["ids"])
@@ -145,7 +174,8 @@ def reading_loss(model: JanusForConditionalGeneration, batch: dict[str, torch.Te
     # Labels stand on the token itself; the position before predicts it.
     wanted = batch["labels"][:, 1:]
     scored = wanted != -100
-    return F.cross_entropy(model.lm_head(hidden[:, :-1][scored]).float(), wanted[scored])
+    read = F.cross_entropy(model.lm_head(hidden[:, :-1][scored]).float(), wanted[scored])
+    return read + 0.5 * hints(features, batch["patches"])
 
 
 def _read(
@@ -160,11 +190,13 @@ def _read(
 Gradients = tuple[float, tuple[torch.Tensor | None, ...]]
 
 
-def gradients(loss: Callable[..., torch.Tensor], model: JanusForConditionalGeneration, batch: dict) -> Gradients:
+def gradients(
+    loss: Callable[..., torch.Tensor], model: JanusForConditionalGeneration, hints: Hints, batch: dict[str, torch.Tensor]
+) -> Gradients:
     """One side's loss and its gradients; the two sides run on a core each."""
-    trained = [p for p in model.parameters() if p.requires_grad]
+    trained = [p for p in [*model.parameters(), *hints.parameters()] if p.requires_grad]
     with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
-        value = loss(model, batch)
+        value = loss(model, batch, hints)
     return value.item(), torch.autograd.grad(value, trained, allow_unused=True)
 
 
@@ -181,7 +213,8 @@ def train(
     """AdamW with warm-up and cosine; samples of the model itself join the reading side from half of the way on."""
     for frozen in model.model.vqmodel.parameters():
         frozen.requires_grad_(False)
-    trained = [p for p in model.parameters() if p.requires_grad]
+    hints = Hints()
+    trained = [p for p in [*model.parameters(), *hints.parameters()] if p.requires_grad]
     decayed = [p for p in trained if p.ndim > 1]
     plain = [p for p in trained if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
@@ -189,6 +222,7 @@ def train(
     start = 0
     if state:
         model.load_state_dict(state["model"])
+        hints.load_state_dict(state["hints"])
         optimiser.load_state_dict(state["optimiser"])
         start = state["step"]
         if start >= 0.5 * steps:
@@ -199,16 +233,16 @@ def train(
     running = np.zeros(2)
     torch.set_num_threads(1)
     with ThreadPoolExecutor(3) as workers:
-        following = workers.submit(school.batches, start)
+        following = workers.submit(school.batches, start, start / steps)
         for step in range(start, steps):
             drawing, reading = following.result()
             if step in sampling_steps and step != start:
                 school.take_samples(model.eval(), sample, SAMPLED, step)
                 model.train()
                 model.model.vqmodel.eval()
-            following = workers.submit(school.batches, step + 1)
+            following = workers.submit(school.batches, step + 1, (step + 1) / steps)
             batches = ((reading_loss, reading), (drawing_loss, drawing))
-            sides = [workers.submit(gradients, loss, model, batch) for loss, batch in batches]
+            sides = [workers.submit(gradients, loss, model, hints, batch) for loss, batch in batches]
             (read, from_reading), (drawn, from_drawing) = (side.result() for side in sides)
             for parameter, one, other in zip(trained, from_reading, from_drawing, strict=True):
                 parameter.grad = one if other is None else other if one is None else one + other
@@ -222,5 +256,12 @@ def train(
                 log({"stage": "model", "step": step + 1, "drawing": drawn_mean, "reading": read_mean})
                 running[:] = 0
             if step % 200 == 199 or step + 1 == steps:
-                save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1})
+                save(
+                    {
+                        "model": model.state_dict(),
+                        "hints": hints.state_dict(),
+                        "optimiser": optimiser.state_dict(),
+                        "step": step + 1,
+                    }
+                )
     model.eval()
