@@ -116,6 +116,7 @@ def _key(one: Answered) -> tuple[str, int, str]:
 
 
 def _source(benchmark: Benchmark) -> str:
-    """A digest of the benchmark's own module: an edited rule must not meet verdicts of the old one."""
+    """A digest of the benchmark's module and those beside it: an edited rule must not meet verdicts of the old one."""
     file = inspect.getsourcefile(type(benchmark))
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file is not None and Path(file).is_file() else ""
+    modules = sorted(Path(file).parent.glob("*.py")) if file is not None else []
+    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
