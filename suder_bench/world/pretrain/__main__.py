@@ -23,12 +23,18 @@ from suder_bench.world.pretrain.architecture import SPECIAL, config, image_proce
 
 
 class Workplace:
-    """The folder of one training: a resumable state a stage, and the log with the seconds worked."""
+    """The folder of one training: a resumable state a stage, and the log with the seconds worked in all."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        rows = self.rows()
+        self.before = rows[-1]["seconds"] if rows else 0.0
         self.started = time.perf_counter()
+
+    def rows(self) -> list[dict]:
+        file = self.folder / "log.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     def state(self, stage: str) -> dict:
         file = self.folder / f"{stage}.pt"
@@ -40,7 +46,7 @@ class Workplace:
         temporary.replace(self.folder / f"{stage}.pt")
 
     def log(self, row: dict) -> None:
-        row = row | {"seconds": round(time.perf_counter() - self.started, 1)}
+        row = row | {"seconds": round(self.before + time.perf_counter() - self.started, 1)}
         print(json.dumps(row), flush=True)
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
@@ -53,9 +59,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=1300)
     parser.add_argument("--pool", type=int, default=model.POOL, help="lessons to draw batches from")
     parser.add_argument("--vq-pool", type=int, default=vq.POOL, help="pictures that the tokenizer is trained on")
-    parser.add_argument("--start-from", type=Path, help="weights of an earlier training's model.pt")
+    parser.add_argument("--start-from", type=Path, help="begin with the weights of an earlier training's model.pt")
     arguments = parser.parse_args(argv)
     work = Workplace(arguments.out)
+    work.log({"stage": "start"} | {name: str(value) for name, value in vars(arguments).items() if name != "out"})
 
     pixels = vq.train(work.state("vq"), arguments.vq_steps, arguments.vq_pool, lambda s: work.save("vq", s), work.log)
     pixels = pixels.bfloat16().float()  # as it is shipped

@@ -19,7 +19,7 @@ from suder_bench.world.pretrain import curriculum
 from suder_bench.world.pretrain.architecture import TOKENS, WIDTH
 from suder_bench.world.pretrain.vq import learning_rate, to_pixels
 from suder_bench.world.render import render
-from suder_bench.world.vocabulary import COLORS, NOUNS
+from suder_bench.world.vocabulary import COLORS, NOUNS, SIZE
 
 SEED = (2506, 7963, 3)
 POOL = 26_000
@@ -225,8 +225,7 @@ def train(
         hints.load_state_dict(state["hints"])
         optimiser.load_state_dict(state["optimiser"])
         start = state["step"]
-        if start >= 0.5 * steps:
-            school.take_samples(model.eval(), sample, SAMPLED, start)
+        school.sampled = list(zip(state["pictures"].numpy(), state["words"], strict=True))
     sampling_steps = {round(steps * share) for share in (0.5, 0.75)}
     model.train()
     model.model.vqmodel.eval()
@@ -236,7 +235,7 @@ def train(
         following = workers.submit(school.batches, start, start / steps)
         for step in range(start, steps):
             drawing, reading = following.result()
-            if step in sampling_steps and step != start:
+            if step in sampling_steps:
                 school.take_samples(model.eval(), sample, SAMPLED, step)
                 model.train()
                 model.model.vqmodel.eval()
@@ -256,12 +255,8 @@ def train(
                 log({"stage": "model", "step": step + 1, "drawing": drawn_mean, "reading": read_mean})
                 running[:] = 0
             if step % 200 == 199 or step + 1 == steps:
-                save(
-                    {
-                        "model": model.state_dict(),
-                        "hints": hints.state_dict(),
-                        "optimiser": optimiser.state_dict(),
-                        "step": step + 1,
-                    }
-                )
+                parts = {"model": model, "hints": hints, "optimiser": optimiser}
+                pictures = np.stack([p for p, _ in school.sampled]) if school.sampled else np.empty((0, SIZE, SIZE, 3), np.uint8)
+                drawn_so_far = {"pictures": torch.from_numpy(pictures), "words": [words for _, words in school.sampled]}
+                save({name: part.state_dict() for name, part in parts.items()} | drawn_so_far | {"step": step + 1})
     model.eval()
