@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -41,8 +41,10 @@ MIX = {
 }
 """Share of the families; 'free' scenes are mixed crowds for the questions."""
 
-EASY = {"single_object": 0.2, "colors": 0.6, "color_attr": 0.1, "color": 0.1}
-"""What comes first. Started on everything at once, neither side looked at the other's input for 700 steps."""
+EASY = {"single_object": 0.15, "colors": 0.5, "color_attr": 0.2, "color": 0.15}
+"""What comes first, on solid things of one form.
+
+Started on everything at once, neither side looked at the other's input for 700 steps."""
 
 EASY_LESSONS = 8000
 """The first lessons are easy ones."""
@@ -67,6 +69,8 @@ def lesson(i: int) -> Lesson:
         description, text = Description(phrases), " and ".join(noun_phrase(p) for p in phrases)
         return Lesson(draw(description, rng), text, text)
     description, text = draw_text(family, rng, "train")
+    if mix is EASY:
+        description = Description(tuple(replace(phrase, texture="solid", form="") for phrase in description.phrases))
     return Lesson(draw(description, rng), text, _spoil(text, family, rng))
 
 
@@ -120,7 +124,7 @@ def turns(scene: Scene, text: str, rng: np.random.Generator, n: int) -> list[tup
 
 def easy_share(done: float) -> float:
     """Share of easy lessons when a part `done` of the training is over: all, then fewer and fewer, never none."""
-    return 1.0 if done < 0.2 else max(0.1, 1 - (done - 0.2) / 0.3)
+    return 1.0 if done < 0.25 else max(0.1, 1 - (done - 0.25) / 0.3)
 
 
 def patches(scene: Scene) -> np.ndarray:

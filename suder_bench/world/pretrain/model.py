@@ -30,7 +30,7 @@ READ = 32
 TURNS = 3
 UNCONDITIONAL = 0.1
 SAMPLED = 600
-"""Pictures that the model draws for its own reading side, at half and at three quarters of the way."""
+"""Pictures that the model draws for its own reading side, at three fifths of the way."""
 SPOILT = {"clean": 0.5, "rebuilt": 0.2, "noised": 0.1, "broken": 0.08, "mixed": 0.06, "sampled": 0.06}
 """How the pictures of the reading side are made."""
 
@@ -158,10 +158,15 @@ class Hints(nn.Module):
         self.color = nn.Linear(WIDTH, len(COLORS) + 1)
 
     def forward(self, features: torch.Tensor, patches: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy of (pictures, slots, 2) labels; -100 is not scored."""
+        """Mean cross-entropy of (pictures, slots, 2) labels, the background's weighted 0.2; -100 is not scored."""
         guesses = self.noun(features).flatten(0, 1).float(), self.color(features).flatten(0, 1).float()
         labels = patches.flatten(0, 1)
-        return sum((F.cross_entropy(guess, labels[:, i]) for i, guess in enumerate(guesses)), torch.zeros(()))
+        total = torch.zeros(())
+        for guess, wanted in zip(guesses, labels.unbind(1), strict=True):
+            weight = torch.ones(guess.shape[1])
+            weight[0] = 0.2
+            total = total + F.cross_entropy(guess, wanted, weight)
+        return total
 
 
 def reading_loss(model: JanusForConditionalGeneration, batch: dict[str, torch.Tensor], hints: Hints) -> torch.Tensor:
@@ -210,7 +215,7 @@ def train(
     log: Callable[[dict], None],
     peak: float = 1.5e-3,
 ) -> None:
-    """AdamW with warm-up and cosine; samples of the model itself join the reading side from half of the way on."""
+    """AdamW with warm-up and cosine; samples of the model itself join the reading side from three fifths of the way on."""
     for frozen in model.model.vqmodel.parameters():
         frozen.requires_grad_(False)
     hints = Hints()
@@ -226,7 +231,7 @@ def train(
         optimiser.load_state_dict(state["optimiser"])
         start = state["step"]
         school.sampled = list(zip(state["pictures"].numpy(), state["words"], strict=True))
-    sampling_steps = {round(steps * share) for share in (0.5, 0.75)}
+    sampling_step = round(0.6 * steps)
     model.train()
     model.model.vqmodel.eval()
     running = np.zeros(2)
@@ -235,7 +240,7 @@ def train(
         following = workers.submit(school.batches, start, start / steps)
         for step in range(start, steps):
             drawing, reading = following.result()
-            if step in sampling_steps:
+            if step == sampling_step:
                 school.take_samples(model.eval(), sample, SAMPLED, step)
                 model.train()
                 model.model.vqmodel.eval()
