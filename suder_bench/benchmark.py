@@ -1,4 +1,4 @@
-"""The benchmark protocol: data, prompt, verdict, summary."""
+"""The benchmark protocol: data, prompt, verdict, summary; and what every judge tells of itself."""
 
 from __future__ import annotations
 
@@ -36,6 +36,18 @@ class Benchmark(Protocol):
 
     def statistics(self, rows: Sequence[tuple[Sample, Verdict]]) -> dict[str, Statistic]:
         """Every metric the benchmark reports, as functions of row weights (see `Statistic`)."""
+        ...
+
+
+class Judge(Protocol):
+    """`backend` is the name users see; `exact`: it is the benchmark's own judge; `fingerprint` changes with the weights."""
+
+    backend: str
+    exact: bool
+    fingerprint: str
+
+    def check(self) -> None:
+        """Judge something whose answer is known. Raises `JudgeError` saying what was expected and what came."""
         ...
 
 

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from suder_bench.benchmark import Judge
+
 Picture = Image.Image
 Box = tuple[float, float, float, float]
 
@@ -37,14 +39,6 @@ class Parse:
 
     tokens: tuple[Token, ...]
     noun_chunks: tuple[str, ...]
-
-
-class Judge(Protocol):
-    """`backend` is the name users see; `exact`: it is the benchmark's own judge; `fingerprint` changes with the weights."""
-
-    backend: str
-    exact: bool
-    fingerprint: str
 
 
 class Detector(Judge, Protocol):

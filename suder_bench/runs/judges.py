@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from suder_bench import registry
+from suder_bench.benchmark import Judge
 from suder_bench.errors import JudgeError, UserError, unknown
-from suder_bench.evaluators.judges.protocols import Judge
 
 
 @runtime_checkable
@@ -36,22 +36,28 @@ class Panel:
         }
 
 
+def check_overrides(roles: Sequence[str], overrides: Mapping[str, str]) -> None:
+    """Raises `UserError` for an override of a role nobody knows or none of `roles`, and for a back-end the role lacks."""
+    known = _backends()
+    for role, backend in overrides.items():
+        if role not in known:
+            raise unknown("judge role", role, known)
+        name = backend.partition(":")[0]
+        if name not in known[role]:
+            raise unknown(f"{role} judge", name, known[role])
+        if role not in roles:
+            asked = ", ".join(roles) or "no judge"
+            raise UserError(f"--judge {role}={backend} is not used: the chosen benchmarks ask {asked}; leave it out")
+
+
 def choose(roles: Sequence[str], overrides: Mapping[str, str], *, world: bool) -> dict[str, str]:
     """The back-end of each role: as overridden, else the world's or the official one, else the only one there is.
 
-    An override may add where the weights are: "official:FOLDER". Raises `UserError` for a role nobody knows, a back-end
-    the role lacks, and a role without any usual back-end.
+    An override may add where the weights are: "official:FOLDER". Raises `UserError` as `check_overrides` does, and for a
+    role without any usual back-end.
     """
-    backends: dict[str, list[str]] = {}
-    for name in registry.table("judges"):
-        role, _, backend = name.partition("/")
-        backends.setdefault(role, []).append(backend)
-    for role, backend in overrides.items():
-        if role not in backends:
-            raise unknown("judge role", role, backends)
-        name = backend.partition(":")[0]
-        if name not in backends[role]:
-            raise unknown(f"{role} judge", name, backends[role])
+    check_overrides(roles, overrides)
+    backends = _backends()
     chosen = {}
     for role in roles:
         known = backends.get(role, [])
@@ -87,6 +93,15 @@ def seat(chosen: Mapping[str, str], *, device: str, dtype: str, offline: bool) -
 def key_of(identity: Mapping[str, object], scorer: Sequence[str]) -> str:
     """What a stored verdict is filed under: the judges that made it and the code and data that asked them."""
     return hashlib.sha256(json.dumps([identity, *scorer], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _backends() -> dict[str, list[str]]:
+    """The back-ends of each role."""
+    backends: dict[str, list[str]] = {}
+    for name in registry.table("judges"):
+        role, _, backend = name.partition("/")
+        backends.setdefault(role, []).append(backend)
+    return backends
 
 
 def _load(role: str, backend: str, *, device: str, dtype: str, offline: bool) -> Judge:
