@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("a", metavar="RUN_A", type=Path, help="a run folder")
     parser.add_argument("b", metavar="RUN_B", type=Path, help="another run folder")
     parser.add_argument("--benchmark", metavar="NAME", action="append", help="only this benchmark; may be repeated")
-    parser.add_argument("--verbose", action="store_true", help="every metric, not only those of the paper's tables")
+    options.add_verbose(parser)
     options.add_json(parser)
     arguments = parser.parse_args(argv)
     found = compare(Side.open(arguments.a), Side.open(arguments.b), arguments.benchmark)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from suder_bench.errors import UserError
+from suder_bench.machine import DTYPES, choose_device, choose_dtype
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,12 +65,16 @@ def add_judges(parser: argparse.ArgumentParser) -> None:
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"], help="of the weights")
+    parser.add_argument("--dtype", default="auto", choices=["auto", *DTYPES], help="of the weights")
     parser.add_argument("--offline", action="store_true", help="never use the network")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout instead of the table")
+
+
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--verbose", action="store_true", help="every metric, not only those of the paper's tables")
 
 
 def judges(pairs: Sequence[str]) -> dict[str, str]:
@@ -97,21 +101,6 @@ def prepare(*, offline: bool) -> None:
 
 
 def machine(device: str, dtype: str) -> tuple[str, str]:
-    """The device and dtype that 'auto' stands for here: an accelerator with bfloat16 if there is one, else the CPU with float32.
-
-    Raises `UserError` for a device that is unknown or not here.
-    """
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
-        raise UserError(f"unknown device '{device}' (choices: auto, cpu, cuda, cuda:N, mps)")
-    if device != "cpu":
-        import torch
-
-        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-        if device == "auto":
-            device = next(name for name, usable in there.items() if usable)
-        kind, _, number = device.partition(":")
-        if not there[kind] or (number and int(number) >= torch.cuda.device_count()):
-            raise UserError(f"device '{device}' is not available on this machine; use --device cpu")
-    if dtype == "auto":
-        dtype = "float32" if device == "cpu" else "bfloat16"
-    return device, dtype
+    """The device and dtype to use, with what 'auto' stands for here. Raises `UserError` for what is unknown or not here."""
+    chosen = choose_device(device)
+    return chosen, choose_dtype(dtype, chosen)

@@ -13,33 +13,22 @@ from huggingface_hub import snapshot_download
 from transformers import AutoTokenizer, JanusForConditionalGeneration, PreTrainedTokenizerBase
 from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
 
-from suder_bench.errors import UserError, unknown
+from suder_bench import machine
+from suder_bench.errors import UserError
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in machine.DTYPES}
 SPECIAL = ("image_token", "boi_token", "eoi_token", "pad_token", "eos_token")
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
 def choose_device(device: str) -> torch.device:
-    """The device of a name, or for "auto" CUDA where there is one."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        raise UserError(f"unknown device '{device}'; give auto, cpu, cuda or cuda:N") from None
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device '{device}' asked for, but torch sees no CUDA device; use --device cpu")
-    return chosen
+    """The device of a name, as `suder_bench.machine.choose_device`."""
+    return torch.device(machine.choose_device(device))
 
 
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """The dtype of a name, or for "auto" bfloat16 on CUDA and float32 elsewhere, whatever the file was stored in."""
-    if dtype == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    if dtype not in DTYPES:
-        raise unknown("dtype", dtype, ["auto", *DTYPES])
-    return DTYPES[dtype]
+    """The dtype of a name, as `suder_bench.machine.choose_dtype`, whatever the file was stored in."""
+    return DTYPES[machine.choose_dtype(dtype, device.type)]
 
 
 def find(reference: str) -> Path:

@@ -25,10 +25,10 @@ class ImageSampling:
 
 @dataclass(frozen=True)
 class TextSampling:
-    """How answers are written. Temperature 0 is greedy."""
+    """How answers are written. Temperature 0 is greedy; the limit is LLaVA-Bench's, the longest of the benchmarks'."""
 
     temperature: float = 0.0
-    max_new_tokens: int = 512
+    max_new_tokens: int = 1024
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def test_dtype_is_chosen(checkpoint: Path) -> None:
     ("arguments", "message"),
     [
         ({"dtype": "float23"}, "unknown dtype 'float23'; did you mean 'float32'"),
-        ({"device": "gpu"}, "unknown device 'gpu'; give auto, cpu, cuda"),
+        ({"device": "gpu"}, r"unknown device 'gpu' \(choices: auto, cpu, cuda"),
     ],
 )
 def test_wrong_settings_are_told(checkpoint: Path, arguments: dict[str, str], message: str) -> None:
