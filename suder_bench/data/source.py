@@ -26,7 +26,8 @@ class Source:
 
     @property
     def world(self) -> bool:
-        return self.kind == "world" or (self.path is not None and (self.path / WORLD_FILE).is_file())
+        folders = () if self.path is None else (self.path, self.path.parent)  # DIR, or one benchmark's folder in it
+        return self.kind == "world" or any((folder / WORLD_FILE).is_file() for folder in folders)
 
     @property
     def argument(self) -> str:
@@ -51,7 +52,7 @@ def choose(data: str | None, size: str | None, *, world_model: bool) -> Source:
         raise UserError(f"--size {size} is for --data world; the data here are '{kind}'")
     if kind == "official":
         return Source("official")
-    path = Path(kind).expanduser()
+    path = Path(kind).expanduser().resolve()
     if not path.is_dir():
         raise UserError(f"--data '{kind}' is neither 'world', nor 'official', nor a folder")
     return Source("folder", path=path)

@@ -10,6 +10,8 @@ _FOLDER = Path(__file__).parent / "weights"
 
 
 def names() -> list[str]:
+    if not _FOLDER.is_dir():  # a source tree without the weights
+        return []
     return sorted(folder.name for folder in _FOLDER.iterdir() if (folder / "config.json").is_file())
 
 

@@ -27,8 +27,18 @@ def test_a_model_of_the_world_gets_the_world_and_others_the_official_files() -> 
 def test_a_folder_is_the_worlds_when_it_says_so(tmp_path: Path) -> None:
     source = choose(str(tmp_path), None, world_model=True)
     assert (source.folder("pope", quiet), source.world, source.argument) == (tmp_path, False, str(tmp_path))
+    (tmp_path / "pope").mkdir()
+    inner = choose(str(tmp_path / "pope"), None, world_model=True)
+    assert not inner.world
     (tmp_path / WORLD_FILE).write_text("{}")
     assert source.world
+    assert inner.world
+
+
+def test_a_folder_is_remembered_wherever_the_next_command_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    assert choose("data", None, world_model=False).path == (tmp_path / "data").resolve()
 
 
 @pytest.mark.parametrize(
