@@ -10,7 +10,7 @@ What a name stands for, by group:
 
 - benchmarks: `Factory(data: Path, protocol: str = "official")`, a `suder_bench.benchmark.Benchmark`;
 - models: an adapter class with `load(reference: str, *, device: str, dtype: str)`, which makes a model;
-- rewards: see `suder_bench.rewards`;
+- rewards: see `suder_bench.rewards.protocols`;
 - judges: named "role/backend"; a class with `load(*, device: str, dtype: str, offline: bool)`, or a function of the role
   that also takes `source`, what the user wrote after "backend:".
 """

@@ -18,22 +18,25 @@ COMMANDS = {
     "data": "write the embedded world's benchmark files to a folder",
     "doctor": "look at what is installed and how to get what is missing",
 }
+REPORTS = ("list", "compare", "doctor")
+"""Commands that only print: a reader that leaves early, as in `suder-bench list | head`, has what it wanted."""
+
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0 all done, 1 something failed, 2 the user's mistake, 130 interrupted.
+    """Run one command. Returns 0 all done, 1 something failed, 2 the user's mistake, 130 interrupted,
+    141 nobody reads what an unfinished command says.
 
     A mistake is told in one line each; a bug keeps its traceback.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         status = _dispatch(arguments)
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:  # the reader has gone, as in `suder-bench list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError:
+        _hush()
+        return 0 if arguments and arguments[0] in REPORTS else BROKEN_PIPE
     except UserError as mistake:
         return _tell([mistake])
     except ExceptionGroup as group:
@@ -45,7 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nsuder-bench: {interrupt.args[0] if interrupt.args else 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except SystemExit as end:  # how argparse ends after --help
-        return end.code if isinstance(end.code, int) else 0 if end.code is None else 2
+        status = end.code if isinstance(end.code, int) else 0 if end.code is None else 2
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the work is done, only its last lines go unread
+        _hush()
+    return status
 
 
 def usage() -> str:
@@ -74,6 +82,11 @@ def _dispatch(arguments: list[str]) -> int:
         raise unknown("command", command, COMMANDS)
     status: int = import_module(f"suder_bench.cli.{command}").main(arguments[1:])
     return status
+
+
+def _hush() -> None:
+    """Send the rest of stdout nowhere, so that the interpreter's own last flush does not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(mistakes: Sequence[UserError]) -> int:

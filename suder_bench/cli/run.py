@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
     if args.dry_run:
         return _preview(run, screen, as_json=args.json)
     outcome = run.execute(screen)
-    _show(outcome.summary, run, screen, as_json=args.json)
+    _show(outcome.summary, run, screen, as_json=args.json, verbose=args.verbose)
     return 0 if outcome.complete else 1
 
 
@@ -50,7 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=options.batch_size, metavar="auto|N", help="halves when memory is full")
     options.add_judges(parser)
     options.add_machine(parser)
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done and about how long, and keep nothing")
+    options.add_verbose(parser)
     options.add_json(parser)
     return parser
 
@@ -109,18 +110,20 @@ def _preview(run: Run, screen: Screen, *, as_json: bool) -> int:
     for name, entry in preview["benchmarks"].items():
         left = entry["seconds_left"]
         time = "unknown until the first batch" if left is None else f"about {duration(left)} left"
+        if entry["from_one_response"]:
+            time += ", estimated from one response"
         print(f"  {name}: {entry['samples']:,} samples, {entry['responses']:,} responses, {entry['done']:,} done; time: {time}")
     return 0
 
 
-def _show(summary: dict[str, Any], run: Run, screen: Screen, *, as_json: bool) -> None:
+def _show(summary: dict[str, Any], run: Run, screen: Screen, *, as_json: bool, verbose: bool) -> None:
     from suder_bench.runs.jsonl import document
     from suder_bench.runs.table import render
 
     if as_json:
         sys.stdout.write(document(summary))
     elif run.stage != "respond":
-        print(render(summary))
+        print(render(summary, verbose=verbose))
     if run.stage == "respond":
         screen.say(f"responses are in {run.out}; suder-bench score {run.out} scores them")
     else:

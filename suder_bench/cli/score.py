@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     text = document(outcome.summary)
     if args.out is not None:
         replace_file(args.out, text.encode())
-    sys.stdout.write(text if args.json else render(outcome.summary) + "\n")
+    sys.stdout.write(text if args.json else render(outcome.summary, verbose=args.verbose) + "\n")
     return 0 if outcome.complete else 1
 
 
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     options.add_judges(parser)
     options.add_machine(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON document there")
+    options.add_verbose(parser)
     options.add_json(parser)
     return parser
 
@@ -66,7 +67,7 @@ def _run_folder(args: argparse.Namespace, screen: Screen) -> Outcome:
     if recipe is None:
         raise UserError(f"'{args.run}' is not a run folder (no run.json); pictures made elsewhere need --benchmark and --images")
     device, dtype = options.machine(args.device, args.dtype)
-    overrides = options.judges(args.judge)
+    overrides = {**recipe.get("judge_choice", {}), **options.judges(args.judge)}
     settings = settings_of(recipe, judges=overrides, device=device, dtype=dtype, offline=args.offline)
     model = ModelReference(recipe["model"]["name"], recipe["model"]["adapter"], recipe["model"]["name"])
     return Run(args.run, model, settings, stage="score").execute(screen)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from suder_bench.errors import UserError
+from suder_bench.errors import JudgeError, UserError
 from suder_bench.runs.screen import Bar, Screen
 
 Item = TypeVar("Item")
@@ -45,7 +45,8 @@ def work(
     """`do` consecutive batches of `items` and `keep` the results of each; returns the items that failed on their own.
 
     A batch that runs out of memory is done again at half the size, and so is everything after it. A batch that fails
-    otherwise is split until the items to blame stand alone. What `keep` raises is nobody's sample's fault, and passes.
+    otherwise is split until the items to blame stand alone; but a `JudgeError` is no item's fault, and ends the work with
+    all that is left failed. What `keep` raises is nobody's sample's fault, and passes.
     """
     failures: list[Failure[Item]] = []
     waiting = [(0, len(items))]  # half-open ranges, the next one last
@@ -61,6 +62,8 @@ def work(
             results = do(items[start:end])
             if len(results) != end - start:
                 raise RuntimeError(f"asked for {end - start} results, got {len(results)}")
+        except JudgeError as raised:
+            return [*failures, *(Failure(item, raised) for item in items[start:])]
         except Exception as raised:
             error = raised.with_traceback(None) if out_of_memory(raised) else raised
         if error is None:

@@ -36,10 +36,20 @@ class Elsewhere:
     offline: bool = False
 
     def score(self, screen: Screen) -> Outcome:
-        """Raises `UserError` for responses that do not fit the data, `JudgeError` for judges that are missing or wrong."""
+        """Score what is there; samples without any response are told and counted as skipped.
+
+        Raises `UserError` for responses that do not fit the data, `JudgeError` for a judge that gets known answers wrong.
+        """
         benchmark = build(self.benchmark, self.source.folder(self.benchmark, screen.say), self.protocol)
         chosen = judges.choose(benchmark.judge_roles, self.judges, world=self.source.world)
-        answered = list(_found(benchmark, self.responses))
+        answered = _found(benchmark, self.responses)
+        samples = benchmark.samples()
+        present = {one.sample.id for one in answered}
+        absent = [sample.id for sample in samples if sample.id not in present]
+        if not present:
+            raise UserError(f"'{self.responses}' holds nothing in the layout of {self.benchmark}")
+        if absent:
+            screen.say(f"{self.benchmark}: {len(absent):,} of {len(samples):,} samples have no response, first {absent[0]}")
         panel = judges.seat(chosen, device=self.device, dtype=self.dtype, offline=self.offline)
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
@@ -49,8 +59,8 @@ class Elsewhere:
             failed = len(judge(benchmark, answered, panel, keep=_into(verdicts), size=BatchSize(), screen=screen))
         rows = [(one.sample, verdicts[_key(one)]) for one in answered if _key(one) in verdicts]
         identity = {} if panel.missing else panel.identity(benchmark.judge_roles)
-        samples = len({one.sample.id for one in answered})
-        scored = Scored(benchmark, self.protocol, rows, judges=identity, samples=samples, failed=failed)
+        counts = {"samples": len(samples), "skipped": len(absent), "failed": failed}
+        scored = Scored(benchmark, self.protocol, rows, judges=identity, **counts)
         return Outcome(summarise(self._recipe(), [scored]), complete=not failed)
 
     def _recipe(self) -> dict[str, Any]:
@@ -78,6 +88,11 @@ def _found(benchmark: Benchmark, responses: Path) -> list[Answered]:
     if not responses.is_dir():
         raise UserError(f"'{responses}' is not a folder of pictures")
     pictures = cast(GenerationBenchmark, benchmark).find_images(responses)
+    files: dict[tuple[str, int], Path] = {}
+    for sample, repeat, file in pictures:
+        first = files.setdefault((sample.id, repeat), file)
+        if first != file:
+            raise UserError(f"{first} and {file} are both picture {repeat} of sample {sample.id}; remove one")
     return [_picture(benchmark.name, sample, repeat, file) for sample, repeat, file in pictures]
 
 

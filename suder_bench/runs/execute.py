@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from suder_bench.runs import judges
 from suder_bench.runs.batches import AUTO, BatchSize, free_memory
 from suder_bench.runs.plan import Settings, Task, plan
 from suder_bench.runs.recipe import Recipe, model_entry, recipe_of, refuse_change
-from suder_bench.runs.respond import check_able, respond
+from suder_bench.runs.respond import check_able, respond, time_one
 from suder_bench.runs.score import Scored, score
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import Key, RunFolder
@@ -53,7 +53,7 @@ class Run:
         folder = RunFolder(self.out)
         folder.check_is_run(fresh=self.fresh)
         tasks = plan(self.settings, screen.say)
-        chosen = None if self.stage == "respond" else _backends(tasks, self.settings)
+        chosen = self._backends(tasks)
         try:
             with folder.locked():
                 recipe, made, failed = self._respond(folder, tasks, screen, load)
@@ -61,15 +61,24 @@ class Run:
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"interrupted; the same command goes on from here ({self.out})") from None
 
-    def preview(self, screen: Screen) -> dict[str, Any]:
-        """What `execute` would do, without doing it or loading the model. Raises the same `UserError`s."""
+    def preview(self, screen: Screen, load: Callable[[], Model] | None = None) -> dict[str, Any]:
+        """What `execute` would do, and for how many seconds: None where neither responses at hand nor the model can tell.
+
+        Keeps nothing. The model is loaded only to time one response of a kind that was never made. Raises the same
+        `UserError`s, but for a model that cannot be loaded, which is only told.
+        """
         folder = RunFolder(self.out)
         folder.check_is_run(fresh=self.fresh)
         tasks = plan(self.settings, screen.say)
+        self._backends(tasks)
         old = None if self.fresh else folder.read()
         if old is not None:
             refuse_change(self.out, old, recipe_of(self.out.name, self.settings, tasks, {}))
         made = {task.name: {} for task in tasks} if self.fresh else stored(folder, tasks, repair=False)
+        rates = {task.name: _mean_seconds(made[task.name].values()) for task in tasks}
+        unknown = [task for task in tasks if rates[task.name] is None and self.stage != "score"]
+        tried = self._try_out(unknown, screen, load or self._load) if unknown else {}
+        rates |= tried
         return {
             "run": str(self.out),
             "model": self.model.name,
@@ -78,11 +87,40 @@ class Run:
                     "samples": len(task.samples),
                     "responses": len(task.items),
                     "done": len(made[task.name]),
-                    "seconds_left": _seconds_left(task, made[task.name]),
+                    "seconds_left": _seconds_left(len(task.items) - len(made[task.name]), rates[task.name]),
+                    "from_one_response": task.name in tried,
                 }
                 for task in tasks
             },
         }
+
+    def _backends(self, tasks: Sequence[Task]) -> dict[str, str] | None:
+        """The judges' back-ends by role, or None for a run that judges nothing. Raises `UserError` for a wrong choice."""
+        roles = list(dict.fromkeys(role for task in tasks for role in task.benchmark.judge_roles))
+        if self.stage == "respond":
+            judges.check_overrides(roles, self.settings.judges)
+            return None
+        return judges.choose(roles, self.settings.judges, world=self.settings.source.world)
+
+    def _try_out(self, tasks: Sequence[Task], screen: Screen, load: Callable[[], Model]) -> dict[str, float]:
+        """The seconds of one response by task, each kind being tried once; nothing for a kind that fails."""
+        try:
+            model = load()
+        except UserError as error:
+            screen.say(f"suder-bench: {error}")
+            return {}
+        check_able(model, tasks)
+        seconds: dict[str, float] = {}
+        for draws in (True, False):
+            alike = [task for task in tasks if task.draws == draws]
+            if alike:
+                try:
+                    took = time_one(alike[0], model, self.settings)
+                except Exception as error:  # the run itself will count it as one failure
+                    screen.say(f"{alike[0].name}: the response to time failed: {error!r}")
+                else:
+                    seconds |= {task.name: took for task in alike}
+        return seconds
 
     def _respond(
         self, folder: RunFolder, tasks: Sequence[Task], screen: Screen, load: Callable[[], Model] | None
@@ -96,6 +134,8 @@ class Run:
             if self.stage == "score":  # judges may sit on another device than the model did
                 recipe |= {"device": old["device"], "dtype": old["dtype"]}
             refuse_change(self.out, old, recipe)
+            if old["judges"]:  # what the scores at hand were made with, until there are new ones
+                recipe |= {"judges": old["judges"], "judge_choice": old.get("judge_choice", {})}
         made = {task.name: {} for task in tasks} if old is None else stored(folder, tasks, repair=True)
         failed = dict.fromkeys(made, 0)
         total, done = sum(len(task.items) for task in tasks), sum(map(len, made.values()))
@@ -121,7 +161,8 @@ class Run:
 
     def _begin(self, folder: RunFolder, old: Recipe | None, recipe: Recipe, *, complete: bool) -> None:
         """Write run.json, and withdraw a summary that the run is about to outgrow."""
-        if not complete or old is None or {**old, "judges": {}} != recipe:
+        outgrown = not complete and self.stage != "score"
+        if outgrown or old is None or old != recipe:
             folder.withdraw_summary()
         folder.write("run.json", recipe)
 
@@ -148,8 +189,14 @@ class Run:
         for one in scored:
             if one.skipped:
                 screen.say(f"{one.benchmark.name}: {one.skipped:,} responses are missing and not scored")
-        recipe = {**recipe, "judges": {one.benchmark.name: one.judges for one in scored}}
+        kept = _kept(folder, scored, panel)
+        for name in kept:
+            screen.say(f"{name}: not judged now; the summary keeps its earlier scores")
+        judged = {one.benchmark.name: one.judges for one in scored if one.benchmark.name not in kept}
+        earlier = {name: entry["judges"] for name, entry in kept.items()}
+        recipe = {**recipe, "judges": judged | earlier, "judge_choice": dict(settings.judges)}
         summary = summarise(recipe, scored)
+        summary["benchmarks"] |= kept
         folder.write("run.json", recipe)
         folder.write("summary.json", summary)
         return Outcome(summary, complete=not panel.missing and not any(one.failed for one in scored))
@@ -172,9 +219,11 @@ def stored(folder: RunFolder, tasks: Sequence[Task], *, repair: bool) -> Respons
     return found
 
 
-def _backends(tasks: Sequence[Task], settings: Settings) -> dict[str, str]:
-    roles = list(dict.fromkeys(role for task in tasks for role in task.benchmark.judge_roles))
-    return judges.choose(roles, settings.judges, world=settings.source.world)
+def _kept(folder: RunFolder, scored: Sequence[Scored], panel: judges.Panel) -> dict[str, Any]:
+    """The entries of the summary at hand for benchmarks that lack a judge now, so that a try without it costs nothing."""
+    summary = folder.read("summary.json") or {"benchmarks": {}}
+    unjudged = [one.benchmark.name for one in scored if any(role in panel.missing for role in one.benchmark.judge_roles)]
+    return {name: entry for name, entry in summary["benchmarks"].items() if name in unjudged and entry["metrics"]}
 
 
 def _counted(task: Task, failed: int) -> Scored:
@@ -182,9 +231,12 @@ def _counted(task: Task, failed: int) -> Scored:
     return Scored(task.benchmark, task.protocol, samples=len(task.samples), skipped=len(task.items) - failed, failed=failed)
 
 
-def _seconds_left(task: Task, made: Mapping[Key, Response]) -> float | None:
-    """From the seconds that earlier responses took; None before the first."""
-    left = len(task.items) - len(made)
-    if not left or not made:
-        return None if left else 0.0
-    return round(left * sum(response.seconds for response in made.values()) / len(made), 1)
+def _mean_seconds(responses: Collection[Response]) -> float | None:
+    return sum(response.seconds for response in responses) / len(responses) if responses else None
+
+
+def _seconds_left(responses: int, seconds: float | None) -> float | None:
+    """For so many responses of so many seconds each."""
+    if seconds is None:
+        return None
+    return round(responses * seconds, 1)

@@ -43,6 +43,7 @@ def recipe_of(run: str, settings: Settings, tasks: Sequence[Task], model: Mappin
         "device": settings.device,
         "dtype": settings.dtype,
         "judges": {},
+        "judge_choice": dict(settings.judges),
         "versions": versions(),
     }
 

@@ -4,7 +4,7 @@
     responses/<benchmark>/*.jsonl  append-only, a line per response; a picture is on disk before its line
     images/<benchmark>/...         in the benchmark's own layout
     verdicts/<benchmark>/*.jsonl   append-only, keyed by response digest and judges
-    summary.json                   written last: where it stands, the run is complete
+    summary.json                   written last; its counts of failed and skipped responses tell whether something lacks
 
 Pictures and JSON documents appear in one piece; a torn last line is dropped and its response made again.
 """
@@ -94,16 +94,16 @@ class RunFolder:
             else:
                 path.unlink(missing_ok=True)
 
-    def read(self) -> dict[str, Any] | None:
-        """run.json, or None where no run has begun."""
-        file = self.path / "run.json"
+    def read(self, name: str = "run.json") -> dict[str, Any] | None:
+        """run.json or summary.json, or None where there is none yet."""
+        file = self.path / name
         if not file.is_file():
             return None
         try:
-            recipe: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise UserError(f"{file} is not readable ({error}); start over with --fresh, or choose another --out") from None
-        return recipe
+        return content
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write run.json or summary.json in one piece."""

@@ -91,7 +91,11 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
 def test_a_dry_run_does_nothing(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--benchmark", "drawing", "--limit", "6", "--dry-run") == 0
     shown = capsys.readouterr().out
-    assert "drawing: 6 samples, 12 responses, 0 done; time: unknown until the first batch" in shown
+    assert "drawing: 6 samples, 12 responses, 0 done; time: about 0:00 left, estimated from one response" in shown
+    assert main(["run", "--model", "folder:nowhere", *MACHINE, "--benchmark", "drawing", "--dry-run"]) == 0
+    assert "time: unknown until the first batch" in capsys.readouterr().out
+    assert run("--benchmark", "drawing", "--dry-run", "--judge", "shade=nonsense") == 2
+    assert "unknown shade judge 'nonsense'" in capsys.readouterr().err
     assert list(in_folder.iterdir()) == []
     assert run("--benchmark", "drawing", "--out", "r") == 0
     capsys.readouterr()
@@ -107,6 +111,43 @@ def test_a_run_folder_is_scored_again(in_folder: Path, capsys: pytest.CaptureFix
     assert main(["score", "r", "--device", "cpu", "--judge", "shade=black"]) == 0
     assert main(["score", "nowhere"]) == 2
     assert "'nowhere' is not a run folder" in capsys.readouterr().err
+
+
+def test_scoring_again_asks_the_runs_own_judges(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--benchmark", "drawing", "--out", "r", "--judge", "shade=black") == 0
+    capsys.readouterr()
+    for arguments, backend in (([], "black"), (["--judge", "shade=official"], "fake"), ([], "fake")):
+        assert main(["score", "r", "--device", "cpu", "--json", *arguments]) == 0
+        assert json.loads(capsys.readouterr().out)["benchmarks"]["drawing"]["judges"]["shade"]["backend"] == backend
+
+
+def test_every_metric_is_shown_on_request(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--benchmark", "drawing", "--out", "r") == 0
+    assert "3 more metrics in summary.json" in capsys.readouterr().out
+    assert run("--benchmark", "drawing", "--out", "r", "--verbose") == 0
+    assert main(["score", "r", "--device", "cpu", "--verbose"]) == 0
+    assert "more metrics" not in capsys.readouterr().out
+
+
+CLOSED = """
+import os, sys
+from suder_bench.cli import dispatch
+reader, writer = os.pipe()
+os.dup2(writer, 1)
+os.close(reader)
+def work(arguments):
+    print("something", flush=arguments[-1] == "unfinished")
+    return 1
+dispatch._dispatch = work
+sys.exit(dispatch.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [("list unfinished", 0), ("run unfinished", 141), ("run finished", 1)])
+def test_a_closed_pipe_never_makes_an_unfinished_run_a_success(arguments: str, expected: int) -> None:
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    done = subprocess.run([sys.executable, "-c", CLOSED, *arguments.split()], capture_output=True, text=True, env=buffered)
+    assert (done.returncode, done.stderr) == (expected, "")
 
 
 def test_pictures_and_answers_made_elsewhere_are_scored(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,8 +291,22 @@ def test_auto_stands_for_what_is_here() -> None:
     import torch
 
     device, dtype = options.machine("auto", "auto")
-    if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+    if not torch.cuda.is_available():
         assert (device, dtype) == ("cpu", "float32")
         with pytest.raises(UserError, match="device 'cuda' is not available on this machine; use --device cpu"):
             options.machine("cuda", "auto")
     assert options.machine("cpu", "bfloat16") == ("cpu", "bfloat16")
+    with pytest.raises(UserError, match="unknown dtype 'float16'"):
+        options.machine("cpu", "float16")
+
+
+def test_auto_never_chooses_mps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    assert options.machine("auto", "auto") == ("cpu", "float32")
+
+
+def test_every_dtype_offered_is_one_that_models_take() -> None:
+    from suder_bench.models.janus_files import DTYPES
+
+    assert tuple(DTYPES) == options.DTYPES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
-from fakes import REFERENCE, SIDE, DrawsOnly, FakeModel, flat, settings
+from fakes import REFERENCE, SIDE, DrawsOnly, FakeModel, OtherShadeJudge, ShadeJudge, flat, settings
 from PIL import Image
 
 from suder_bench.errors import JudgeError, UserError
@@ -301,6 +301,68 @@ def test_a_missing_judge_fails_its_benchmark_and_no_other(tmp_path: Path) -> Non
         run(tmp_path / "r", judges={"shade": "black:place"})
 
 
+def recipe(out: Path) -> dict[str, Any]:
+    return json.loads((out / "run.json").read_text())
+
+
+def test_what_is_not_judged_again_keeps_its_judges_and_scores(tmp_path: Path) -> None:
+    run(tmp_path / "r", judges={"shade": "black"})
+    before, made = recipe(tmp_path / "r"), benchmarks(tmp_path / "r")
+    run(tmp_path / "r", stage="respond")
+    with pytest.raises(JudgeError):
+        run(tmp_path / "r", judges={"shade": "wrong"})
+    assert (recipe(tmp_path / "r"), benchmarks(tmp_path / "r")) == (before, made)
+    screen = Told()
+    outcome = run(tmp_path / "r", stage="score", judges={"shade": "missing"}, screen=screen)
+    assert not outcome.complete
+    assert "drawing: not judged now; the summary keeps its earlier scores" in screen.text
+    assert (recipe(tmp_path / "r")["judges"], benchmarks(tmp_path / "r")) == (before["judges"], made)
+
+
+def test_scores_of_a_run_with_failures_outlive_a_missing_judge(tmp_path: Path) -> None:
+    run(tmp_path / "r", FakeModel(bad=("shade 60",)))
+    made = benchmarks(tmp_path / "r")
+    run(tmp_path / "r", stage="score", judges={"shade": "missing"})
+    assert json.loads(benchmarks(tmp_path / "r"))["drawing"] == json.loads(made)["drawing"]
+
+
+def test_a_judge_that_breaks_down_stops_its_benchmark_and_keeps_its_verdicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def shades(self: ShadeJudge, pictures: Sequence[Image.Image]) -> list[int]:
+        asked.append(len(pictures))
+        if len(asked) > 1:
+            raise JudgeError("the judge does not answer any more")
+        return [0] * len(pictures)
+
+    monkeypatch.setattr("suder_bench.runs.execute.AUTO", 10)
+    monkeypatch.setattr(OtherShadeJudge, "shades", shades)
+    screen = Told()
+    outcome = run(tmp_path / "r", judges={"shade": "black"}, screen=screen)
+    assert asked == [10, 10]
+    assert not outcome.complete
+    entry = outcome.summary["benchmarks"]["drawing"]
+    assert (entry["n_responses"], entry["failed"]) == (10, 14)
+    assert outcome.summary["benchmarks"]["reading"]["failed"] == 0
+    assert "the judge does not answer any more" in screen.text
+    assert "Traceback" not in screen.text
+
+
+def test_the_choice_of_judges_is_kept_and_one_that_nobody_asks_is_refused(tmp_path: Path) -> None:
+    run(tmp_path / "r", judges={"shade": "black"}, stage="respond")
+    assert recipe(tmp_path / "r")["judge_choice"] == {"shade": "black"}
+    for stage in ("all", "respond"):
+        with pytest.raises(UserError, match="--judge shade=black is not used: the chosen benchmarks ask no judge"):
+            run(tmp_path / "s", settings=settings("reading", judges={"shade": "black"}), stage=stage)
+
+
+def test_answers_may_be_as_long_as_the_longest_benchmark_allows(tmp_path: Path) -> None:
+    run(tmp_path / "r")
+    assert recipe(tmp_path / "r")["sampling"]["text"]["max_new_tokens"] == 1024
+
+
 def test_an_unknown_judge_is_refused_before_anything_is_done(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown shade judge 'blck'; did you mean 'black'"):
         run(tmp_path / "r", judges={"shade": "blck"})
@@ -374,15 +436,24 @@ def test_starting_over_waits_until_the_model_is_there(tmp_path: Path) -> None:
 def test_a_preview_changes_nothing_and_knows_the_rate(tmp_path: Path) -> None:
     wanted = Run(tmp_path / "r", REFERENCE, settings())
     entry = wanted.preview(Told())["benchmarks"]["drawing"]
-    assert entry == {"samples": 12, "responses": 24, "done": 0, "seconds_left": None}
+    assert entry.pop("seconds_left") < 5
+    assert entry == {"samples": 12, "responses": 24, "done": 0, "from_one_response": True}
+    unloadable = replace(wanted, model=replace(REFERENCE, adapter="none")).preview(Told())["benchmarks"]["drawing"]
+    assert (unloadable["seconds_left"], unloadable["from_one_response"]) == (None, False)
+    slow = wanted.preview(Told(), lambda: FakeModel(seconds=0.05))["benchmarks"]
+    assert all(entry["seconds_left"] > 0.04 * entry["responses"] for entry in slow.values())
+    broken = wanted.preview(Told(), lambda: FakeModel(bad=("shade 0",)))["benchmarks"]
+    assert [entry["seconds_left"] is None for entry in broken.values()] == [True, False]
     assert not (tmp_path / "r").exists()
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "r", FakeModel(interrupt_after=3, seconds=0.01), batch_size=4)
     entry = wanted.preview(Told())["benchmarks"]["drawing"]
-    assert (entry["done"], entry["responses"]) == (12, 24)
+    assert (entry["done"], entry["responses"], entry["from_one_response"]) == (12, 24, False)
     assert 0.1 <= entry["seconds_left"] < 1
     with pytest.raises(UserError, match="seed 0, not 1"):
         replace(wanted, settings=settings(seed=1)).preview(Told())
+    with pytest.raises(UserError, match="unknown shade judge 'blck'"):
+        replace(wanted, settings=settings(judges={"shade": "blck"})).preview(Told())
     assert len(lines(tmp_path / "r")) == 12
 
 
