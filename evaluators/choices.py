@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-Era = Literal["2024", "2025-08", "2026-06"]
-"""VLMEvalKit's rules changed twice: since 2025-08 a letter must be among the last four words and long answers are not
-searched for option texts; since 2026-06 "the answer is B" counts anywhere."""
+Era = Literal["2024", "2026-06"]
+"""VLMEvalKit's rules changed: now a letter must be among the last four words, long answers are not searched for option
+texts, and "the answer is B" counts anywhere."""
 
 LATEST: Era = "2026-06"
 REFUSED = "Z"

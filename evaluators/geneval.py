@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
-from suder_bench.errors import UserError, unknown
+from suder_bench.errors import UserError
 from suder_bench.evaluators import weighted
 from suder_bench.evaluators.geneval_rules import COLORS, Task, colors_to_ask, found_objects, isolate, ruling
 from suder_bench.evaluators.judges.protocols import Detection
@@ -40,8 +40,6 @@ class GenEval:
     protocols = ("official",)
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        if protocol not in self.protocols:
-            raise unknown("geneval protocol", protocol, self.protocols)
         self._folder = benchmark_folder(data, "geneval", METADATA)
         names = self._folder / "object_names.txt"
         if not names.is_file():

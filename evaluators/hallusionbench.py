@@ -16,7 +16,7 @@ import numpy as np
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
 from suder_bench.data.prompts import YES_NO_REQUEST
-from suder_bench.errors import UserError, unknown
+from suder_bench.errors import UserError
 from suder_bench.evaluators import yes_no
 from suder_bench.evaluators.answers import check_pictures, json_document, pair, picture_folder, quoted, with_fields
 from suder_bench.evaluators.judges.protocols import LanguageJudge
@@ -47,27 +47,29 @@ class HallusionBench:
     rows are), and `average`, the mean of the three that leaderboards and papers print. The same per category (`VD/aAcc`)
     and subcategory (`VD_ocr/aAcc`); `easy` and `hard` are the question groups of unedited and of edited figures.
 
-    Protocols: "official" and "vlmevalkit" are the same here, the one papers use: the 951 questions with a picture, and
-    the answer's yes or no read by VLMEvalKit's rule without a language model ("unextracted" counts those that have neither
-    or both, which are wrong). "official-llm" is the authors' own: all 1,129 questions, marked by role "llm"; an unclear
-    answer is right where there is no picture (VS, figure 0), which counts for aAcc and qAcc and is no figure.
+    Protocols: "official", the default, is VLMEvalKit's exact matching on the 951 questions with a picture, which papers use:
+    the answer's yes or no is read without a language model ("unextracted" counts those that have neither or both, which are
+    wrong). "official-llm" is the authors' own, with its metrics under `official-llm/`: all 1,129 questions, marked by role
+    "llm"; an unclear answer is right where there is no picture (VS, figure 0), which counts for aAcc and qAcc and is no figure.
     Groups of which not every row was answered (a run with a limit) are left out; `n` tells how many there were.
     """
 
     name = "hallusionbench"
     kind: Kind = "understanding"
     repeats = 1
-    headline = "average"
+    headline: str = "average"
     paper_metrics: tuple[str, ...] = ("average", "aAcc", "fAcc", "qAcc")
     judge_roles: tuple[str, ...] = ()
-    protocols: tuple[str, ...] = ("official", "vlmevalkit", "official-llm")
+    protocols: tuple[str, ...] = ("official", "official-llm")
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        if protocol not in self.protocols:
-            raise unknown("protocol", protocol, self.protocols)
         self.data = data
         self.judged = protocol == "official-llm"
-        self.judge_roles = ("llm",) if self.judged else ()
+        self._prefix = ""
+        if self.judged:
+            self.judge_roles, self._prefix = ("llm",), "official-llm/"
+            self.headline = f"{self._prefix}{self.headline}"
+            self.paper_metrics = tuple(f"{self._prefix}{name}" for name in self.paper_metrics)
 
     @cached_property
     def folder(self) -> Path:
@@ -178,7 +180,8 @@ class HallusionBench:
             found |= three(np.array([prefix in (t["category"], subcategory(t)) for t in truths], dtype=bool), f"{prefix}/")
         found["easy"] = mean(*all_correct(correct, groups, ~edited))
         found["hard"] = mean(*all_correct(correct, groups, edited))
-        return found | {"unclear" if self.judged else "unextracted": count(unclear)}
+        found["unclear" if self.judged else "unextracted"] = count(unclear)
+        return {f"{self._prefix}{name}": statistic for name, statistic in found.items()}
 
 
 def exact_mark(one: Answered) -> tuple[int, str]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
-from suder_bench.errors import UserError, unknown
+from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import check_pictures, id_text, json_document, json_lines, pair, quoted
 from suder_bench.evaluators.judges.protocols import LanguageJudge
 from suder_bench.evaluators.weighted import count, mean, ratio
@@ -34,21 +34,24 @@ class LlavaBench:
     The ratio is rounded as the official script does (both means to 3 decimals, the ratio to 1), in every resample too;
     `vlmevalkit/all` is the same from unrounded means. `all/reference` and `all/model` are ten times the mean scores.
     The judge reads the reference first and the model's answer second, once, and sees no picture. A review whose first line
-    is not two numbers scores (-1, -1), which stays in the means: do not publish a number while `failed_parses` is above 0.
+    is not two numbers fails its response, which then has no verdict and is asked about again by the next scoring. The official
+    script scores it (-1, -1) and leaves that in the means, so that a broken judge gives 100.0; `statistics` does the same with
+    such rows and counts them in `failed_parses`.
     """
 
     name = "llavabench"
     kind: Kind = "understanding"
     repeats = 1
     headline = "all"
-    paper_metrics: tuple[str, ...] = ("all", *CATEGORIES)
+    paper_metrics: tuple[str, ...] = ("all", *CATEGORIES, "failed_parses")
     judge_roles: tuple[str, ...] = ("llm",)
     protocols: tuple[str, ...] = ("official",)
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        if protocol not in self.protocols:
-            raise unknown("protocol", protocol, self.protocols)
         self.data = data
+        self._reviews: dict[
+            tuple[str, int, str], str
+        ] = {}  # of a batch that failed, so that its parts need not be paid for again
 
     @cached_property
     def folder(self) -> Path:
@@ -98,20 +101,28 @@ class LlavaBench:
         return pair(self.questions, answers, file)
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
+        """Raises `UserError` when a review cannot be read; asked again with fewer of the responses, it remembers the reviews."""
         judge: LanguageJudge = judges["llm"]
-        reviews = judge.review(SYSTEM, [review_prompt(one) for one in answered])
-        for one, review in zip(answered, reviews, strict=True):
-            scores = parse_scores(review)
-            failed = scores == FAILED
-            said = "no two scores in the first line" if failed else f"answer {scores[1]:g}, reference {scores[0]:g}"
+        unasked = [one for one in answered if _key(one) not in self._reviews]
+        reviews = judge.review(SYSTEM, [review_prompt(one) for one in unasked])
+        self._reviews.update(zip(map(_key, unasked), reviews, strict=True))
+        unread = [one for one in answered if parse_scores(self._reviews[_key(one)]) == FAILED]
+        if unread:
+            review = self._reviews[_key(unread[0])]
+            if len(answered) == 1:
+                del self._reviews[_key(unread[0])]
+            raise UserError(f"no two scores in the first line of the judge's review {quoted(review)}")
+        for one in answered:
+            review = self._reviews.pop(_key(one))
+            reference, model = parse_scores(review)
             yield Verdict(
                 benchmark=self.name,
                 sample=one.sample.id,
                 repeat=one.response.repeat,
                 digest=one.response.digest,
-                scores={"reference": scores[0], "model": scores[1], "failed": float(failed)},
+                scores={"reference": reference, "model": model},
                 correct=None,
-                reason=f"judge: {said}; {quoted(review if failed else review.partition(chr(10))[2])}",
+                reason=f"judge: answer {model:g}, reference {reference:g}; {quoted(review.partition(chr(10))[2])}",
                 details={"review": review},
             )
 
@@ -119,7 +130,7 @@ class LlavaBench:
         category = np.array([sample.truth["category"] for sample, _ in rows], dtype=object)
         reference = np.array([verdict.scores["reference"] for _, verdict in rows])
         model = np.array([verdict.scores["model"] for _, verdict in rows])
-        failed = np.array([verdict.scores["failed"] > 0 for _, verdict in rows], dtype=bool)
+        failed = (reference == FAILED[0]) & (model == FAILED[1])
         everything = np.ones(len(rows), dtype=bool)
         found: dict[str, Statistic] = {}
         for name in ("all", *CATEGORIES, *sorted(set(category) - set(CATEGORIES))):
@@ -163,6 +174,10 @@ def relative(model: Statistic, reference: Statistic, decimals: int | None = None
         return np.round(100 * ratio(above, below), 1)
 
     return Statistic(of, n=model.n)
+
+
+def _key(one: Answered) -> tuple[str, int, str]:
+    return one.sample.id, one.response.repeat, one.response.digest
 
 
 def caption(text: str | list[str]) -> str:

@@ -17,17 +17,14 @@ import numpy as np
 
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
-from suder_bench.data.prompts import LETTERS, choice_prompt
-from suder_bench.errors import UserError, unknown
+from suder_bench.data.prompts import LETTERS, PASS, choice_prompt
+from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import id_text, json_lines, pair, quoted, table
 from suder_bench.evaluators.choices import explain, extract
 from suder_bench.evaluators.weighted import all_correct, count, mean
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 
 FILES = ("mmbench_dev_20230712.tsv", "MMBench_DEV_EN.tsv", "mmbench_dev.tsv")
-PASS = 1_000_000
-"""The k-th rotation of question i has the index i + k * PASS."""
-
 REFERENCE_LENGTH = 64
 """A picture cell of at most this many characters is the index of the row that holds the picture."""
 
@@ -54,13 +51,11 @@ class MMBench:
     kind: Kind = "understanding"
     repeats = 1
     headline = "vanilla/overall"
-    paper_metrics: tuple[str, ...] = ("vanilla/overall", "circular/overall")
+    paper_metrics: tuple[str, ...] = ("vanilla/overall", *(f"vanilla/{name}" for name in ABILITIES.values()), "circular/overall")
     judge_roles: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ("official",)
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        if protocol not in self.protocols:
-            raise unknown("protocol", protocol, self.protocols)
         self.data = data
 
     @cached_property

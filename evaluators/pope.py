@@ -16,7 +16,7 @@ import numpy as np
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
 from suder_bench.data.prompts import yes_no_prompt
-from suder_bench.errors import UserError, unknown
+from suder_bench.errors import UserError
 from suder_bench.evaluators import yes_no
 from suder_bench.evaluators.answers import check_pictures, id_text, json_lines, pair, picture_folder, quoted
 from suder_bench.evaluators.weighted import average, count, mean, ratio
@@ -45,8 +45,6 @@ class Pope:
     protocols: tuple[str, ...] = ("official",)
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        if protocol not in self.protocols:
-            raise unknown("protocol", protocol, self.protocols)
         self.data = data
 
     @cached_property

@@ -15,7 +15,7 @@ import numpy as np
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
 from suder_bench.data.prompts import LETTERS, choice_prompt
-from suder_bench.errors import UserError, unknown
+from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import (
     by_id,
     check_pictures,
@@ -35,6 +35,19 @@ CHOICES = ("choice_a", "choice_b", "choice_c", "choice_d")
 FIELDS = ("question_id", "question", *CHOICES, "answer", "data_id", "data_type", "question_type_id")
 OFFICIAL_ROWS = 14_232
 
+DIMENSIONS = (
+    "scene_understanding",
+    "instance_identity",
+    "instance_attributes",
+    "instance_location",
+    "instances_counting",
+    "spatial_relation",
+    "instance_interaction",
+    "visual_reasoning",
+    "text_understanding",
+)
+"""Of the questions about pictures, in the paper's order."""
+
 
 class SeedBench:
     """Fractions in 0-1. `overall` is correct / questions (what papers print), then each dimension (`scene_understanding`, ...)
@@ -47,13 +60,11 @@ class SeedBench:
     kind: Kind = "understanding"
     repeats = 1
     headline = "overall"
-    paper_metrics: tuple[str, ...] = ("overall", "category_mean")
+    paper_metrics: tuple[str, ...] = ("overall", *DIMENSIONS, "category_mean")
     judge_roles: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ("official",)
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        if protocol not in self.protocols:
-            raise unknown("protocol", protocol, self.protocols)
         self.data = data
 
     @cached_property

@@ -29,7 +29,7 @@ from PIL import Image
 
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
-from suder_bench.errors import UserError, unknown
+from suder_bench.errors import UserError
 from suder_bench.evaluators import weighted
 from suder_bench.evaluators.judges.protocols import ImageTextScorer, Parse, TextParser
 from suder_bench.evaluators.t2i_attribute import judge_attributes
@@ -72,8 +72,6 @@ class T2ICompBench:
     protocols = ("official", "fixed", "srum")
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        if protocol not in self.protocols:
-            raise unknown("t2i-compbench protocol", protocol, self.protocols)
         self._folder = benchmark_folder(data, "t2i_compbench", "color_val.txt")
         self._protocol = protocol
         self._prefix = "" if protocol == "official" else f"{protocol}/"

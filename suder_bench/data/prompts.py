@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 LETTERS = "ABCD"
+PASS = 1_000_000
+"""MMBench asks each question once per rotation of its options: the k-th of question i has the index i + k * PASS."""
+
 YES_NO_REQUEST = "Answer the question using a single word or phrase."
 CHOICE_REQUEST = "Answer with the option's letter from the given choices directly."
 

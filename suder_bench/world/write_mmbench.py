@@ -7,11 +7,10 @@ import csv
 import io
 from pathlib import Path
 
-from suder_bench.data.prompts import LETTERS
+from suder_bench.data.prompts import LETTERS, PASS
 from suder_bench.world.examples import Size, choice, png, stream, write_text
 
 QUESTIONS = {"quick": 48, "full": 300}
-PASS = 1_000_000
 
 ABILITIES: dict[str, tuple[tuple[str, str], ...]] = {
     "coarse_perception": (("image_scene", "caption"), ("image_topic", "noun")),

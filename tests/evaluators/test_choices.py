@@ -35,14 +35,22 @@ def test_letter(text: str, picked: str | None) -> None:
     assert letter(text, ANIMALS) == picked
 
 
-@pytest.mark.parametrize(("era", "picked"), [("2024", "B"), ("2025-08", None), ("2026-06", "B")])
-def test_a_letter_far_from_the_end_depends_on_the_era(era: Era, picked: str | None) -> None:
-    assert letter(SKY, ANIMALS, era) == picked
+@pytest.mark.parametrize(
+    ("text", "era", "picked"),
+    [
+        (SKY, "2024", "B"),
+        (SKY, "2026-06", "B"),
+        ("B is it, by all I see", "2024", "B"),
+        ("B is it, by all I see", "2026-06", None),
+    ],
+)
+def test_a_letter_far_from_the_end_depends_on_the_era(text: str, era: Era, picked: str | None) -> None:
+    assert letter(text, ANIMALS, era) == picked
 
 
 @pytest.mark.parametrize(("words_after", "picked"), [(3, "B"), (4, None)])
 def test_only_the_last_four_words_hold_a_letter(words_after: int, picked: str | None) -> None:
-    assert letter("B" + " so" * words_after, ANIMALS, "2025-08") == picked
+    assert letter("B" + " so" * words_after, ANIMALS) == picked
 
 
 def test_a_letter_without_an_option_is_no_letter() -> None:
@@ -80,7 +88,6 @@ def test_option_text(text: str, options: dict[str, str], picked: str | None) -> 
 def test_long_answers_are_searched_in_the_old_rules_only() -> None:
     text = "there might well be, on the left of it, a dog"
     assert option_text(text, ANIMALS) is None
-    assert option_text(text, ANIMALS, "2025-08") is None
     assert option_text(text, ANIMALS, "2024") == "B"
 
 
@@ -88,14 +95,14 @@ def test_options_that_hold_letters_are_fine() -> None:
     assert extract("C", {"A": "A and B", "B": "B", "C": "A"}) == "C"
 
 
-@given(st.text(), st.sampled_from(["2024", "2025-08", "2026-06"]))
+@given(st.text(), st.sampled_from(["2024", "2026-06"]))
 def test_what_is_picked_is_an_option(text: str, era: Era) -> None:
     assert extract(text, ANIMALS, era) in (None, "Z", *ANIMALS)
 
 
 @given(st.sampled_from("ABCD"), st.sampled_from(["{}", "{}.", "({})", "**{}**", "Answer: {}", "{}: it is"]))
 def test_every_era_reads_a_plain_letter(option: str, form: str) -> None:
-    eras: tuple[Era, ...] = ("2024", "2025-08", "2026-06")
+    eras: tuple[Era, ...] = ("2024", "2026-06")
     assert {extract(form.format(option), ANIMALS, era) for era in eras} == {option}
 
 

@@ -352,14 +352,12 @@ def test_a_bad_line_is_named(tmp_path, line, complaint):
         GenEval(tmp_path)
 
 
-def test_missing_files_and_unknown_protocols_are_named(tmp_path):
+def test_missing_files_are_named(tmp_path):
     with pytest.raises(UserError, match="evaluation_metadata"):
         GenEval(tmp_path)
     tmp_path.joinpath("evaluation_metadata.jsonl").write_text(json.dumps(RECORDS[0]))
     with pytest.raises(UserError, match="object_names"):
         GenEval(tmp_path)
-    with pytest.raises(UserError, match="choices: official"):
-        GenEval(tmp_path, protocol="strict")
 
 
 def row(tag: str, prompt: int, correct: bool, repeat: int = 0) -> tuple[Sample, Verdict]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from answering import answered, jsonl, judge, official, picture, score
+from answering import answered, jsonl, judge, official, picture, score, values
 from hypothesis import given
 from hypothesis import strategies as st
 
 from suder_bench.errors import UserError
 from suder_bench.evaluators.llavabench import FAILED, SYSTEM, LlavaBench, parse_scores, relative
 from suder_bench.evaluators.weighted import mean
-from suder_bench.records import Sample
+from suder_bench.records import Sample, Verdict
+from suder_bench.runs.batches import BatchSize, work
+from suder_bench.runs.screen import Screen
 
 RULES = {f"llava_bench_{name}": {"role": "Assistant", "prompt": f"Rate {name}."} for name in ("conv", "detail", "complex")}
 
@@ -100,9 +103,29 @@ def test_a_ratio_of_means_not_a_mean_of_ratios() -> None:
     assert rated("8 4", "10 8")["all"] == 66.7
 
 
-def test_a_failed_review_stays_in_the_means_and_is_counted() -> None:
-    found = rated("8 8", "no idea")
+def test_a_failed_review_stays_in_the_official_means_and_is_counted() -> None:
+    bench, pairs = LlavaBench(Path()), [(question("0"), "an answer"), (question("1"), "an answer")]
+    good, other = (verdict for _, verdict in judge(bench, pairs, {"llm": Rater("8 8", "8 8")}))
+    failed = replace(other, scores={"reference": FAILED[0], "model": FAILED[1]})
+    found = values(bench.statistics([(pairs[0][0], good), (pairs[1][0], failed)]), 2)
     assert (found["all"], found["all/reference"], found["failed_parses"]) == (100.0, 35, 1)
+    assert "failed_parses" in bench.paper_metrics
+
+
+def test_an_unreadable_review_fails_its_response_alone_and_no_review_is_paid_for_twice() -> None:
+    bench, rater = LlavaBench(Path()), Rater("8 4", "no idea", "8 6", "8 8")
+    everything = answered([(question(str(i)), f"answer {i}") for i in range(4)])
+    kept: list[Verdict] = []
+    with Screen().bar("scores", len(everything)) as bar:
+        failures = work(
+            everything, lambda batch: list(bench.verdicts(batch, {"llm": rater})), kept.extend, size=BatchSize(), bar=bar
+        )
+    assert [failure.item.sample.id for failure in failures] == ["1"]
+    assert "no two scores in the first line of the judge's review 'no idea'" in str(failures[0].error)
+    assert [verdict.sample for verdict in kept] == ["0", "2", "3"]
+    assert len(rater.asked) == 4
+    rater.reviews = ["8 2"]
+    assert next(iter(bench.verdicts(everything[1:2], {"llm": rater}))).scores == {"reference": 8, "model": 2}
 
 
 def test_official_rounding() -> None:
@@ -142,7 +165,7 @@ def test_samples_and_the_judges_prompt(tmp_path: Path) -> None:
         "[Assistant 2]\nIt is a dog.\n\n[End of Assistant 2]\n\n[System]\nRate conv.\n\n"
     ]
     assert verdict.correct is None
-    assert verdict.scores == {"reference": 8, "model": 9, "failed": 0}
+    assert verdict.scores == {"reference": 8, "model": 9}
     assert verdict.reason == "judge: answer 9, reference 8; 'Good.'"
     assert verdict.details == {"review": "8 9\nGood."}
 

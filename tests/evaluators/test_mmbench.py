@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from suder_bench.data.prompts import PASS
 from suder_bench.errors import UserError
-from suder_bench.evaluators.mmbench import FILES, PASS, MMBench
+from suder_bench.evaluators.mmbench import ABILITIES, FILES, MMBench
 from suder_bench.records import Sample, open_image
 
 COLUMNS = ("index", "question", "hint", "A", "B", "C", "D", "answer", "category", "l2-category", "image", "split")
@@ -206,3 +207,7 @@ def test_weights_are_copies(data: st.DataObject) -> None:
         full, weighted = bench.statistics(copies), bench.statistics(rows)
         for name in weighted.keys() & full.keys():
             assert np.allclose(weighted[name].of(weights), full[name].of(np.ones(len(copies))), equal_nan=True), name
+
+
+def test_the_short_table_has_the_six_abilities() -> None:
+    assert MMBench.paper_metrics[1:-1] == tuple(f"vanilla/{name}" for name in ABILITIES.values())

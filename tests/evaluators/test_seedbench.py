@@ -10,8 +10,9 @@ import pytest
 from answering import jsonl, judge, picture, score
 
 from suder_bench.errors import UserError
-from suder_bench.evaluators.seedbench import OFFICIAL_ROWS, SeedBench, lowest_loss
+from suder_bench.evaluators.seedbench import DIMENSIONS, OFFICIAL_ROWS, SeedBench, lowest_loss
 from suder_bench.records import Sample
+from suder_bench.world import tasks
 
 TYPES = {"Scene Understanding": 1, "Instances Counting": 5, "Action Recognition": 10}
 Row = dict[str, Any]
@@ -163,3 +164,9 @@ def test_mistakes_in_the_data_are_named(tmp_path: Path) -> None:
     (tmp_path / "seedbench/SEED-Bench.json").write_text("{")
     with pytest.raises(UserError, match="not JSON"):
         SeedBench(tmp_path).samples()
+
+
+def test_the_short_table_has_the_nine_dimensions_of_the_files(tmp_path: Path) -> None:
+    tasks.write(tmp_path, size="quick", benchmarks=["seedbench"])
+    assert tuple(dict.fromkeys(row["dimension"] for row in SeedBench(tmp_path).rows.values())) == DIMENSIONS
+    assert set(DIMENSIONS) < set(SeedBench.paper_metrics)

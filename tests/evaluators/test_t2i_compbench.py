@@ -322,11 +322,9 @@ def test_a_missing_file_is_named(tmp_path, name):
         T2ICompBench(tmp_path)
 
 
-def test_no_folder_and_unknown_protocols_are_named(tmp_path):
+def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(UserError, match=r"color_val\.txt"):
         T2ICompBench(tmp_path)
-    with pytest.raises(UserError, match="did you mean 'fixed'"):
-        T2ICompBench(write_data(tmp_path), protocol="fixd")
 
 
 def test_the_official_files_load_completely():
