@@ -14,14 +14,13 @@ from PIL import Image
 
 from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges.protocols import Picture
-from suder_bench.evaluators.judges.weights import Place, chunks, digest, load_pretrained, pixels
+from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, Place, chunks, digest, load_pretrained, pixels
 
 if TYPE_CHECKING:
     from transformers import BlipForQuestionAnswering, PreTrainedTokenizerBase
 
 SIDE = 480
 MAX_TOKENS = 35
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 PICTURES, QUESTIONS = 16, 32
 
 
@@ -74,7 +73,7 @@ class BlipVqa:
     def _see(self, pictures: Sequence[Picture]) -> torch.Tensor:
         """(pictures, patches + 1, width)."""
         squeezed = [picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC) for picture in pictures]
-        values = torch.stack([pixels(picture, MEAN, STD) for picture in squeezed]).to(self._place.device)
+        values = torch.stack([pixels(picture, OPENAI_MEAN, OPENAI_STD) for picture in squeezed]).to(self._place.device)
         with self._place.precision():
             return self._model.vision_model(values, interpolate_pos_encoding=True).last_hidden_state
 

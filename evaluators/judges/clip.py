@@ -14,12 +14,11 @@ from PIL import Image
 
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.judges.protocols import Picture
-from suder_bench.evaluators.judges.weights import Place, chunks, digest, load_pretrained, pixels
+from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, Place, chunks, digest, load_pretrained, pixels
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, PreTrainedTokenizerBase
 
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 TEMPLATES = ("a photo of a {color} {noun}", "a photo of a {color}-colored {noun}", "a photo of a {color} object")
 BATCH = 64
 
@@ -51,7 +50,8 @@ class Clip:
         side = self._model.config.vision_config.image_size
         found = []
         for chunk in chunks(pictures, BATCH):
-            values = torch.stack([pixels(centre_square(picture, side), MEAN, STD) for picture in chunk]).to(self._place.device)
+            squares = [pixels(centre_square(picture, side), OPENAI_MEAN, OPENAI_STD) for picture in chunk]
+            values = torch.stack(squares).to(self._place.device)
             with self._place.precision():
                 found.append(self._model.visual_projection(self._model.vision_model(values).pooler_output))
         return _unit(torch.cat(found))

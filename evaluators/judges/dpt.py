@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges.protocols import Picture
 from suder_bench.evaluators.judges.weights import Place, chunks, digest, load_pretrained, pixels
 
@@ -50,3 +51,14 @@ class DptDepth:
                 found = self._model(values).predicted_depth
             maps += [depth.float().cpu().numpy() for depth in found]
         return maps
+
+    def check(self) -> None:
+        """A drawn floor has a depth that is finite and not the same everywhere. Raises `JudgeError`.
+
+        Which of its ends is nearer is not asked: what the network makes of a drawing is nobody's promise.
+        """
+        shades = np.linspace(40, 220, SIDE).astype(np.uint8)
+        floor = Image.fromarray(np.repeat(shades[:, None], SIDE, axis=1)).convert("RGB")
+        (found,) = self.depth([floor])
+        if not np.isfinite(found).all() or np.ptp(found) == 0:
+            raise JudgeError("a drawn floor: expected a finite depth that varies, got none; wrong weights?")

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from suder_bench.errors import JudgeError
+from suder_bench.evaluators.judges import known_answers
 from suder_bench.evaluators.judges.protocols import Picture
 
 URL, KEY, MODEL = "OPENAI_BASE_URL", "OPENAI_API_KEY", "SUDER_BENCH_LLM"
@@ -67,6 +68,10 @@ class Endpoint:
             for picture, request in zip(pictures, requests, strict=True)
         ]
         return [self._reply([{"role": "user", "content": content}], temperature=0, max_tokens=512) for content in contents]
+
+    def check(self) -> None:
+        """A right and a wrong answer are reviewed: both reviews can be read, and the right one scores higher."""
+        known_answers.check_scores(self)
 
     def _reply(self, messages: list[dict[str, Any]], **settings: float) -> str:
         body = json.dumps({"model": self.backend, "messages": messages, **settings}).encode()

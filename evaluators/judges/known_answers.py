@@ -120,7 +120,16 @@ def check_parser(judge: TextParser) -> None:
 
 
 def check_llm(judge: LanguageJudge) -> None:
-    """A right answer scores above a wrong one."""
+    """A right answer scores above a wrong one, and in HallusionBench's request it is correct and the wrong one is not."""
+    check_scores(judge)
+    for answer, expected in (("The ball is red.", "correct"), ("The ball is blue.", "incorrect")):
+        request = f"Mark it.\n\nQuestion: Is the ball red?\nReference: The ball is red.\nAnswer: {answer}\n\nYour mark:"
+        (reply,) = judge.review("", [request])
+        _require(reply == expected, f"the mark of '{answer}'", expected, repr(reply))
+
+
+def check_scores(judge: LanguageJudge) -> None:
+    """Both reviews have two scores in their first line, and a right answer scores above a wrong one."""
     scores = []
     for answer in ("The ball is red.", "The ball is blue."):
         blocks = [

@@ -18,10 +18,13 @@ from PIL import Image
 from torch import nn
 
 from suder_bench.errors import JudgeError, unknown
-from suder_bench.models.janus_files import choose_device
+from suder_bench.models import janus_files
 
 Item = TypeVar("Item")
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+DTYPES = janus_files.DTYPES | {"float16": torch.float16}
+
+OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""Of CLIP's pictures; BLIP has the same."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Place:
         """`dtype` "auto" is the precision of the official script: float16 on CUDA where `half_on_cuda`, else float32."""
         if dtype not in ("auto", *DTYPES):
             raise unknown("dtype", dtype, ["auto", *DTYPES])
-        place = choose_device(device)
+        place = janus_files.choose_device(device)
         half = torch.float16 if half_on_cuda and place.type == "cuda" else torch.float32
         return Place(place, DTYPES.get(dtype, half))
 

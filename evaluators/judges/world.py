@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 
+from suder_bench import world
+from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges import known_answers
 from suder_bench.evaluators.judges.protocols import Detection, Parse, Picture, Token
-from suder_bench.world.grading import WORST, grade
-from suder_bench.world.perception import VERSION, Percept, enlarged, perceive_reduced, reduced
+from suder_bench.world.grading import grade, mark
+from suder_bench.world.perception import Percept, enlarged, perceive_reduced, reduced
 from suder_bench.world.reading import agreement, conjunction
 from suder_bench.world.tagging import chunks, tag
 from suder_bench.world.vocabulary import COLORS, SIZE
@@ -37,12 +41,35 @@ def _remembered(pixels: bytes) -> Percept:
     return perceive_reduced(np.frombuffer(pixels, np.uint8).reshape(SIZE, SIZE, 3))
 
 
+READERS = (
+    "connectors",
+    "explain",
+    "grading",
+    "perception",
+    "reading",
+    "render",
+    "segments",
+    "sentences",
+    "tagging",
+    "templates",
+    "views",
+    "vocabulary",
+)
+"""The modules of the world that pictures and texts are read with."""
+
+
+def source_digest() -> str:
+    """Changes with the code that reads pictures and texts, so that no verdict of older code is taken for one of this."""
+    modules = [Path(__file__), *(Path(world.__path__[0]) / f"{name}.py" for name in READERS)]
+    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()[:16]
+
+
 class _WorldJudge:
     """What all of them share: they need no weights, and are never a benchmark's own judge."""
 
     backend = "world"
     exact = False
-    fingerprint = VERSION
+    fingerprint = source_digest()
 
     @classmethod
     def load(cls, *, device: str = "cpu", dtype: str = "auto", offline: bool = False) -> Self:
@@ -115,7 +142,8 @@ class WorldParser(_WorldJudge):
 
 
 class WorldLlm(_WorldJudge):
-    """Implements `LanguageJudge` for LLaVA-Bench's prompts: facts right, wrong and missing, against the context."""
+    """Implements `LanguageJudge` for the prompts of LLaVA-Bench (facts right, wrong and missing, against the context) and
+    of HallusionBench (correct, incorrect or unclear, against the reference). Raises `JudgeError` for any other prompt."""
 
     def review(self, system: str, prompts: Sequence[str]) -> list[str]:
         return [_review(prompt) for prompt in prompts]
@@ -158,11 +186,17 @@ _BLOCKS = re.compile(
 )
 
 
+_TEACHER = re.compile(r"\n\nQuestion: (?P<question>.*?)\nReference: (?P<reference>.*?)\nAnswer: (?P<answer>.*)\n\n", re.DOTALL)
+
+
 def _review(prompt: str) -> str:
-    blocks = _BLOCKS.search(prompt)
-    if blocks is None:
-        return f"{WORST:g} {WORST:g}\nThe prompt has no context, question and two answers in LLaVA-Bench's layout."
-    pairs = (("one", "reference"), ("two", "answer"))
-    graded = [(blocks[name], grade(blocks[text], blocks["reference"], blocks["context"])) for name, text in pairs]
-    scores = " ".join(f"{each.score:g}" for _, each in graded)
-    return "\n".join([scores, *(f"{name}: {each.reason}." for name, each in graded)])
+    if blocks := _BLOCKS.search(prompt):
+        pairs = (("one", "reference"), ("two", "answer"))
+        graded = [(blocks[name], grade(blocks[text], blocks["reference"], blocks["context"])) for name, text in pairs]
+        scores = " ".join(f"{each.score:g}" for _, each in graded)
+        return "\n".join([scores, *(f"{name}: {each.reason}." for name, each in graded)])
+    if asked := _TEACHER.search(prompt):
+        return mark(asked["answer"], asked["question"], asked["reference"])
+    raise JudgeError(
+        "the world's judge of texts reads LLaVA-Bench's and HallusionBench's prompts only; give --judge llm=official"
+    )

@@ -145,7 +145,7 @@ def changed_files(package: Distribution, folder: Path) -> tuple[list[str], int]:
 
 def judge(name: str) -> Finding:
     """A judge's back-end: can it be loaded from what is on this machine, and does it know the known answers?"""
-    from suder_bench.runs.judges import seat
+    from suder_bench.runs.judges import KnownAnswers, seat
 
     role, _, backend = name.partition("/")
     needed = backend == "world"
@@ -156,7 +156,8 @@ def judge(name: str) -> Finding:
     if role in panel.missing:
         return Finding("judges", name, "missing", _told(panel.missing[role]), needed=needed)
     exact = "the benchmark's own" if panel.judges[role].exact else "not the benchmark's own"
-    return Finding("judges", name, "ok", f"{exact}, known answers passed", needed=needed)
+    known = "known answers passed" if isinstance(panel.judges[role], KnownAnswers) else "no known answers"
+    return Finding("judges", name, "ok", f"{exact}, {known}", needed=needed)
 
 
 def _show(finding: Finding, *, first: bool) -> None:

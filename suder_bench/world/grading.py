@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from suder_bench.world.reading import probability
+from suder_bench.world.reading import conjunction, probability
 from suder_bench.world.sentences import Alike, Fact, Placed, Related, Shown, Unclear, read
 from suder_bench.world.views import ToldView
 from suder_bench.world.vocabulary import NUMBERS, plural
@@ -49,6 +50,24 @@ def grade(answer: str, reference: str, context: str) -> Grade:
     told = ToldView(said)
     missing = [fact for fact in asked if probability(fact, told) <= 0.5]
     return Grade(tuple(right), tuple(fact for fact in said if fact not in right), tuple(missing), len(asked))
+
+
+_YES_OR_NO = re.compile(r"\s*(yes|no)\s*(?:[.,!;:]|$)", re.IGNORECASE)
+
+
+def mark(answer: str, question: str, reference: str) -> str:
+    """'correct', 'incorrect' or 'unclear': a yes/no question's answer against a sentence that tells how things are.
+
+    What the answer says in facts counts; a bare yes or no counts as what it says about the question.
+    """
+    told = _YES_OR_NO.match(answer)
+    said = [fact for fact in read(answer[told.end() :] if told else answer) if not isinstance(fact, Unclear)]
+    world = ToldView(read(reference))
+    if said:
+        return "correct" if len(_true(said, world)) == len(said) else "incorrect"
+    if told is None:
+        return "unclear"
+    return "correct" if (told[1].lower() == "yes") == (conjunction(question, world) > 0.5) else "incorrect"
 
 
 def _true(facts: Sequence[Fact], world: ToldView) -> list[Fact]:

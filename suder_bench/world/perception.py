@@ -14,9 +14,6 @@ from suder_bench.world.segments import Segments, extent, segment
 from suder_bench.world.templates import NAMES, Fit
 from suder_bench.world.vocabulary import CELL, FORMS, NOUNS, SIZE, TEXTURES
 
-VERSION = "world-perception-1"
-"""Changes whenever a picture or a text about it may be read differently; judges put it into their fingerprint."""
-
 _TEMPERATURE = 0.03
 """Difference in explained energy that makes one reading e times likelier than another."""
 _SURE, _SLOPE = 0.77, 0.045

@@ -119,8 +119,20 @@ def test_a_checkpoint_that_does_not_draw_exits_1(house, capsys, model):
     assert "pip install" in findings["tiny-janus"]["fix"]
 
 
+class Known(Good):
+    def check(self):
+        pass
+
+
+def test_a_judge_without_known_answers_has_not_passed_any(house, capsys):
+    house(Painter(), vqa_world=Good, color_world=Known)
+    _, findings = told(capsys)
+    assert findings["vqa/world"]["says"].endswith("no known answers")
+    assert findings["color/world"]["says"].endswith("known answers passed")
+
+
 def test_the_report_as_people_see_it(house, capsys):
-    house(Painter(), vqa_world=Good, vqa_official=Weightless)
+    house(Painter(), vqa_world=Known, vqa_official=Weightless)
     assert doctor.main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "machine"

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from suder_bench.errors import UserError
 from suder_bench.evaluators.hallusionbench import HallusionBench, judge_mark
+from suder_bench.evaluators.judges.world import WorldLlm
 from suder_bench.records import Sample
+from suder_bench.world import tasks
 
 Row = dict[str, Any]
 
@@ -75,7 +77,6 @@ def test_samples(tmp_path: Path) -> None:
     assert default[0].prompt == "\nIs VS_chart_0_1_0 so?\nAnswer the question using a single word or phrase."
     assert default[0].images == (tmp_path / "hallusionbench/images/VS/chart/0_1.png",)
     assert default[0].cluster == "VS_chart_0"
-    assert [s.id for s in HallusionBench(tmp_path, "vlmevalkit").samples()] == PAIR[1:]
     everything = HallusionBench(tmp_path, "official-llm").samples()
     assert [sample.id for sample in everything] == PAIR
     assert everything[0].images == ()
@@ -178,8 +179,31 @@ def test_the_question_without_picture_counts_for_its_group_but_is_no_figure(tmp_
     teacher = Teacher({"wrong": "incorrect", "Yes": "correct"})
     statistics = bench.statistics(judge(bench, pairs, {"llm": teacher}))
     found = {name: float(statistic.of(np.ones(3))) for name, statistic in statistics.items()}
-    assert (found["aAcc"], found["fAcc"], found["qAcc"]) == (pytest.approx(2 / 3), 1, 0)
-    assert [statistics[name].n for name in ("aAcc", "fAcc", "qAcc")] == [3, 2, 1]
+    three = ["official-llm/aAcc", "official-llm/fAcc", "official-llm/qAcc"]
+    assert [found[name] for name in three] == [pytest.approx(2 / 3), 1, 0]
+    assert [statistics[name].n for name in three] == [3, 2, 1]
+
+
+def test_the_authors_metrics_are_told_apart_from_the_papers(tmp_path: Path) -> None:
+    data = write(tmp_path, [row(key) for key in PAIR])
+    bench = HallusionBench(data, "official-llm")
+    found = bench.statistics(judge(bench, answers(data, {}, "official-llm"), {"llm": Teacher({"Yes": "correct"})}))
+    assert all(name.startswith("official-llm/") for name in found)
+    assert {bench.headline, *bench.paper_metrics} <= found.keys()
+    assert HallusionBench(data).headline == "average"
+
+
+def test_the_worlds_judge_marks_the_worlds_references(tmp_path: Path) -> None:
+    tasks.write(tmp_path, size="quick", benchmarks=["hallusionbench"])
+    bench = HallusionBench(tmp_path, "official-llm")
+    for said, right in (
+        (lambda truth: truth["gt_answer_details"], True),
+        (lambda truth: truth["answer"].capitalize() + ".", True),
+        (lambda truth: "no" if truth["answer"] == "yes" else "yes", False),
+    ):
+        rows = judge(bench, [(sample, said(sample.truth)) for sample in bench.questions], {"llm": WorldLlm()})
+        assert {verdict.correct for _, verdict in rows} == {right}
+        assert not any(verdict.scores["unclear"] for _, verdict in rows)
 
 
 def test_mistakes_in_the_data_are_named(tmp_path: Path) -> None:
@@ -234,7 +258,8 @@ def test_official_rows(tmp_path: Path, protocol: str, counts: list[int]) -> None
     pairs = [(sample, "Yes") for sample in bench.questions]
     judges = {"llm": Teacher({"Yes": "correct"})}
     statistics = bench.statistics(judge(bench, pairs, judges))
-    assert [statistics[name].n for name in ("aAcc", "fAcc", "qAcc")] == counts
+    prefix = "" if protocol == "official" else "official-llm/"
+    assert [statistics[f"{prefix}{name}"].n for name in ("aAcc", "fAcc", "qAcc")] == counts
     image_rows = [found | {"model_prediction": "Yes"} for found in bench.rows.values() if found["filename"]]
     answers = tmp_path / "answers.json"
     answers.write_text(json.dumps(image_rows))

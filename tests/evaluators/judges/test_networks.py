@@ -23,10 +23,10 @@ from transformers import (
 
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.judges import official
-from suder_bench.evaluators.judges.blip_vqa import MEAN, STD, BlipVqa
+from suder_bench.evaluators.judges.blip_vqa import BlipVqa
 from suder_bench.evaluators.judges.clip import TEMPLATES, ClipColors, ClipSimilarity, centre_square
 from suder_bench.evaluators.judges.dpt import DptDepth
-from suder_bench.evaluators.judges.weights import pixels
+from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, pixels
 
 HERE = {"device": "cpu", "dtype": "auto", "offline": True}
 WORDS = [
@@ -149,7 +149,7 @@ def test_blip_takes_one_decoder_step_after_enc(blip):
     ids[0, 0] = len(WORDS) + 1
     step = model.generate(
         input_ids=ids,
-        pixel_values=pixels(picture.resize((480, 480), Image.Resampling.BICUBIC), MEAN, STD)[None],
+        pixel_values=pixels(picture.resize((480, 480), Image.Resampling.BICUBIC), OPENAI_MEAN, OPENAI_STD)[None],
         interpolate_pos_encoding=True,
         max_new_tokens=1,
         output_logits=True,
@@ -184,7 +184,7 @@ def test_clip_prepares_pictures_as_its_processor(size):
     picture = noise(*size)
     processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     expected = processor(picture, return_tensors="pt")["pixel_values"][0]
-    ours = pixels(centre_square(picture, 32), MEAN, STD)
+    ours = pixels(centre_square(picture, 32), OPENAI_MEAN, OPENAI_STD)
     assert torch.allclose(ours, expected, atol=1e-5)
 
 
@@ -196,7 +196,8 @@ def test_clip_similarity_is_the_cosine(clip):
     for picture, text, cosine in zip(pictures, texts, found, strict=True):
         with torch.no_grad():
             logits = model(
-                pixel_values=pixels(centre_square(picture, 32), MEAN, STD)[None], **tokenizer(text, return_tensors="pt")
+                pixel_values=pixels(centre_square(picture, 32), OPENAI_MEAN, OPENAI_STD)[None],
+                **tokenizer(text, return_tensors="pt"),
             )
         assert cosine == pytest.approx(logits.logits_per_image.item() / model.logit_scale.exp().item(), abs=1e-5)
     assert judge.similarity([], []) == []
@@ -228,6 +229,15 @@ def test_dpt_sees_480_pixels_whatever_it_was_trained_on(dpt):
     assert [depth.shape for depth in maps] == [(480, 480)] * 2
     assert all(np.isfinite(depth).all() and depth.std() > 0 for depth in maps)
     assert np.allclose(judge.depth(pictures[1:])[0], maps[1], atol=1e-4)
+
+
+def test_dpt_must_give_a_depth_that_varies(dpt, monkeypatch):
+    judge = DptDepth.load(str(dpt), **HERE)
+    judge.check()
+    for broken in (np.ones((480, 480)), np.full((480, 480), np.nan)):
+        monkeypatch.setattr(judge, "depth", lambda pictures, found=broken: [found])
+        with pytest.raises(JudgeError, match="finite depth that varies"):
+            judge.check()
 
 
 @pytest.mark.parametrize(("role", "fixture"), [("vqa", "blip"), ("clip", "clip"), ("color", "clip")])

@@ -162,6 +162,14 @@ def test_endpoint_failures(serve):
         Endpoint(serve(*[(500, "")] * 4).url, "m", None, pause=0).review("", ["x"])
 
 
+def test_endpoint_must_read_and_order_two_reviews(serve):
+    Endpoint(serve(said("9 9\nBoth."), said("9 2")).url, "m", None, pause=0).check()
+    with pytest.raises(JudgeError, match="expected right above wrong"):
+        Endpoint(serve(said("9 9"), said("9 9")).url, "m", None, pause=0).check()
+    with pytest.raises(JudgeError, match="expected two scores"):
+        Endpoint(serve(said("Assistant 1: 9")).url, "m", None, pause=0).check()
+
+
 def test_endpoint_settings(monkeypatch):
     for variable in ("OPENAI_BASE_URL", "SUDER_BENCH_LLM", "OPENAI_API_KEY"):
         monkeypatch.delenv(variable, raising=False)

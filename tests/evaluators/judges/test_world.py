@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from suder_bench import world
 from suder_bench.errors import JudgeError
+from suder_bench.evaluators.hallusionbench import TEACHER
 from suder_bench.evaluators.judges import known_answers
+from suder_bench.evaluators.judges import world as world_judges
 from suder_bench.evaluators.judges.protocols import Detection, Parse, Picture
 from suder_bench.evaluators.judges.world import (
     WorldClip,
@@ -83,7 +88,17 @@ class Generous(WorldLlm):
         return ["10 10\nBoth are fine."] * len(prompts)
 
 
-@pytest.mark.parametrize("judge", [ShuffledNames, ReversedColors, AlwaysYes, Indifferent, Inverted, NoChunks, Generous])
+class DeafTeacher(WorldLlm):
+    def review(self, system: str, prompts: Sequence[str]) -> list[str]:
+        return [
+            "1 1\nWhat?" if "Reference: " in prompt else super(DeafTeacher, self).review(system, [prompt])[0]
+            for prompt in prompts
+        ]
+
+
+@pytest.mark.parametrize(
+    "judge", [ShuffledNames, ReversedColors, AlwaysYes, Indifferent, Inverted, NoChunks, Generous, DeafTeacher]
+)
 def test_a_wrong_judge_is_refused_in_one_line(judge: type) -> None:
     with pytest.raises(JudgeError, match=r"expected .*, got .*; wrong weights or class names") as refusal:
         judge.load().check()
@@ -236,6 +251,33 @@ def test_a_wrong_reference_is_graded_too() -> None:
     assert answer == 10
 
 
-def test_a_prompt_in_another_layout_scores_lowest() -> None:
-    (said,) = WorldLlm().review("", ["Rate this."])
-    assert parse_scores(said) == (1, 1)
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("The ball is red.", "correct"),
+        ("No, the ball is blue.", "incorrect"),
+        ("Yes, it is.", "correct"),
+        ("no", "incorrect"),
+        ("I do not know.", "unclear"),
+        ("", "unclear"),
+    ],
+)
+def test_answers_are_marked_against_a_reference(answer: str, expected: str) -> None:
+    prompt = TEACHER.format(question="Is the ball red?", reference="The ball is red.", answer=answer)
+    assert WorldLlm().review("", [prompt]) == [expected]
+
+
+def test_a_prompt_in_another_layout_is_refused() -> None:
+    with pytest.raises(JudgeError, match="reads LLaVA-Bench's and HallusionBench's prompts only"):
+        WorldLlm().review("", ["Rate this."])
+
+
+def test_the_fingerprint_changes_with_the_code_that_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert world_judges.source_digest() == WorldDetector.fingerprint
+    for name in world_judges.READERS:
+        shutil.copy(Path(world.__path__[0]) / f"{name}.py", tmp_path)
+    monkeypatch.setattr(world, "__path__", [str(tmp_path)])
+    assert world_judges.source_digest() == WorldDetector.fingerprint
+    with open(tmp_path / "perception.py", "a") as file:
+        file.write("# another rule\n")
+    assert world_judges.source_digest() != WorldDetector.fingerprint
