@@ -17,7 +17,7 @@ from suder_bench.world.language import Worded, draw_text
 from suder_bench.world.render import picture
 from suder_bench.world.scenes import Scene, draw
 
-VERSION = "1"
+VERSION = "2"
 """Changes with every byte of the files; the cache of written files is kept by it."""
 
 SEED = 7963

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from suder_bench.world.vocabulary import BACKGROUNDS, CELL, COLORS, FORMS, HOLDERS, NOUNS, SIZE, TEXTURES
+from suder_bench.world.vocabulary import BACKGROUNDS, CELL, COLORS, FORMS, HOLDERS, SIZE, TEXTURES
 
 Kind = Literal[
     "left of", "right of", "above", "below", "next to", "in front of", "behind", "touches", "holds", "points at", "is inside"
@@ -255,8 +255,3 @@ _LAYOUTS: dict[str, Callable[[Phrase, Phrase, np.random.Generator], tuple[Thing,
     "points at": _reaching,
     "is inside": _inside,
 }
-
-
-def any_phrase(rng: np.random.Generator, **fixed: str | int | None) -> Phrase:
-    """A random noun with the attributes given."""
-    return Phrase(str(rng.choice(NOUNS)), **fixed)  # type: ignore[arg-type]

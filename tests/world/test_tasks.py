@@ -29,6 +29,8 @@ from suder_bench.world.vocabulary import NOUNS
 from suder_bench.world.write_t2i_compbench import SHARES
 
 TRACKS = ("random", "popular", "adversarial")
+QUICK = "6e47aef970b119534789994049783b0b3d7ab31bd6718e862ad2881ba6ed813d"
+"""Digest of the quick files of this version."""
 CATEGORIES = ("color", "shape", "texture", "spatial", "non_spatial", "complex", "3d_spatial", "numeracy")
 
 
@@ -54,6 +56,32 @@ def test_the_same_bytes_again_and_for_one_benchmark_alone(data: Path, tmp_path: 
         folder = name.replace("-", "_")
         assert digests(tmp_path / name / folder) == digests(data / folder)
         assert sorted(f.name for f in (tmp_path / name).iterdir()) == sorted([folder, "world.json"])
+
+
+def test_the_files_are_those_of_their_version(data: Path) -> None:
+    """Pictures count by their pixels, because their bytes depend on the versions of Pillow and zlib."""
+    csv.field_size_limit(sys.maxsize)
+    summed = hashlib.sha256()
+    for file in sorted(f for f in data.rglob("*") if f.is_file()):
+        summed.update(str(file.relative_to(data)).encode())
+        if file.suffix == ".png":
+            summed.update(pixels(file))
+        elif file.suffix == ".tsv":
+            with file.open(newline="") as opened:
+                for row in csv.DictReader(opened, delimiter="\t"):
+                    image = row.pop("image")
+                    summed.update(json.dumps(row).encode())
+                    summed.update(image.encode() if image.isdigit() else pixels(base64.b64decode(image)))
+        else:
+            summed.update(file.read_bytes())
+    assert (tasks.VERSION, summed.hexdigest()) == ("2", QUICK), (
+        "the world's files changed: bump VERSION in suder_bench/world/examples.py, so that cached files are written anew,"
+        " and pin version and digest here"
+    )
+
+
+def pixels(source: Path | bytes) -> bytes:
+    return onlooker.open_image(source).convert("RGB").tobytes()
 
 
 def test_the_marker_tells_version_size_and_seed(data: Path) -> None:
