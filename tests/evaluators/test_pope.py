@@ -14,6 +14,7 @@ from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import json_lines
 from suder_bench.evaluators.pope import TRACKS, Pope, noun, thing
 from suder_bench.records import Sample
+from suder_bench.runs.plan import build
 
 FRUIT = {"random": "apple", "popular": "pear", "adversarial": "lemon"}
 
@@ -61,6 +62,11 @@ def test_mistakes_in_the_data_are_named(tmp_path: Path) -> None:
     (tmp_path / "pope" / "coco_pope_popular.json").write_text('{"question_id": 1}\n')
     with pytest.raises(UserError, match=r"popular\.json:1: no 'image'"):
         Pope(tmp_path).samples()
+
+
+def test_an_unknown_protocol_is_refused_where_benchmarks_are_built(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown pope protocol 'offical'; did you mean 'official'"):
+        build("pope", tmp_path, "offical")
 
 
 @pytest.mark.parametrize(
