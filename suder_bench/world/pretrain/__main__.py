@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--pool", type=int, default=model.POOL, help="lessons to draw batches from")
     parser.add_argument("--vq-pool", type=int, default=vq.POOL, help="pictures that the tokenizer is trained on")
-    parser.add_argument("--start-from", type=Path, help="begin with the weights of an earlier training's model.pt")
+    parser.add_argument("--start-from", type=Path, help="begin with an earlier training's model.pt, all but its image codes")
     arguments = parser.parse_args(argv)
     work = Workplace(arguments.out)
     work.log({"stage": "start"} | {name: str(value) for name, value in vars(arguments).items() if name != "out"})
@@ -76,7 +76,9 @@ def main(argv: list[str] | None = None) -> int:
     with torch.no_grad():
         janus.model.generation_embeddings.weight.copy_(torch.nn.functional.normalize(pixels.quantize.embedding.weight, dim=-1))
     if arguments.start_from:
-        janus.load_state_dict(torch.load(arguments.start_from, weights_only=True)["model"])
+        earlier = torch.load(arguments.start_from, weights_only=True)["model"]
+        codes = ("model.vqmodel.", "model.generation_embeddings.")
+        janus.load_state_dict({name: value for name, value in earlier.items() if not name.startswith(codes)}, strict=False)
     processor = image_processor()
     adapter = JanusModel(janus, words, processor, name="tiny-janus")
 

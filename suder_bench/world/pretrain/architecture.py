@@ -69,7 +69,7 @@ def image_processor() -> JanusImageProcessorPil:
     made = JanusImageProcessorPil(
         size={"height": SIZE, "width": SIZE}, min_size=2, image_mean=[0.5, 0.5, 0.5], image_std=[0.5, 0.5, 0.5]
     )
-    made.background_color = [127, 127, 127]
+    made.background_color = (127, 127, 127)
     return made
 
 

@@ -29,7 +29,7 @@ READ = 32
 """Pictures with questions of a step."""
 TURNS = 3
 UNCONDITIONAL = 0.1
-SAMPLED = 600
+SAMPLED = 400
 """Pictures that the model draws for its own reading side, at three fifths of the way."""
 SPOILT = {"clean": 0.5, "rebuilt": 0.2, "noised": 0.1, "broken": 0.08, "mixed": 0.06, "sampled": 0.06}
 """How the pictures of the reading side are made."""
@@ -260,8 +260,8 @@ def train(
                 log({"stage": "model", "step": step + 1, "drawing": drawn_mean, "reading": read_mean})
                 running[:] = 0
             if step % 200 == 199 or step + 1 == steps:
-                parts = {"model": model, "hints": hints, "optimiser": optimiser}
+                weights = {"model": model.state_dict(), "hints": hints.state_dict(), "optimiser": optimiser.state_dict()}
                 pictures = np.stack([p for p, _ in school.sampled]) if school.sampled else np.empty((0, SIZE, SIZE, 3), np.uint8)
                 drawn_so_far = {"pictures": torch.from_numpy(pictures), "words": [words for _, words in school.sampled]}
-                save({name: part.state_dict() for name, part in parts.items()} | drawn_so_far | {"step": step + 1})
+                save(weights | drawn_so_far | {"step": step + 1})
     model.eval()

@@ -14,11 +14,13 @@ from suder_bench.world.language import FAMILIES, draw_text
 from suder_bench.world.pretrain.architecture import vq_config
 from suder_bench.world.render import render
 from suder_bench.world.scenes import draw
-from suder_bench.world.vocabulary import BACKGROUNDS
+from suder_bench.world.vocabulary import BACKGROUNDS, CELL, SIZE
 
 SEED = (2506, 7963, 1)
 POOL = 20_000
 BATCH = 24
+LOCALITY = 1.0
+"""Weight of `locality` in the loss."""
 
 
 def pictures(n: int, seed: tuple[int, ...]) -> np.ndarray:
@@ -61,6 +63,21 @@ def learning_rate(step: int, steps: int, *, peak: float, warm_up: float = 0.05) 
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up))))
 
 
+def locality(vq: JanusVQVAE, pixels: torch.Tensor, z: torch.Tensor, seam: int) -> torch.Tensor:
+    """How far a patch's latent moves when the rest of the picture is another's: mean squared distance of unit vectors.
+
+    Normalisation and attention see the whole picture; left to themselves they give one patch a different code in every
+    picture, and a small language model has to learn them all. From column `seam` on the picture is its neighbour's; the
+    two columns at the seam may differ.
+    """
+    mixed = torch.cat([pixels[..., : seam * CELL], pixels.roll(1, 0)[..., seam * CELL :]], dim=-1)
+    with torch.autocast("cpu", torch.bfloat16):
+        latents = F.normalize(vq.quant_conv(vq.encoder(mixed)).float(), dim=1)
+    wanted = torch.cat([z[..., :seam], z.roll(1, 0)[..., seam:]], dim=-1).detach()
+    kept = [i for i in range(z.shape[-1]) if i not in (seam - 1, seam)]
+    return (latents - wanted)[..., kept].square().sum(1).mean()
+
+
 def train(state: dict, steps: int, pool_size: int, save: Callable[[dict], None], log: Callable[[dict], None]) -> JanusVQVAE:
     """Train to `steps`, from `state` if it holds an earlier one. AdamW to 2e-3, batches of 24."""
     torch.manual_seed(sum(SEED))
@@ -94,7 +111,7 @@ def train(state: dict, steps: int, pool_size: int, save: Callable[[dict], None],
         soft = F.softmax(20 * sample @ book.T, dim=-1)
         mean = soft.mean(0)
         entropy = -(soft * (soft + 1e-9).log()).sum(-1).mean() + (mean * (mean + 1e-9).log()).sum()
-        loss = rebuilt + commit + 0.02 * entropy
+        loss = rebuilt + commit + 0.02 * entropy + LOCALITY * locality(vq, pixels, z, int(rng.integers(2, SIZE // CELL - 1)))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vq.parameters(), 1.0)
@@ -103,7 +120,7 @@ def train(state: dict, steps: int, pool_size: int, save: Callable[[dict], None],
         if step % 200 == 199:
             log({"stage": "vq", "step": step + 1, "loss": round(rebuilt.item(), 5), "codes_used": int((used > 0).sum())})
             if step < steps * 0.6:
-                _revive(vq, z, used)
+                _revive(vq, z, used, step)
             used.zero_()
         if step % 200 == 199 or step + 1 == steps:
             save({"model": vq.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1})
@@ -111,9 +128,9 @@ def train(state: dict, steps: int, pool_size: int, save: Callable[[dict], None],
 
 
 @torch.no_grad()
-def _revive(vq: JanusVQVAE, z: torch.Tensor, used: torch.Tensor) -> None:
+def _revive(vq: JanusVQVAE, z: torch.Tensor, used: torch.Tensor, step: int) -> None:
     """Move codes that nothing chose to latents of the last batch."""
     dead = (used == 0).nonzero().flatten()
     latents = z.permute(0, 2, 3, 1).reshape(-1, z.shape[1])
-    picked = latents[torch.randperm(len(latents))[: len(dead)]]
+    picked = latents[torch.randperm(len(latents), generator=torch.Generator().manual_seed(step))[: len(dead)]]
     vq.quantize.embedding.weight[dead[: len(picked)]] = picked
