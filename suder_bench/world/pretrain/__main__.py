@@ -19,7 +19,7 @@ from transformers import JanusForConditionalGeneration, PreTrainedTokenizerFast
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.protocols import ImageSampling
 from suder_bench.world.pretrain import curriculum, model, vq
-from suder_bench.world.pretrain.architecture import SPECIAL, config, image_processor, tokenizer
+from suder_bench.world.pretrain.architecture import config, image_processor, tokenizer
 
 
 class Workplace:
@@ -97,8 +97,6 @@ def main(argv: list[str] | None = None) -> int:
     janus.generation_config.update(
         bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id
     )
-    boi = words.convert_tokens_to_ids(SPECIAL["boi_token"])
-    janus.generation_config.generation_kwargs = {"boi_token_id": boi}
     folder = arguments.out / "tiny-janus"
     janus.bfloat16().save_pretrained(folder)
     words.save_pretrained(folder)

@@ -1,0 +1,109 @@
+"""The shipped checkpoint: useful, consistent with transformers, and the same in every batch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from suder_bench.cli import main
+from suder_bench.models import janus_vq
+from suder_bench.models.janus import JanusModel
+from suder_bench.models.janus_prompts import generation_text
+from suder_bench.models.protocols import ImageSampling
+from suder_bench.world import checkpoints
+from suder_bench.world.language import FAMILIES, draw_text
+from suder_bench.world.pretrain.measure import measure
+from suder_bench.world.render import picture
+from suder_bench.world.scenes import draw
+
+PROMPTS = ["a photo of a red ball", "The blue box on the left of the white mushroom holds it.", "four stars"]
+
+
+@pytest.fixture(scope="module")
+def janus() -> JanusModel:
+    return JanusModel.load(str(checkpoints.path("tiny-janus")))
+
+
+def test_it_is_small_enough_to_ship() -> None:
+    folder = checkpoints.path("tiny-janus")
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 20e6
+    parameters = sum(p.numel() for p in JanusModel.load(str(folder)).model.parameters())
+    assert 3e6 < parameters < 8e6
+
+
+def test_its_tokenizer_writes_any_text(janus: JanusModel) -> None:
+    text = "Zwölf Boxkämpfer jagen Viktor — 犬が好き, 3.14 € <b>\n\t'quoted'"
+    assert janus.tokenizer.decode(janus.tokenizer.encode(text, add_special_tokens=False)) == text
+
+
+def test_sampled_log_probabilities_are_the_teacher_forced_ones(janus: JanusModel) -> None:
+    drawn = janus.draw(PROMPTS, seeds=[1, 2, 3], sampling=ImageSampling(), return_logprobs=True)
+    assert drawn.logprobs is not None
+    torch.testing.assert_close(drawn.logprobs, janus.image_logprobs(PROMPTS, drawn.tokens).detach(), atol=1e-5, rtol=0)
+
+
+def test_guided_greedy_tokens_are_those_of_transformers(janus: JanusModel) -> None:
+    boi, bos = str(janus.tokenizer.special_tokens_map["boi_token"]), str(janus.tokenizer.bos_token)
+    texts = [bos + generation_text(prompt, boi) for prompt in PROMPTS]
+    # transformers drops this setting when it loads a generation configuration, and needs it.
+    janus.model.generation_config.generation_kwargs = {"boi_token_id": janus.tokenizer.convert_tokens_to_ids(boi)}
+    batch = janus.tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
+    theirs = janus.model.generate(
+        batch.input_ids, batch.attention_mask, generation_mode="image", do_sample=False, guidance_scale=5
+    )
+    ours = janus.draw(PROMPTS, seeds=[0, 0, 0], sampling=ImageSampling(temperature=0))
+    assert torch.equal(ours.tokens, theirs)
+
+
+def test_its_codes_are_those_of_the_normalised_quantiser(janus: JanusModel) -> None:
+    """Decoded codes are encoded to the nearest normalised codebook vectors, computed here by distances in float64."""
+    vq = janus.model.model.vqmodel
+    codes = janus.tokenize_images(
+        [picture(draw(draw_text("color_attr", np.random.default_rng(i), "val")[0], np.random.default_rng(i))) for i in range(8)]
+    )
+    decoded = janus.decode_tokens(codes)
+    with torch.no_grad():
+        latents = vq.quant_conv(vq.encoder(decoded)).flatten(2).transpose(1, 2).double()
+    book = vq.quantize.embedding.weight.detach().double()
+    latents, book = latents / latents.norm(dim=-1, keepdim=True), book / book.norm(dim=-1, keepdim=True)
+    assert torch.equal(janus_vq.encode(vq, decoded), torch.cdist(latents, book.expand(len(latents), -1, -1)).argmin(-1))
+
+
+@pytest.mark.slow
+def test_it_is_a_useful_subject() -> None:
+    """Drawing between 0.35 and 0.65, reading ahead of it, and a reward of its own that knows the right pictures."""
+    figures = measure("tiny-janus")
+    assert 0.35 <= figures["geneval_overall"] <= 0.65
+    assert figures["caption_faithfulness"] > 0.75
+    assert figures["pope_accuracy"] > 0.80
+    assert figures["best_of_8"] >= figures["mean_of_8"] + 0.15
+    assert figures["worst_of_8"] < figures["mean_of_8"] < figures["oracle_of_8"]
+    assert figures["reward_right"] > figures["reward_wrong"]
+    assert figures["auc_within_prompt"] > 0.7
+
+
+@pytest.mark.slow
+def test_responses_do_not_depend_on_the_batch_size(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+    """Float rounding may change one response in 1,000; one is allowed here, and the number is recorded."""
+    digests = []
+    for size in (1, 32):
+        out = tmp_path / str(size)
+        command = ["run", "--model", "tiny-janus", "--suite", "all", "--limit", "16", "--repeats", "2", "--out", str(out)]
+        assert main([*command, "--stage", "respond", "--batch-size", str(size)]) == 0
+        rows = [json.loads(line) for file in sorted(out.glob("responses/*/*.jsonl")) for line in file.read_text().splitlines()]
+        digests.append({(row["benchmark"], row["sample"], row["repeat"]): row["digest"] for row in rows})
+    assert digests[0].keys() == digests[1].keys()
+    changed = sum(digest != digests[1][key] for key, digest in digests[0].items())
+    record_property("changed responses", f"{changed} of {len(digests[0])}")
+    assert changed <= max(1, len(digests[0]) // 1000)
+
+
+def test_every_family_has_words_in_its_vocabulary(janus: JanusModel) -> None:
+    rng = np.random.default_rng(0)
+    texts = [draw_text(family, rng, "val")[1] for family in FAMILIES for _ in range(20)]
+    lengths = [len(janus.tokenizer.encode(" " + text, add_special_tokens=False)) / len(text.split()) for text in texts]
+    assert max(lengths) < 2
