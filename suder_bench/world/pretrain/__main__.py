@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m suder_bench.world.pretrain", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="working folder; the same folder resumes")
     parser.add_argument("--vq-steps", type=int, default=2600)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--pool", type=int, default=model.POOL, help="lessons to draw batches from")
     parser.add_argument("--vq-pool", type=int, default=vq.POOL, help="pictures that the tokenizer is trained on")
     parser.add_argument("--start-from", type=Path, help="begin with an earlier training's model.pt, all but its image codes")
