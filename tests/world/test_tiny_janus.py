@@ -114,7 +114,7 @@ def test_knows_its_best(figures: Mapping[str, float]) -> None:
     assert figures["best_of_8"] >= figures["mean_of_8"] + 0.15
 
 
-@pytest.mark.xfail(reason="float32 rounding changed 3 of 228: this early checkpoint's distributions are nearly flat", strict=False)
+@pytest.mark.xfail(reason="float32 rounding changed 3 of 228: an early checkpoint's flat distributions", strict=False)
 @pytest.mark.slow
 def test_responses_do_not_depend_on_the_batch_size(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
     """Float rounding may change one response in 1,000: one is allowed here, and the number is recorded."""
