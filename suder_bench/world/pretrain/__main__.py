@@ -22,7 +22,7 @@ from suder_bench.world.pretrain import curriculum, model, vq
 from suder_bench.world.pretrain.architecture import config, image_processor, tokenizer
 
 
-class Workplace:
+class TrainingFolder:
     """The folder of one training: a resumable state a stage, and the log with the seconds worked in all."""
 
     def __init__(self, folder: Path):
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--vq-pool", type=int, default=vq.POOL, help="pictures that the tokenizer is trained on")
     parser.add_argument("--start-from", type=Path, help="begin with an earlier training's model.pt, all but its image codes")
     arguments = parser.parse_args(argv)
-    work = Workplace(arguments.out)
+    work = TrainingFolder(arguments.out)
     work.log({"stage": "start"} | {name: str(value) for name, value in vars(arguments).items() if name != "out"})
 
     pixels = vq.train(work.state("vq"), arguments.vq_steps, arguments.vq_pool, lambda s: work.save("vq", s), work.log)
