@@ -13,7 +13,7 @@ from suder_bench.models.janus import JanusModel
 from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.world.language import SMALL_FAMILIES, draw_text, split_of
 from suder_bench.world.perception import perceive
-from suder_bench.world.pretrain import curriculum, model
+from suder_bench.world.pretrain import curriculum, model, vq
 from suder_bench.world.pretrain.__main__ import main
 from suder_bench.world.pretrain.architecture import SPECIAL, TOKENS, tokenizer
 from suder_bench.world.reading import faithful
@@ -66,7 +66,31 @@ def test_a_turn_sees_the_picture_and_itself_only() -> None:
     assert words.decode(said, skip_special_tokens=True) == " a ball Yes"
 
 
-SMALL = ["--vq-steps", "2", "--vq-pool", "12", "--steps", "2", "--pool", "24"]
+def test_a_thing_begins_where_its_left_and_upper_neighbours_are_ground() -> None:
+    ground = np.ones((8, 8), bool)
+    ground[2:4, 3:6] = ground[5:, 0] = False
+    assert np.argwhere(model.begins(ground.reshape(1, 64)).reshape(8, 8)).tolist() == [[2, 3], [5, 0]]
+
+
+def test_codes_are_the_nearest_of_the_commonest_patches() -> None:
+    pictures = vq.pictures(40, (1,))
+    means = vq.cluster(pictures, 256)
+    patches = torch.from_numpy(vq.cells(pictures)).flatten(0, 1).float()
+    named = vq.name(patches, means)
+    assert torch.equal(named, torch.cdist(patches.double(), means.double()).argmin(1))
+    assert len(named.unique()) == 256
+    background = patches[0, :3]
+    assert (means[named[0]].reshape(-1, 3) - background).abs().max() < 5, "bare ground is a code nearly of its own"
+
+
+def test_patches_are_in_raster_order() -> None:
+    picture = vq.pictures(1, (2,))
+    patches = vq.cells(picture)
+    assert patches.shape == (1, 64, 192)
+    assert (patches[0, 11].reshape(8, 8, 3) == picture[0, 8:16, 24:32]).all()
+
+
+SMALL = ["--vq-steps", "2", "--vq-pool", "256", "--steps", "2", "--pool", "24"]
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from transformers import JanusForConditionalGeneration, PreTrainedTokenizerFast
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.protocols import ImageSampling
 from suder_bench.world.pretrain import curriculum, model, vq
-from suder_bench.world.pretrain.architecture import config, image_processor, tokenizer
+from suder_bench.world.pretrain.architecture import GUIDANCE, config, image_processor, tokenizer
 
 
 class TrainingFolder:
@@ -55,7 +55,7 @@ class TrainingFolder:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m suder_bench.world.pretrain", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="working folder; the same folder resumes")
-    parser.add_argument("--vq-steps", type=int, default=2600)
+    parser.add_argument("--vq-steps", type=int, default=1200)
     parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--pool", type=int, default=model.POOL, help="lessons to draw batches from")
     parser.add_argument("--vq-pool", type=int, default=vq.POOL, help="pictures that the tokenizer is trained on")
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     def sample(_: JanusForConditionalGeneration, prompts: Sequence[str]) -> np.ndarray:
         half = len(prompts) // 2
         drawn = []
-        for part, guidance in ((prompts[:half], 5.0), (prompts[half:], 1.0)):
+        for part, guidance in ((prompts[:half], GUIDANCE), (prompts[half:], 1.0)):
             for i in range(0, len(part), 50):
                 chunk = part[i : i + 50]
                 drawn += adapter.generate(chunk, seeds=range(len(chunk)), sampling=ImageSampling(guidance=guidance))
@@ -95,7 +95,10 @@ def main(argv: list[str] | None = None) -> int:
     work.log({"stage": "pool", "lessons": arguments.pool, "parameters": sum(p.numel() for p in janus.parameters())})
     model.train(janus, school, work.state("model"), arguments.steps, sample, lambda s: work.save("model", s), work.log)
     janus.generation_config.update(
-        bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id
+        bos_token_id=words.bos_token_id,
+        eos_token_id=words.eos_token_id,
+        pad_token_id=words.pad_token_id,
+        guidance_scale=GUIDANCE,
     )
     folder = arguments.out / "tiny-janus"
     janus.bfloat16().save_pretrained(folder)

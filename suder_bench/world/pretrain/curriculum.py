@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,7 +110,8 @@ def turns(scene: Scene, text: str, rng: np.random.Generator, n: int) -> list[tup
     while len(made) < n:
         kind = rng.random()
         if kind < 0.45:
-            question, answer = questions.yes_no(scene, rng)
+            # What is there at all comes before what it is like.
+            question, answer = questions.yes_no(scene, rng, "presence" if rng.random() < 0.4 else None)
             made.append((yes_no_prompt(question), answer))
         elif kind < 0.75:
             question, options, letter = questions.choice(scene, rng)
@@ -124,7 +126,7 @@ def turns(scene: Scene, text: str, rng: np.random.Generator, n: int) -> list[tup
 
 def easy_share(done: float) -> float:
     """Share of easy lessons when a part `done` of the training is over: all, then fewer and fewer, never none."""
-    return 1.0 if done < 0.25 else max(0.1, 1 - (done - 0.25) / 0.3)
+    return 1.0 if done < 0.15 else max(0.1, 1 - (done - 0.15) / 0.25)
 
 
 def patches(scene: Scene) -> np.ndarray:
@@ -198,6 +200,7 @@ class Tokens:
         prefix_text, _ = question_text(marker, self.block).split(marker)
         prefix = prompt_ids(self.tokenizer, prefix_text)
         ids, segment, position, labels = list(prefix), [0] * len(prefix), list(range(len(prefix))), [-100] * len(prefix)
+        weight = [0.0] * len(prefix)
         for number, (question, answer) in enumerate(turns, start=1):
             _, rest = question_text(question, self.block).split(self.block + "\n")
             asked = self.tokenizer.encode(rest, add_special_tokens=False)
@@ -206,25 +209,29 @@ class Tokens:
             segment += [number] * len(asked + said)
             position += range(len(prefix), len(prefix) + len(asked) + len(said))
             labels += [-100] * len(asked) + said
-        return Dialogue(ids, segment, position, labels)
+            weight += [0.0] * len(asked) + [len(said) ** -0.5] * len(said)
+        return Dialogue(ids, segment, position, labels, weight)
 
 
 @dataclass(frozen=True)
 class Dialogue:
-    """Ids with the turn each belongs to (0 is the picture), its position and, on answers, its label."""
+    """Ids with the turn each belongs to (0 is the picture), its position and, on answers, its label and weight.
+
+    A yes weighs more than a word of a caption: by the root of the answer's length."""
 
     ids: list[int]
     segment: list[int]
     position: list[int]
     labels: list[int]
+    weight: list[float]
 
 
 def collate(dialogues: list[Dialogue], pad: int) -> dict[str, torch.Tensor]:
     """Right-padded batch; `mask` (B, 1, S, S) is additive: causal, and a turn sees the picture and itself only."""
     length = max(len(d.ids) for d in dialogues)
 
-    def padded(rows: list[list[int]], value: int) -> torch.Tensor:
-        return torch.tensor([row + [value] * (length - len(row)) for row in rows])
+    def padded(rows: Sequence[Sequence[float]], value: float) -> torch.Tensor:
+        return torch.tensor([[*row, *[value] * (length - len(row))] for row in rows])
 
     segment = padded([d.segment for d in dialogues], -1)
     own = segment[:, :, None] == segment[:, None, :]
@@ -233,5 +240,6 @@ def collate(dialogues: list[Dialogue], pad: int) -> dict[str, torch.Tensor]:
         "ids": padded([d.ids for d in dialogues], pad),
         "positions": padded([d.position for d in dialogues], 0),
         "labels": padded([d.labels for d in dialogues], -100),
+        "weight": padded([d.weight for d in dialogues], 0.0),
         "mask": seen[:, None],
     }

@@ -21,9 +21,10 @@ from suder_bench.benchmark import UnderstandingBenchmark
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.janus_prompts import CAPTION_REQUEST
 from suder_bench.models.protocols import ImageSampling, TextSampling
+from suder_bench.models.reference import choose
 from suder_bench.records import Answered, Response, Sample, Verdict
 from suder_bench.rewards.dsr import Dsr
-from suder_bench.world import checkpoints, tasks
+from suder_bench.world import tasks
 from suder_bench.world.language import FAMILIES, draw_text
 from suder_bench.world.reading import faithful
 from suder_bench.world.render import picture
@@ -34,7 +35,7 @@ GROUP = 8
 BATCH = 32
 
 
-def drawing(model: JanusModel, folder: Path) -> dict[str, float]:
+def drawing(model: JanusModel, folder: Path, sampling: ImageSampling) -> dict[str, float]:
     """GenEval's overall on its quick world prompts, and what the reward R_G knows of right and wrong within a prompt."""
     benchmark = registry.load("benchmarks", "geneval")(folder)
     judges = {role: registry.load("judges", f"{role}/world").load() for role in benchmark.judge_roles}
@@ -46,7 +47,7 @@ def drawing(model: JanusModel, folder: Path) -> dict[str, float]:
         asked = [sample for sample in samples[i : i + BATCH // GROUP] for _ in range(GROUP)]
         prompts = [sample.prompt for sample in asked]
         seeds = range(i * GROUP, i * GROUP + len(asked))
-        pictures = [made.picture for made in model.generate(prompts, seeds=seeds, sampling=ImageSampling())]
+        pictures = [made.picture for made in model.generate(prompts, seeds=seeds, sampling=sampling)]
         rewards += reward.score_images(prompts, pictures)
         answered = [_drawn(sample, j % GROUP, one) for j, (sample, one) in enumerate(zip(asked, pictures, strict=True))]
         judged = list(benchmark.verdicts(answered, judges))
@@ -106,10 +107,12 @@ def pope(model: JanusModel, folder: Path) -> float:
 
 def measure(reference: str, *, scenes: int = 420) -> Mapping[str, float]:
     """All figures of one checkpoint."""
-    model = JanusModel.load(str(checkpoints.path(reference)) if reference in checkpoints.names() else reference)
+    chosen = choose(reference)
+    model = JanusModel.load(chosen.reference)
+    sampling = ImageSampling(guidance=chosen.guidance)
     with tempfile.TemporaryDirectory() as folder:
         tasks.write(Path(folder), size="quick", benchmarks=["geneval", "pope"])
-        figures = drawing(model, Path(folder))
+        figures = drawing(model, Path(folder), sampling)
         figures |= {"caption_faithfulness": captions(model, scenes), "pope_accuracy": pope(model, Path(folder))}
     return {name: round(value, 4) for name, value in figures.items()}
 

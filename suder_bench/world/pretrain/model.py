@@ -19,7 +19,7 @@ from suder_bench.world.pretrain import curriculum
 from suder_bench.world.pretrain.architecture import TOKENS, WIDTH
 from suder_bench.world.pretrain.vq import learning_rate, to_pixels
 from suder_bench.world.render import render
-from suder_bench.world.vocabulary import COLORS, NOUNS, SIZE
+from suder_bench.world.vocabulary import CELL, COLORS, NOUNS, SIZE
 
 SEED = (2506, 7963, 3)
 POOL = 26_000
@@ -29,6 +29,8 @@ READ = 32
 """Pictures with questions of a step."""
 TURNS = 3
 UNCONDITIONAL = 0.1
+GROUND = 0.05
+"""A code with a larger share of all patches is bare ground."""
 SAMPLED = 400
 """Pictures that the model draws for its own reading side, at three fifths of the way."""
 SPOILT = {"clean": 0.5, "rebuilt": 0.2, "noised": 0.1, "broken": 0.08, "mixed": 0.06, "sampled": 0.06}
@@ -59,6 +61,7 @@ class School:
         self.lessons = [curriculum.lesson(i) for i in range(pool)]
         self.pictures = np.stack([render(made.scene) for made in self.lessons])
         self.codes = encode(vq, self.pictures)
+        self.ground = np.bincount(self.codes.flatten(), minlength=vq.quantize.num_embeddings) > GROUND * self.codes.size
         self.sampled: list[tuple[np.ndarray, str]] = []
 
     def batches(self, step: int, done: float) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -84,10 +87,13 @@ class School:
             rows.append(ids)
             codes.append(self.codes[i])
         length = max(map(len, rows))
+        drawn = np.stack(codes).astype(np.int64)
         return {
             "ids": torch.tensor([[self.pad] * (length - len(r)) + r for r in rows]),
             "mask": torch.tensor([[0] * (length - len(r)) + [1] * len(r) for r in rows]),
-            "codes": torch.from_numpy(np.stack(codes).astype(np.int64)),
+            "codes": torch.from_numpy(drawn),
+            "begins": torch.from_numpy(begins(self.ground[drawn])),
+            "ground": torch.from_numpy(self.ground),
         }
 
     def reading(self, step: int, easy: float) -> dict[str, torch.Tensor]:
@@ -134,8 +140,20 @@ class School:
         self.sampled += [(p, curriculum.words_for(perceive(p), rng)) for p in pictures]
 
 
+def begins(ground: np.ndarray) -> np.ndarray:
+    """(n, 64) bool: where a thing begins in raster order, given where the ground is. What it is only the prompt tells."""
+    grid = ground.reshape(-1, SIZE // CELL, SIZE // CELL)
+    left = np.pad(grid, ((0, 0), (0, 0), (1, 0)), constant_values=True)[:, :, :-1]
+    above = np.pad(grid, ((0, 0), (1, 0), (0, 0)), constant_values=True)[:, :-1]
+    return (~grid & left & above).reshape(ground.shape)
+
+
 def drawing_loss(model: JanusForConditionalGeneration, batch: dict[str, torch.Tensor], _: nn.Module) -> torch.Tensor:
-    """Mean cross-entropy of the image codes after their prompts."""
+    """Mean cross-entropy of the image codes after their prompts; and where a thing begins, how well it is the right one.
+
+    Most of the first is where things lie, which no prompt tells; alone, it taught the model to draw things before it
+    taught it which. The second leaves out the ground's codes, so that both have the same optimum.
+    """
     core, codes = model.model, batch["codes"]
     words = core.language_model.embed_tokens(batch["ids"])
     inputs = torch.cat([words, model.prepare_embeddings_for_image_generation(codes[:, :-1])], dim=1)
@@ -145,8 +163,9 @@ def drawing_loss(model: JanusForConditionalGeneration, batch: dict[str, torch.Te
     mask = (causal & seen[:, None, :].bool()) | torch.eye(length, dtype=torch.bool)
     positions = (seen.cumsum(1) - 1).clamp(min=0)
     hidden = _read(model, inputs, mask[:, None], positions)
-    logits = core.generation_head(hidden[:, -codes.shape[1] :])
-    return F.cross_entropy(logits.flatten(0, 1).float(), codes.flatten())
+    logits = core.generation_head(hidden[:, -codes.shape[1] :]).float()
+    things = logits[batch["begins"]].masked_fill(batch["ground"], -torch.inf)
+    return F.cross_entropy(logits.flatten(0, 1), codes.flatten()) + 0.4 * F.cross_entropy(things, codes[batch["begins"]])
 
 
 class Hints(nn.Module):
@@ -170,7 +189,7 @@ class Hints(nn.Module):
 
 
 def reading_loss(model: JanusForConditionalGeneration, batch: dict[str, torch.Tensor], hints: Hints) -> torch.Tensor:
-    """Mean cross-entropy of the answers' tokens, and half of the hints'."""
+    """Weighted mean cross-entropy of the answers' tokens, and the hints'."""
     core = model.model
     features = core.aligner(core.vision_model(batch["pixels"]).last_hidden_state)
     words = core.language_model.embed_tokens(batch["ids"])
@@ -179,8 +198,10 @@ def reading_loss(model: JanusForConditionalGeneration, batch: dict[str, torch.Te
     # Labels stand on the token itself; the position before predicts it.
     wanted = batch["labels"][:, 1:]
     scored = wanted != -100
-    read = F.cross_entropy(model.lm_head(hidden[:, :-1][scored]).float(), wanted[scored])
-    return read + 0.5 * hints(features, batch["patches"])
+    surprise = F.cross_entropy(model.lm_head(hidden[:, :-1][scored]).float(), wanted[scored], reduction="none")
+    weight = batch["weight"][:, 1:][scored]
+    read = (surprise * weight).sum() / weight.sum()
+    return read + hints(features, batch["patches"])
 
 
 def _read(

@@ -19,8 +19,11 @@ from suder_bench.world.vocabulary import BACKGROUNDS, CELL, SIZE
 SEED = (2506, 7963, 1)
 POOL = 20_000
 BATCH = 24
-LOCALITY = 1.0
-"""Weight of `locality` in the loss."""
+CLUSTERED = 8_000
+"""Pictures whose patches are clustered into codes."""
+ROUNDS = 25
+SHARPNESS = 40.0
+"""Scale of the cosines between a patch and the codes."""
 
 
 def pictures(n: int, seed: tuple[int, ...]) -> np.ndarray:
@@ -39,13 +42,34 @@ def to_pixels(pictures: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div(127.5).sub(1).contiguous()
 
 
-def quantise(vq: JanusVQVAE, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Normalised latents (B, 8, h, w), normalised codebook (codes, 8) and the nearest codes (B, h, w)."""
-    z = F.normalize(vq.quant_conv(vq.encoder(pixels)).float(), dim=1)
-    book = F.normalize(vq.quantize.embedding.weight.float(), dim=1)
-    with torch.no_grad():
-        codes = torch.einsum("bdhw,nd->bhwn", z, book).argmax(-1)
-    return z, book, codes
+def cells(pictures: np.ndarray) -> np.ndarray:
+    """(n, 64, 64, 3) pictures to (n, 64, 192) patches in raster order."""
+    side = SIZE // CELL
+    return pictures.reshape(-1, side, CELL, side, CELL, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, side * side, CELL * CELL * 3)
+
+
+def cluster(pictures: np.ndarray, codes: int) -> torch.Tensor:
+    """(codes, 192) mean patches by k-means, where a patch weighs the root of how often it occurs, at most 20."""
+    patches, count = np.unique(cells(pictures).reshape(-1, CELL * CELL * 3), axis=0, return_counts=True)
+    points = torch.from_numpy(patches).float()
+    weight = torch.from_numpy(count).float().sqrt().clamp(max=20)
+    means = points[torch.multinomial(weight, codes, generator=torch.Generator().manual_seed(sum(SEED)))].clone()
+    for _ in range(ROUNDS):
+        nearest = name(points, means)
+        total = torch.zeros(codes).index_add_(0, nearest, weight)
+        sums = torch.zeros_like(means).index_add_(0, nearest, points * weight[:, None])
+        used = total > 0
+        means[used] = sums[used] / total[used, None]
+        # Codes that nothing chose go where the error is largest.
+        error = (points - means[nearest]).square().sum(1) * weight
+        means[~used] = points[error.topk(int((~used).sum())).indices]
+    return means
+
+
+def name(patches: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
+    """The nearest mean of each of (n, 192) patches."""
+    length = means.square().sum(1)
+    return torch.cat([(2 * part @ means.T - length).argmax(1) for part in patches.split(8192)])
 
 
 def weights(pictures: np.ndarray) -> torch.Tensor:
@@ -63,74 +87,48 @@ def learning_rate(step: int, steps: int, *, peak: float, warm_up: float = 0.05) 
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up))))
 
 
-def locality(vq: JanusVQVAE, pixels: torch.Tensor, z: torch.Tensor, seam: int) -> torch.Tensor:
-    """How far a patch's latent moves when the rest of the picture is another's: mean squared distance of unit vectors.
-
-    Normalisation and attention see the whole picture; left to themselves they give one patch a different code in every
-    picture, and a small language model has to learn them all. From column `seam` on the picture is its neighbour's; the
-    two columns at the seam may differ.
-    """
-    mixed = torch.cat([pixels[..., : seam * CELL], pixels.roll(1, 0)[..., seam * CELL :]], dim=-1)
-    with torch.autocast("cpu", torch.bfloat16):
-        latents = F.normalize(vq.quant_conv(vq.encoder(mixed)).float(), dim=1)
-    wanted = torch.cat([z[..., :seam], z.roll(1, 0)[..., seam:]], dim=-1).detach()
-    kept = [i for i in range(z.shape[-1]) if i not in (seam - 1, seam)]
-    return (latents - wanted)[..., kept].square().sum(1).mean()
-
-
 def train(state: dict, steps: int, pool_size: int, save: Callable[[dict], None], log: Callable[[dict], None]) -> JanusVQVAE:
     """Train to `steps`, from `state` if it holds an earlier one. AdamW to 2e-3, batches of 24."""
     torch.manual_seed(sum(SEED))
-    vq = JanusVQVAE(vq_config())
-    torch.nn.init.normal_(vq.quantize.embedding.weight)
-    vq.train()
+    vq = JanusVQVAE(vq_config()).train()
+    book = vq.quantize.embedding.weight
+    pool = pictures(pool_size, SEED)
+    means = cluster(pool[:CLUSTERED], len(book))
+    pool_codes = name(torch.from_numpy(cells(pool)).flatten(0, 1).float(), means).reshape(pool_size, -1)
+    with torch.no_grad():  # alike patches begin as neighbours
+        book.copy_(F.normalize(torch.pca_lowrank(means, book.shape[1])[0], dim=-1))
+    frequent = torch.bincount(pool_codes.flatten(), minlength=len(book)) / pool_codes.numel()
+    rarity = (frequent + 1e-4).rsqrt()
     optimiser = torch.optim.AdamW(vq.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=1e-4)
     start = 0
     if state:
         vq.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         start = state["step"]
-    pool = pictures(pool_size, SEED)
-    used = torch.zeros(vq.quantize.num_embeddings)
     for step in range(start, steps):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, steps, peak=2e-3)
-        rng = np.random.default_rng([*SEED, 1, step])
-        batch = pool[rng.integers(pool_size, size=BATCH)]
-        pixels, weight = to_pixels(batch), weights(batch)
+        chosen = np.random.default_rng([*SEED, 1, step]).integers(pool_size, size=BATCH)
+        codes, pixels = pool_codes[chosen], to_pixels(pool[chosen])
         with torch.autocast("cpu", torch.bfloat16):
-            z, book, codes = quantise(vq, pixels)
-            q = book[codes].permute(0, 3, 1, 2)
-            straight = z + (q - z).detach()
-            drawn = vq.decoder(vq.post_quant_conv(straight)).float()
+            vectors = F.normalize(book, dim=-1)
+            latents = F.normalize(vq.quant_conv(vq.encoder(pixels)).float(), dim=1).flatten(2).transpose(1, 2)
+            likeness = SHARPNESS * (latents @ vectors.T).float()
+            patterns = vectors[codes].transpose(1, 2).unflatten(2, (SIZE // CELL, -1))
+            drawn = vq.decoder(vq.post_quant_conv(patterns)).float()
+        naming = F.cross_entropy(likeness.flatten(0, 1), codes.flatten(), rarity)
         error = drawn - pixels
-        rebuilt = (weight * (error.square() + 0.5 * error.abs())).mean()
-        commit = (q - z.detach()).square().mean() + 0.25 * (z - q.detach()).square().mean()
-        # Use the whole codebook: soft assignments should be sharp one by one and spread in the mean.
-        sample = z.permute(0, 2, 3, 1).reshape(-1, z.shape[1])[::4]
-        soft = F.softmax(20 * sample @ book.T, dim=-1)
-        mean = soft.mean(0)
-        entropy = -(soft * (soft + 1e-9).log()).sum(-1).mean() + (mean * (mean + 1e-9).log()).sum()
-        loss = rebuilt + commit + 0.02 * entropy + LOCALITY * locality(vq, pixels, z, int(rng.integers(2, SIZE // CELL - 1)))
+        redrawn = (weights(pool[chosen]) * (error.square() + 0.5 * error.abs())).mean()
+        loss = naming + 5 * redrawn
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vq.parameters(), 1.0)
         optimiser.step()
-        used += torch.bincount(codes.flatten(), minlength=len(used)).float()
-        if step % 200 == 199:
-            log({"stage": "vq", "step": step + 1, "loss": round(rebuilt.item(), 5), "codes_used": int((used > 0).sum())})
-            if step < steps * 0.6:
-                _revive(vq, z, used, step)
-            used.zero_()
+        if step % 100 == 99:
+            right = likeness.argmax(-1) == codes
+            rare = frequent[codes] < 0.05  # not the bare grounds
+            row = {"named": right.float().mean(), "things_named": right[rare].float().mean(), "redrawn": redrawn}
+            log({"stage": "vq", "step": step + 1} | {key: round(value.item(), 4) for key, value in row.items()})
         if step % 200 == 199 or step + 1 == steps:
             save({"model": vq.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1})
     return vq.eval()
-
-
-@torch.no_grad()
-def _revive(vq: JanusVQVAE, z: torch.Tensor, used: torch.Tensor, step: int) -> None:
-    """Move codes that nothing chose to latents of the last batch."""
-    dead = (used == 0).nonzero().flatten()
-    latents = z.permute(0, 2, 3, 1).reshape(-1, z.shape[1])
-    picked = latents[torch.randperm(len(latents), generator=torch.Generator().manual_seed(step))[: len(dead)]]
-    vq.quantize.embedding.weight[dead[: len(picked)]] = picked
