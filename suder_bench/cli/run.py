@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=options.positive, metavar="N", help="at most N samples of each benchmark, evenly spread")
     parser.add_argument("--repeats", type=options.positive, metavar="N", help="responses to a sample (default: the benchmark's)")
     parser.add_argument("--seed", type=options.whole, default=0, help="(default: 0)")
-    parser.add_argument("--guidance", type=options.not_negative, default=5.0, help="of image sampling (default: 5)")
+    parser.add_argument("--guidance", type=options.not_negative, help="of image sampling (default: the checkpoint's own, or 5)")
     parser.add_argument(
         "--temperature", type=options.not_negative, default=1.0, help="of image sampling, 0 is greedy (default: 1)"
     )
@@ -80,7 +80,9 @@ def _run(args: argparse.Namespace) -> Run:
         seed=args.seed,
         limit=args.limit,
         repeats=args.repeats,
-        image=ImageSampling(temperature=args.temperature, guidance=args.guidance),
+        image=ImageSampling(
+            temperature=args.temperature, guidance=model.guidance if args.guidance is None else args.guidance
+        ),
         device=device,
         dtype=dtype,
         judges=overrides,

@@ -43,6 +43,15 @@ class ModelReference:
         config = Path(self.reference).expanduser() / "config.json"
         return config.is_file() and _config(config).get(WORLD_MARKER) is True
 
+    @property
+    def guidance(self) -> float:
+        """The guidance that a checkpoint folder asks for in generation_config.json, else Janus' own 5."""
+        from suder_bench.models.protocols import ImageSampling
+
+        file = Path(self.reference).expanduser() / "generation_config.json"
+        own = _config(file).get("guidance_scale") if file.is_file() else None
+        return float(own) if isinstance(own, int | float) else ImageSampling.guidance
+
     def stamp(self) -> str | None:
         """Names, sizes and times of the checkpoint's files, to notice cheaply that it changed; None for a hub id."""
         folder = Path(self.reference).expanduser()

@@ -80,3 +80,13 @@ def test_the_stamp_changes_with_the_files(tmp_path: Path) -> None:
     (tmp_path / "a/more").write_text("x")
     assert reference.stamp() != stamp
     assert choose("org/name").stamp() is None
+
+
+def test_a_checkpoint_may_ask_for_its_own_guidance(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "a", model_type="janus")
+    assert choose(str(folder)).guidance == 5
+    (folder / "generation_config.json").write_text('{"pad_token_id": 0}')
+    assert choose(str(folder)).guidance == 5
+    (folder / "generation_config.json").write_text('{"guidance_scale": 2}')
+    assert choose(str(folder)).guidance == 2
+    assert choose("org/name").guidance == 5
