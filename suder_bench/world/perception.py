@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
+from scipy.special import expit
 
 from suder_bench.world.connectors import Connector, connect
 from suder_bench.world.explain import Reading, explain
@@ -138,7 +139,7 @@ def _seen(reading: Reading) -> Seen:
 
 
 def _confidence(fit: Fit) -> float:
-    return float(1 / (1 + np.exp(-(fit.quality - _SURE) / _SLOPE)))
+    return float(expit((fit.quality - _SURE) / _SLOPE))
 
 
 def _forms(width: int, height: int) -> dict[str, float]:
