@@ -90,7 +90,7 @@ def test_patches_are_in_raster_order() -> None:
     assert (patches[0, 11].reshape(8, 8, 3) == picture[0, 8:16, 24:32]).all()
 
 
-SMALL = ["--vq-steps", "2", "--vq-pool", "256", "--steps", "2", "--pool", "24"]
+SMALL = ["--vq-steps", "2", "--vq-pool", "256", "--steps", "2", "--claim-steps", "1", "--pool", "24"]
 
 
 @pytest.mark.slow

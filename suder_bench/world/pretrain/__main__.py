@@ -56,7 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m suder_bench.world.pretrain", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="working folder; the same folder resumes")
     parser.add_argument("--vq-steps", type=int, default=1200)
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--steps", type=int, default=2700)
+    parser.add_argument("--claim-steps", type=int, default=400, help="steps after those, with more yes/no questions")
     parser.add_argument("--pool", type=int, default=model.POOL, help="lessons to draw batches from")
     parser.add_argument("--vq-pool", type=int, default=vq.POOL, help="pictures that the tokenizer is trained on")
     parser.add_argument("--start-from", type=Path, help="begin with an earlier training's model.pt, all but its image codes")
@@ -93,7 +94,11 @@ def main(argv: list[str] | None = None) -> int:
 
     school = model.School(pixels, words, arguments.pool)
     work.log({"stage": "pool", "lessons": arguments.pool, "parameters": sum(p.numel() for p in janus.parameters())})
-    model.train(janus, school, work.state("model"), arguments.steps, sample, lambda s: work.save("model", s), work.log)
+    hints = model.Hints()
+    first = model.Term(0, arguments.steps, peak=1.5e-3)
+    model.train(janus, hints, school, work.state("model"), first, sample, lambda s: work.save("model", s), work.log)
+    second = model.Term(arguments.steps, arguments.claim_steps, peak=1e-3, claims=model.CLAIMS)
+    model.train(janus, hints, school, work.state("claims"), second, sample, lambda s: work.save("claims", s), work.log)
     janus.generation_config.update(
         bos_token_id=words.bos_token_id,
         eos_token_id=words.eos_token_id,

@@ -104,15 +104,13 @@ def corpus() -> list[str]:
     return texts + ["Question: Hint: Options: Please answer yes or no. 0 1 2 3 4 5 6 7 8 9"] * 50
 
 
-def turns(scene: Scene, text: str, rng: np.random.Generator, n: int) -> list[tuple[str, str]]:
-    """The caption and `n - 1` questions with their answers."""
+def turns(scene: Scene, text: str, rng: np.random.Generator, n: int, claims: int = 0) -> list[tuple[str, str]]:
+    """The caption and `n - 1` questions with their answers, then `claims` more to which the answer is yes or no."""
     made = [(CAPTION_REQUEST, text)]
     while len(made) < n:
         kind = rng.random()
         if kind < 0.45:
-            # What is there at all comes before what it is like.
-            question, answer = questions.yes_no(scene, rng, "presence" if rng.random() < 0.4 else None)
-            made.append((yes_no_prompt(question), answer))
+            made.append(_claim(scene, rng))
         elif kind < 0.75:
             question, options, letter = questions.choice(scene, rng)
             made.append((choice_prompt(question, options), letter))
@@ -121,7 +119,13 @@ def turns(scene: Scene, text: str, rng: np.random.Generator, n: int) -> list[tup
         else:
             request, sentences = questions.detail(scene, rng)
             made.append((request, " ".join(sentences)))
-    return made
+    return made + [_claim(scene, rng) for _ in range(claims)]
+
+
+def _claim(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
+    """What is there at all is asked as often as all the rest."""
+    question, answer = questions.yes_no(scene, rng, "presence" if rng.random() < 0.5 else None)
+    return yes_no_prompt(question), answer
 
 
 def easy_share(done: float) -> float:
@@ -200,7 +204,7 @@ class Tokens:
         prefix_text, _ = question_text(marker, self.block).split(marker)
         prefix = prompt_ids(self.tokenizer, prefix_text)
         ids, segment, position, labels = list(prefix), [0] * len(prefix), list(range(len(prefix))), [-100] * len(prefix)
-        weight = [0.0] * len(prefix)
+        weight, truth = [0.0] * len(prefix), [-100] * len(prefix)
         for number, (question, answer) in enumerate(turns, start=1):
             _, rest = question_text(question, self.block).split(self.block + "\n")
             asked = self.tokenizer.encode(rest, add_special_tokens=False)
@@ -210,20 +214,23 @@ class Tokens:
             position += range(len(prefix), len(prefix) + len(asked) + len(said))
             labels += [-100] * len(asked) + said
             weight += [0.0] * len(asked) + [len(said) ** -0.5] * len(said)
-        return Dialogue(ids, segment, position, labels, weight)
+            truth += [{"Yes": 1, "No": 0}.get(answer, -100)] * len(asked) + [-100] * len(said)
+        return Dialogue(ids, segment, position, labels, weight, truth)
 
 
 @dataclass(frozen=True)
 class Dialogue:
     """Ids with the turn each belongs to (0 is the picture), its position and, on answers, its label and weight.
 
-    A yes weighs more than a word of a caption: by the root of the answer's length."""
+    A yes weighs more than a word of a caption: by the root of the answer's length. `truth` is 1 on the words of a question
+    whose answer is yes, 0 where it is no, -100 elsewhere."""
 
     ids: list[int]
     segment: list[int]
     position: list[int]
     labels: list[int]
     weight: list[float]
+    truth: list[int]
 
 
 def collate(dialogues: list[Dialogue], pad: int) -> dict[str, torch.Tensor]:
@@ -241,5 +248,6 @@ def collate(dialogues: list[Dialogue], pad: int) -> dict[str, torch.Tensor]:
         "positions": padded([d.position for d in dialogues], 0),
         "labels": padded([d.labels for d in dialogues], -100),
         "weight": padded([d.weight for d in dialogues], 0.0),
+        "truth": padded([d.truth for d in dialogues], -100),
         "mask": seen[:, None],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ DRAWN = 64
 READ = 32
 """Pictures with questions of a step."""
 TURNS = 3
+CLAIMS = 4
 UNCONDITIONAL = 0.1
 GROUND = 0.05
 """A code with a larger share of all patches is bare ground."""
@@ -51,6 +53,19 @@ def decode(vq: JanusVQVAE, codes: np.ndarray) -> np.ndarray:
     return drawn.add(1).mul(127.5).byte().permute(0, 2, 3, 1).numpy()
 
 
+@dataclass(frozen=True)
+class Term:
+    """A stretch of the training with a learning rate of its own, warmed up to `peak`; `first` steps came before it.
+
+    With `claims` each picture of the reading side has so many more questions to answer by yes or no.
+    """
+
+    first: int
+    steps: int
+    peak: float
+    claims: int = 0
+
+
 class School:
     """The pool of lessons, and batches from it. Everything a step sees follows from its number."""
 
@@ -64,10 +79,10 @@ class School:
         self.ground = np.bincount(self.codes.flatten(), minlength=vq.quantize.num_embeddings) > GROUND * self.codes.size
         self.sampled: list[tuple[np.ndarray, str]] = []
 
-    def batches(self, step: int, done: float) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """What the two sides see in a step, when a part `done` of the training is over."""
-        easy = curriculum.easy_share(done)
-        return self.drawing(step, easy), self.reading(step, easy)
+    def batches(self, term: Term, step: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """What the two sides see in a step of a term."""
+        easy = curriculum.easy_share(step / term.steps)
+        return self.drawing(term.first + step, easy), self.reading(term.first + step, easy, term.claims)
 
     def _chosen(self, rng: np.random.Generator, size: int, easy: float) -> np.ndarray:
         first = min(curriculum.EASY_LESSONS, len(self.lessons) // 2)
@@ -96,12 +111,12 @@ class School:
             "ground": torch.from_numpy(self.ground),
         }
 
-    def reading(self, step: int, easy: float) -> dict[str, torch.Tensor]:
+    def reading(self, step: int, easy: float, claims: int = 0) -> dict[str, torch.Tensor]:
         """Pictures, some of them spoilt, with their turns."""
         rng = np.random.default_rng([*SEED, 2, step])
         pictures, dialogues, patches = [], [], []
         for i in self._chosen(rng, READ, easy):
-            picture, turns = self._page(int(i), rng)
+            picture, turns = self._page(int(i), rng, claims)
             pictures.append(picture)
             dialogues.append(self.tokens.dialogue(turns))
             # Pictures with one turn are spoilt: their patches no longer show the scene.
@@ -110,7 +125,7 @@ class School:
         extra = {"pixels": to_pixels(np.stack(pictures)), "patches": torch.from_numpy(np.stack(patches))}
         return curriculum.collate(dialogues, self.pad) | extra
 
-    def _page(self, i: int, rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    def _page(self, i: int, rng: np.random.Generator, claims: int) -> tuple[np.ndarray, list[tuple[str, str]]]:
         made, picture = self.lessons[i], self.pictures[i]
         kind = str(rng.choice(list(SPOILT), p=list(SPOILT.values())))
         if kind == "sampled":
@@ -123,7 +138,7 @@ class School:
                 picture = curriculum.noised(picture, rng)
             if kind == "rebuilt":
                 picture = decode(self.vq, self.codes[i : i + 1])[0]
-            return picture, curriculum.turns(made.scene, made.text, rng, TURNS)
+            return picture, curriculum.turns(made.scene, made.text, rng, 2 if claims else TURNS, claims)
         if kind == "broken":
             picture = curriculum.spoil_picture(picture, rng)
         else:  # codes of another picture in between, as a sampler's slips would put them
@@ -169,12 +184,17 @@ def drawing_loss(model: JanusForConditionalGeneration, batch: dict[str, torch.Te
 
 
 class Hints(nn.Module):
-    """Names what each slot of the vision tower shows; it teaches the tower to look, and is not part of the checkpoint."""
+    """Names what each slot of the vision tower shows, and says of each word of a question whether the answer is yes.
+
+    The first teaches the tower to look, the second to compare word and picture at once, and not only at the answer. They
+    are not part of the checkpoint.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.noun = nn.Linear(WIDTH, len(NOUNS) + 1)
         self.color = nn.Linear(WIDTH, len(COLORS) + 1)
+        self.truth = nn.Linear(WIDTH, 2)
 
     def forward(self, features: torch.Tensor, patches: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy of (pictures, slots, 2) labels, the background's weighted 0.2; -100 is not scored."""
@@ -201,7 +221,9 @@ def reading_loss(model: JanusForConditionalGeneration, batch: dict[str, torch.Te
     surprise = F.cross_entropy(model.lm_head(hidden[:, :-1][scored]).float(), wanted[scored], reduction="none")
     weight = batch["weight"][:, 1:][scored]
     read = (surprise * weight).sum() / weight.sum()
-    return read + hints(features, batch["patches"])
+    asked = batch["truth"] != -100
+    claims = F.cross_entropy(hints.truth(hidden[asked]).float(), batch["truth"][asked])
+    return read + hints(features, batch["patches"]) + claims
 
 
 def _read(
@@ -228,18 +250,18 @@ def gradients(
 
 def train(
     model: JanusForConditionalGeneration,
+    hints: Hints,
     school: School,
     state: dict,
-    steps: int,
+    term: Term,
     sample: Sampler,
     save: Callable[[dict], None],
     log: Callable[[dict], None],
-    peak: float = 1.5e-3,
 ) -> None:
-    """AdamW with warm-up and cosine; samples of the model itself join the reading side from three fifths of the way on."""
+    """AdamW with warm-up and cosine; samples of the model itself join the reading side from three fifths of the first term on."""
     for frozen in model.model.vqmodel.parameters():
         frozen.requires_grad_(False)
-    hints = Hints()
+    steps, peak = term.steps, term.peak
     trained = [p for p in [*model.parameters(), *hints.parameters()] if p.requires_grad]
     decayed = [p for p in trained if p.ndim > 1]
     plain = [p for p in trained if p.ndim < 2]
@@ -252,20 +274,20 @@ def train(
         optimiser.load_state_dict(state["optimiser"])
         start = state["step"]
         school.sampled = list(zip(state["pictures"].numpy(), state["words"], strict=True))
-    sampling_step = round(0.6 * steps)
+    sampling_step = round(0.6 * steps) if term.first == 0 else None
     model.train()
     model.model.vqmodel.eval()
     running = np.zeros(2)
     torch.set_num_threads(1)
     with ThreadPoolExecutor(3) as workers:
-        following = workers.submit(school.batches, start, start / steps)
+        following = workers.submit(school.batches, term, start)
         for step in range(start, steps):
             drawing, reading = following.result()
             if step == sampling_step:
                 school.take_samples(model.eval(), sample, SAMPLED, step)
                 model.train()
                 model.model.vqmodel.eval()
-            following = workers.submit(school.batches, step + 1, (step + 1) / steps)
+            following = workers.submit(school.batches, term, step + 1)
             batches = ((reading_loss, reading), (drawing_loss, drawing))
             sides = [workers.submit(gradients, loss, model, hints, batch) for loss, batch in batches]
             (read, from_reading), (drawn, from_drawing) = (side.result() for side in sides)
@@ -278,7 +300,7 @@ def train(
             running += (drawn, read)
             if step % 100 == 99:
                 drawn_mean, read_mean = (running / 100).round(4).tolist()
-                log({"stage": "model", "step": step + 1, "drawing": drawn_mean, "reading": read_mean})
+                log({"stage": "model", "step": term.first + step + 1, "drawing": drawn_mean, "reading": read_mean})
                 running[:] = 0
             if step % 200 == 199 or step + 1 == steps:
                 weights = {"model": model.state_dict(), "hints": hints.state_dict(), "optimiser": optimiser.state_dict()}
