@@ -90,31 +90,26 @@ def test_its_reward_knows_right_from_wrong(figures: Mapping[str, float]) -> None
     assert figures["auc_within_prompt"] > 0.6
 
 
-@pytest.mark.xfail(reason="an early checkpoint: see docs/tiny-janus.md", strict=True)
 @pytest.mark.slow
 def test_draws(figures: Mapping[str, float]) -> None:
     assert 0.35 <= figures["geneval_overall"] <= 0.65
 
 
-@pytest.mark.xfail(reason="an early checkpoint: see docs/tiny-janus.md", strict=True)
 @pytest.mark.slow
 def test_captions(figures: Mapping[str, float]) -> None:
     assert figures["caption_faithfulness"] > 0.75
 
 
-@pytest.mark.xfail(reason="an early checkpoint: see docs/tiny-janus.md", strict=True)
 @pytest.mark.slow
 def test_answers(figures: Mapping[str, float]) -> None:
     assert figures["pope_accuracy"] > 0.80
 
 
-@pytest.mark.xfail(reason="an early checkpoint: see docs/tiny-janus.md", strict=True)
 @pytest.mark.slow
 def test_knows_its_best(figures: Mapping[str, float]) -> None:
     assert figures["best_of_8"] >= figures["mean_of_8"] + 0.15
 
 
-@pytest.mark.xfail(reason="float32 rounding changed 3 of 228: an early checkpoint's flat distributions", strict=False)
 @pytest.mark.slow
 def test_responses_do_not_depend_on_the_batch_size(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
     """Float rounding may change one response in 1,000: one is allowed here, and the number is recorded."""

@@ -99,6 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     model.train(janus, hints, school, work.state("model"), first, sample, lambda s: work.save("model", s), work.log)
     second = model.Term(arguments.steps, arguments.claim_steps, peak=1e-3, claims=model.CLAIMS)
     model.train(janus, hints, school, work.state("claims"), second, sample, lambda s: work.save("claims", s), work.log)
+    model.average(janus, work.state("model")["model"], 0.25)
     janus.generation_config.update(
         bos_token_id=words.bos_token_id,
         eos_token_id=words.eos_token_id,

@@ -248,6 +248,13 @@ def gradients(
     return value.item(), torch.autograd.grad(value, trained, allow_unused=True)
 
 
+@torch.no_grad()
+def average(model: nn.Module, earlier: dict[str, torch.Tensor], share: float) -> None:
+    """Move the weights by `share` of the way to earlier ones: what a later term taught stays, and less is forgotten."""
+    for name, value in model.state_dict().items():
+        value.lerp_(earlier[name], share)
+
+
 def train(
     model: JanusForConditionalGeneration,
     hints: Hints,
