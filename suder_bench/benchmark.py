@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 
@@ -68,4 +68,14 @@ class GenerationBenchmark(Benchmark, Protocol):
 class UnderstandingBenchmark(Benchmark, Protocol):
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
         """Answers made elsewhere, in the official format. Raises `UserError` on missing, doubled or unknown ids."""
+        ...
+
+
+@runtime_checkable
+class ListsQuestions(Protocol):
+    """An understanding benchmark whose answers can be scored without the pictures they are about."""
+
+    @property
+    def questions(self) -> Sequence[Sample]:
+        """What `samples` gives, whether or not the pictures are there."""
         ...

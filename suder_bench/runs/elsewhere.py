@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from suder_bench.benchmark import Benchmark, GenerationBenchmark, UnderstandingBenchmark
+from suder_bench.benchmark import Benchmark, GenerationBenchmark, ListsQuestions, UnderstandingBenchmark
 from suder_bench.data.source import Source
 from suder_bench.errors import UserError
 from suder_bench.records import Answered, Response, Sample, Verdict, open_image
@@ -43,7 +43,7 @@ class Elsewhere:
         benchmark = build(self.benchmark, self.source.folder(self.benchmark, screen.say), self.protocol)
         chosen = judges.choose(benchmark.judge_roles, self.judges, world=self.source.world)
         answered = _found(benchmark, self.responses)
-        samples = benchmark.samples()
+        samples = _listed(benchmark, answered)
         present = {one.sample.id for one in answered}
         absent = [sample.id for sample in samples if sample.id not in present]
         if not present:
@@ -73,6 +73,13 @@ class Elsewhere:
             "world": self.source.world,
             "versions": versions(),
         }
+
+
+def _listed(benchmark: Benchmark, answered: Sequence[Answered]) -> Sequence[Sample]:
+    """What there was to respond to. Answers in another harness' numbering stand for themselves."""
+    samples = benchmark.questions if isinstance(benchmark, ListsQuestions) else benchmark.samples()
+    known = {sample.id for sample in samples}
+    return samples if any(one.sample.id in known for one in answered) else [one.sample for one in answered]
 
 
 def _into(verdicts: dict[tuple[str, int], Verdict]) -> Callable[[Sequence[Verdict]], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from answering import duplicating, jsonl, judge, official, picture, score
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from suder_bench.cli import main
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import json_lines
 from suder_bench.evaluators.pope import TRACKS, Pope, noun, thing
@@ -202,6 +204,20 @@ def test_llava_13b_golden_values(data: str) -> None:
     }
     assert {name: f"{found[name]:.6f}" for name in digits} == digits
     assert statistics["acc_random"].n == 2910
+
+
+def test_stored_answers_are_scored_by_command_without_the_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    file = official("pope/golden_llava-v1.5-13b_answers.jsonl")
+    command = ["score", "--benchmark", "pope", "--answers", str(file), "--data", str(file.parent.parent), "--json"]
+    assert main(command) == 0
+    entry = json.loads(capsys.readouterr().out)["benchmarks"]["pope"]
+    assert {name: f"{entry['metrics'][name]['value']:.6f}" for name in ("f1_random", "f1_popular", "f1_adversarial", "mean_f1")} == {
+        "f1_random": "0.871360",
+        "f1_popular": "0.862459",
+        "f1_adversarial": "0.844587",
+        "mean_f1": "0.859469",
+    }
+    assert (entry["n_samples"], entry["n_responses"], entry["skipped"]) == (8910, 8910, 0)
 
 
 def test_2910_answers_do_not_fit_3000_labels(tmp_path: Path) -> None:
