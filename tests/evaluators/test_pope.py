@@ -211,12 +211,8 @@ def test_stored_answers_are_scored_by_command_without_the_pictures(capsys: pytes
     command = ["score", "--benchmark", "pope", "--answers", str(file), "--data", str(file.parent.parent), "--json"]
     assert main(command) == 0
     entry = json.loads(capsys.readouterr().out)["benchmarks"]["pope"]
-    assert {name: f"{entry['metrics'][name]['value']:.6f}" for name in ("f1_random", "f1_popular", "f1_adversarial", "mean_f1")} == {
-        "f1_random": "0.871360",
-        "f1_popular": "0.862459",
-        "f1_adversarial": "0.844587",
-        "mean_f1": "0.859469",
-    }
+    wanted = {"f1_random": "0.871360", "f1_popular": "0.862459", "f1_adversarial": "0.844587", "mean_f1": "0.859469"}
+    assert {name: f"{entry['metrics'][name]['value']:.6f}" for name in wanted} == wanted
     assert (entry["n_samples"], entry["n_responses"], entry["skipped"]) == (8910, 8910, 0)
 
 
