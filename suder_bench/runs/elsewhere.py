@@ -40,7 +40,7 @@ class Elsewhere:
 
         Raises `UserError` for responses that do not fit the data, `JudgeError` for a judge that gets known answers wrong.
         """
-        benchmark = build(self.benchmark, self.source.folder(self.benchmark, screen.say), self.protocol)
+        benchmark = build(self.benchmark, self.source.folder(self.benchmark, screen.say, offline=self.offline), self.protocol)
         chosen = judges.choose(benchmark.judge_roles, self.judges, world=self.source.world)
         answered = _found(benchmark, self.responses)
         samples = benchmark.samples()
