@@ -11,7 +11,7 @@ from PIL import Image
 
 from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges.protocols import Picture
-from suder_bench.evaluators.judges.weights import Place, chunks, digest, load_pretrained, pixels
+from suder_bench.evaluators.judges.weights import Place, chunks, load_pretrained, pixels
 
 if TYPE_CHECKING:
     from transformers import DPTForDepthEstimation
@@ -28,7 +28,7 @@ class DptDepth:
     exact = True
 
     def __init__(self, model: DPTForDepthEstimation, place: Place) -> None:
-        self.fingerprint = digest(model)
+        self.fingerprint = place.fingerprint(model)
         self._model, self._place = place.put(model), place
         # transformers resizes the position grid to any input, but first insists on the training size of 384.
         self._model.dpt.embeddings.image_size = (SIDE, SIDE)

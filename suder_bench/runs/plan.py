@@ -24,7 +24,8 @@ OFFICIAL = "official"
 class Settings:
     """Everything that decides what a run's numbers are, besides the model's weights.
 
-    `protocol` is used by the benchmarks that offer it; the others keep the official one.
+    `protocol` is used by the benchmarks that offer it; the others keep the official one. `judge_dtype` "auto" is for each
+    judge the precision of its benchmark's script.
     """
 
     suite: str
@@ -39,6 +40,8 @@ class Settings:
     device: str = "cpu"
     dtype: str = "float32"
     judges: Mapping[str, str] = field(default_factory=dict)
+    judge_device: str = "cpu"
+    judge_dtype: str = "auto"
     offline: bool = False
 
 

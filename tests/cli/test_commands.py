@@ -56,6 +56,25 @@ def test_settings_reach_the_recipe(in_folder: Path, capsys: pytest.CaptureFixtur
     assert recipe["versions"]["suder-bench"]
 
 
+def test_judges_have_a_device_and_a_precision_of_their_own(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load(cls: type, *, device: str, dtype: str, offline: bool) -> object:
+        asked.append((device, dtype))
+        return cls()
+
+    monkeypatch.setattr("fakes.ShadeJudge.load", classmethod(load))
+    assert run("--benchmark", "drawing", "--out", "r", "--judge-dtype", "float16") == 0
+    assert main(["score", "r", "--judge-device", "cpu"]) == 0
+    assert main(["score", "r", "--device", "cpu", "--judge-dtype", "auto"]) == 0
+    pictures = ["--benchmark", "drawing", "--images", "r/images/drawing", "--data", "."]
+    assert main(["score", *pictures, "--judge-device", "cpu", "--judge-dtype", "bfloat16"]) == 0
+    assert asked == [("cpu", "float16"), ("cpu", "float16"), ("cpu", "auto"), ("cpu", "bfloat16")]
+    recipe = json.loads((in_folder / "r/run.json").read_text())
+    assert (recipe["judge_device"], recipe["judge_dtype"], recipe["dtype"]) == ("cpu", "auto", "float32")
+    assert run("--benchmark", "drawing", "--out", "r", "--judge-device", "cuda:99") == 2
+
+
 def test_a_changed_seed_is_the_users_mistake(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--benchmark", "drawing", "--out", "r") == 0
     capsys.readouterr()
