@@ -67,6 +67,39 @@ def geneval_config() -> Mask2FormerConfig:
     return Mask2FormerConfig(backbone_config=swin, num_labels=CLASSES)
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file that mmdet saved, and the network that it is said to hold."""
+
+    file: Path
+    config: Mask2FormerConfig
+
+    @staticmethod
+    def find(source: Path) -> Checkpoint | None:
+        """A .pth file, or a folder's only one; None for a folder without any.
+
+        The network is GenEval's, or the one of a config.json in transformers' format that lies in the folder.
+        Raises `JudgeError` where there are several files.
+        """
+        if not source.is_dir():
+            return Checkpoint(source, geneval_config())
+        files = sorted(source.glob("*.pth"))
+        if len(files) > 1:
+            names = ", ".join(file.name for file in files)
+            raise JudgeError(f"judge detector: {source} holds {len(files)} checkpoints ({names}); name the file")
+        described = (source / "config.json").is_file()
+        config = Mask2FormerConfig.from_pretrained(source) if described else geneval_config()
+        return Checkpoint(files[0], config) if files else None
+
+    @property
+    def official(self) -> bool:
+        """Whether this is the very file that GenEval downloads."""
+        return same_network(self.config, geneval_config()) and sha256(self.file).startswith(SHA256)
+
+    def network(self) -> Mask2FormerForUniversalSegmentation:
+        return build(read(self.file), self.config, str(self.file))
+
+
 def same_network(config: Mask2FormerConfig, other: Mask2FormerConfig) -> bool:
     """Whether two configurations make the same network, parts without weights included."""
     return table(config) == table(other) and _settings(config) == _settings(other)
@@ -134,9 +167,16 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
+def converted_from_official(model: Mask2FormerForUniversalSegmentation, fingerprint: str) -> bool:
+    """Whether a network in transformers' format is GenEval's, by the note that `convert_file` left."""
+    note = getattr(model.config, "mmdet", None) or {}
+    unchanged = note.get("sha256", "").startswith(SHA256) and note.get("weights") == fingerprint
+    return unchanged and same_network(model.config, geneval_config())
+
+
 def convert_file(file: Path, folder: Path) -> None:
     """Write GenEval's .pth file as a folder in transformers' format, with a note of what it was made from."""
-    model: Any = build(read(file), geneval_config(), str(file))
+    model: Any = Checkpoint(file, geneval_config()).network()
     model.config.mmdet = {"file": file.name, "sha256": sha256(file), "weights": digest(model)}
     model.save_pretrained(folder)
 
