@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 
@@ -62,6 +62,15 @@ class GenerationBenchmark(Benchmark, Protocol):
 
     def find_images(self, folder: Path) -> list[tuple[Sample, int, Path]]:
         """Pictures made elsewhere, in the official layout: (sample, repeat, file)."""
+        ...
+
+
+@runtime_checkable
+class NamesStrangers(Protocol):
+    """A generation benchmark that tells pictures which belong to no sample from other files in a folder."""
+
+    def strangers(self, folder: Path) -> list[tuple[Path, str]]:
+        """The pictures in the official layout that `find_images` passes over because they belong to no sample, and why."""
         ...
 
 
