@@ -231,6 +231,19 @@ class T2ICompBench:
         return samples
 
 
+def training_prompts(data: Path) -> dict[str, list[str]]:
+    """Category -> the prompts of its `<category>_train.txt`, in the file's order and as often as there (officially 700).
+
+    Nothing else of the benchmark is read. Raises `UserError` naming the file when one is missing.
+    """
+    folder = benchmark_folder(data, "t2i_compbench", "color_train.txt")
+    files = {category: folder / f"{category}_train.txt" for category in CATEGORIES}
+    for file in files.values():
+        if not file.is_file():
+            raise UserError(f"no {file.name} in {folder}; put the official file there, or use --data world")
+    return {category: _lines(file) for category, file in files.items()}
+
+
 def judge_similarity(pictures: Sequence[Image.Image], texts: Sequence[str], clip: ImageTextScorer) -> list[Finding]:
     """CLIP's raw cosine, all pictures in one call."""
     cosines = [float(cosine) for cosine in clip.similarity(pictures, texts)]
