@@ -307,7 +307,7 @@ def test_pictures_of_no_prompt_are_told_apart(bench, tmp_path):
 def test_training_prompts_are_read_as_they_are(tmp_path):
     for category in CATEGORIES:
         (tmp_path / f"{category}_train.txt").write_bytes(b"a red cat\r\na dog. \r\na red cat")
-    assert training_prompts(tmp_path) == dict.fromkeys(CATEGORIES, ["a red cat", "a dog.", "a red cat"])
+    assert training_prompts(tmp_path) == {category: ["a red cat", "a dog.", "a red cat"] for category in CATEGORIES}
     (tmp_path / "numeracy_train.txt").unlink()
     with pytest.raises(UserError, match=r"no numeracy_train\.txt in"):
         training_prompts(tmp_path)
