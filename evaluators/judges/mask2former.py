@@ -12,14 +12,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.functional import interpolate
 
 from suder_bench.data.source import cache
-from suder_bench.errors import JudgeError, UserError
+from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges import street
 from suder_bench.evaluators.judges.mmdet_weights import (
     ADDRESS,
@@ -62,11 +63,11 @@ class Sizes:
 class Mask2Former:
     """Implements `Detector` and `NumberedClasses`. `exact` is whether the weights are the file that GenEval downloads."""
 
-    def __init__(self, model: Mask2FormerForUniversalSegmentation, place: Place, *, backend: str, exact: bool) -> None:
+    def __init__(self, model: nn.Module, place: Place, *, backend: str, exact: bool) -> None:
         self.backend, self.exact = backend, exact
         self.fingerprint = place.fingerprint(model)
         self._model, self._place = place.put(model), place
-        self._names = tuple(map(str, range(model.config.num_labels)))
+        self._names = tuple(map(str, range(CLASSES)))
 
     @classmethod
     def load(cls, source: str | None, *, device: str, dtype: str, offline: bool) -> Self:
@@ -88,8 +89,15 @@ class Mask2Former:
         return cls(model, place, backend="mask2former-swin-s" if exact else f"mask2former:{name}", exact=exact)
 
     def named(self, names: Sequence[str]) -> Self:
-        """The same detector with its class i called `names[i]`. Raises `UserError` for a list of another length."""
-        return rename(self, names)
+        """The same detector with its class i called `names[i]`. Raises `JudgeError` for a list of another length."""
+        if len(names) != len(self._names):
+            raise JudgeError(
+                f"the detector knows {len(self._names)} classes, object_names.txt names {len(names)};"
+                " official judges need the official data (--data), the world's data its own judges"
+            )
+        renamed = copy.copy(self)
+        renamed._names = tuple(names)
+        return renamed
 
     def detect(self, pictures: Sequence[Picture]) -> list[list[Detection]]:
         return self._detect(pictures, LEAST)
@@ -126,18 +134,6 @@ def locate(source: str | None) -> tuple[Checkpoint | None, str]:
     if source.startswith(("/", ".", "~")) or source.endswith(".pth"):
         raise JudgeError(f"judge detector: there is no {source}; download {ADDRESS} and give --judge detector=official:FILE")
     return None, source
-
-
-def rename(detector: Any, names: Sequence[str]) -> Any:
-    """A detector with other names for its classes."""
-    if len(names) != len(detector._names):
-        raise UserError(
-            f"the detector knows {len(detector._names)} classes, object_names.txt names {len(names)};"
-            " official judges need the official data (--data), the world's data its own judges"
-        )
-    renamed = copy.copy(detector)
-    renamed._names = tuple(names)
-    return renamed
 
 
 def prepare(picture: Picture, sizes: Sizes) -> torch.Tensor:

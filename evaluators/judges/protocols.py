@@ -52,7 +52,7 @@ class NumberedClasses(Protocol):
     """A detector whose network numbers its classes; what they are called is the benchmark's to say."""
 
     def named(self, names: Sequence[str]) -> Detector:
-        """The same detector with its class i called `names[i]`. Raises `UserError` for a list of another length."""
+        """The same detector with its class i called `names[i]`. Raises `JudgeError` for a list of another length."""
         ...
 
 
