@@ -67,6 +67,12 @@ def add_judges(parser: argparse.ArgumentParser) -> None:
         choices=["auto", *JUDGE_DTYPES],
         help="what the judges compute in (default: auto, each benchmark's own choice)",
     )
+    parser.add_argument(
+        "--no-known-answers",
+        dest="known_answers",
+        action="store_false",
+        help="do not ask the judges known answers before they score; every number is then marked as unchecked",
+    )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

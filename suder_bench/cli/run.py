@@ -87,6 +87,7 @@ def _run(args: argparse.Namespace) -> Run:
         judges=overrides,
         judge_device=choose_device(args.judge_device or device),
         judge_dtype=args.judge_dtype or "auto",
+        known_answers=args.known_answers,
         offline=args.offline,
     )
     out = args.out or Path("runs") / f"{model.label}-{suite}"

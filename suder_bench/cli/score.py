@@ -72,6 +72,7 @@ def _run_folder(args: argparse.Namespace, screen: Screen) -> Outcome:
         judges={**recipe.get("judge_choice", {}), **options.judges(args.judge)},
         judge_device=choose_device(args.judge_device or args.device),
         judge_dtype=args.judge_dtype or recipe.get("judge_dtype", "auto"),
+        known_answers=args.known_answers,
         offline=args.offline,
     )
     model = ModelReference(recipe["model"]["name"], recipe["model"]["adapter"], recipe["model"]["name"])
@@ -95,5 +96,6 @@ def _elsewhere(args: argparse.Namespace, screen: Screen) -> Outcome:
         judges=options.judges(args.judge),
         device=choose_device(args.judge_device or args.device),
         dtype=args.judge_dtype or "auto",
+        known_answers=args.known_answers,
         offline=args.offline,
     ).score(screen)

@@ -38,6 +38,7 @@ class Elsewhere:
     device: str = "cpu"
     dtype: str = "auto"
     offline: bool = False
+    known_answers: bool = True
 
     def score(self, screen: Screen) -> Outcome:
         """Score what is there.
@@ -54,7 +55,9 @@ class Elsewhere:
         for lines, what in ((strange, "pictures of no sample"), (_surplus(benchmark, answered), "pictures too many")):
             screen.say_some(lines, what)
         missing = self._missing(benchmark, samples, answered, screen)
-        panel = judges.seat(chosen, device=self.device, dtype=self.dtype, offline=self.offline)
+        panel = judges.seat(
+            chosen, device=self.device, dtype=self.dtype, offline=self.offline, known_answers=self.known_answers
+        )
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
         verdicts: dict[tuple[str, int], Verdict] = {}

@@ -181,7 +181,13 @@ class Run:
             counted = [_counted(task, failed[task.name]) for task in tasks]
             return Outcome(summarise(recipe, counted), complete=not any(failed.values()))
         settings = self.settings
-        panel = judges.seat(chosen, device=settings.judge_device, dtype=settings.judge_dtype, offline=settings.offline)
+        panel = judges.seat(
+            chosen,
+            device=settings.judge_device,
+            dtype=settings.judge_dtype,
+            offline=settings.offline,
+            known_answers=settings.known_answers,
+        )
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
         size = BatchSize(AUTO)

@@ -42,6 +42,7 @@ class Settings:
     judges: Mapping[str, str] = field(default_factory=dict)
     judge_device: str = "cpu"
     judge_dtype: str = "auto"
+    known_answers: bool = True
     offline: bool = False
 
 

@@ -74,6 +74,7 @@ def settings_of(
     judges: Mapping[str, str],
     judge_device: str = "cpu",
     judge_dtype: str = "auto",
+    known_answers: bool = True,
     offline: bool,
 ) -> Settings:
     """The settings that run.json tells, to score its responses again; what concerns the judges is the caller's."""
@@ -93,6 +94,7 @@ def settings_of(
         judges=judges,
         judge_device=judge_device,
         judge_dtype=judge_dtype,
+        known_answers=known_answers,
         offline=offline,
     )
 

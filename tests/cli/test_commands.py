@@ -93,6 +93,9 @@ def test_a_missing_judge_is_a_failure_with_the_responses_kept(in_folder: Path, c
     assert len((in_folder / "r/responses/drawing/0.jsonl").read_text().splitlines()) == 24
     assert run("--benchmark", "drawing", "--out", "r", "--judge", "shade=wrong") == 1
     assert "nothing was scored" in capsys.readouterr().err
+    assert run("--benchmark", "drawing", "--out", "r", "--judge", "shade=wrong", "--no-known-answers") == 0
+    judge = json.loads((in_folder / "r/summary.json").read_text())["benchmarks"]["drawing"]["judges"]["shade"]
+    assert (judge["backend"], judge["unchecked"]) == ("wrong", True)
 
 
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
@@ -250,7 +253,7 @@ def test_lists_hold_every_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(names) == ["benchmarks", "models", "judges", "rewards", "suites"]
     assert names["suites"]["gen"] == ["geneval", "t2i-compbench"]
     assert "tiny-janus" in names["models"]
-    assert names["judges"]["detector"] == ["world", "official"]
+    assert names["judges"]["detector"] == ["world", "official", "mmdet"]
     assert main(["list", "suites"]) == 0
     assert "  gen    geneval, t2i-compbench\n" in capsys.readouterr().out
 

@@ -18,6 +18,7 @@ from suder_bench.errors import JudgeError, UserError
 from suder_bench.runs.elsewhere import Elsewhere
 from suder_bench.runs.execute import Outcome, Run
 from suder_bench.runs.screen import Screen
+from suder_bench.runs.table import render
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -135,6 +136,9 @@ def test_judges_are_chosen_checked_and_missed_as_in_a_run(tmp_path: Path) -> Non
     assert (black["metrics"]["overall"]["value"], black["judges"]["shade"]["exact"]) == (0.0, False)
     with pytest.raises(JudgeError, match="nothing was scored"):
         score("drawing", tmp_path, judges={"shade": "wrong"})
+    unchecked = score("drawing", tmp_path, judges={"shade": "wrong"}, known_answers=False).summary
+    assert unchecked["benchmarks"]["drawing"]["judges"]["shade"]["unchecked"] is True
+    assert "not asked known answers, so nobody knows if they work: shade" in render(unchecked)
     missing = score("drawing", tmp_path, judges={"shade": "missing"})
     assert not missing.complete
     assert missing.summary["benchmarks"]["drawing"]["failed"] == 1
