@@ -61,6 +61,8 @@ TABLE: Mapping[Group, Mapping[str, str]] = {
         **{f"{role}/world": f"{_EVALUATORS}.judges.world:{name}" for role, name in _WORLD_JUDGES.items()},
         **{f"{role}/official": f"{_EVALUATORS}.judges.official:load" for role in (*_WORLD_JUDGES, "mllm")},
         "detector/mmdet": f"{_EVALUATORS}.judges.mmdet_detector:load",
+        "color/open-clip": f"{_EVALUATORS}.judges.open_clip_towers:load",
+        "clip/open-clip": f"{_EVALUATORS}.judges.open_clip_towers:load",
     },
 }
 
