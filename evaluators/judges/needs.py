@@ -33,7 +33,7 @@ def needs_of(role: str, backend: str) -> Needs | None:
         case "detector", "official":
             return Needs((), "", CHECKPOINT, file.is_file(), download)
         case "detector", "mmdet":
-            return Needs(("mmdet", "mmcv-lite"), "pip install 'suder-bench[mmdet]'", CHECKPOINT, file.is_file(), download)
+            return Needs(("mmdet",), "pip install 'suder-bench[mmdet]'", CHECKPOINT, file.is_file(), download)
         case "parser", "official":
             model = WEIGHTS[role]
             there, fetch = find_spec(model) is not None, f"python -m spacy download {model}"

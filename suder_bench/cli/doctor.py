@@ -212,12 +212,13 @@ def _sources(chosen: Mapping[str, str]) -> dict[str, str]:
 def _show(finding: Finding, *, first: bool) -> None:
     if first:
         print(f"{'' if finding.group == 'machine' else chr(10)}{finding.group}")
-    line = f"  {MARKS[finding.state]}  {finding.name:<22} {finding.says}"
-    if finding.fix:
-        line += f"; {finding.fix}"
+    line = f"  {MARKS[finding.state]}  {finding.name:<22} {finding.says}{':' if finding.fix else ''}"
     columns = min(shutil.get_terminal_size((80, 24)).columns, 120)
     wrapped = textwrap.wrap(line, columns, subsequent_indent=" " * 29, break_long_words=False, break_on_hyphens=False)
-    print("\n".join(wrapped), flush=True)
+    print("\n".join(wrapped))
+    if finding.fix:
+        print(" " * 29 + finding.fix)  # in one line, to be copied
+    sys.stdout.flush()
 
 
 def _told(error: Exception) -> str:

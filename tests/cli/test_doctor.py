@@ -171,6 +171,14 @@ def test_what_a_judge_lacks_comes_with_the_command(house, monkeypatch, wanted, h
     assert (finding.state, finding.says, finding.fix) == ("missing" if fix else "ok", says, fix)
 
 
+def test_a_command_stands_in_a_line_of_its_own(house, monkeypatch, capsys):
+    house(Painter(), parser_official=Known)
+    monkeypatch.setattr(needs, "needs_of", lambda role, backend: replace(WEIGHTS, packages=(), download="hf download " + "x" * 150))
+    assert doctor.main([]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[lines.index("--  parser/official        weights not found: en_core_web_sm:") + 1] == "hf download " + "x" * 150
+
+
 def test_weights_elsewhere_are_looked_at_there(house, monkeypatch, capsys):
     def load(role, *, device, dtype, offline, source):
         return Known() if source == "here" else Weightless.load(device=device, dtype=dtype, offline=offline)
