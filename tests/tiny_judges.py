@@ -20,7 +20,24 @@ from transformers import (
 )
 
 HERE = {"device": "cpu", "dtype": "auto", "offline": True}
-WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] yes no a red blue ball ? is the picture dog".split()
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "yes",
+    "no",
+    "a",
+    "red",
+    "blue",
+    "ball",
+    "?",
+    "is",
+    "the",
+    "picture",
+    "dog",
+]
 LETTERS = [chr(code) for code in range(97, 123)] + ["-", "?", "."]
 
 
