@@ -94,12 +94,12 @@ def _list(argv: Sequence[str]) -> int:
     if args.json:
         _print_json(files, data)
         return 0
+    states = {file: file.state(data) for file in files}
     for benchmark, group in groupby(files, key=lambda file: file.benchmark):
-        listed = list(group)
-        print(f"{benchmark}  ({listed[0].repository})")
-        for file in listed:
-            print(f"  {file.state(data):<8} {file.name:<32} {file.bytes:>10,}  {file.licence}")
-    counts = Counter(file.state(data) for file in files)
+        print(benchmark)
+        for file in group:
+            print(f"  {states[file]:<8} {file.name:<32} {file.bytes:>10,}  {file.licence:<13} {file.repository}")
+    counts = Counter(states.values())
     print(f"{data}: " + ", ".join(f"{counts[state]} {state}" for state in ("present", "missing", "damaged")))
     return 0
 

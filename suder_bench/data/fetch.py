@@ -51,13 +51,13 @@ def ensure(files: Sequence[OfficialFile], data: Path, say: Callable[[str], None]
         return 0
     benchmark, first = wanted[0].benchmark, wanted[0].place(data)
     if offline:
-        others = f" and {len(wanted) - 1} more files" if len(wanted) > 1 else ""
+        others = f" and {_files(len(wanted) - 1)} more" if len(wanted) > 1 else ""
         raise UserError(
             f"{benchmark} lacks {first}{others}, and --offline forbids to fetch them;"
             f" run where there is a network: suder-bench data fetch {benchmark}"
         )
     host = urlsplit(wanted[0].address).netloc
-    say(f"fetching {len(wanted)} files of {benchmark} ({sum(file.bytes for file in wanted) / 1000:,.0f} kB) from {host}")
+    say(f"fetching {_files(len(wanted))} of {benchmark} ({sum(file.bytes for file in wanted) / 1000:,.0f} kB) from {host}")
     for file in wanted:
         fetch(file, file.place(data))
     return len(wanted)
@@ -123,8 +123,12 @@ def _append(file: OfficialFile, part: BinaryIO) -> None:
 def _refused(damaged: Sequence[OfficialFile], data: Path) -> UserError:
     first = damaged[0]
     place = first.place(data)
-    others = f" (and {len(damaged) - 1} more files of {first.benchmark})" if len(damaged) > 1 else ""
+    others = f" (nor {_files(len(damaged) - 1)} more of {first.benchmark})" if len(damaged) > 1 else ""
     return UserError(
         f"{place} is not the official file: {first.fault(place)}{others}; get it again with"
         f" suder-bench data fetch {first.benchmark} --replace, or keep files of your own in a folder for --data DIR"
     )
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'s' if count > 1 else ''}"

@@ -42,8 +42,8 @@ def test_fetch_verify_list(mirror: Mirror, own_cache: Path, capsys: pytest.Captu
     assert "2 of 2 files in" in capsys.readouterr().out
     assert main(["data", "list"]) == 0
     first, *rows, last = capsys.readouterr().out.splitlines()
-    assert first == "geneval  (somebody/something)"
-    assert [row.split() for row in rows] == [["present", f.name, str(f.bytes), "MIT"] for f in FILES]
+    assert first == "geneval"
+    assert [row.split() for row in rows] == [["present", f.name, str(f.bytes), "MIT", "somebody/something"] for f in FILES]
     assert last.endswith("2 present, 0 missing, 0 damaged")
 
 

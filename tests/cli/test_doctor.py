@@ -173,10 +173,11 @@ def test_what_a_judge_lacks_comes_with_the_command(house, monkeypatch, wanted, h
 
 def test_a_command_stands_in_a_line_of_its_own(house, monkeypatch, capsys):
     house(Painter(), parser_official=Known)
-    monkeypatch.setattr(needs, "needs_of", lambda role, backend: replace(WEIGHTS, packages=(), download="hf download " + "x" * 150))
+    command = "hf download " + "x" * 150
+    monkeypatch.setattr(needs, "needs_of", lambda role, backend: replace(WEIGHTS, packages=(), download=command))
     assert doctor.main([]) == 0
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    assert lines[lines.index("--  parser/official        weights not found: en_core_web_sm:") + 1] == "hf download " + "x" * 150
+    assert lines[lines.index("--  parser/official        weights not found: en_core_web_sm:") + 1] == command
 
 
 def test_weights_elsewhere_are_looked_at_there(house, monkeypatch, capsys):

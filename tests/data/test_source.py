@@ -53,7 +53,7 @@ def test_mistakes(data: str, size: str | None, told: str) -> None:
 def test_official_files_are_looked_for_in_the_cache(own_cache: Path) -> None:
     assert cache() == own_cache
     with pytest.raises(
-        UserError, match=r"geneval lacks .*official/geneval/evaluation_metadata\.jsonl and 1 more files, and --off"
+        UserError, match=r"geneval lacks .*official/geneval/evaluation_metadata\.jsonl and 1 file more, and --off"
     ):
         Source("official").folder("geneval", quiet, offline=True)
     assert Source("official").folder("mmbench", quiet, offline=True) == own_cache / "official"
