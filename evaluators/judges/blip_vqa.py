@@ -20,7 +20,7 @@ from torch import nn
 from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges.blip_weights import read_checkpoint
 from suder_bench.evaluators.judges.protocols import Picture
-from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, Place, chunks, load_pretrained, pixels
+from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, Place, load_pretrained, pixels, prepared
 
 if TYPE_CHECKING:
     from transformers import BlipForQuestionAnswering, PreTrainedTokenizerBase
@@ -81,9 +81,10 @@ class BlipVqa:
     def p_yes(self, pictures: Sequence[Picture], questions: Sequence[Sequence[str]]) -> list[list[float]]:
         answers: list[list[float]] = [[] for _ in pictures]
         asked = [row for row, (_, own) in enumerate(zip(pictures, questions, strict=True)) if own]
-        for rows in chunks(asked, PICTURES):
+        for batch, squares in prepared([pictures[row] for row in asked], _prepare, PICTURES):
+            rows = [asked[index] for index in batch]
             ids = [[self._ids(question) for question in questions[row]] for row in rows]
-            for row, found in zip(rows, self._answer(self._see([pictures[row] for row in rows]), ids), strict=True):
+            for row, found in zip(rows, self._answer(self._see(squares), ids), strict=True):
                 answers[row] = found
         return answers
 
@@ -101,12 +102,10 @@ class BlipVqa:
         return [self._enc, *cut[1:]]
 
     @torch.inference_mode()
-    def _see(self, pictures: Sequence[Picture]) -> torch.Tensor:
+    def _see(self, squares: torch.Tensor) -> torch.Tensor:
         """(pictures, patches + 1, width)."""
-        squeezed = [picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC) for picture in pictures]
-        values = torch.stack([pixels(picture, OPENAI_MEAN, OPENAI_STD) for picture in squeezed]).to(self._place.device)
         with self._place.precision():
-            return self._model.vision_model(values, interpolate_pos_encoding=True).last_hidden_state
+            return self._model.vision_model(squares.to(self._place.device), interpolate_pos_encoding=True).last_hidden_state
 
     @torch.inference_mode()
     def _answer(self, seen: torch.Tensor, questions: Sequence[Questions]) -> list[list[float]]:
@@ -157,3 +156,7 @@ class BlipVqa:
 def _padded(lists: Sequence[Sequence[int]], value: int, device: torch.device) -> torch.Tensor:
     """(lists, the longest's length)."""
     return nn.utils.rnn.pad_sequence([torch.tensor(own) for own in lists], batch_first=True, padding_value=value).to(device)
+
+
+def _prepare(picture: Picture) -> torch.Tensor:
+    return pixels(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC), OPENAI_MEAN, OPENAI_STD)

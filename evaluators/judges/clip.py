@@ -17,7 +17,7 @@ from PIL import Image
 
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.judges.protocols import Picture
-from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, Place, chunks, load_pretrained, pixels
+from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, Place, chunks, load_pretrained, pixels, prepared
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, PreTrainedTokenizerBase
@@ -87,12 +87,14 @@ class TransformersTowers:
     @torch.inference_mode()
     def see(self, pictures: Sequence[Picture]) -> torch.Tensor:
         found = []
-        for chunk in chunks(pictures, BATCH):
-            squares = [pixels(centre_square(picture, self.shape.side), OPENAI_MEAN, OPENAI_STD) for picture in chunk]
-            values = torch.stack(squares).to(self._place.device)
+        for _, squares in prepared(pictures, self._prepare, BATCH):
             with self._place.precision():
-                found.append(self._model.visual_projection(self._model.vision_model(values).pooler_output))
+                states = self._model.vision_model(squares.to(self._place.device)).pooler_output
+                found.append(self._model.visual_projection(states))
         return unit(torch.cat(found))
+
+    def _prepare(self, picture: Picture) -> torch.Tensor:
+        return pixels(centre_square(picture, self.shape.side), OPENAI_MEAN, OPENAI_STD)
 
     @torch.inference_mode()
     def read(self, texts: Sequence[str]) -> torch.Tensor:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges.protocols import Picture
-from suder_bench.evaluators.judges.weights import Place, chunks, load_pretrained, pixels
+from suder_bench.evaluators.judges.weights import Place, load_pretrained, pixels, prepared
 
 if TYPE_CHECKING:
     from transformers import DPTForDepthEstimation
@@ -44,11 +44,9 @@ class DptDepth:
     @torch.inference_mode()
     def depth(self, pictures: Sequence[Picture]) -> list[np.ndarray]:
         maps: list[np.ndarray] = []
-        for chunk in chunks(pictures, BATCH):
-            squeezed = [picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR) for picture in chunk]
-            values = torch.stack([pixels(picture, MEAN, STD) for picture in squeezed]).to(self._place.device)
+        for _, squares in prepared(pictures, _prepare, BATCH):
             with self._place.precision():
-                found = self._model(values).predicted_depth
+                found = self._model(squares.to(self._place.device)).predicted_depth
             maps += [depth.float().cpu().numpy() for depth in found]
         return maps
 
@@ -62,3 +60,7 @@ class DptDepth:
         (found,) = self.depth([floor])
         if not np.isfinite(found).all() or np.ptp(found) == 0:
             raise JudgeError("a drawn floor: expected a finite depth that varies, got none; wrong weights?")
+
+
+def _prepare(picture: Picture) -> torch.Tensor:
+    return pixels(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR), MEAN, STD)

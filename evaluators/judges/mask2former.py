@@ -32,7 +32,7 @@ from suder_bench.evaluators.judges.mmdet_weights import (
 )
 from suder_bench.evaluators.judges.opencv_resize import resize
 from suder_bench.evaluators.judges.protocols import Detection, Picture
-from suder_bench.evaluators.judges.weights import Place, chunks, digest, load_pretrained
+from suder_bench.evaluators.judges.weights import Place, digest, load_pretrained, prepared
 
 LONG, SHORT, DIVISOR, GREY = 1333, 800, 32, 128
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -112,11 +112,12 @@ class Mask2Former:
         sizes = [Sizes.of(picture) for picture in pictures]
         found: dict[int, list[Detection]] = {}
         for padded in dict.fromkeys(size.padded for size in sizes):
-            for rows in chunks([row for row, size in enumerate(sizes) if size.padded == padded], BATCH):
-                values = torch.stack([prepare(pictures[row], sizes[row]) for row in rows]).to(self._place.device)
+            alike = [row for row, size in enumerate(sizes) if size.padded == padded]
+            for batch, values in prepared(alike, lambda row: prepare(pictures[row], sizes[row]), BATCH):
                 with self._place.precision():
-                    out = self._model(pixel_values=values)
-                for row, logits, masks in zip(rows, out.class_queries_logits, out.masks_queries_logits, strict=True):
+                    out = self._model(pixel_values=values.to(self._place.device))
+                for index, logits, masks in zip(batch, out.class_queries_logits, out.masks_queries_logits, strict=True):
+                    row = alike[index]
                     found[row] = objects(logits.float(), masks.float(), sizes[row], self._names, least)
         return [found[row] for row in range(len(pictures))]
 
@@ -128,7 +129,7 @@ def locate(source: str | None) -> tuple[Checkpoint | None, str]:
         return Checkpoint.find(path), str(path)
     if source is None:
         raise JudgeError(
-            f"judge detector: GenEval's Mask2Former is not in {path.parent}; download {ADDRESS} to there,"
+            f"judge detector: GenEval's Mask2Former is not at {path}; curl -L --create-dirs -o {path} {ADDRESS},"
             " or give --judge detector=official:FILE"
         )
     if source.startswith(("/", ".", "~")) or source.endswith(".pth"):

@@ -18,7 +18,7 @@ import torch
 from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges.clip import BATCH, ClipColors, ClipSimilarity, Shape, too_long, unit
 from suder_bench.evaluators.judges.protocols import Picture
-from suder_bench.evaluators.judges.weights import Place, chunks
+from suder_bench.evaluators.judges.weights import Place, chunks, prepared
 
 MODELS = {"color": "ViT-L-14", "clip": "ViT-B-32"}
 OPENAI = "openai"
@@ -60,10 +60,9 @@ class OpenClipTowers:
     @torch.inference_mode()
     def see(self, pictures: Sequence[Picture]) -> torch.Tensor:
         found = []
-        for chunk in chunks(pictures, BATCH):
-            values = torch.stack([self._prepare(picture) for picture in chunk]).to(self._place.device)
+        for _, values in prepared(pictures, self._prepare, BATCH):
             with self._place.precision():
-                found.append(self._model.encode_image(values))
+                found.append(self._model.encode_image(values.to(self._place.device)))
         return unit(torch.cat(found))
 
     @torch.inference_mode()

@@ -6,7 +6,7 @@ import hashlib
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from suder_bench.ahead import Ahead
 from suder_bench.errors import JudgeError, unknown
 from suder_bench.machine import JUDGE_DTYPES, choose_device
 
@@ -83,6 +84,15 @@ def load_pretrained(role: str, loader: Any, reference: str, *, offline: bool, **
 def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     """The items in order, at most `size` at a time."""
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def prepared(
+    pictures: Sequence[Item], prepare: Callable[[Item], torch.Tensor], size: int
+) -> Iterator[tuple[Sequence[int], torch.Tensor]]:
+    """(indices, stack) of at most `size` prepared pictures; worker threads prepare the next ones while these are in use."""
+    with Ahead(prepare, pictures) as ready:
+        for batch in chunks(range(len(pictures)), size):
+            yield batch, torch.stack(ready.take(batch))
 
 
 def digest(model: nn.Module) -> str:
