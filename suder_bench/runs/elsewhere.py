@@ -55,9 +55,7 @@ class Elsewhere:
         for lines, what in ((strange, "pictures of no sample"), (_surplus(benchmark, answered), "pictures too many")):
             screen.say_some(lines, what)
         missing = self._missing(benchmark, samples, answered, screen)
-        panel = judges.seat(
-            chosen, device=self.device, dtype=self.dtype, offline=self.offline, known_answers=self.known_answers
-        )
+        panel = judges.seat(chosen, device=self.device, dtype=self.dtype, offline=self.offline, known_answers=self.known_answers)
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
         verdicts: dict[tuple[str, int], Verdict] = {}

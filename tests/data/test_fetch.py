@@ -130,9 +130,7 @@ def test_nobody_there_is_a_failure_of_one_line(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_offline_names_the_first_missing_file_and_the_command(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"geneval lacks .*metadata\.jsonl and 1 file more, and --offline .* data fetch geneval$"
-    ):
+    with pytest.raises(UserError, match=r"geneval lacks .*metadata\.jsonl and 1 file more, and --offline .* data fetch geneval$"):
         bring(tmp_path, FILE, OTHER, offline=True)
 
 
