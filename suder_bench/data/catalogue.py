@@ -9,11 +9,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from suder_bench.errors import unknown
 
@@ -69,8 +69,9 @@ class OfficialFile:
 
 def catalogue() -> tuple[OfficialFile, ...]:
     """Every file, benchmark by benchmark."""
-    with files("suder_bench.data").joinpath("official.csv").open(encoding="utf-8", newline="") as opened:
-        return tuple(OfficialFile(**row | {"bytes": int(row["bytes"])}) for row in csv.DictReader(opened))
+    table = files("suder_bench.data").joinpath("official.csv").read_text(encoding="utf-8")
+    rows: Iterator[dict[str, Any]] = csv.DictReader(table.splitlines())
+    return tuple(OfficialFile(**row | {"bytes": int(row["bytes"])}) for row in rows)
 
 
 def official_files(benchmarks: Sequence[str]) -> list[OfficialFile]:

@@ -127,7 +127,7 @@ def _found(benchmark: Benchmark, responses: Path) -> tuple[list[Answered], list[
 def _surplus(benchmark: Benchmark, answered: Sequence[Answered]) -> list[str]:
     """A line for each picture beyond the official number; the official scripts count them, and so does this."""
     return [
-        f"{benchmark.name}: {one.source} is picture {one.response.repeat + 1} of {one.sample.id}, which has"
+        f"{benchmark.name}: {one.response.image} is picture {one.response.repeat + 1} of {one.sample.id}, which has"
         f" {benchmark.repeats} officially; it counts too"
         for one in answered
         if one.response.repeat >= benchmark.repeats
