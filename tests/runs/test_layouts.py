@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from damaged import bomb, cmyk, truncated
 from PIL import Image
 
+from suder_bench.cli import main
 from suder_bench.data.source import Source, write_world
 from suder_bench.evaluators.t2i_compbench import CATEGORIES, T2ICompBench
 from suder_bench.models.protocols import GeneratedImage, ImageSampling
@@ -103,3 +105,55 @@ def test_t2i_compbench_has_the_prompt_and_a_running_number_in_every_name(tmp_pat
     assert {file.name for file in (images / "spatial/samples").iterdir()} == wanted
     found = [(sample.id, repeat) for sample, repeat, _ in benchmark.find_images(images)]
     assert found == [(sample.id, repeat) for sample in benchmark.samples() for repeat in range(2)]
+
+
+def test_every_bad_picture_is_one_line_and_the_others_keep_their_verdicts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """GenEval: truncated, bomb, CMYK, missing, and one of no prompt, together."""
+    write_world(tmp_path / "data", size="quick", benchmarks=["geneval"])
+    run(tmp_path / "r", "geneval", tmp_path / "data", limit=4).execute(Screen(io.StringIO()), Painter)
+    made = tmp_path / "r/images/geneval"
+    one, two, three, four = sorted(folder for folder in made.iterdir() if folder.name.isdigit())
+    truncated(one / "samples/00001.png")
+    bomb(two / "samples/00000.png")
+    cmyk(three / "samples/00003.png")
+    (four / "samples/00002.png").unlink()
+    (made / "90000/samples").mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(made / "90000/samples/00000.png")
+    assert main(["score", "--benchmark", "geneval", "--images", str(made), "--data", str(tmp_path / "data"), "--json"]) == 0
+    shown = capsys.readouterr()
+    entry = json.loads(shown.out)["benchmarks"]["geneval"]
+    absent = entry["n_samples"] - 4
+    assert (entry["n_responses"], entry["failed"], entry["skipped"]) == (4 * 4 - 4, 0, 4 * absent + 5)
+    for bad in (one / "samples/00001.png", two / "samples/00000.png", three / "samples/00003.png", four / "samples/00002.png"):
+        assert shown.err.count(str(bad)) == 1
+    assert shown.err.count(str(made / "90000/samples/00000.png")) == 1
+    assert len(shown.err.splitlines()) == 5 + 1
+
+
+def test_nine_pictures_of_a_t2i_compbench_prompt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One is missing in a category scored picture by picture; in complex, which is scored in blocks, that is refused."""
+    write_world(tmp_path / "data", size="quick", benchmarks=["t2i-compbench"])
+    benchmark = T2ICompBench(tmp_path / "data")
+    names = [
+        benchmark.image_path(sample, repeat)
+        for sample in benchmark.samples()
+        if sample.id in ("color/0000", "color/0001", "complex/0000", "complex/0001")
+        for repeat in range(10)
+    ]
+    for number, name in enumerate(names):
+        (tmp_path / "made" / name).parent.mkdir(parents=True, exist_ok=True)
+        Painter().paint(number).save(tmp_path / "made" / name)
+    score = ["score", "--benchmark", "t2i-compbench", "--images", str(tmp_path / "made"), "--data", str(tmp_path / "data")]
+    (tmp_path / "made" / names[4]).unlink()
+    assert main([*score, "--json"]) == 0
+    shown = capsys.readouterr()
+    entry = json.loads(shown.out)["benchmarks"]["t2i-compbench"]
+    assert (entry["n_responses"], entry["failed"], entry["skipped"]) == (39, 0, 10 * (entry["n_samples"] - 4) + 1)
+    assert f"skipped: t2i-compbench: {tmp_path / 'made' / names[4]} is missing (9 of 10 pictures of color/0000)" in shown.err
+    (tmp_path / "made" / names[24]).unlink()
+    assert main(score) == 2
+    told = capsys.readouterr().err
+    assert f"{tmp_path / 'made' / names[24]} is missing; make them equally many (10)" in told
+    assert len(told.splitlines()) == 1
