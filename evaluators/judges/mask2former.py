@@ -39,7 +39,10 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 BEST = 100
 BATCH = 4
 LEAST = 0.05
-"""A pair whose class is less probable is left out, its mask never drawn: GenEval looks at confidences above 0.3 only."""
+"""Objects of less confidence are left out, and if their class is less probable their mask is never drawn.
+
+GenEval looks at confidences above 0.3 only.
+"""
 
 Box = tuple[float, float, float, float]
 
@@ -152,7 +155,8 @@ def objects(
 ) -> list[Detection]:
     """What one picture's (queries, classes + 1) logits and (queries, h, w) mask logits say, most confident first.
 
-    A query can be there under two classes. An object with an empty mask has a box of zeros and the confidence 0.
+    Only objects whose confidence is not under `least`. A query can be there under two classes. An object with an empty
+    mask has a box of zeros and the confidence 0.
     """
     probabilities = logits.softmax(dim=-1)[:, :-1]
     classes = probabilities.shape[1]
@@ -163,7 +167,9 @@ def objects(
     found = []
     for probability, pair, query in zip(best, pairs.tolist(), queries, strict=True):
         mask, certainty = drawn[query]
-        found.append(Detection(names[pair % classes], float(probability * certainty), tight_box(mask), mask))
+        confidence = float(probability * certainty)
+        if confidence >= least:
+            found.append(Detection(names[pair % classes], confidence, tight_box(mask), mask))
     return sorted(found, key=lambda detection: -detection.score)
 
 
