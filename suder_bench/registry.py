@@ -63,6 +63,8 @@ TABLE: Mapping[Group, Mapping[str, str]] = {
         "detector/mmdet": f"{_EVALUATORS}.judges.mmdet_detector:load",
         "color/open-clip": f"{_EVALUATORS}.judges.open_clip_towers:load",
         "clip/open-clip": f"{_EVALUATORS}.judges.open_clip_towers:load",
+        **{f"{role}/file": f"{_EVALUATORS}.judges.detections_file:load" for role in ("detector-2d", "detector-3d")},
+        **{f"{role}/open-vocabulary": f"{_EVALUATORS}.judges.open_vocabulary:load" for role in ("detector-2d", "detector-3d")},
     },
 }
 

@@ -17,6 +17,8 @@ from transformers import (
     CLIPTokenizer,
     DPTConfig,
     DPTForDepthEstimation,
+    Owlv2Config,
+    Owlv2ForObjectDetection,
 )
 
 HERE = {"device": "cpu", "dtype": "auto", "offline": True}
@@ -126,4 +128,21 @@ def dpt(folder: Path) -> Path:
     model = DPTForDepthEstimation(config)
     torch.nn.init.constant_(model.head.head[-2].bias, 5.0)
     model.save_pretrained(folder)
+    return folder
+
+
+def owl(folder: Path) -> Path:
+    """OWLv2 that spells its texts, with pictures of 64 x 64 in 16 patches."""
+    vocabulary = ["!", *LETTERS, *(letter + "</w>" for letter in LETTERS), "<|startoftext|>", "<|endoftext|>"]
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ends = {"bos_token_id": len(vocabulary) - 2, "eos_token_id": len(vocabulary) - 1, "pad_token_id": 0}
+    config = Owlv2Config(
+        text_config=small | {"vocab_size": len(vocabulary), "max_position_embeddings": 32} | ends,
+        vision_config=small | {"image_size": 64, "patch_size": 16},
+        projection_dim=16,
+    )
+    randomise(Owlv2ForObjectDetection(config)).save_pretrained(folder)
+    folder.joinpath("vocab.json").write_text(json.dumps({word: place for place, word in enumerate(vocabulary)}))
+    folder.joinpath("merges.txt").write_text("#version: 0.2\n")
+    CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), pad_token="!").save_pretrained(folder)
     return folder

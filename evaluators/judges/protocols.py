@@ -56,6 +56,15 @@ class NumberedClasses(Protocol):
         ...
 
 
+@runtime_checkable
+class PromptedDetector(Judge, Protocol):
+    """A detector without classes of its own, which looks for what it is told to."""
+
+    def detect_named(self, pictures: Sequence[Picture], names: Sequence[Sequence[str]]) -> list[list[Detection]]:
+        """All detections of each picture's `names`, labelled so, most confident first."""
+        ...
+
+
 class ColorClassifier(Judge, Protocol):
     def classify(self, crops: Sequence[Picture], nouns: Sequence[str], colors: Sequence[str]) -> np.ndarray:
         """(crops, colors) scores; the arg-max is the colour, ties to the first. A crop shows one object on #999."""

@@ -21,3 +21,8 @@ def clip(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def dpt(tmp_path_factory) -> Path:
     return tiny_judges.dpt(tmp_path_factory.mktemp("dpt"))
+
+
+@pytest.fixture(scope="session")
+def owl(tmp_path_factory) -> Path:
+    return tiny_judges.owl(tmp_path_factory.mktemp("owl"))
