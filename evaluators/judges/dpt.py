@@ -1,4 +1,7 @@
-"""DPT-Hybrid (MiDaS), T2I-CompBench++'s judge of depth."""
+"""DPT-Hybrid (MiDaS), T2I-CompBench++'s judge of depth.
+
+With timm's epsilon, which the official network has, transformers' computes the same to the last bit.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges.protocols import Picture
@@ -18,16 +22,26 @@ if TYPE_CHECKING:
 
 SIDE = 480
 MEAN = STD = (0.5, 0.5, 0.5)
+EPSILON = 1e-6
+"""Of timm's layer norms; transformers' copy of the network has 1e-12."""
+
 BATCH = 16
 
 
 class DptDepth:
-    """Implements `DepthEstimator` with inverse depth of 480 x 480 pixels, whatever the picture's shape."""
+    """Implements `DepthEstimator` with inverse depth of 480 x 480 pixels, whatever the picture's shape.
+
+    `exact` is false for a network of another kind or size.
+    """
 
     backend = "dpt-hybrid-midas"
-    exact = True
 
     def __init__(self, model: DPTForDepthEstimation, place: Place) -> None:
+        config = model.config
+        self.exact = config.is_hybrid and (config.hidden_size, config.num_hidden_layers, config.image_size) == (768, 12, 384)
+        for module in model.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.eps = EPSILON
         self.fingerprint = place.fingerprint(model)
         self._model, self._place = place.put(model), place
         # transformers resizes the position grid to any input, but first insists on the training size of 384.

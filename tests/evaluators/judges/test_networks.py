@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from tiny_judges import HERE, noise
 from transformers import BlipForQuestionAnswering, CLIPModel
 
@@ -19,6 +21,30 @@ def test_dpt_sees_480_pixels_whatever_it_was_trained_on(dpt):
     assert [depth.shape for depth in maps] == [(480, 480)] * 2
     assert all(np.isfinite(depth).all() and depth.std() > 0 for depth in maps)
     assert np.allclose(judge.depth(pictures[1:])[0], maps[1], atol=1e-4)
+
+
+def test_dpt_squeezes_pictures_and_centres_them(dpt, monkeypatch):
+    """Spec 3.3: 480 x 480 without aspect, bilinear, mean and deviation 0.5."""
+    judge = DptDepth.load(str(dpt), **HERE)
+    seen = []
+
+    class Recorder:
+        def __call__(self, values):
+            seen.append(values)
+            return type("Seen", (), {"predicted_depth": values[:, 0]})
+
+    monkeypatch.setattr(judge, "_model", Recorder())
+    picture = noise(300, 200)
+    found = judge.depth([Image.new("RGB", (64, 32), "white"), Image.new("RGB", (10, 90)), picture])
+    assert [(depth.min(), depth.max(), depth.dtype) for depth in found[:2]] == [(1, 1, np.float32), (-1, -1, np.float32)]
+    squeezed = np.asarray(picture.resize((480, 480), Image.Resampling.BILINEAR), np.float32) / 255
+    assert np.allclose(seen[0][2].numpy(), (squeezed.transpose(2, 0, 1) - 0.5) / 0.5, atol=1e-6)
+
+
+def test_dpt_has_timms_epsilon_and_knows_its_size(dpt):
+    judge = DptDepth.load(str(dpt), **HERE)
+    assert {module.eps for module in judge._model.modules() if isinstance(module, torch.nn.LayerNorm)} == {1e-6}
+    assert judge.exact is False
 
 
 def test_dpt_must_give_a_depth_that_varies(dpt, monkeypatch):
