@@ -26,6 +26,7 @@ class Needs:
 def needs_of(role: str, backend: str) -> Needs | None:
     """Of a judge that ships here and needs something; None for any other."""
     from suder_bench.evaluators.judges.mmdet_weights import ADDRESS, CHECKPOINT
+    from suder_bench.evaluators.judges.open_vocabulary import HUB
 
     file = cache() / "weights" / CHECKPOINT
     download = f"curl -L --create-dirs -o {file} {ADDRESS}"
@@ -40,13 +41,15 @@ def needs_of(role: str, backend: str) -> Needs | None:
             return Needs(("spacy",), "pip install spacy", model, there, fetch)
         case _, "open-clip":
             return Needs(("open-clip-torch",), "pip install 'suder-bench[clip]'")
+        case _, "open-vocabulary":
+            return _from_hub(HUB)
         case _, "official" if WEIGHTS.get(role):
-            reference = WEIGHTS[role]
-            return Needs((), "", reference, _in_hub_cache(reference), f"hf download {reference}")
+            return _from_hub(WEIGHTS[role])
     return None
 
 
-def _in_hub_cache(reference: str) -> bool:
+def _from_hub(reference: str) -> Needs:
     from huggingface_hub import try_to_load_from_cache
 
-    return isinstance(try_to_load_from_cache(reference, "config.json"), str)
+    found = isinstance(try_to_load_from_cache(reference, "config.json"), str)
+    return Needs((), "", reference, found, f"hf download {reference}")

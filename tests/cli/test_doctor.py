@@ -199,6 +199,7 @@ def test_shipped_judges_say_what_they_need(own_cache, monkeypatch, tmp_path):
     assert needs_of("vqa", "world") is None
     assert needs_of("llm", "official") is None
     assert needs_of("color", "official").download == "hf download openai/clip-vit-large-patch14"
+    assert needs_of("detector-2d", "open-vocabulary").download == "hf download google/owlv2-base-patch16-ensemble"
     assert needs_of("parser", "official").download == "python -m spacy download en_core_web_sm"
     detector = needs_of("detector", "official")
     file = own_cache / "weights" / detector.weights
