@@ -50,15 +50,16 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 def randomise(model: torch.nn.Module, seed: int = 0, std: float = 0.3) -> torch.nn.Module:
-    """Weights large enough that outputs differ between inputs."""
+    """Weights large enough that outputs differ between inputs; those of norms are around 1."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for weight in model.parameters():
-            weight.normal_(0, std, generator=generator)
+        for name, weight in model.named_parameters():
+            scale = "norm" in name.lower() or "ln_" in name
+            weight.normal_(float(scale and name.endswith("weight")), std, generator=generator)
     return model.eval()
 
 
-def blip(folder: Path, *, width: int = 16, layers: int = 1, heads: int = 2, side: int = 64, patch: int = 32) -> Path:
+def blip(folder: Path, *, width: int = 32, layers: int = 2, heads: int = 4, side: int = 64, patch: int = 32) -> Path:
     """BLIP VQA for the words above."""
     small = {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers, "num_attention_heads": heads}
     text = small | {

@@ -63,7 +63,7 @@ PARSES = {
 LISTS = {"spatial": "the red ball is on top of the dog", "action": "THE BIG DOG CHASES THE RED BALL."}
 OBJECTS = ["dog - dogs", "ball - balls", "ship - ships", "hot dog - hot dogs"]
 LABELS = ["dog", "ball", "person", "boat", "hot dog", "front", "left"]
-PER_PROMPT = 2
+PER_PROMPT = 3
 ALL_PARSES = {prompt: parsed for prompts in PARSES.values() for prompt, parsed in prompts.items()}
 
 
