@@ -16,7 +16,6 @@ FACTORS = {
     "attentions.0.attn.in_proj_weight": 2.0,
     "attentions.0.attn.out": 0.6,
     "attentions.1.attn.out": 0.1,
-    "transformer_decoder.layers.0.ffns": 0.5,
     "cls_embed.weight": 6.0,
     "mask_embed.4.weight": 4.0,
 }
@@ -47,9 +46,9 @@ def tensors(network: Mask2FormerConfig, seed: int = 0) -> dict[str, torch.Tensor
     return {row.name: _random(row, np.random.default_rng([seed, place])) for place, row in enumerate(table(network))}
 
 
-def save(folder: Path, *, layers: int = 1, seed: int = 0) -> Path:
-    """A folder with a checkpoint of mmdet's and the configuration of its network."""
-    network = config(layers)
+def save(folder: Path, network: Mask2FormerConfig | None = None, *, seed: int = 0) -> Path:
+    """A folder with a checkpoint of mmdet's and the configuration of its network, the tiny one unless another is given."""
+    network = network or config()
     network.save_pretrained(folder)
     notes = {"mmdet_version": "2.28.2", "CLASSES": ("person", "bicycle"), "best_score": np.float64(0.5)}
     torch.save({"meta": notes, "state_dict": tensors(network, seed)}, folder / "tiny.pth")
@@ -77,7 +76,9 @@ def _random(row: Row, generator: np.random.Generator) -> torch.Tensor:
         values = middle + 0.2 * values
     elif ".query_" not in row.name and ".level_" not in row.name:
         values *= 1.2 / np.sqrt(np.prod(row.shape[1:]))
-    values += SHIFTS.get(row.name, 0.0)
+    values += SHIFTS.get(row.name, 0.0) * (WIDTH / row.shape[0]) ** 0.4
     for part, factor in FACTORS.items():
         values = values * factor if part in row.name else values
+    if "transformer_decoder" in row.name and ".ffns." in row.name:
+        values = 0.5 * values
     return torch.from_numpy(values).float()

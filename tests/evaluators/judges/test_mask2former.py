@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import mmdet_two
 import numpy as np
@@ -51,11 +52,21 @@ def _alike(one: Detection, other: Detection) -> bool:
 
 @pytest.mark.parametrize("scene", mmdet_two.SCENES)
 def test_what_mmdet_2_finds(scene, detector):
-    recorded = mmdet_two.read()[scene]
-    rows = [Detection(str(row["class"]), row["score"], tuple(row["box"]), row["mask"]) for row in recorded]
+    as_recorded(detector, scene, mmdet_two.read()[scene])
+
+
+@pytest.mark.slow
+def test_what_mmdet_2_finds_with_a_network_of_genevals_size(tmp_path):
+    detector = official.load("detector", source=str(tiny_detector.save(tmp_path, mmdet_weights.geneval_config())), **HERE)
+    for scene, rows in mmdet_two.read(full=True).items():
+        as_recorded(detector, scene, rows)
+
+
+def as_recorded(detector: Mask2Former, scene: mmdet_two.Scene, rows: list[dict[str, Any]]) -> None:
     (found,) = detector._detect([tiny_detector.scene(*scene)], 0.0)
     assert len(found) == mask2former.BEST
-    agree(found[: len(rows)], rows)
+    recorded = [Detection(str(row["class"]), row["score"], tuple(row["box"]), row["mask"]) for row in rows]
+    agree(found[: len(rows)], recorded)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -65,7 +76,7 @@ def test_what_mmdet_3_finds_where_it_is_installed(layers, tmp_path):
         pytest.skip("this back-end is for mmdet 3")
     from suder_bench.evaluators.judges import mmdet_detector
 
-    source = str(tiny_detector.save(tmp_path, layers=layers))
+    source = str(tiny_detector.save(tmp_path, tiny_detector.config(layers)))
     pictures = [tiny_detector.scene(*scene) for scene in mmdet_two.SCENES]
     ours = official.load("detector", source=source, **HERE)
     theirs = mmdet_detector.load("detector", source=source, **HERE)

@@ -1,7 +1,7 @@
-"""What mmdet 2.28.2 itself, the version that GenEval names, finds with the tiny detector's weights.
+"""What mmdet 2.28.2 itself, the version that GenEval names, finds with random weights: tiny ones, and of GenEval's size.
 
 `mmdet_2.28.2.json` beside this file holds it, so that no test needs mmdet 2. With mmdet 2.28.2 and mmcv 1.7.2 installed,
-`python tests/evaluators/judges/mmdet_two.py` writes it again.
+`python tests/mmdet_two.py` writes it again.
 """
 
 from __future__ import annotations
@@ -12,24 +12,26 @@ import sys
 import tempfile
 import types
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 RECORD = Path(__file__).with_name("mmdet_2.28.2.json")
-SCENES = ((64, 64, 0), (320, 24, 1), (96, 64, 2), (210, 280, 3))
-"""(width, height, seed) of the pictures."""
+Scene = tuple[int, int, int]
+SCENES: tuple[Scene, ...] = ((64, 64, 0), (320, 24, 1), (96, 64, 2), (210, 280, 3))
+FULL_SCENES: tuple[Scene, ...] = ((64, 64, 4), (96, 64, 5))
+"""(width, height, seed) of the pictures, for the tiny network and for one of GenEval's size."""
 
 KEPT = 20
 """Detections kept of each picture, the surest."""
 
 
-def read() -> dict[tuple[int, int, int], list[dict[str, Any]]]:
+def read(full: bool = False) -> dict[Scene, list[dict[str, Any]]]:
     """By scene: class index, score, box and mask of each detection, most confident first."""
     found = {}
-    for scene, rows in zip(SCENES, json.loads(RECORD.read_text()), strict=True):
+    for scene, rows in zip(FULL_SCENES if full else SCENES, json.loads(RECORD.read_text())[int(full)], strict=True):
         width, height, _ = scene
         for row in rows:
             bits = np.frombuffer(zlib.decompress(base64.b64decode(row["mask"])), np.uint8)
@@ -38,8 +40,8 @@ def read() -> dict[tuple[int, int, int], list[dict[str, Any]]]:
     return found
 
 
-def detect(folder: Path, pictures: list[Image.Image]) -> list[list[dict[str, Any]]]:
-    """mmdet 2's own path from a picture file to boxes and masks by class."""
+def inference(folder: Path) -> Callable[[str], tuple[list[np.ndarray], list[list[np.ndarray]]]]:
+    """mmdet 2's own way from a picture file to boxes and masks by class."""
     _stand_ins()
     import mmdet
     import torch
@@ -51,18 +53,7 @@ def detect(folder: Path, pictures: list[Image.Image]) -> list[list[dict[str, Any
     _shrink(config.model, json.loads((folder / "config.json").read_text()))
     model = init_detector(config, device="cpu")
     model.load_state_dict(torch.load(folder / "tiny.pth", weights_only=False)["state_dict"])
-    found = []
-    for picture in pictures:
-        with tempfile.NamedTemporaryFile(suffix=".png") as file:
-            picture.save(file.name)
-            boxes, masks = inference_detector(model, file.name)
-        rows = [
-            {"class": index, "score": float(box[4]), "box": [float(x) for x in box[:4]], "mask": mask}
-            for index in range(len(boxes))
-            for box, mask in zip(boxes[index], masks[index], strict=True)
-        ]
-        found.append(sorted(rows, key=lambda row: -row["score"]))
-    return found
+    return lambda path: inference_detector(model, path)
 
 
 def _shrink(model: Any, small: dict[str, Any]) -> None:
@@ -99,17 +90,33 @@ def _stand_ins() -> None:
 
 
 def main() -> None:
-    sys.path.insert(0, str(Path(__file__).parents[2]))
     import tiny_detector
 
-    with tempfile.TemporaryDirectory() as folder:
-        pictures = [tiny_detector.scene(*scene) for scene in SCENES]
-        found = detect(tiny_detector.save(Path(folder)), pictures)
-    for rows in found:
-        for row in rows[:KEPT]:
-            row["mask"] = base64.b64encode(zlib.compress(np.packbits(row["mask"]).tobytes(), 9)).decode()
-            row["score"] = round(row["score"], 7)
-    RECORD.write_text(json.dumps([rows[:KEPT] for rows in found]) + "\n")
+    from suder_bench.evaluators.judges.mmdet_weights import geneval_config
+
+    record = []
+    for network, scenes in ((tiny_detector.config(), SCENES), (geneval_config(), FULL_SCENES)):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            infer = inference(tiny_detector.save(folder, network))
+            for scene in scenes:
+                tiny_detector.scene(*scene).save(folder / "scene.png")
+                record.append(_rows(*infer(str(folder / "scene.png"))))
+    RECORD.write_text(json.dumps([record[: len(SCENES)], record[len(SCENES) :]]) + "\n")
+
+
+def _rows(boxes: list[np.ndarray], masks: list[list[np.ndarray]]) -> list[dict[str, Any]]:
+    rows = [
+        {
+            "class": index,
+            "score": round(float(box[4]), 7),
+            "box": [float(x) for x in box[:4]],
+            "mask": base64.b64encode(zlib.compress(np.packbits(mask).tobytes(), 9)).decode(),
+        }
+        for index in range(len(boxes))
+        for box, mask in zip(boxes[index], masks[index], strict=True)
+    ]
+    return sorted(rows, key=lambda row: -row["score"])[:KEPT]
 
 
 if __name__ == "__main__":
