@@ -62,9 +62,9 @@ def spacy(monkeypatch):
         if reference != "en_core_web_sm":
             raise OSError("[E050] Can't find model")
         meta = {"lang": "en", "name": "core_web_sm", "version": module.version}
-        return SimpleNamespace(meta=meta, pipe=lambda texts: (Doc(doc) for _ in texts))
+        return SimpleNamespace(meta=meta, pipe_names=module.parts, pipe=lambda texts: (Doc(doc) for _ in texts))
 
-    module = SimpleNamespace(load=load, version="3.5.0")
+    module = SimpleNamespace(load=load, version="3.5.0", parts=["tok2vec", "tagger", "parser"])
     monkeypatch.setitem(sys.modules, "spacy", module)
     return module
 
@@ -83,8 +83,10 @@ def test_parser(spacy):
 
 def test_parser_is_missing(spacy, monkeypatch):
     assert "python -m spacy download en_core_web_sm" in complaint("parser", source="xx_other")
+    spacy.parts = ["tagger"]
+    assert "has no parser; run: python -m spacy download" in complaint("parser")
     monkeypatch.setitem(sys.modules, "spacy", None)
-    assert "pip install spacy" in complaint("parser")
+    assert "pip install spacy && python -m spacy download en_core_web_sm" in complaint("parser")
 
 
 class Server(HTTPServer):
