@@ -31,7 +31,11 @@ def mask2former(folder: Path) -> Inference:
     """The detector of a folder that holds mmdet's checkpoint and the configuration of its network."""
     (file,) = folder.glob("*.pth")
     tensors = torch.load(file, weights_only=False)["state_dict"]
-    network = build(tensors, Mask2FormerConfig.from_pretrained(folder), str(file))
+    return through(build(tensors, Mask2FormerConfig.from_pretrained(folder), str(file)))
+
+
+def through(network: torch.nn.Module) -> Inference:
+    """The detector with this network."""
 
     @torch.no_grad()
     def infer(path: str) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
@@ -82,12 +86,16 @@ class Crops(Dataset):
 class Colors:
     """CLIP as a classifier of colours: the templates of a class are read once, the pictures in a loader of their own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.model, self.tokenizer = CLIPModel.from_pretrained(folder).eval(), CLIPTokenizer.from_pretrained(folder)
+    def __init__(self, model: CLIPModel, tokenizer: CLIPTokenizer) -> None:
+        self.model, self.tokenizer = model.eval(), tokenizer
         side = self.model.config.vision_config.image_size
         processor = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
         self.transform = lambda image: processor(image, return_tensors="pt")["pixel_values"][0]
         self.classifiers: dict[str, torch.Tensor] = {}
+
+    @staticmethod
+    def read(folder: Path) -> Colors:
+        return Colors(CLIPModel.from_pretrained(folder), CLIPTokenizer.from_pretrained(folder))
 
     @torch.no_grad()
     def __call__(self, image: Image.Image, objects: list[Any], noun: str) -> list[str]:

@@ -55,10 +55,10 @@ def picture(number: int) -> Image.Image:
 
 def prompts(objects: list[dict[str, list[Any]]], pictures: list[Image.Image], colors: reference.Colors) -> list[dict[str, Any]]:
     """For each picture a prompt whose answer it is about every second time, in the tags by turns."""
-    return [_prompt(TAGS[i % 6], i // 6 % 2 == 0, objects[i], pictures[i], colors, i) for i in range(len(pictures))]
+    return [prompt(TAGS[i % 6], i // 6 % 2 == 0, objects[i], pictures[i], colors, i) for i in range(len(pictures))]
 
 
-def _prompt(
+def prompt(
     tag: str, right: bool, objects: dict[str, list[Any]], picture: Image.Image, colors: Any, number: int
 ) -> dict[str, Any]:
     absent = next(name for name in NAMES if name not in objects)
@@ -115,7 +115,7 @@ def test_verdicts_boxes_and_colours_are_the_official_scripts(count, back_end, tm
     if back_end == "mmdet 2" and not pytest.importorskip("mmcv").__version__.startswith("1."):
         pytest.skip("mmdet 2 is not installed")
     infer = mmdet_two.inference(detector) if back_end == "mmdet 2" else reference.mask2former(detector)
-    colors, pictures = reference.Colors(clip), [picture(number) for number in range(count)]
+    colors, pictures = reference.Colors.read(clip), [picture(number) for number in range(count)]
     objects = []
     for number, drawn in enumerate(pictures):
         drawn.save(tmp_path / f"{number}.png")
@@ -155,7 +155,7 @@ def test_sixty_blank_pictures_score_nothing_each_for_a_reason(judges, tmp_path, 
     else:
         data = None
         chosen = (f"detector=official:{detector}", f"color=official:{clip}")
-        records = [_prompt(TAGS[i % 6], False, {}, picture(i), None, i) for i in range(60)]
+        records = [prompt(TAGS[i % 6], False, {}, picture(i), None, i) for i in range(60)]
     assert len(records) == 60
     shades = [Image.new("RGB", (64, 64) if judges == "world" else (320, 24), (4 * i,) * 3) for i in range(60)]
     images, own = lay_out(tmp_path / "blank", records, shades)
