@@ -88,7 +88,8 @@ def build(config: Mask2FormerConfig) -> Any:
     from mmdet.registry import MODELS
     from mmengine.config import ConfigDict
 
-    swin, width, heads = config.backbone_config, config.feature_size, config.num_attention_heads
+    swin: Any = config.backbone_config
+    width, heads = config.feature_size, config.num_attention_heads
     attention = {"embed_dims": config.hidden_dim, "num_heads": heads, "dropout": 0.0, "batch_first": True}
     relu, halves = {"type": "ReLU", "inplace": True}, {"num_feats": width // 2, "normalize": True}
     encoder = {

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ _BACKBONE, _PIXELS, _QUERIES = (
 class Mask2FormerForUniversalSegmentation(transformers.Mask2FormerForUniversalSegmentation):
     """transformers' class, which has a norm and a loss beside the network; nothing it predicts depends on their weights."""
 
-    _keys_to_ignore_on_load_missing: ClassVar = [r"swin\.layernorm\.", r"criterion\."]
+    _keys_to_ignore_on_load_missing = [r"swin\.layernorm\.", r"criterion\."]  # noqa: RUF012 (declared so by transformers)
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,17 @@ class Row:
 
 def geneval_config() -> Mask2FormerConfig:
     """The network that GenEval names: Swin-S, 100 queries, 80 classes."""
-    stages = [f"stage{stage}" for stage in range(1, 5)]
-    swin = SwinConfig(
-        embed_dim=96, depths=[2, 2, 18, 2], num_heads=[3, 6, 12, 24], window_size=7, mlp_ratio=4.0, out_features=stages
-    )
-    return Mask2FormerConfig(backbone_config=swin, num_labels=CLASSES)
+    swin: dict[str, Any] = {
+        "embed_dim": 96,
+        "depths": [2, 2, 18, 2],
+        "num_heads": [3, 6, 12, 24],
+        "window_size": 7,
+        "mlp_ratio": 4.0,
+        "out_features": [f"stage{stage}" for stage in range(1, 5)],
+    }
+    config = Mask2FormerConfig(backbone_config=SwinConfig(**swin))
+    config.num_labels = CLASSES
+    return config
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,7 @@ def convert(tensors: Mapping[str, torch.Tensor], config: Mask2FormerConfig, sour
 
     Raises `JudgeError` that names the first tensor which another configuration has, lacks or shapes otherwise.
     """
+    swin: Any = config.backbone_config
     rows = {row.name: row for row in table(config)}
     lacking = [row for row in rows.values() if row.name not in tensors]
     for name, tensor in tensors.items():
@@ -136,7 +143,7 @@ def convert(tensors: Mapping[str, torch.Tensor], config: Mask2FormerConfig, sour
             raise _another(source, f"it has {name} {tuple(tensor.shape)}, the network has not")
         if tuple(tensor.shape) != rows[name].shape:
             raise _another(source, f"{name} is {tuple(tensor.shape)}, the network's is {rows[name].shape}")
-        if not rows[name].others and not torch.equal(tensor, relative_places(config.backbone_config.window_size)):
+        if not rows[name].others and not torch.equal(tensor, relative_places(swin.window_size)):
             raise _another(source, f"{name} orders the places of a window in another way")
     if lacking:
         raise _another(source, f"it lacks {lacking[0].name} {lacking[0].shape}")
@@ -150,9 +157,10 @@ def convert(tensors: Mapping[str, torch.Tensor], config: Mask2FormerConfig, sour
 
 def build(tensors: Mapping[str, torch.Tensor], config: Mask2FormerConfig, source: str) -> Mask2FormerForUniversalSegmentation:
     """transformers' network with mmdet's tensors; each is used, and none that matters is left as it was."""
-    model, report = Mask2FormerForUniversalSegmentation.from_pretrained(
+    loaded: Any = Mask2FormerForUniversalSegmentation.from_pretrained(
         None, config=config, state_dict=convert(tensors, config, source), output_loading_info=True, dtype=torch.float32
     )
+    model, report = loaded
     left = sorted([*report["missing_keys"], *report["unexpected_keys"], *(name for name, *_ in report["mismatched_keys"])])
     if left:
         raise JudgeError(
@@ -233,7 +241,7 @@ def _swin(swin: Any) -> Iterator[Row]:
         yield from _layer(f"backbone.norm{stage}", f"{_BACKBONE}.hidden_states_norms.stage{stage + 1}", swin.embed_dim << stage)
 
 
-def _pixel_decoder(config: Mask2FormerConfig) -> Iterator[Row]:
+def _pixel_decoder(config: Any) -> Iterator[Row]:
     """Six layers of deformable attention over the three coarser maps, then one step up to a quarter of the picture."""
     mine, width, heads = "panoptic_head.pixel_decoder", config.feature_size, config.num_attention_heads
     channels = [config.backbone_config.embed_dim << stage for stage in range(4)]
@@ -260,7 +268,7 @@ def _pixel_decoder(config: Mask2FormerConfig) -> Iterator[Row]:
     yield from _layer(f"{mine}.mask_feature", f"{_PIXELS}.mask_projection", config.mask_feature_size, width, 1, 1)
 
 
-def _transformer_decoder(config: Mask2FormerConfig) -> Iterator[Row]:
+def _transformer_decoder(config: Any) -> Iterator[Row]:
     mine, width, hidden = "panoptic_head.transformer_decoder", config.hidden_dim, config.dim_feedforward
     theirs = f"{_QUERIES}.decoder"
     for layer in range(config.decoder_layers - 1):  # transformers counts the first guess of the queries as a layer
@@ -286,7 +294,7 @@ def _transformer_decoder(config: Mask2FormerConfig) -> Iterator[Row]:
         yield from _layer(f"panoptic_head.mask_embed.{2 * place}", embedder, out, width)
 
 
-def _settings(config: Mask2FormerConfig) -> tuple[Any, ...]:
+def _settings(config: Any) -> tuple[Any, ...]:
     """What no tensor's shape shows."""
     swin = config.backbone_config
     of_swin = (swin.window_size, swin.hidden_act, swin.layer_norm_eps, swin.qkv_bias, tuple(swin.out_features))

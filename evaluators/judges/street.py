@@ -16,7 +16,7 @@ THINGS = {"traffic light": (9, (40, 90, 110, 270)), "stop sign": (11, (210, 60, 
 ENOUGH = 0.3
 """GenEval's threshold, which at least one of the drawings must pass; detectors that lose their confidence fall below."""
 
-LETTERS = {
+LETTERS: dict[str, list[tuple[float, float]]] = {
     "S": [(1, 0.1), (0.5, 0), (0, 0.2), (0.5, 0.5), (1, 0.8), (0.5, 1), (0, 0.9)],
     "T": [(0, 0), (1, 0), (0.5, 0), (0.5, 1)],
     "O": [(0.5, 0), (1, 0.2), (1, 0.8), (0.5, 1), (0, 0.8), (0, 0.2), (0.5, 0)],
@@ -64,7 +64,7 @@ def _traffic_light(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int]) -> 
 
 def _stop_sign(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int]) -> None:
     x, y, radius = _round(box)
-    for scale, color in ((1.08, (255, 255, 255)), (1.0, (190, 15, 25))):
+    for scale, color in ((1.08, "white"), (1.0, "#be0f19")):
         turns = [math.pi * (corner + 0.5) / 4 for corner in range(8)]
         pen.polygon([(x + scale * radius * math.cos(turn), y + scale * radius * math.sin(turn)) for turn in turns], fill=color)
     for place, letter in enumerate("STOP"):
@@ -80,7 +80,8 @@ def _clock(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int]) -> None:
     x, y, radius = _round(box)
     pen.ellipse(box, fill=(250, 250, 245), outline=(30, 30, 30), width=8)
     marks = [(math.pi * hour / 6, 0.74, 0.88, 6 if hour % 3 == 0 else 3) for hour in range(12)]
-    for turn, start, end, width in [*marks, (-2.6, 0.0, 0.45, 7), (-0.5, 0.0, 0.66, 5)]:
+    hands = [(-2.6, 0.0, 0.45, 7), (-0.5, 0.0, 0.66, 5)]
+    for turn, start, end, width in marks + hands:
         across, down = radius * math.cos(turn), radius * math.sin(turn)
         pen.line((x + start * across, y + start * down, x + end * across, y + end * down), fill=(0, 0, 0), width=width)
 
