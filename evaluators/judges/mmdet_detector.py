@@ -165,12 +165,15 @@ def _import(place: Place) -> str:
         sys.modules.setdefault("mmcv._ext", _NoExtension("mmcv._ext"))
         if place.device.type != "cpu":
             raise JudgeError("judge detector: mmcv-lite computes on the CPU only; use --judge-device cpu, or install mmcv")
-    import mmdet
+    try:
+        import mmdet
 
-    if int(mmdet.__version__.split(".")[0]) != 3:
+        if mmdet.__version__.startswith("3."):
+            import mmdet.models
+    except (ImportError, OSError, AssertionError) as error:  # mmdet asserts the version of mmcv
+        raise JudgeError(f"judge detector: mmdet is installed but does not import ({error}); {INSTALL}") from error
+    if not mmdet.__version__.startswith("3."):
         raise JudgeError(f"judge detector: mmdet {mmdet.__version__} is not supported; {INSTALL}")
-    import mmdet.models
-
     return str(mmdet.__version__)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from PIL import Image
 from tiny_judges import HERE
 
 from suder_bench.errors import JudgeError
-from suder_bench.evaluators.judges import mask2former, mmdet_weights, official, street
+from suder_bench.evaluators.judges import mask2former, mmdet_detector, mmdet_weights, official, street
 from suder_bench.evaluators.judges.mask2former import Mask2Former, Sizes, objects, prepare, tight_box
 from suder_bench.evaluators.judges.protocols import Detection, NumberedClasses
 
@@ -74,8 +76,6 @@ def test_what_mmdet_3_finds_where_it_is_installed(layers, tmp_path):
     mmdet = pytest.importorskip("mmdet")
     if mmdet.__version__.startswith("2."):
         pytest.skip("this back-end is for mmdet 3")
-    from suder_bench.evaluators.judges import mmdet_detector
-
     source = str(tiny_detector.save(tmp_path, tiny_detector.config(layers)))
     pictures = [tiny_detector.scene(*scene) for scene in mmdet_two.SCENES]
     ours = official.load("detector", source=source, **HERE)
@@ -244,12 +244,28 @@ def test_missing_weights_in_one_line(own_cache, tmp_path):
     )
 
 
-def test_mmdet_that_is_not_there_is_named():
-    from importlib.util import find_spec
-
-    from suder_bench.evaluators.judges import mmdet_detector
-
+@pytest.fixture
+def no_mmdet():
+    """mmdet is not there, and whatever stands in for it is forgotten."""
     if find_spec("mmdet") is not None:
         pytest.skip("mmdet is installed")
-    with pytest.raises(JudgeError, match=r"mmdet is not installed; pip install 'suder-bench\[mmdet\]'"):
-        mmdet_detector.load("detector", **HERE)
+    yield
+    for name in ("mmcv", "mmcv._ext", "mmdet"):
+        sys.modules.pop(name, None)
+
+
+def test_mmdet_that_is_not_there_or_broken_is_named(no_mmdet, monkeypatch, tmp_path):
+    def said() -> str:
+        with pytest.raises(JudgeError) as caught:
+            mmdet_detector.load("detector", **HERE)
+        assert "pip install 'suder-bench[mmdet]'" in str(caught.value)
+        return str(caught.value)
+
+    assert "mmdet is not installed" in said()
+    for package, content in (("mmcv", ""), ("mmdet", "assert False, 'MMCV is too new'")):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text(content)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "does not import (MMCV is too new)" in said()
+    (tmp_path / "mmdet/__init__.py").write_text("__version__ = '2.28.2'  # of another length than before")
+    assert "mmdet 2.28.2 is not supported" in said()
