@@ -3,8 +3,9 @@
 ViT-B with CapFilt-L. Where BLIP's own code and transformers' differ, this follows BLIP: the picture is squeezed to 480 x 480,
 a question begins with [ENC] and not with [CLS], and the picture tower's layer norms have BLIP's epsilon.
 
-The weights come as BLIP published them (`official:FILE.pth`, exact) or in transformers' format (`official:FOLDER`, or the
-hub's copy, whose grid of positions was resized to pictures of 384 pixels and is resized back: not exact).
+The weights come as BLIP published them (`official:FILE.pth`, or in the cache: exact) or in transformers' format
+(`official:FOLDER`, or the hub's copy, whose grid of positions was resized to pictures of 384 pixels and is resized back: not
+exact).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from suder_bench.data.source import cache
 from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges.blip_weights import read_checkpoint
 from suder_bench.evaluators.judges.protocols import Picture
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 SIDE = 480
 MAX_TOKENS = 35
 VISION_EPSILON = 1e-6
-VOCABULARY = "bert-base-uncased"
+CHECKPOINT = "model_base_vqa_capfilt_large.pth"
+ADDRESS = f"https://storage.googleapis.com/sfr-vision-language-research/BLIP/models/{CHECKPOINT}"
+HUB, VOCABULARY = "Salesforce/blip-vqa-capfilt-large", "bert-base-uncased"
 PICTURES = 8
 """To a batch, whatever number of questions they get."""
 
@@ -57,25 +61,28 @@ class BlipVqa:
         self._answers = [vocabulary["yes"], vocabulary["no"]]
 
     @classmethod
-    def load(cls, reference: str, *, device: str, dtype: str, offline: bool) -> Self:
-        """Read BLIP's checkpoint file, or a folder or hub id in transformers' format.
+    def load(cls, reference: str | None, *, device: str, dtype: str, offline: bool) -> Self:
+        """Read BLIP's checkpoint file, or a folder or hub id in transformers' format; without a reference, the file in the
+        cache or else the hub's copy.
 
         A file is read with the vocabulary in its folder (vocab.txt), or else with BERT's. Raises `JudgeError` where the
         weights cannot be had.
         """
         from transformers import BertTokenizer, BlipForQuestionAnswering
 
-        place = Place.choose(device, dtype, half_on_cuda=False)
-        vocabulary = reference
-        if os.path.isfile(reference):
-            model = read_checkpoint(reference)
-            folder = os.path.dirname(os.path.abspath(reference))
-            vocabulary = folder if os.path.isfile(os.path.join(folder, "vocab.txt")) else VOCABULARY
-        else:
-            model = load_pretrained("vqa", BlipForQuestionAnswering, reference, offline=offline)
-        tokenizer = load_pretrained("vqa", BertTokenizer, vocabulary, offline=offline)
-        if not {"yes", "no"} <= tokenizer.get_vocab().keys():
-            raise JudgeError(f"judge vqa: {vocabulary} lacks its vocabulary (vocab.txt or tokenizer.json)")
+        place, cached = Place.choose(device, dtype, half_on_cuda=False), cache() / "weights" / CHECKPOINT
+        source = reference or (str(cached) if cached.is_file() else HUB)
+        if os.path.isfile(source):
+            return cls(read_checkpoint(source), _vocabulary(source, offline=offline), place)
+        try:
+            model = load_pretrained("vqa", BlipForQuestionAnswering, source, offline=offline)
+            tokenizer = load_pretrained("vqa", BertTokenizer, source, offline=offline)
+        except JudgeError as error:
+            if reference is None:
+                raise JudgeError(f"{error}; BLIP's own weights: curl -L --create-dirs -o {cached} {ADDRESS}") from error
+            raise
+        if not _answers_in(tokenizer):
+            raise JudgeError(f"judge vqa: {source} lacks its vocabulary (vocab.txt or tokenizer.json)")
         return cls(model, tokenizer, place)
 
     def p_yes(self, pictures: Sequence[Picture], questions: Sequence[Sequence[str]]) -> list[list[float]]:
@@ -151,6 +158,26 @@ class BlipVqa:
             for place, p in zip(places, torch.softmax(logits.float(), dim=-1)[:, 0].tolist(), strict=True):
                 found[place] = p
         return found
+
+
+def _vocabulary(file: str, *, offline: bool) -> Any:
+    """The tokenizer for a checkpoint, which holds none."""
+    from transformers import BertTokenizer
+
+    beside = os.path.join(os.path.dirname(os.path.abspath(file)), "vocab.txt")
+    if os.path.isfile(beside):
+        tokenizer = BertTokenizer(beside)
+    else:
+        tokenizer = load_pretrained("vqa", BertTokenizer, VOCABULARY, offline=offline)
+    if not _answers_in(tokenizer):  # without its file transformers makes an empty one
+        raise JudgeError(
+            f"judge vqa: neither a vocab.txt beside {file} nor {VOCABULARY} is here; put the latter's vocab.txt there"
+        )
+    return tokenizer
+
+
+def _answers_in(tokenizer: Any) -> bool:
+    return {"yes", "no"} <= tokenizer.get_vocab().keys()
 
 
 def _padded(lists: Sequence[Sequence[int]], value: int, device: torch.device) -> torch.Tensor:

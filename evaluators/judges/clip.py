@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -65,10 +65,12 @@ class TransformersTowers:
     library = "transformers"
 
     def __init__(self, model: CLIPModel, tokenizer: PreTrainedTokenizerBase, place: Place) -> None:
-        vision, text = model.config.vision_config, model.config.text_config
-        quick = {vision.hidden_act, text.hidden_act} == {"quick_gelu"}
+        config: Any = model.config
+        vision = config.vision_config
+        quick = {vision.hidden_act, config.text_config.hidden_act} == {"quick_gelu"}
         sizes = (vision.patch_size, vision.image_size, vision.hidden_size, vision.num_hidden_layers)
-        self.shape = Shape(*sizes, model.config.projection_dim, quick)
+        self.shape = Shape(*sizes, config.projection_dim, quick)
+        self._limit: int = config.text_config.max_position_embeddings
         self.fingerprint = place.fingerprint(model)
         self._model, self._tokenizer, self._place = place.put(model), tokenizer, place
 
@@ -98,12 +100,11 @@ class TransformersTowers:
 
     @torch.inference_mode()
     def read(self, texts: Sequence[str]) -> torch.Tensor:
-        limit = self._model.config.text_config.max_position_embeddings
         found = []
         for chunk in chunks(texts, BATCH):
             tokens = self._tokenizer(list(chunk), padding=True, return_tensors="pt").to(self._place.device)
-            if tokens["input_ids"].shape[1] > limit:
-                raise too_long(max(chunk, key=len), limit)
+            if tokens["input_ids"].shape[1] > self._limit:
+                raise too_long(max(chunk, key=len), self._limit)
             with self._place.precision():
                 read = self._model.text_model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
                 found.append(self._model.text_projection(read.pooler_output))

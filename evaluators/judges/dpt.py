@@ -6,7 +6,7 @@ With timm's epsilon, which the official network has, transformers' computes the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class DptDepth:
     backend = "dpt-hybrid-midas"
 
     def __init__(self, model: DPTForDepthEstimation, place: Place) -> None:
-        config = model.config
+        config: Any = model.config
         self.exact = config.is_hybrid and (config.hidden_size, config.num_hidden_layers, config.image_size) == (768, 12, 384)
         for module in model.modules():
             if isinstance(module, nn.LayerNorm):

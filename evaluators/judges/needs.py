@@ -25,6 +25,7 @@ class Needs:
 
 def needs_of(role: str, backend: str) -> Needs | None:
     """Of a judge that ships here and needs something; None for any other."""
+    from suder_bench.evaluators.judges import blip_vqa
     from suder_bench.evaluators.judges.mmdet_weights import ADDRESS, CHECKPOINT
     from suder_bench.evaluators.judges.open_vocabulary import HUB
 
@@ -35,6 +36,11 @@ def needs_of(role: str, backend: str) -> Needs | None:
             return Needs((), "", CHECKPOINT, file.is_file(), download)
         case "detector", "mmdet":
             return Needs(("mmdet",), "pip install 'suder-bench[mmdet]'", CHECKPOINT, file.is_file(), download)
+        case "vqa", "official":
+            file = cache() / "weights" / blip_vqa.CHECKPOINT
+            hub = _from_hub(blip_vqa.HUB)
+            download = f"curl -L --create-dirs -o {file} {blip_vqa.ADDRESS}"
+            return hub if hub.found and not file.is_file() else Needs((), "", blip_vqa.CHECKPOINT, file.is_file(), download)
         case "parser", "official":
             model = WEIGHTS[role]
             there, fetch = find_spec(model) is not None, f"python -m spacy download {model}"

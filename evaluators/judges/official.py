@@ -23,7 +23,7 @@ from suder_bench.errors import JudgeError, unknown
 WEIGHTS = {
     "detector": "",
     "color": "openai/clip-vit-large-patch14",
-    "vqa": "Salesforce/blip-vqa-capfilt-large",
+    "vqa": "",
     "clip": "openai/clip-vit-base-patch32",
     "depth": "Intel/dpt-hybrid-midas",
     "parser": "en_core_web_sm",
@@ -32,7 +32,7 @@ WEIGHTS = {
 }
 """Where a judge's weights come from unless `--judge role=official:SOURCE` says otherwise: a hub id, or a spaCy model.
 
-Nothing stands for an endpoint's settings, and for GenEval's detector, whose file OpenMMLab keeps.
+Nothing stands for an endpoint's settings, and for those that know a file of their own (detector, vqa).
 """
 
 ABSENT = {
@@ -77,7 +77,7 @@ def load(role: str, *, device: str = "auto", dtype: str = "auto", offline: bool 
         case "vqa":
             from suder_bench.evaluators.judges.blip_vqa import BlipVqa
 
-            return BlipVqa.load(reference, device=device, dtype=dtype, offline=offline)
+            return BlipVqa.load(None if source is None else reference, device=device, dtype=dtype, offline=offline)
         case "depth":
             from suder_bench.evaluators.judges.dpt import DptDepth
 

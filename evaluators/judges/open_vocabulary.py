@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -48,8 +48,9 @@ class OpenVocabulary:
     def __init__(self, name: str, model: Owlv2ForObjectDetection, tokenizer: PreTrainedTokenizerBase, place: Place) -> None:
         self.backend = f"open-vocabulary-{name}"
         self.fingerprint = place.fingerprint(model)
-        self._side: int = model.config.vision_config.image_size
-        self._length: int = model.config.text_config.max_position_embeddings
+        config: Any = model.config
+        self._side: int = config.vision_config.image_size
+        self._length: int = config.text_config.max_position_embeddings
         self._model, self._tokenizer, self._place = place.put(model), tokenizer, place
 
     @classmethod

@@ -13,7 +13,7 @@ from transformers import BertTokenizer, BlipForQuestionAnswering
 
 from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges import official
-from suder_bench.evaluators.judges.blip_vqa import BlipVqa
+from suder_bench.evaluators.judges.blip_vqa import CHECKPOINT, BlipVqa
 from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, pixels
 
 SIZES = {"width": 48, "layers": 2, "words": len(WORDS) + 2, "patch": 80, "patches": 36, "positions": 40}
@@ -114,6 +114,21 @@ def test_it_reads_35_tokens(blip):
 def test_a_network_of_another_size_says_so(blip, checkpoint):
     assert BlipVqa.load(str(blip), **HERE).exact is False
     assert BlipVqa.load(str(checkpoint), **HERE).exact is False
+
+
+def test_the_published_file_in_the_cache_comes_first(checkpoint, own_cache):
+    with pytest.raises(
+        JudgeError, match=rf"capfilt-large is not in .*; BLIP's own weights: curl -L --create-dirs -o {own_cache}"
+    ):
+        official.load("vqa", device="cpu", offline=True)
+    folder = own_cache / "weights"
+    folder.mkdir()
+    folder.joinpath(CHECKPOINT).write_bytes(checkpoint.read_bytes())
+    with pytest.raises(JudgeError, match=r"neither a vocab\.txt beside"):
+        official.load("vqa", device="cpu", offline=True)
+    folder.joinpath("vocab.txt").write_text("\n".join(WORDS))
+    found = official.load("vqa", device="cpu", offline=True)
+    assert found.fingerprint == BlipVqa.load(str(checkpoint), **HERE).fingerprint
 
 
 def test_a_file_that_is_another_networks_is_refused(checkpoint, tmp_path):
