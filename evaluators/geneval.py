@@ -20,7 +20,7 @@ from suder_bench.data.folder import benchmark_folder
 from suder_bench.errors import UserError
 from suder_bench.evaluators import weighted
 from suder_bench.evaluators.geneval_rules import COLORS, Task, colors_to_ask, found_objects, isolate, ruling
-from suder_bench.evaluators.judges.protocols import Detection
+from suder_bench.evaluators.judges.protocols import Detection, NumberedClasses
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
@@ -44,7 +44,7 @@ class GenEval:
         names = self._folder / "object_names.txt"
         if not names.is_file():
             raise UserError(f"no object_names.txt in {self._folder}; put the official file there, or use --data world")
-        self.object_names = frozenset(line.strip() for line in names.read_text(encoding="utf-8").splitlines() if line.strip())
+        self.object_names = tuple(line.strip() for line in names.read_text(encoding="utf-8").splitlines() if line.strip())
         self._samples = tuple(_read_metadata(self._folder / METADATA))
 
     def samples(self) -> list[Sample]:
@@ -60,27 +60,37 @@ class GenEval:
         """Read `<digits>/samples/<digits>.png`; other folders and files are passed over, as the official script does.
 
         A folder belongs to the prompt of its `metadata.jsonl`, or without one to the line its name numbers. The pictures
-        of a prompt are numbered from 0 in order. Raises `UserError` where a folder belongs to no prompt, or nothing is found.
+        of a prompt are numbered from 0 in order. Raises `UserError` where nothing is found, or belongs to no prompt.
         """
         found: list[tuple[Sample, int, Path]] = []
-        for prompt_folder in sorted(path for path in folder.iterdir() if path.name.isdigit() and path.is_dir()):
-            files = [
-                (int(match[1]), file) for file in prompt_folder.glob("samples/*") if (match := _PICTURE.fullmatch(file.name))
-            ]
-            sample = self._owner(prompt_folder)
-            found += [(sample, repeat, file) for repeat, (_, file) in enumerate(sorted(files))]
+        strange: list[tuple[Path, str]] = []
+        for prompt_folder, files in _prompt_folders(folder):
+            owner = self._owner(prompt_folder)
+            if isinstance(owner, str):
+                strange += [(file, owner) for file in files]
+            else:
+                found += [(owner, repeat, file) for repeat, file in enumerate(files)]
+        if strange and not found:
+            raise UserError(f"{strange[0][0]}: {strange[0][1]}; the pictures in {folder} belong to other data (--data)")
         if not found:
             raise UserError(f"no pictures in {folder}; GenEval's layout is 00000/samples/00000.png, one folder per prompt")
         return sorted(found, key=lambda entry: (entry[0].id, entry[1]))
 
+    def strangers(self, folder: Path) -> list[tuple[Path, str]]:
+        owned = [(files, self._owner(prompt_folder)) for prompt_folder, files in _prompt_folders(folder)]
+        return [(file, owner) for files, owner in owned if isinstance(owner, str) for file in files]
+
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         pictures = [ImageOps.exif_transpose(answer.open_image()) for answer in answered]
         tasks = [Task.parse(answer.sample.truth) for answer in answered]
-        detections = judges["detector"].detect(pictures)
+        detector = judges["detector"]
+        if isinstance(detector, NumberedClasses):
+            detector = detector.named(self.object_names)
+        detections = detector.detect(pictures)
         known = [[detection for detection in objects if detection.label in self.object_names] for objects in detections]
         found = [found_objects(objects, task.tag) for objects, task in zip(known, tasks, strict=True)]
         asked = [(row, *ask) for row, task in enumerate(tasks) for ask in colors_to_ask(task, found[row])]
-        crops = [_crop(pictures[row], found[row][noun][place], judges["detector"].backend) for row, noun, place in asked]
+        crops = [_crop(pictures[row], found[row][noun][place], detector.backend) for row, noun, place in asked]
         nouns = [noun for _, noun, _ in asked]
         scores = judges["color"].classify(crops, nouns, COLORS) if crops else np.zeros((0, len(COLORS)))
         colors = {ask: COLORS[int(np.argmax(row))] for ask, row in zip(asked, scores, strict=True)}
@@ -122,23 +132,25 @@ class GenEval:
             "prompts": weighted.mean(any_correct, one_per_prompt),
         }
 
-    def _owner(self, prompt_folder: Path) -> Sample:
+    def _owner(self, prompt_folder: Path) -> Sample | str:
+        """The prompt that a folder's pictures belong to, or why there is none."""
         sidecar = prompt_folder / "metadata.jsonl"
         if sidecar.is_file():
             try:
                 record = json.loads(sidecar.read_text(encoding="utf-8"))
             except ValueError as error:
-                raise UserError(f"{sidecar}: not one JSON object ({error})") from error
-            for sample in self._samples:
-                if dict(sample.truth) == record:
-                    return sample
-            raise UserError(
-                f"{sidecar}: no such prompt in {self._folder / METADATA}; these pictures belong to other data (--data)"
-            )
-        index = int(prompt_folder.name)
-        if index >= len(self._samples):
-            raise UserError(f"{prompt_folder}: there are only {len(self._samples)} prompts in {self._folder / METADATA}")
-        return self._samples[index]
+                return f"its {sidecar.name} is not one JSON object ({error})"
+            owners = (sample for sample in self._samples if dict(sample.truth) == record)
+            return next(owners, f"the prompt of its {sidecar.name} is not in {self._folder / METADATA}")
+        index, count = int(prompt_folder.name), len(self._samples)
+        return self._samples[index] if index < count else f"there are only {count} prompts in {self._folder / METADATA}"
+
+
+def _prompt_folders(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """The folders with digits for a name, in order, each with its pictures in the order of their numbers."""
+    for prompt_folder in sorted(path for path in folder.iterdir() if path.name.isdigit() and path.is_dir()):
+        files = [(int(match[1]), file) for file in prompt_folder.glob("samples/*") if (match := _PICTURE.fullmatch(file.name))]
+        yield prompt_folder, [file for _, file in sorted(files)]
 
 
 def _read_metadata(file: Path) -> Iterator[Sample]:

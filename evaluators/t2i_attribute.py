@@ -26,9 +26,11 @@ def questions(parse: Parse) -> list[str]:
 
 
 def attribute_score(probabilities: Sequence[float]) -> float:
-    """The product of the probabilities, each rounded to four decimals as the official files store them; 1 for none."""
-    stored = np.array([f"{p:.4f}" for p in probabilities], dtype=np.float32)
-    return round(float(np.prod(stored, dtype=np.float32)), 4)
+    """The product of the probabilities in order, each rounded to four decimals as the official files store them; 1 for none."""
+    product = np.float32(1)
+    for p in probabilities:
+        product = product * np.float32(f"{p:.4f}")
+    return round(float(product), 4)
 
 
 def judge_attributes(pictures: Sequence[Image.Image], parses: Sequence[Parse], vqa: VisualQuestionAnswerer) -> list[Finding]:

@@ -20,6 +20,7 @@ vision-language model for 0-100 (`t2i_mllm`). Metrics of the last two carry the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,22 +95,26 @@ class T2ICompBench:
     def find_images(self, folder: Path) -> list[tuple[Sample, int, Path]]:
         """Read `<category>/samples/<prompt>_<number>.png` of the categories that are there.
 
-        Raises `UserError` for a picture of no known prompt, for complex prompts with unequal numbers of pictures (the
-        official script takes blocks of ten by position and would pair wrong pictures), and where nothing is found.
+        Raises `UserError` for complex prompts with unequal numbers of pictures (the official script takes blocks of ten
+        by position and would pair wrong pictures), and where nothing is found, or belongs to no prompt.
         """
-        found = {category: find_pictures(folder, category, self._by_category[category]) for category in CATEGORIES}
-        counts: dict[str, int] = {}
-        for sample, _, _ in found["complex"]:
-            counts[sample.prompt] = counts.get(sample.prompt, 0) + 1
-        if len(set(counts.values())) > 1:
-            fewest, most = min(counts, key=counts.__getitem__), max(counts.values())
-            raise UserError(
-                f"{folder}/complex: {counts[fewest]} pictures of '{fewest}' but {most} of others; make them equally many (10)"
-            )
-        pictures = [entry for category in CATEGORIES for entry in found[category]]
+        pictures: list[tuple[Sample, int, Path]] = []
+        strange: list[tuple[Path, str]] = []
+        for category in CATEGORIES:
+            found, unowned = find_pictures(folder, category, self._by_category[category])
+            pictures += found
+            strange += unowned
+        if strange and not pictures:
+            raise UserError(f"{strange[0][0]}: {strange[0][1]}; the pictures in {folder} belong to other data (--data)")
         if not pictures:
             raise UserError(f"no pictures in {folder}; T2I-CompBench's layout is color/samples/<prompt>_000000.png, and so on")
+        self._refuse_unequal(folder, [sample for sample, _, _ in pictures if sample.truth["category"] == "complex"])
         return pictures
+
+    def strangers(self, folder: Path) -> list[tuple[Path, str]]:
+        return [
+            stranger for category in CATEGORIES for stranger in find_pictures(folder, category, self._by_category[category])[1]
+        ]
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         samples = [answer.sample for answer in answered]
@@ -192,6 +197,19 @@ class T2ICompBench:
             details={part: dict(finding.details) for part, finding in findings.items()},
         )
 
+    def _refuse_unequal(self, folder: Path, complex_samples: Sequence[Sample]) -> None:
+        """Raises `UserError` unless all have as many pictures; each stands in the list once a picture."""
+        counts = Counter(sample.id for sample in complex_samples)
+        if len(set(counts.values())) < 2:
+            return
+        fewest = min(complex_samples, key=lambda sample: counts[sample.id])
+        files = (folder / self.image_path(fewest, repeat) for repeat in range(self.repeats))
+        absent = next((f"; {file} is missing" for file in files if not file.is_file()), "")
+        raise UserError(
+            f"{folder}/complex: {counts[fewest.id]} pictures of '{fewest.prompt}' but {max(counts.values())} of others"
+            f"{absent}; make them equally many (10)"
+        )
+
     def _file(self, name: str) -> Path:
         file = self._folder / name
         if not file.is_file():
@@ -211,6 +229,19 @@ class T2ICompBench:
             identity = f"{category}/{index:04d}"
             samples.append(Sample(id=identity, cluster=identity, prompt=prompt, truth=truth))
         return samples
+
+
+def training_prompts(data: Path) -> dict[str, list[str]]:
+    """Category -> the prompts of its `<category>_train.txt`, in the file's order and as often as there (officially 700).
+
+    Nothing else of the benchmark is read. Raises `UserError` naming the file when one is missing.
+    """
+    folder = benchmark_folder(data, "t2i_compbench", "color_train.txt")
+    files = {category: folder / f"{category}_train.txt" for category in CATEGORIES}
+    for file in files.values():
+        if not file.is_file():
+            raise UserError(f"no {file.name} in {folder}; put the official file there, or use --data world")
+    return {category: _lines(file) for category, file in files.items()}
 
 
 def judge_similarity(pictures: Sequence[Image.Image], texts: Sequence[str], clip: ImageTextScorer) -> list[Finding]:

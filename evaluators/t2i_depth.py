@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from suder_bench.evaluators.judges.protocols import Box, DepthEstimator, Detection, Detector, Parse
+from suder_bench.evaluators.judges.protocols import Box, DepthEstimator, Detection, Detector, Parse, PromptedDetector
 from suder_bench.evaluators.t2i_finding import Finding
 from suder_bench.evaluators.t2i_spatial import Query, detect, explain, first_word, frame_size, iou, nouns
 
@@ -80,14 +80,14 @@ def score_3d(query: Query, detections: Sequence[Detection], depth: np.ndarray, *
 def judge_depth(
     pictures: Sequence[Image.Image],
     queries: Sequence[Query],
-    detector: Detector,
+    detector: Detector | PromptedDetector,
     estimator: DepthEstimator,
     *,
     fixed: bool = False,
 ) -> list[Finding]:
     """All pictures in one call of each judge."""
     maps = [frame_depth(depth, picture.size) for depth, picture in zip(estimator.depth(pictures), pictures, strict=True)]
-    found = detect(pictures, detector)
+    found = detect(pictures, [query.nouns for query in queries], detector)
     return [score_3d(*one, fixed=fixed) for one in zip(queries, found, maps, strict=True)]
 
 

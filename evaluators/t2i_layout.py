@@ -9,7 +9,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from suder_bench.errors import UserError
 from suder_bench.records import Sample
 
 PER_PROMPT = 10
@@ -31,16 +30,19 @@ def image_path(category: str, prompt: str, index: int, repeat: int) -> str:
     return f"{category}/samples/{stem(prompt)}_{PER_PROMPT * index + repeat:06d}.png"
 
 
-def find_pictures(folder: Path, category: str, samples: Sequence[Sample]) -> list[tuple[Sample, int, Path]]:
+def find_pictures(
+    folder: Path, category: str, samples: Sequence[Sample]
+) -> tuple[list[tuple[Sample, int, Path]], list[tuple[Path, str]]]:
     """The pictures of one category in `samples`' order; those of a prompt are numbered from 0 in order.
 
     The prompt is the name before its first underscore; where two prompts share a name the number tells them apart.
-    Raises `UserError` for a picture of no known prompt.
+    The second list holds the pictures of no known prompt, each with the reason.
     """
     by_stem: dict[str, list[int]] = {}
     for index, sample in enumerate(samples):
         by_stem.setdefault(stem(sample.prompt), []).append(index)
     found: dict[int, list[tuple[int, Path]]] = {}
+    strange: list[tuple[Path, str]] = []
     for file in sorted(folder.glob(f"{category}/samples/*")):
         match = _PICTURE.fullmatch(file.name)
         if match is None:
@@ -48,9 +50,8 @@ def find_pictures(folder: Path, category: str, samples: Sequence[Sample]) -> lis
         number, choices = int(match[2]), by_stem.get(match[1].strip(), [])
         if number // PER_PROMPT in choices:
             choices = [number // PER_PROMPT]
-        if len(choices) != 1:
-            raise UserError(
-                f"{file}: no prompt of {category}_val.txt is '{match[1]}'; remove the file, or give its prompts by --data"
-            )
-        found.setdefault(choices[0], []).append((number, file))
-    return [(samples[i], repeat, file) for i in sorted(found) for repeat, (_, file) in enumerate(sorted(found[i]))]
+        if len(choices) == 1:
+            found.setdefault(choices[0], []).append((number, file))
+        else:
+            strange.append((file, f"no prompt of {category}_val.txt is '{match[1]}'"))
+    return [(samples[i], repeat, file) for i in sorted(found) for repeat, (_, file) in enumerate(sorted(found[i]))], strange

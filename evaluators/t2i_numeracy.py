@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from suder_bench.errors import UserError
-from suder_bench.evaluators.judges.protocols import Box, Detection, Detector, Parse
+from suder_bench.evaluators.judges.protocols import Box, Detection, Detector, Parse, PromptedDetector
 from suder_bench.evaluators.t2i_finding import Finding
 from suder_bench.evaluators.t2i_spatial import detect
 
@@ -111,10 +111,12 @@ def score_numeracy(counted: Sequence[tuple[str, int]], detections: Sequence[Dete
 
 
 def judge_numeracy(
-    pictures: Sequence[Image.Image], counted: Sequence[Sequence[tuple[str, int]]], detector: Detector
+    pictures: Sequence[Image.Image], counted: Sequence[Sequence[tuple[str, int]]], detector: Detector | PromptedDetector
 ) -> list[Finding]:
     """All pictures in one call of the detector."""
-    return [score_numeracy(objects, found) for objects, found in zip(counted, detect(pictures, detector), strict=True)]
+    asked = [list(dict.fromkeys(DETECTOR_NAMES.get(name, name) for name, _ in objects)) for objects in counted]
+    found = detect(pictures, asked, detector)
+    return [score_numeracy(objects, own) for objects, own in zip(counted, found, strict=True)]
 
 
 def _same_place(a: Box, b: Box) -> bool:

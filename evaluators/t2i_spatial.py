@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from suder_bench.evaluators.judges.protocols import Box, Detection, Detector, Parse
+from suder_bench.evaluators.judges.protocols import Box, Detection, Detector, Parse, PromptedDetector
 from suder_bench.evaluators.t2i_finding import Finding
 
 SHORT_SIDE, LONG_SIDE = 479, 480
@@ -49,6 +49,11 @@ class Query:
     second: str | None
     relation: str | None
 
+    @property
+    def nouns(self) -> list[str]:
+        """The objects that are known, each once."""
+        return [noun for noun in dict.fromkeys((self.first, self.second)) if noun is not None]
+
 
 def frame_size(width: int, height: int) -> tuple[int, int]:
     """(width, height) of a picture in UniDet's frame: short side 479, then long side at most 480, fractions cut off."""
@@ -64,9 +69,15 @@ def to_frame(picture: Image.Image) -> Image.Image:
     return picture.resize(frame_size(*picture.size), Image.Resampling.BILINEAR)
 
 
-def detect(pictures: Sequence[Image.Image], detector: Detector) -> list[list[Detection]]:
-    """Detections above 0.1 of each picture, most confident first, boxes in the frame."""
-    found = detector.detect([to_frame(picture) for picture in pictures])
+def detect(
+    pictures: Sequence[Image.Image], asked: Sequence[Sequence[str]], detector: Detector | PromptedDetector
+) -> list[list[Detection]]:
+    """Detections above 0.1 of each picture, most confident first, boxes in the frame.
+
+    `asked` are the nouns that matter in each picture; only a detector without classes of its own needs them.
+    """
+    frames = [to_frame(picture) for picture in pictures]
+    found = detector.detect_named(frames, asked) if isinstance(detector, PromptedDetector) else detector.detect(frames)
     return [[detection for detection in objects if detection.score > DETECTION_THRESHOLD] for objects in found]
 
 
@@ -150,9 +161,12 @@ def score_2d(query: Query, detections: Sequence[Detection]) -> Finding:
     return Finding(score if score >= FLOOR else 0.0, *explain(query, first, second, holds))
 
 
-def judge_spatial(pictures: Sequence[Image.Image], queries: Sequence[Query], detector: Detector) -> list[Finding]:
+def judge_spatial(
+    pictures: Sequence[Image.Image], queries: Sequence[Query], detector: Detector | PromptedDetector
+) -> list[Finding]:
     """All pictures in one call of the detector."""
-    return [score_2d(query, found) for query, found in zip(queries, detect(pictures, detector), strict=True)]
+    found = detect(pictures, [query.nouns for query in queries], detector)
+    return [score_2d(query, objects) for query, objects in zip(queries, found, strict=True)]
 
 
 def explain(query: Query, first: Detection | None, second: Detection | None, holds: float) -> tuple[str, dict[str, Any]]:

@@ -65,6 +65,15 @@ class GenerationBenchmark(Benchmark, Protocol):
         ...
 
 
+@runtime_checkable
+class NamesStrangers(Protocol):
+    """A generation benchmark that tells pictures which belong to no sample from other files in a folder."""
+
+    def strangers(self, folder: Path) -> list[tuple[Path, str]]:
+        """The pictures in the official layout that `find_images` passes over because they belong to no sample, and why."""
+        ...
+
+
 class UnderstandingBenchmark(Benchmark, Protocol):
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
         """Answers made elsewhere, in the official format. Raises `UserError` on missing, doubled or unknown ids."""

@@ -18,6 +18,10 @@ class JudgeError(UserError):
     status = 1
 
 
+class PictureError(UserError):
+    """A picture that cannot be read. Whatever holds others goes on without it."""
+
+
 def unknown(kind: str, value: str, choices: Iterable[str]) -> UserError:
     """'unknown model 'tiny-jnaus'; did you mean 'tiny-janus'? (choices: ...)'"""
     names = sorted(choices)

@@ -7,6 +7,7 @@ import re
 from suder_bench.errors import UserError, unknown
 
 DTYPES = ("float32", "bfloat16")
+JUDGE_DTYPES = (*DTYPES, "float16")
 
 
 def choose_device(device: str) -> str:

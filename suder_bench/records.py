@@ -10,16 +10,37 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+
+from suder_bench.errors import PictureError
 
 ImageSource = Path | bytes
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def open_image(source: ImageSource) -> Image.Image:
-    """Decode a picture from a file or from encoded bytes, as RGB."""
-    opened = Image.open(source if isinstance(source, Path) else io.BytesIO(source))
-    return opened.convert("RGB")
+    """Decode a picture from a file or from encoded bytes, as RGB.
+
+    Raises `PictureError` for what cannot be read, what would unpack to hundreds of millions of pixels, and a CMYK picture
+    called .png: PNG has no such colours, and readers turn them into different ones.
+    """
+    try:
+        with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as opened:
+            if opened.mode == "CMYK" and isinstance(source, Path) and source.suffix.lower() == ".png":
+                raise ValueError(f"a CMYK {opened.format} called .png; save it as an RGB PNG")
+            return opened.convert("RGB")
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises a dozen kinds on damaged files
+        name = source if isinstance(source, Path) else "a picture inside a file"
+        raise PictureError(f"{name} is not a readable picture ({_why(error)})") from None
+
+
+def _why(error: Exception) -> str:
+    """Without the file's name, which Pillow adds to some."""
+    if isinstance(error, UnidentifiedImageError):
+        return "of no known format"
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 @dataclass(frozen=True)

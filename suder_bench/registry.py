@@ -60,6 +60,11 @@ TABLE: Mapping[Group, Mapping[str, str]] = {
     "judges": {
         **{f"{role}/world": f"{_EVALUATORS}.judges.world:{name}" for role, name in _WORLD_JUDGES.items()},
         **{f"{role}/official": f"{_EVALUATORS}.judges.official:load" for role in (*_WORLD_JUDGES, "mllm")},
+        "detector/mmdet": f"{_EVALUATORS}.judges.mmdet_detector:load",
+        "color/open-clip": f"{_EVALUATORS}.judges.open_clip_towers:load",
+        "clip/open-clip": f"{_EVALUATORS}.judges.open_clip_towers:load",
+        **{f"{role}/file": f"{_EVALUATORS}.judges.detections_file:load" for role in ("detector-2d", "detector-3d")},
+        **{f"{role}/open-vocabulary": f"{_EVALUATORS}.judges.open_vocabulary:load" for role in ("detector-2d", "detector-3d")},
     },
 }
 

@@ -1,63 +1,98 @@
 """BLIP VQA, T2I-CompBench's judge of attributes: the probability that the answer to a question is yes.
 
-ViT-B with CapFilt-L. Where BLIP's own code and transformers' processor differ, this follows BLIP: the picture is
-squeezed to 480 x 480, and a question begins with [ENC] and not with [CLS].
+ViT-B with CapFilt-L. Where BLIP's own code and transformers' differ, this follows BLIP: the picture is squeezed to 480 x 480,
+a question begins with [ENC] and not with [CLS], and the picture tower's layer norms have BLIP's epsilon.
+
+The weights come as BLIP published them (`official:FILE.pth`, or in the cache: exact) or in transformers' format
+(`official:FOLDER`, or the hub's copy, whose grid of positions was resized to pictures of 384 pixels and is resized back: not
+exact).
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from PIL import Image
+from torch import nn
 
+from suder_bench.data.source import cache
 from suder_bench.errors import JudgeError
+from suder_bench.evaluators.judges.blip_weights import read_checkpoint
 from suder_bench.evaluators.judges.protocols import Picture
-from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, Place, chunks, digest, load_pretrained, pixels
+from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, Place, load_pretrained, pixels, prepared
 
 if TYPE_CHECKING:
     from transformers import BlipForQuestionAnswering, PreTrainedTokenizerBase
 
 SIDE = 480
 MAX_TOKENS = 35
-PICTURES, QUESTIONS = 16, 32
+VISION_EPSILON = 1e-6
+CHECKPOINT = "model_base_vqa_capfilt_large.pth"
+ADDRESS = f"https://storage.googleapis.com/sfr-vision-language-research/BLIP/models/{CHECKPOINT}"
+HUB, VOCABULARY = "Salesforce/blip-vqa-capfilt-large", "bert-base-uncased"
+PICTURES = 8
+"""To a batch, whatever number of questions they get."""
+
+Questions = Sequence[Sequence[int]]
+"""The tokens of each question about one picture."""
 
 
 class BlipVqa:
-    """Implements `VisualQuestionAnswerer`. `exact` is false for weights of another picture size, whose positions are resized."""
+    """Implements `VisualQuestionAnswerer`. `exact` is false for weights of another size of network or picture."""
 
     backend = "blip-vqa-capfilt-large"
 
     def __init__(self, model: BlipForQuestionAnswering, tokenizer: PreTrainedTokenizerBase, place: Place) -> None:
         config: Any = model.config
-        self.exact = config.vision_config.image_size == SIDE
-        self.fingerprint = digest(model)
+        vision, text = config.vision_config, config.text_config
+        sizes = (vision.image_size, vision.patch_size, vision.hidden_size, text.hidden_size)
+        self.exact = (*sizes, vision.num_hidden_layers, text.num_hidden_layers) == (SIDE, 16, 768, 768, 12, 12)
+        for module in model.vision_model.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.eps = VISION_EPSILON
+        self.fingerprint = place.fingerprint(model)
         self._model, self._tokenizer, self._place = place.put(model), tokenizer, place
-        self._dec: int = config.text_config.bos_token_id
+        self._dec: int = text.bos_token_id
         self._enc = self._dec + 1
         vocabulary = tokenizer.get_vocab()
         self._answers = [vocabulary["yes"], vocabulary["no"]]
 
     @classmethod
-    def load(cls, reference: str, *, device: str, dtype: str, offline: bool) -> Self:
-        """Read a folder or hub id in transformers' format. Raises `JudgeError` where the weights cannot be had."""
+    def load(cls, reference: str | None, *, device: str, dtype: str, offline: bool) -> Self:
+        """Read BLIP's checkpoint file, or a folder or hub id in transformers' format; without a reference, the file in the
+        cache or else the hub's copy.
+
+        A file is read with the vocabulary in its folder (vocab.txt), or else with BERT's. Raises `JudgeError` where the
+        weights cannot be had.
+        """
         from transformers import BertTokenizer, BlipForQuestionAnswering
 
-        place = Place.choose(device, dtype, half_on_cuda=False)
-        model = load_pretrained("vqa", BlipForQuestionAnswering, reference, offline=offline)
-        tokenizer = load_pretrained("vqa", BertTokenizer, reference, offline=offline)
-        if not {"yes", "no"} <= tokenizer.get_vocab().keys():
-            raise JudgeError(f"judge vqa: {reference} lacks its vocabulary (vocab.txt or tokenizer.json)")
+        place, cached = Place.choose(device, dtype, half_on_cuda=False), cache() / "weights" / CHECKPOINT
+        source = reference or (str(cached) if cached.is_file() else HUB)
+        if os.path.isfile(source):
+            return cls(read_checkpoint(source), _vocabulary(source, offline=offline), place)
+        try:
+            model = load_pretrained("vqa", BlipForQuestionAnswering, source, offline=offline)
+            tokenizer = load_pretrained("vqa", BertTokenizer, source, offline=offline)
+        except JudgeError as error:
+            if reference is None:
+                raise JudgeError(f"{error}; BLIP's own weights: curl -L --create-dirs -o {cached} {ADDRESS}") from error
+            raise
+        if not _answers_in(tokenizer):
+            raise JudgeError(f"judge vqa: {source} lacks its vocabulary (vocab.txt or tokenizer.json)")
         return cls(model, tokenizer, place)
 
     def p_yes(self, pictures: Sequence[Picture], questions: Sequence[Sequence[str]]) -> list[list[float]]:
-        answers: list[list[float]] = []
-        for chunk in chunks(list(zip(pictures, questions, strict=True)), PICTURES):
-            seen = self._see([picture for picture, _ in chunk])
-            asked = [(row, question) for row, (_, own) in enumerate(chunk) for question in own]
-            found = iter(self._answer(seen, [row for row, _ in asked], [question for _, question in asked]))
-            answers += [[next(found) for _ in own] for _, own in chunk]
+        answers: list[list[float]] = [[] for _ in pictures]
+        asked = [row for row, (_, own) in enumerate(zip(pictures, questions, strict=True)) if own]
+        for batch, squares in prepared([pictures[row] for row in asked], _prepare, PICTURES):
+            rows = [asked[index] for index in batch]
+            ids = [[self._ids(question) for question in questions[row]] for row in rows]
+            for row, found in zip(rows, self._answer(self._see(squares), ids), strict=True):
+                answers[row] = found
         return answers
 
     def check(self) -> None:
@@ -69,34 +104,86 @@ class BlipVqa:
             if not p > q:
                 raise JudgeError(f"a {color} picture is {color} with p = {p:.2f} and {other} with p = {q:.2f}; wrong weights?")
 
-    @torch.inference_mode()
-    def _see(self, pictures: Sequence[Picture]) -> torch.Tensor:
-        """(pictures, patches + 1, width)."""
-        squeezed = [picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC) for picture in pictures]
-        values = torch.stack([pixels(picture, OPENAI_MEAN, OPENAI_STD) for picture in squeezed]).to(self._place.device)
-        with self._place.precision():
-            return self._model.vision_model(values, interpolate_pos_encoding=True).last_hidden_state
+    def _ids(self, question: str) -> list[int]:
+        cut = self._tokenizer(question, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+        return [self._enc, *cut[1:]]
 
-    def _answer(self, seen: torch.Tensor, rows: list[int], questions: list[str]) -> list[float]:
-        """p(yes) of each question about the picture in its row of `seen`.
+    @torch.inference_mode()
+    def _see(self, squares: torch.Tensor) -> torch.Tensor:
+        """(pictures, patches + 1, width)."""
+        with self._place.precision():
+            return self._model.vision_model(squares.to(self._place.device), interpolate_pos_encoding=True).last_hidden_state
+
+    @torch.inference_mode()
+    def _answer(self, seen: torch.Tensor, questions: Sequence[Questions]) -> list[list[float]]:
+        """p(yes) of each question about the picture in its row of `seen`."""
+        with self._place.precision():
+            read = self._read(seen, questions)
+            found = iter(self._decode(read))
+        return [[next(found) for _ in own] for own in questions]
+
+    def _read(self, seen: torch.Tensor, questions: Sequence[Questions]) -> list[torch.Tensor]:
+        """The states (length, width) of each question.
+
+        All questions about one picture are one row, in which each sees only itself, so that every layer projects the
+        picture's 901 patches once and not once a question, which would cost as much as the picture tower.
+        """
+        rows = [[token for own in asked for token in own] for asked in questions]
+        places = [[place for own in asked for place in range(len(own))] for asked in questions]
+        owners = [[number for number, own in enumerate(asked) for _ in own] for asked in questions]
+        ids, positions, owner = (_padded(lists, value, seen.device) for lists, value in ((rows, 0), (places, 0), (owners, -1)))
+        apart = owner[:, None, :, None] != owner[:, None, None, :]
+        mask = torch.zeros(apart.shape, device=seen.device).masked_fill(apart, float("-inf"))
+        states = self._model.text_encoder(
+            input_ids=ids, position_ids=positions, attention_mask=mask, encoder_hidden_states=seen
+        ).last_hidden_state
+        return [
+            state
+            for asked, row in zip(questions, states, strict=True)
+            for state in row[: sum(map(len, asked))].split([len(own) for own in asked])
+        ]
+
+    def _decode(self, read: Sequence[torch.Tensor]) -> list[float]:
+        """p(yes) of each question, from one decoder step after [DEC].
 
         Only questions of one length share a batch: transformers (5.23) passes BLIP's cross-attention no mask, so that
         the decoder would look at padding too.
         """
-        ids = [self._tokenizer(question, truncation=True, max_length=MAX_TOKENS)["input_ids"] for question in questions]
-        found = [0.0] * len(questions)
-        for length in sorted({len(own) for own in ids}):
-            for places in chunks([place for place, own in enumerate(ids) if len(own) == length], QUESTIONS):
-                batch = torch.tensor([[self._enc, *ids[place][1:]] for place in places], device=self._place.device)
-                for place, p in zip(places, self._decode(seen[[rows[place] for place in places]], batch), strict=True):
-                    found[place] = p
+        found = [0.0] * len(read)
+        for length in sorted({len(states) for states in read}):
+            places = [place for place, states in enumerate(read) if len(states) == length]
+            states = torch.stack([read[place] for place in places])
+            start = torch.full((len(places), 1), self._dec, device=states.device)
+            logits = self._model.text_decoder(input_ids=start, encoder_hidden_states=states).logits[:, -1, self._answers]
+            for place, p in zip(places, torch.softmax(logits.float(), dim=-1)[:, 0].tolist(), strict=True):
+                found[place] = p
         return found
 
-    @torch.inference_mode()
-    def _decode(self, seen: torch.Tensor, ids: torch.Tensor) -> list[float]:
-        """One decoder step after questions `ids` (questions, length), each with its picture in `seen`."""
-        start = torch.full((len(ids), 1), self._dec, device=ids.device)
-        with self._place.precision():
-            read = self._model.text_encoder(input_ids=ids, encoder_hidden_states=seen).last_hidden_state
-            logits = self._model.text_decoder(input_ids=start, encoder_hidden_states=read).logits[:, -1, self._answers]
-        return torch.softmax(logits.float(), dim=-1)[:, 0].tolist()
+
+def _vocabulary(file: str, *, offline: bool) -> Any:
+    """The tokenizer for a checkpoint, which holds none."""
+    from transformers import BertTokenizer
+
+    beside = os.path.join(os.path.dirname(os.path.abspath(file)), "vocab.txt")
+    if os.path.isfile(beside):
+        tokenizer = BertTokenizer(beside)
+    else:
+        tokenizer = load_pretrained("vqa", BertTokenizer, VOCABULARY, offline=offline)
+    if not _answers_in(tokenizer):  # without its file transformers makes an empty one
+        raise JudgeError(
+            f"judge vqa: neither a vocab.txt beside {file} nor {VOCABULARY} is here; put the latter's vocab.txt there"
+        )
+    return tokenizer
+
+
+def _answers_in(tokenizer: Any) -> bool:
+    return {"yes", "no"} <= tokenizer.get_vocab().keys()
+
+
+def _padded(lists: Sequence[Sequence[int]], value: int, device: torch.device) -> torch.Tensor:
+    """(lists, the longest's length)."""
+    return nn.utils.rnn.pad_sequence([torch.tensor(own) for own in lists], batch_first=True, padding_value=value).to(device)
+
+
+def _prepare(picture: Picture) -> torch.Tensor:
+    return pixels(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC), OPENAI_MEAN, OPENAI_STD)

@@ -1,12 +1,15 @@
 """CLIP as a judge: T2I-CompBench's picture-text similarity (ViT-B/32) and GenEval's colour classifier (ViT-L/14).
 
-Both are OpenAI's weights, with its quick GELU.
+Both are OpenAI's weights, with its quick GELU. The towers come through transformers (here) or open-clip-torch
+(`open_clip_towers`); on the same weights both give the same vectors. On CUDA the towers run in float16 under autocast, as
+GenEval's script does; T2I-CompBench's, which also stores the weights in float16, differs from that by rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -14,7 +17,7 @@ from PIL import Image
 
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.judges.protocols import Picture
-from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, Place, chunks, digest, load_pretrained, pixels
+from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, Place, chunks, load_pretrained, pixels, prepared
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, PreTrainedTokenizerBase
@@ -23,17 +26,56 @@ TEMPLATES = ("a photo of a {color} {noun}", "a photo of a {color}-colored {noun}
 BATCH = 64
 
 
-class Clip:
-    """A CLIP with its two towers as unit vectors."""
+@dataclass(frozen=True)
+class Shape:
+    """What tells one CLIP from another: the sides of its patches and pictures in pixels, its picture tower's width and
+    depth, the length of its vectors, and whether it has OpenAI's quick GELU."""
 
-    exact = True
+    patch: int
+    side: int
+    width: int
+    depth: int
+    dimension: int
+    quick: bool
+
+
+VIT_L_14 = Shape(patch=14, side=224, width=1024, depth=24, dimension=768, quick=True)
+VIT_B_32 = Shape(patch=32, side=224, width=768, depth=12, dimension=512, quick=True)
+
+
+class Towers(Protocol):
+    """A CLIP with its two towers, whichever package runs them."""
+
+    library: str
+    shape: Shape
+    fingerprint: str
+
+    def see(self, pictures: Sequence[Picture]) -> torch.Tensor:
+        """Unit vectors (pictures, dimension), float32, on the CPU."""
+        ...
+
+    def read(self, texts: Sequence[str]) -> torch.Tensor:
+        """Unit vectors (texts, dimension), float32, on the CPU. Raises `UserError` for a text longer than CLIP can read."""
+        ...
+
+
+class TransformersTowers:
+    """Implements `Towers` through transformers."""
+
+    library = "transformers"
 
     def __init__(self, model: CLIPModel, tokenizer: PreTrainedTokenizerBase, place: Place) -> None:
-        self.fingerprint = digest(model)
+        config: Any = model.config
+        vision = config.vision_config
+        quick = {vision.hidden_act, config.text_config.hidden_act} == {"quick_gelu"}
+        sizes = (vision.patch_size, vision.image_size, vision.hidden_size, vision.num_hidden_layers)
+        self.shape = Shape(*sizes, config.projection_dim, quick)
+        self._limit: int = config.text_config.max_position_embeddings
+        self.fingerprint = place.fingerprint(model)
         self._model, self._tokenizer, self._place = place.put(model), tokenizer, place
 
     @classmethod
-    def load_as(cls, role: str, reference: str, *, device: str, dtype: str, offline: bool) -> Self:
+    def load(cls, role: str, reference: str, *, device: str, dtype: str, offline: bool) -> Self:
         """Read a folder or hub id in transformers' format. Raises `JudgeError` where the weights cannot be had."""
         from transformers import CLIPModel, CLIPTokenizer
 
@@ -46,39 +88,40 @@ class Clip:
 
     @torch.inference_mode()
     def see(self, pictures: Sequence[Picture]) -> torch.Tensor:
-        """(pictures, dimension), float32, on the CPU."""
-        side = self._model.config.vision_config.image_size
         found = []
-        for chunk in chunks(pictures, BATCH):
-            squares = [pixels(centre_square(picture, side), OPENAI_MEAN, OPENAI_STD) for picture in chunk]
-            values = torch.stack(squares).to(self._place.device)
+        for _, squares in prepared(pictures, self._prepare, BATCH):
             with self._place.precision():
-                found.append(self._model.visual_projection(self._model.vision_model(values).pooler_output))
-        return _unit(torch.cat(found))
+                states = self._model.vision_model(squares.to(self._place.device)).pooler_output
+                found.append(self._model.visual_projection(states))
+        return unit(torch.cat(found))
+
+    def _prepare(self, picture: Picture) -> torch.Tensor:
+        return pixels(centre_square(picture, self.shape.side), OPENAI_MEAN, OPENAI_STD)
 
     @torch.inference_mode()
     def read(self, texts: Sequence[str]) -> torch.Tensor:
-        """(texts, dimension), float32, on the CPU. Raises `UserError` for a text longer than CLIP can read."""
-        limit = self._model.config.text_config.max_position_embeddings
         found = []
         for chunk in chunks(texts, BATCH):
             tokens = self._tokenizer(list(chunk), padding=True, return_tensors="pt").to(self._place.device)
-            if tokens["input_ids"].shape[1] > limit:
-                longest = max(chunk, key=len)
-                raise UserError(f"CLIP reads at most {limit} tokens; this text is longer: '{longest}'")
+            if tokens["input_ids"].shape[1] > self._limit:
+                raise too_long(max(chunk, key=len), self._limit)
             with self._place.precision():
                 read = self._model.text_model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
                 found.append(self._model.text_projection(read.pooler_output))
-        return _unit(torch.cat(found))
+        return unit(torch.cat(found))
 
 
-class ClipSimilarity(Clip):
-    """Implements `ImageTextScorer`: the raw cosine, no factor, no prefix."""
+class ClipSimilarity:
+    """Implements `ImageTextScorer`: the raw cosine, no factor, no prefix. `exact` is false for another CLIP than ViT-B/32."""
 
-    backend = "clip-vit-b-32"
+    def __init__(self, towers: Towers) -> None:
+        self.exact = towers.shape == VIT_B_32
+        self.backend = backend_name("clip-vit-b-32" if self.exact else "another-clip", towers)
+        self.fingerprint = towers.fingerprint
+        self._towers = towers
 
     def similarity(self, pictures: Sequence[Picture], texts: Sequence[str]) -> list[float]:
-        return (self.see(pictures) * self.read(texts)).sum(dim=-1).tolist() if pictures else []
+        return (self._towers.see(pictures) * self._towers.read(texts)).sum(dim=-1).tolist() if pictures else []
 
     def check(self) -> None:
         """A plain picture is nearer to the name of its colour than to another's. Raises `JudgeError`."""
@@ -90,17 +133,24 @@ class ClipSimilarity(Clip):
                 )
 
 
-class ClipColors(Clip):
-    """Implements `ColorClassifier`: 100 times the cosine with the mean of three templates per colour."""
+class ClipColors:
+    """Implements `ColorClassifier`: 100 times the cosine with the mean of three templates per colour.
 
-    backend = "clip-vit-l-14"
+    `exact` is false for another CLIP than ViT-L/14.
+    """
+
+    def __init__(self, towers: Towers) -> None:
+        self.exact = towers.shape == VIT_L_14
+        self.backend = backend_name("clip-vit-l-14" if self.exact else "another-clip", towers)
+        self.fingerprint = towers.fingerprint
+        self._towers = towers
+        self._known: dict[tuple[str, tuple[str, ...]], torch.Tensor] = {}
 
     def classify(self, crops: Sequence[Picture], nouns: Sequence[str], colors: Sequence[str]) -> np.ndarray:
         if not crops:
             return np.zeros((0, len(colors)))
-        templates = {noun: self._templates(noun, colors) for noun in dict.fromkeys(nouns)}
-        seen = self.see(crops)
-        return np.stack([(100 * templates[noun] @ crop).numpy() for noun, crop in zip(nouns, seen, strict=True)])
+        templates = [self._templates(noun, tuple(colors)) for noun in nouns]
+        return np.stack([(100 * own @ crop).numpy() for own, crop in zip(templates, self._towers.see(crops), strict=True)])
 
     def check(self) -> None:
         """Plain crops of strong colours get their names. Raises `JudgeError`."""
@@ -110,9 +160,17 @@ class ClipColors(Clip):
         if named != list(colors):
             raise JudgeError(f"crops that are {', '.join(colors)} were called {', '.join(named)}; wrong weights?")
 
-    def _templates(self, noun: str, colors: Sequence[str]) -> torch.Tensor:
-        texts = [template.format(color=color, noun=noun) for color in colors for template in TEMPLATES]
-        return _unit(self.read(texts).view(len(colors), len(TEMPLATES), -1).mean(dim=1))
+    def _templates(self, noun: str, colors: tuple[str, ...]) -> torch.Tensor:
+        """(colors, dimension), read once a noun: there are 80 of them, and thousands of crops."""
+        if (noun, colors) not in self._known:
+            texts = [template.format(color=color, noun=noun) for color in colors for template in TEMPLATES]
+            read = self._towers.read(texts).view(len(colors), len(TEMPLATES), -1)
+            self._known[noun, colors] = unit(read.mean(dim=1))
+        return self._known[noun, colors]
+
+
+def backend_name(clip: str, towers: Towers) -> str:
+    return clip if towers.library == "transformers" else f"{clip}-through-{towers.library}"
 
 
 def centre_square(picture: Picture, side: int) -> Picture:
@@ -123,5 +181,9 @@ def centre_square(picture: Picture, side: int) -> Picture:
     return picture.resize((wide, high), Image.Resampling.BICUBIC).crop((left, top, left + side, top + side))
 
 
-def _unit(vectors: torch.Tensor) -> torch.Tensor:
+def too_long(text: str, limit: int) -> UserError:
+    return UserError(f"CLIP reads at most {limit} tokens; this text is longer: '{text}'")
+
+
+def unit(vectors: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.normalize(vectors.float().cpu(), dim=-1)

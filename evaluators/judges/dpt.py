@@ -1,34 +1,48 @@
-"""DPT-Hybrid (MiDaS), T2I-CompBench++'s judge of depth."""
+"""DPT-Hybrid (MiDaS), T2I-CompBench++'s judge of depth.
+
+With timm's epsilon, which the official network has, transformers' computes the same to the last bit.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges.protocols import Picture
-from suder_bench.evaluators.judges.weights import Place, chunks, digest, load_pretrained, pixels
+from suder_bench.evaluators.judges.weights import Place, load_pretrained, pixels, prepared
 
 if TYPE_CHECKING:
     from transformers import DPTForDepthEstimation
 
 SIDE = 480
 MEAN = STD = (0.5, 0.5, 0.5)
+EPSILON = 1e-6
+"""Of timm's layer norms; transformers' copy of the network has 1e-12."""
+
 BATCH = 16
 
 
 class DptDepth:
-    """Implements `DepthEstimator` with inverse depth of 480 x 480 pixels, whatever the picture's shape."""
+    """Implements `DepthEstimator` with inverse depth of 480 x 480 pixels, whatever the picture's shape.
+
+    `exact` is false for a network of another kind or size.
+    """
 
     backend = "dpt-hybrid-midas"
-    exact = True
 
     def __init__(self, model: DPTForDepthEstimation, place: Place) -> None:
-        self.fingerprint = digest(model)
+        config: Any = model.config
+        self.exact = config.is_hybrid and (config.hidden_size, config.num_hidden_layers, config.image_size) == (768, 12, 384)
+        for module in model.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.eps = EPSILON
+        self.fingerprint = place.fingerprint(model)
         self._model, self._place = place.put(model), place
         # transformers resizes the position grid to any input, but first insists on the training size of 384.
         self._model.dpt.embeddings.image_size = (SIDE, SIDE)
@@ -44,11 +58,9 @@ class DptDepth:
     @torch.inference_mode()
     def depth(self, pictures: Sequence[Picture]) -> list[np.ndarray]:
         maps: list[np.ndarray] = []
-        for chunk in chunks(pictures, BATCH):
-            squeezed = [picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR) for picture in chunk]
-            values = torch.stack([pixels(picture, MEAN, STD) for picture in squeezed]).to(self._place.device)
+        for _, squares in prepared(pictures, _prepare, BATCH):
             with self._place.precision():
-                found = self._model(values).predicted_depth
+                found = self._model(squares.to(self._place.device)).predicted_depth
             maps += [depth.float().cpu().numpy() for depth in found]
         return maps
 
@@ -62,3 +74,7 @@ class DptDepth:
         (found,) = self.depth([floor])
         if not np.isfinite(found).all() or np.ptp(found) == 0:
             raise JudgeError("a drawn floor: expected a finite depth that varies, got none; wrong weights?")
+
+
+def _prepare(picture: Picture) -> torch.Tensor:
+    return pixels(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR), MEAN, STD)

@@ -21,18 +21,21 @@ from typing import Any
 from suder_bench.errors import JudgeError, unknown
 
 WEIGHTS = {
+    "detector": "",
     "color": "openai/clip-vit-large-patch14",
-    "vqa": "Salesforce/blip-vqa-capfilt-large",
+    "vqa": "",
     "clip": "openai/clip-vit-base-patch32",
     "depth": "Intel/dpt-hybrid-midas",
     "parser": "en_core_web_sm",
     "llm": "",
     "mllm": "",
 }
-"""Where a judge's weights come from unless `--judge role=official:SOURCE` says otherwise: a hub id, or a spaCy model."""
+"""Where a judge's weights come from unless `--judge role=official:SOURCE` says otherwise: a hub id, or a spaCy model.
+
+Nothing stands for an endpoint's settings, and for those that know a file of their own (detector, vqa).
+"""
 
 ABSENT = {
-    "detector": ("Mask2Former Swin-S (mask2former_swin-s-p4-w7-224_lsj_8x2_50e_coco)", "GenEval's evaluate_images.py"),
     "detector-2d": ("UniDet RS200 (Unified_learned_OCIM_RS200_6x+2x)", "T2I-CompBench's 2D_spatial_eval.py"),
     "detector-3d": ("UniDet R50 (Unified_learned_OCIM_R50_6x+2x)", "T2I-CompBench's 3D_spatial_eval.py and numeracy_eval.py"),
 }
@@ -40,36 +43,41 @@ ABSENT = {
 
 
 def load(role: str, *, device: str = "auto", dtype: str = "auto", offline: bool = False, source: str | None = None) -> Any:
-    """The official judge of a role; `source` is a local folder, a hub id, or "URL#MODEL" for an endpoint.
+    """The official judge of a role; `source` is a local folder, a hub id, a checkpoint file for those that read one, or
+    "URL#MODEL" for an endpoint.
 
     Raises `JudgeError` on one line: which judge, which weights, how to get them.
     """
     if role in ABSENT:
         network, script = ABSENT[role]
         raise JudgeError(
-            f"judge {role}: {network} has no back-end in this version; the pictures are kept in their official layout:"
-            f" score them with {script}, or give another one by --judge {role}=BACKEND"
+            f"judge {role}: {network} has no back-end in this version; give --judge {role}=file:FILE with the detections that"
+            f" {script} made (docs/detections.md), or --judge {role}=open-vocabulary, which is not comparable"
         )
     if role not in WEIGHTS:
         raise unknown("judge role", role, (*WEIGHTS, *ABSENT))
+    if role == "detector":  # also reads a single file
+        from suder_bench.evaluators.judges.mask2former import Mask2Former
+
+        return Mask2Former.load(source, device=device, dtype=dtype, offline=offline)
     reference = WEIGHTS[role] if source is None else source
     if source is not None and source.startswith(("/", ".", "~")):
         reference = os.path.expanduser(source)
-        if not os.path.isdir(reference):
+        if not os.path.isdir(reference) and not (role == "vqa" and os.path.isfile(reference)):
             raise JudgeError(f"judge {role}: there is no folder {source}")
     match role:
         case "color":
-            from suder_bench.evaluators.judges.clip import ClipColors
+            from suder_bench.evaluators.judges.clip import ClipColors, TransformersTowers
 
-            return ClipColors.load_as(role, reference, device=device, dtype=dtype, offline=offline)
+            return ClipColors(TransformersTowers.load(role, reference, device=device, dtype=dtype, offline=offline))
         case "clip":
-            from suder_bench.evaluators.judges.clip import ClipSimilarity
+            from suder_bench.evaluators.judges.clip import ClipSimilarity, TransformersTowers
 
-            return ClipSimilarity.load_as(role, reference, device=device, dtype=dtype, offline=offline)
+            return ClipSimilarity(TransformersTowers.load(role, reference, device=device, dtype=dtype, offline=offline))
         case "vqa":
             from suder_bench.evaluators.judges.blip_vqa import BlipVqa
 
-            return BlipVqa.load(reference, device=device, dtype=dtype, offline=offline)
+            return BlipVqa.load(None if source is None else reference, device=device, dtype=dtype, offline=offline)
         case "depth":
             from suder_bench.evaluators.judges.dpt import DptDepth
 

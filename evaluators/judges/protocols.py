@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -44,6 +44,24 @@ class Parse:
 class Detector(Judge, Protocol):
     def detect(self, pictures: Sequence[Picture]) -> list[list[Detection]]:
         """All detections of each picture, most confident first, unfiltered by any threshold of the benchmark."""
+        ...
+
+
+@runtime_checkable
+class NumberedClasses(Protocol):
+    """A detector whose network numbers its classes; what they are called is the benchmark's to say."""
+
+    def named(self, names: Sequence[str]) -> Detector:
+        """The same detector with its class i called `names[i]`. Raises `JudgeError` for a list of another length."""
+        ...
+
+
+@runtime_checkable
+class PromptedDetector(Judge, Protocol):
+    """A detector without classes of its own, which looks for what it is told to."""
+
+    def detect_named(self, pictures: Sequence[Picture], names: Sequence[Sequence[str]]) -> list[list[Detection]]:
+        """All detections of each picture's `names`, labelled so, most confident first."""
         ...
 
 

@@ -11,6 +11,7 @@ from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges.protocols import Parse, Token
 
 MODEL = "en_core_web_sm"
+DOWNLOAD = f"python -m spacy download {MODEL}"
 OFFICIAL_VERSION = "3.5."
 """The benchmark pins en_core_web_sm 3.5.0; other versions chunk some prompts differently."""
 
@@ -27,18 +28,21 @@ class SpacyParser:
 
     @classmethod
     def load(cls, reference: str, *, device: str, dtype: str, offline: bool) -> Self:
-        """Load an installed model or a folder of one. Raises `JudgeError` where spaCy or the model is missing."""
+        """Load an installed model or a folder of one. Raises `JudgeError` where spaCy or a model that can parse is missing."""
         try:
             spacy = importlib.import_module("spacy")
         except ImportError as error:
-            raise JudgeError("judge parser: spaCy is not installed; run: pip install spacy") from error
+            raise JudgeError(f"judge parser: spaCy is not installed; run: pip install spacy && {DOWNLOAD}") from error
         try:
-            return cls(spacy.load(reference))
+            pipeline = spacy.load(reference)
         except OSError as error:
             raise JudgeError(
-                f"judge parser: spaCy has no model '{reference}'; run: python -m spacy download {MODEL},"
-                " or give --judge parser=official:FOLDER"
+                f"judge parser: spaCy has no model '{reference}'; run: {DOWNLOAD}, or give --judge parser=official:FOLDER"
             ) from error
+        lacking = [part for part in ("tagger", "parser") if part not in pipeline.pipe_names]
+        if lacking:
+            raise JudgeError(f"judge parser: spaCy's model '{reference}' has no {' and no '.join(lacking)}; run: {DOWNLOAD}")
+        return cls(pipeline)
 
     def parse(self, texts: Sequence[str]) -> list[Parse]:
         return [

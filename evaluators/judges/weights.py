@@ -6,7 +6,7 @@ import hashlib
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -17,11 +17,12 @@ import torch
 from PIL import Image
 from torch import nn
 
+from suder_bench.ahead import Ahead
 from suder_bench.errors import JudgeError, unknown
-from suder_bench.models import janus_files
+from suder_bench.machine import JUDGE_DTYPES, choose_device
 
 Item = TypeVar("Item")
-DTYPES = janus_files.DTYPES | {"float16": torch.float16}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in JUDGE_DTYPES}
 
 OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Of CLIP's pictures; BLIP has the same."""
@@ -39,7 +40,7 @@ class Place:
         """`dtype` "auto" is the precision of the official script: float16 on CUDA where `half_on_cuda`, else float32."""
         if dtype not in ("auto", *DTYPES):
             raise unknown("dtype", dtype, ["auto", *DTYPES])
-        place = janus_files.choose_device(device)
+        place = torch.device(choose_device(device))
         half = torch.float16 if half_on_cuda and place.type == "cuda" else torch.float32
         return Place(place, DTYPES.get(dtype, half))
 
@@ -48,6 +49,10 @@ class Place:
 
     def precision(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device.type, self.dtype)
+
+    def fingerprint(self, model: nn.Module) -> str:
+        """Changes with any weight and with the precision, both of which change what a judge says."""
+        return digest(model) if self.dtype == torch.float32 else f"{digest(model)}-{str(self.dtype).removeprefix('torch.')}"
 
 
 def load_pretrained(role: str, loader: Any, reference: str, *, offline: bool, **options: Any) -> Any:
@@ -79,6 +84,15 @@ def load_pretrained(role: str, loader: Any, reference: str, *, offline: bool, **
 def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     """The items in order, at most `size` at a time."""
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def prepared(
+    pictures: Sequence[Item], prepare: Callable[[Item], torch.Tensor], size: int
+) -> Iterator[tuple[Sequence[int], torch.Tensor]]:
+    """(indices, stack) of at most `size` prepared pictures; worker threads prepare the next ones while these are in use."""
+    with Ahead(prepare, pictures) as ready:
+        for batch in chunks(range(len(pictures)), size):
+            yield batch, torch.stack(ready.take(batch))
 
 
 def digest(model: nn.Module) -> str:

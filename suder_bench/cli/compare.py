@@ -142,7 +142,7 @@ def _rows(name: str, side: Side) -> tuple[Any, list[Any]]:
     from suder_bench.runs.score import stored_rows
     from suder_bench.runs.store import RunFolder
 
-    settings = settings_of(side.recipe, judges={}, device="cpu", dtype="float32", offline=True)
+    settings = settings_of(side.recipe, judges={}, offline=True)
     [task] = plan(replace(settings, benchmarks=(name,)), lambda line: print(line, file=sys.stderr))
     if task.data != side.recipe["benchmarks"][name]["data"]:
         raise UserError(

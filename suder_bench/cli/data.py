@@ -1,16 +1,39 @@
-"""`suder-bench data`: write benchmark files to a folder."""
+"""`suder-bench data`: write the world's benchmark files to a folder; fetch, check and list the official ones."""
 
 from __future__ import annotations
 
+import argparse
+import sys
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from suder_bench.cli import options
+from suder_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from suder_bench.data.catalogue import OfficialFile
+
+ACTIONS = {
+    "world": "write the embedded world's files, laid out as the official ones, to a folder for --data",
+    "fetch": "bring the official files that are missing, checked by sha256",
+    "verify": "check the official files at hand by sha256",
+    "list": "list the official files, their size, licence and state",
+}
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = options.Parser("data", "Write the embedded world's files, laid out as the official ones, to a folder for --data.")
-    parser.add_argument("source", choices=["world"], help="whose files")
+    parser = options.Parser("data", "Benchmark files: " + "; ".join(f"{name}: {does}" for name, does in ACTIONS.items()) + ".")
+    parser.add_argument("action", choices=ACTIONS, help="see suder-bench data ACTION --help")
+    action = parser.parse_args(argv[:1]).action
+    return {"world": _world, "fetch": _fetch, "verify": _verify, "list": _list}[action](argv[1:])
+
+
+def _world(argv: Sequence[str]) -> int:
+    parser = options.Parser("data world", f"{ACTIONS['world'].capitalize()}.")
     parser.add_argument("folder", type=Path, metavar="DIR", help="a new or empty folder")
     parser.add_argument("--size", choices=["quick", "full"], default="quick", help="(default: quick)")
     args = parser.parse_args(argv)
@@ -19,3 +42,98 @@ def main(argv: Sequence[str]) -> int:
     write_world(args.folder, size=args.size)
     print(f"the world's benchmark files ({args.size}) are in {args.folder}; use them with --data {args.folder}")
     return 0
+
+
+def _fetch(argv: Sequence[str]) -> int:
+    parser = _parser("fetch")
+    parser.add_argument("--replace", action="store_true", help="also fetch again what is there but not the official file")
+    parser.add_argument("--offline", action="store_true", help="never use the network: only say what is missing")
+    args = parser.parse_args(argv)
+    from suder_bench.data.fetch import ensure
+    from suder_bench.runs.screen import Screen
+
+    data, screen = _folder(args), Screen()
+    files, fetched = _files(args), 0
+    _refuse_world(data)
+    for _, group in groupby(files, key=lambda file: file.folder):
+        fetched += ensure(list(group), data, screen.say, offline=args.offline, replace=args.replace)
+    use = "official" if args.data is None else args.data
+    print(f"{len(files)} official files are in {data}, {fetched} of them new; use them with --data {use}")
+    return 0
+
+
+def _verify(argv: Sequence[str]) -> int:
+    parser = _parser("verify")
+    options.add_json(parser)
+    args = parser.parse_args(argv)
+    data, files = _folder(args), _files(args)
+    if not args.benchmarks:  # of each benchmark that is there at all
+        there = {file.folder for file in files if file.state(data) != "missing"}
+        files = [file for file in files if file.folder in there]
+    if not files:
+        raise UserError(f"no official files in {data}; get them with suder-bench data fetch")
+    bad = [file for file in files if file.state(data) != "present"]
+    if args.json:
+        _print_json(files, data)
+    else:
+        for file in bad:
+            place = file.place(data)
+            print(f"{place}: {file.fault(place) if place.is_file() else 'missing'}")
+        print(f"{len(files) - len(bad)} of {len(files)} files in {data} are the official ones")
+    if bad:
+        names = " ".join(dict.fromkeys(file.benchmark for file in bad))
+        print(f"suder-bench: get them again with suder-bench data fetch {names} --replace", file=sys.stderr)
+    return 1 if bad else 0
+
+
+def _list(argv: Sequence[str]) -> int:
+    parser = _parser("list")
+    options.add_json(parser)
+    args = parser.parse_args(argv)
+    data, files = _folder(args), _files(args)
+    if args.json:
+        _print_json(files, data)
+        return 0
+    states = {file: file.state(data) for file in files}
+    for benchmark, group in groupby(files, key=lambda file: file.benchmark):
+        print(benchmark)
+        for file in group:
+            print(f"  {states[file]:<8} {file.name:<32} {file.bytes:>10,}  {file.licence:<13} {file.repository}")
+    counts = Counter(states.values())
+    print(f"{data}: " + ", ".join(f"{counts[state]} {state}" for state in ("present", "missing", "damaged")))
+    return 0
+
+
+def _parser(action: str) -> options.Parser:
+    parser = options.Parser(f"data {action}", f"{ACTIONS[action].capitalize()}.")
+    parser.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help="only these benchmarks' files (default: all)")
+    parser.add_argument("--data", metavar="official|DIR", help="the cache, or a data folder of your own (default: the cache)")
+    return parser
+
+
+def _folder(args: argparse.Namespace) -> Path:
+    from suder_bench.data.source import official
+
+    if args.data == "world":
+        raise UserError("--data world: the world's files are written, not fetched; use suder-bench data world DIR")
+    return official() if args.data in (None, "official") else Path(args.data).expanduser()
+
+
+def _files(args: argparse.Namespace) -> list[OfficialFile]:
+    from suder_bench.data.catalogue import official_files
+
+    return official_files(args.benchmarks)
+
+
+def _refuse_world(data: Path) -> None:
+    from suder_bench.data.source import WORLD_FILE
+
+    if (data / WORLD_FILE).is_file():
+        raise UserError(f"{data} holds the world's files; choose another folder for the official ones")
+
+
+def _print_json(files: Sequence[OfficialFile], data: Path) -> None:
+    from suder_bench.runs.jsonl import document
+
+    listed = [{**asdict(file), "address": file.address, "place": file.place(data), "state": file.state(data)} for file in files]
+    sys.stdout.write(document({"schema": 1, "data": data, "files": listed}))

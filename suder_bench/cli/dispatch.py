@@ -15,7 +15,7 @@ COMMANDS = {
     "score": "score a run folder again, or pictures and answers made elsewhere",
     "compare": "compare two runs with a paired test for each metric",
     "list": "list the benchmarks, models, judges, rewards and suites",
-    "data": "write the embedded world's benchmark files to a folder",
+    "data": "write the world's benchmark files, or fetch and check the official ones",
     "doctor": "look at what is installed and how to get what is missing",
 }
 REPORTS = ("list", "compare", "doctor")

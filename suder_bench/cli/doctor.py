@@ -9,16 +9,18 @@ import shutil
 import sys
 import textwrap
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
 from suder_bench import registry
 from suder_bench.cli import options
-from suder_bench.data.source import cache
-from suder_bench.errors import UserError
+from suder_bench.data.catalogue import catalogue
+from suder_bench.data.source import cache, official
+from suder_bench.errors import UserError, unknown
 
 PACKAGE = "suder-bench"
 LIBRARIES = ("torch", "transformers", "numpy", "scipy", "pillow", "safetensors")
@@ -43,11 +45,15 @@ class Finding:
 
 def main(argv: Sequence[str]) -> int:
     parser = options.Parser("doctor", "Look at what is installed, try it, and say how to get what is missing.")
+    parser.add_argument(
+        "--judge", action="append", default=[], metavar="ROLE=BACKEND:SOURCE", help="look for a judge's weights there"
+    )
     options.add_json(parser)
     arguments = parser.parse_args(argv)
+    sources = _sources(options.judges(arguments.judge))
     options.prepare(offline=True)
     findings = []
-    for finding in examine():
+    for finding in examine(sources):
         findings.append(finding)
         if not arguments.json:
             _show(finding, first=len(findings) == 1 or findings[-2].group != finding.group)
@@ -61,14 +67,18 @@ def main(argv: Sequence[str]) -> int:
     return 0 if works else 1
 
 
-def examine() -> Iterator[Finding]:
-    """Everything, in the order in which one thing needs another; the slow ones come last."""
+def examine(sources: Mapping[str, str]) -> Iterator[Finding]:
+    """Everything, in the order in which one thing needs another; the slow ones come last.
+
+    `sources` says where the weights of a judge ("role/backend") are, for those that are not in the usual place.
+    """
     yield from machine()
     yield from extras()
     for name in registry.CHECKPOINTS:
         yield checkpoint(name)
+    yield from official_data()
     for name in registry.table("judges"):
-        yield judge(name)
+        yield judge(name, sources.get(name, ""))
 
 
 def machine() -> Iterator[Finding]:
@@ -143,32 +153,72 @@ def changed_files(package: Distribution, folder: Path) -> tuple[list[str], int]:
     return changed, checked
 
 
-def judge(name: str) -> Finding:
-    """A judge's back-end: can it be loaded from what is on this machine, and does it know the known answers?"""
+def official_data() -> Iterator[Finding]:
+    """The official files in the cache, benchmark by benchmark."""
+    for benchmark, group in groupby(catalogue(), key=lambda file: file.benchmark):
+        files = list(group)
+        states = [file.state(official()) for file in files]
+        size = f"{sum(file.bytes for file in files) / 1000:,.0f} kB"
+        if "damaged" in states:
+            damaged = files[states.index("damaged")].place(official())
+            fix = f"suder-bench data fetch {benchmark} --replace"
+            yield Finding("official data", benchmark, "broken", f"{damaged} is not the official file", fix)
+        elif "missing" in states:
+            says = f"{states.count('missing')} of {len(files)} files are not in {official()}"
+            yield Finding("official data", benchmark, "missing", says, f"suder-bench data fetch {benchmark}")
+        else:
+            yield Finding("official data", benchmark, "ok", f"{len(files)} files, {size}, in {official()}")
+
+
+def judge(name: str, source: str = "") -> Finding:
+    """A judge's back-end: is it installed, are its weights here (or at `source`), and does it know the known answers?"""
+    from suder_bench.evaluators.judges.needs import needs_of
     from suder_bench.runs.judges import KnownAnswers, seat
 
     role, _, backend = name.partition("/")
     needed = backend == "world"
+    needs = needs_of(role, backend)
+    if needs is not None:
+        lacking = [package for package in needs.packages if not _installed(package)]
+        unfound = not needs.found and not source
+        if lacking or unfound:
+            says = [f"not installed: {', '.join(lacking)}"] * bool(lacking) + [f"weights not found: {needs.weights}"] * unfound
+            commands = [needs.install] * bool(lacking) + [needs.download] * unfound
+            return Finding("judges", name, "missing", ", ".join(says), " && ".join(commands))
     try:
-        panel = seat({role: backend}, device="cpu", dtype="float32", offline=True)
+        panel = seat({role: f"{backend}:{source}" if source else backend}, device="cpu", dtype="float32", offline=True)
     except Exception as error:  # whatever is wrong, the rest must be looked at too
         return Finding("judges", name, "broken", _told(error), needed=needed)
     if role in panel.missing:
         return Finding("judges", name, "missing", _told(panel.missing[role]), needed=needed)
     exact = "the benchmark's own" if panel.judges[role].exact else "not the benchmark's own"
     known = "known answers passed" if isinstance(panel.judges[role], KnownAnswers) else "no known answers"
-    return Finding("judges", name, "ok", f"{exact}, {known}", needed=needed)
+    weights = ", weights found" if needs is not None else ""
+    return Finding("judges", name, "ok", f"{exact}{weights}, {known}", needed=needed)
+
+
+def _sources(chosen: Mapping[str, str]) -> dict[str, str]:
+    """{"color/official": FOLDER} of {"color": "official:FOLDER"}. Raises `UserError` for a judge that is not known."""
+    sources = {}
+    for role, choice in chosen.items():
+        backend, _, source = choice.partition(":")
+        name = f"{role}/{backend}"
+        if name not in registry.table("judges"):
+            raise unknown("judge", name, registry.table("judges"))
+        sources[name] = source
+    return sources
 
 
 def _show(finding: Finding, *, first: bool) -> None:
     if first:
         print(f"{'' if finding.group == 'machine' else chr(10)}{finding.group}")
-    line = f"  {MARKS[finding.state]}  {finding.name:<22} {finding.says}"
-    if finding.fix:
-        line += f"; {finding.fix}"
+    line = f"  {MARKS[finding.state]}  {finding.name:<22} {finding.says}{':' if finding.fix else ''}"
     columns = min(shutil.get_terminal_size((80, 24)).columns, 120)
     wrapped = textwrap.wrap(line, columns, subsequent_indent=" " * 29, break_long_words=False, break_on_hyphens=False)
-    print("\n".join(wrapped), flush=True)
+    print("\n".join(wrapped))
+    if finding.fix:
+        print(" " * 29 + finding.fix)  # in one line, to be copied
+    sys.stdout.flush()
 
 
 def _told(error: Exception) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from suder_bench.errors import UserError
-from suder_bench.machine import DTYPES, choose_device, choose_dtype
+from suder_bench.machine import DTYPES, JUDGE_DTYPES, choose_device, choose_dtype
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,12 +61,28 @@ def add_judges(parser: argparse.ArgumentParser) -> None:
         metavar="ROLE=BACKEND",
         help="judge with another back-end (see suder-bench list judges); may be repeated",
     )
+    parser.add_argument("--judge-device", metavar="DEVICE", help="where the judges compute (default: as --device)")
+    parser.add_argument(
+        "--judge-dtype",
+        choices=["auto", *JUDGE_DTYPES],
+        help="what the judges compute in (default: auto, each benchmark's own choice)",
+    )
+    parser.add_argument(
+        "--no-known-answers",
+        dest="known_answers",
+        action="store_false",
+        help="do not ask the judges known answers before they score; every number is then marked as unchecked",
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    parser.add_argument("--offline", action="store_true", help="never use the network")
 
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    parser.add_argument("--dtype", default="auto", choices=["auto", *DTYPES], help="of the weights")
-    parser.add_argument("--offline", action="store_true", help="never use the network")
+    add_device(parser)
+    parser.add_argument("--dtype", default="auto", choices=["auto", *DTYPES], help="of the model's weights")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

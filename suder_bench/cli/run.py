@@ -60,6 +60,7 @@ def _run(args: argparse.Namespace) -> Run:
     """The run that the arguments ask for; a wrong model and a wrong suite are told together."""
     from suder_bench import suites
     from suder_bench.data import source
+    from suder_bench.machine import choose_device
     from suder_bench.models import reference
     from suder_bench.models.protocols import ImageSampling
     from suder_bench.runs.execute import Run
@@ -86,6 +87,9 @@ def _run(args: argparse.Namespace) -> Run:
         device=device,
         dtype=dtype,
         judges=overrides,
+        judge_device=choose_device(args.judge_device or device),
+        judge_dtype=args.judge_dtype or "auto",
+        known_answers=args.known_answers,
         offline=args.offline,
     )
     out = args.out or Path("runs") / f"{model.label}-{suite}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from suder_bench.cli import options
 from suder_bench.errors import UserError
+from suder_bench.machine import choose_device
 
 if TYPE_CHECKING:
     from suder_bench.runs.execute import Outcome
@@ -41,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     options.add_data(parser, "official; a run folder's own")
     parser.add_argument("--protocol", help="of the benchmark (default: official)")
     options.add_judges(parser)
-    options.add_machine(parser)
+    options.add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON document there")
     options.add_verbose(parser)
     options.add_json(parser)
@@ -66,9 +67,14 @@ def _run_folder(args: argparse.Namespace, screen: Screen) -> Outcome:
     recipe = RunFolder(args.run).read()
     if recipe is None:
         raise UserError(f"'{args.run}' is not a run folder (no run.json); pictures made elsewhere need --benchmark and --images")
-    device, dtype = options.machine(args.device, args.dtype)
-    overrides = {**recipe.get("judge_choice", {}), **options.judges(args.judge)}
-    settings = settings_of(recipe, judges=overrides, device=device, dtype=dtype, offline=args.offline)
+    settings = settings_of(
+        recipe,
+        judges={**recipe.get("judge_choice", {}), **options.judges(args.judge)},
+        judge_device=choose_device(args.judge_device or args.device),
+        judge_dtype=args.judge_dtype or recipe.get("judge_dtype", "auto"),
+        known_answers=args.known_answers,
+        offline=args.offline,
+    )
     model = ModelReference(recipe["model"]["name"], recipe["model"]["adapter"], recipe["model"]["name"])
     return Run(args.run, model, settings, stage="score").execute(screen)
 
@@ -82,14 +88,14 @@ def _elsewhere(args: argparse.Namespace, screen: Screen) -> Outcome:
     if (kind == "generation") != (args.images is not None):
         needed = "--images DIR" if kind == "generation" else "--answers FILE"
         raise UserError(f"{args.benchmark} is a benchmark of {kind}; give {needed}")
-    device, dtype = options.machine(args.device, args.dtype)
     return Elsewhere(
         benchmark=args.benchmark,
         responses=args.images if args.images is not None else args.answers,
         source=source.choose(args.data, args.size, world_model=False),
         protocol=args.protocol or "official",
         judges=options.judges(args.judge),
-        device=device,
-        dtype=dtype,
+        device=choose_device(args.judge_device or args.device),
+        dtype=args.judge_dtype or "auto",
+        known_answers=args.known_answers,
         offline=args.offline,
     ).score(screen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from suder_bench.data.catalogue import catalogue
 from suder_bench.errors import UserError
 
 
@@ -15,6 +16,6 @@ def benchmark_folder(data: Path, name: str, marker: str) -> Path:
     for folder in (data / name, data):
         if (folder / marker).is_file():
             return folder
-    raise UserError(
-        f"no {name}/{marker} in {data}; put the official files there, pass their folder with --data DIR, or use --data world"
-    )
+    known = [file.benchmark for file in catalogue() if (file.folder, file.name) == (name, marker)]
+    way = f"get the official files with suder-bench data fetch {known[0]}" if known else "put the official files there"
+    raise UserError(f"no {name}/{marker} in {data}; {way}, pass their folder with --data DIR, or use --data world")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from suder_bench.data.catalogue import catalogue
+from suder_bench.data.fetch import ensure
 from suder_bench.errors import UserError
 
 SIZES = ("quick", "full")
@@ -34,12 +36,17 @@ class Source:
         """The value of `--data` that chooses this source."""
         return self.kind if self.path is None else str(self.path)
 
-    def folder(self, benchmark: str, say: Callable[[str], None]) -> Path:
-        """The folder to hand to the benchmark; the world's files are written on first use, and `say` is told."""
+    def folder(self, benchmark: str, say: Callable[[str], None], *, offline: bool) -> Path:
+        """The folder to hand to the benchmark, and `say` is told what is done for it.
+
+        The world's files are written on first use, official ones fetched unless `offline`, and checked at each use; a folder
+        of the user's is taken as it is. Raises `UserError` for official files that are damaged or cannot be had.
+        """
         if self.path is not None:
             return self.path
         if self.kind == "official":
-            return cache() / "official"
+            ensure([file for file in catalogue() if file.benchmark == benchmark], official(), say, offline=offline)
+            return official()
         return _world_folder(benchmark, self.size or SIZES[0], say)
 
 
@@ -61,6 +68,11 @@ def choose(data: str | None, size: str | None, *, world_model: bool) -> Source:
 def cache() -> Path:
     """The cache folder: $SUDER_BENCH_CACHE, or ~/.cache/suder-bench."""
     return Path(os.environ.get("SUDER_BENCH_CACHE") or "~/.cache/suder-bench").expanduser()
+
+
+def official() -> Path:
+    """The folder of the fetched official files."""
+    return cache() / "official"
 
 
 def write_world(folder: Path, *, size: str, benchmarks: Sequence[str] | None = None) -> None:

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from suder_bench.benchmark import Benchmark, GenerationBenchmark, ListsQuestions, UnderstandingBenchmark
+from suder_bench.benchmark import Benchmark, GenerationBenchmark, ListsQuestions, NamesStrangers, UnderstandingBenchmark
 from suder_bench.data.source import Source
 from suder_bench.errors import UserError
-from suder_bench.records import Answered, Response, Sample, Verdict, open_image
+from suder_bench.records import Answered, Response, Sample, Verdict
 from suder_bench.runs import judges
 from suder_bench.runs.batches import BatchSize
 from suder_bench.runs.execute import Outcome
 from suder_bench.runs.plan import build
 from suder_bench.runs.recipe import versions
-from suder_bench.runs.score import Scored, judge
+from suder_bench.runs.score import Judged, Scored, judge
 from suder_bench.runs.screen import Screen
-from suder_bench.runs.store import picture_digest, text_digest
+from suder_bench.runs.store import text_digest
 from suder_bench.runs.summary import SCHEMA, summarise
 
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """`responses` is a folder of pictures for a generation benchmark, a file of answers for an understanding one."""
+    """`responses` is a folder of pictures for a generation benchmark, a file of answers for an understanding one.
+
+    `device` and `dtype` are the judges'.
+    """
 
     benchmark: str
     responses: Path
@@ -32,36 +36,54 @@ class Elsewhere:
     protocol: str = "official"
     judges: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
-    dtype: str = "float32"
+    dtype: str = "auto"
     offline: bool = False
+    known_answers: bool = True
 
     def score(self, screen: Screen) -> Outcome:
-        """Score what is there; samples without any response are told and counted as skipped.
+        """Score what is there.
 
+        Responses that are not there, pictures that cannot be read and pictures of no sample are told and counted as skipped.
         Raises `UserError` for responses that do not fit the data, `JudgeError` for a judge that gets known answers wrong.
         """
-        benchmark = build(self.benchmark, self.source.folder(self.benchmark, screen.say), self.protocol)
+        benchmark = build(self.benchmark, self.source.folder(self.benchmark, screen.say, offline=self.offline), self.protocol)
         chosen = judges.choose(benchmark.judge_roles, self.judges, world=self.source.world)
-        answered = _found(benchmark, self.responses)
+        answered, strange = _found(benchmark, self.responses)
         samples = _listed(benchmark, answered)
-        present = {one.sample.id for one in answered}
-        absent = [sample.id for sample in samples if sample.id not in present]
-        if not present:
+        if not answered:
             raise UserError(f"'{self.responses}' holds nothing in the layout of {self.benchmark}")
-        if absent:
-            screen.say(f"{self.benchmark}: {len(absent):,} of {len(samples):,} samples have no response, first {absent[0]}")
-        panel = judges.seat(chosen, device=self.device, dtype=self.dtype, offline=self.offline)
+        for lines, what in ((strange, "pictures of no sample"), (_surplus(benchmark, answered), "pictures too many")):
+            screen.say_some(lines, what)
+        missing = self._missing(benchmark, samples, answered, screen)
+        panel = judges.seat(chosen, device=self.device, dtype=self.dtype, offline=self.offline, known_answers=self.known_answers)
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
         verdicts: dict[tuple[str, int], Verdict] = {}
-        failed = len(answered)
+        judged = Judged(failed=len(answered), unread=0)
         if not panel.missing:
-            failed = len(judge(benchmark, answered, panel, keep=_into(verdicts), size=BatchSize(), screen=screen))
+            judged = judge(benchmark, answered, panel, keep=_into(verdicts), size=BatchSize(), screen=screen)
         rows = [(one.sample, verdicts[_key(one)]) for one in answered if _key(one) in verdicts]
         identity = {} if panel.missing else panel.identity(benchmark.judge_roles)
-        counts = {"samples": len(samples), "skipped": len(absent), "failed": failed}
+        skipped = missing + len(strange) + judged.unread
+        counts = {"samples": len(samples), "skipped": skipped, "failed": judged.failed}
         scored = Scored(benchmark, self.protocol, rows, judges=identity, **counts)
-        return Outcome(summarise(self._recipe(), [scored]), complete=not failed)
+        return Outcome(summarise(self._recipe(), [scored]), complete=not judged.failed)
+
+    def _missing(self, benchmark: Benchmark, samples: Sequence[Sample], answered: Sequence[Answered], screen: Screen) -> int:
+        """Tell how many responses are not there; as many are due to a sample as most have, and never more than official."""
+        counts = Counter(one.sample.id for one in answered)
+        due = min(max(counts.values()), benchmark.repeats)
+        absent = [sample for sample in samples if not counts[sample.id]]
+        if absent:
+            screen.say(f"{self.benchmark}: {len(absent):,} of {len(samples):,} samples have no response, first {absent[0].id}")
+        short = [sample for sample in samples if 0 < counts[sample.id] < due]
+        lines = []
+        for sample in short:
+            files = [self.responses / cast(GenerationBenchmark, benchmark).image_path(sample, repeat) for repeat in range(due)]
+            file = next((file for file in files if not file.exists()), files[-1])
+            lines.append(f"skipped: {self.benchmark}: {file} is missing ({counts[sample.id]} of {due} pictures of {sample.id})")
+        screen.say_some(lines, "samples with too few pictures")
+        return sum(max(0, due - counts[sample.id]) for sample in samples)
 
     def _recipe(self) -> dict[str, Any]:
         return {
@@ -71,6 +93,9 @@ class Elsewhere:
             "model": {"name": str(self.responses)},
             "data": {"source": self.source.kind, "size": self.source.size, "folder": self.source.path},
             "world": self.source.world,
+            "judge_choice": dict(self.judges),
+            "judge_device": self.device,
+            "judge_dtype": self.dtype,
             "versions": versions(),
         }
 
@@ -86,12 +111,13 @@ def _into(verdicts: dict[tuple[str, int], Verdict]) -> Callable[[Sequence[Verdic
     return lambda batch: verdicts.update({(verdict.sample, verdict.repeat): verdict for verdict in batch})
 
 
-def _found(benchmark: Benchmark, responses: Path) -> list[Answered]:
+def _found(benchmark: Benchmark, responses: Path) -> tuple[list[Answered], list[str]]:
+    """The responses, and a line for each picture that belongs to no sample."""
     if benchmark.kind == "understanding":
         if not responses.exists():
             raise UserError(f"no answers at '{responses}'")
         answers = cast(UnderstandingBenchmark, benchmark).read_answers(responses)
-        return [_answer(benchmark.name, sample, text) for sample, text in answers]
+        return [_answer(benchmark.name, sample, text) for sample, text in answers], []
     if not responses.is_dir():
         raise UserError(f"'{responses}' is not a folder of pictures")
     pictures = cast(GenerationBenchmark, benchmark).find_images(responses)
@@ -100,7 +126,19 @@ def _found(benchmark: Benchmark, responses: Path) -> list[Answered]:
         first = files.setdefault((sample.id, repeat), file)
         if first != file:
             raise UserError(f"{first} and {file} are both picture {repeat} of sample {sample.id}; remove one")
-    return [_picture(benchmark.name, sample, repeat, file) for sample, repeat, file in pictures]
+    strangers = benchmark.strangers(responses) if isinstance(benchmark, NamesStrangers) else []
+    strange = [f"skipped: {benchmark.name}: {file} belongs to no sample: {why}" for file, why in strangers]
+    return [_picture(benchmark.name, sample, repeat, file) for sample, repeat, file in pictures], strange
+
+
+def _surplus(benchmark: Benchmark, answered: Sequence[Answered]) -> list[str]:
+    """A line for each picture beyond the official number; the official scripts count them, and so does this."""
+    return [
+        f"{benchmark.name}: {one.response.image} is picture {one.response.repeat + 1} of {one.sample.id}, which has"
+        f" {benchmark.repeats} officially; it counts too"
+        for one in answered
+        if one.response.repeat >= benchmark.repeats
+    ]
 
 
 def _answer(benchmark: str, sample: Sample, text: str) -> Answered:
@@ -108,11 +146,8 @@ def _answer(benchmark: str, sample: Sample, text: str) -> Answered:
 
 
 def _picture(benchmark: str, sample: Sample, repeat: int, file: Path) -> Answered:
-    try:
-        digest = picture_digest(open_image(file))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{file} is not a readable picture ({error})") from None
-    return Answered(sample, Response(benchmark, sample.id, repeat, seed=0, digest=digest, image=str(file)), source=file)
+    """Its digest is taken when it is decoded."""
+    return Answered(sample, Response(benchmark, sample.id, repeat, seed=0, digest="", image=str(file)), source=file)
 
 
 def _key(one: Answered) -> tuple[str, int]:

@@ -14,7 +14,7 @@ from suder_bench.records import Response
 from suder_bench.runs import judges
 from suder_bench.runs.batches import AUTO, BatchSize, free_memory
 from suder_bench.runs.plan import Settings, Task, plan
-from suder_bench.runs.recipe import Recipe, model_entry, recipe_of, refuse_change
+from suder_bench.runs.recipe import Recipe, judge_settings, model_entry, recipe_of, refuse_change
 from suder_bench.runs.respond import check_able, respond, time_one
 from suder_bench.runs.score import Scored, score
 from suder_bench.runs.screen import Screen
@@ -74,7 +74,7 @@ class Run:
         old = None if self.fresh else folder.read()
         if old is not None:
             refuse_change(self.out, old, recipe_of(self.out.name, self.settings, tasks, {}))
-        made = {task.name: {} for task in tasks} if self.fresh else stored(folder, tasks, repair=False)
+        made = {task.name: {} for task in tasks} if self.fresh else stored(folder, tasks, screen, repair=False)
         rates = {task.name: _mean_seconds(made[task.name].values()) for task in tasks}
         unknown = [task for task in tasks if rates[task.name] is None and self.stage != "score"]
         tried = self._try_out(unknown, screen, load or self._load) if unknown else {}
@@ -131,12 +131,12 @@ class Run:
             raise UserError(f"{self.out} holds no responses to score; leave out --stage score")
         recipe = recipe_of(self.out.name, self.settings, tasks, {} if old is None else old["model"])
         if old is not None:
-            if self.stage == "score":  # judges may sit on another device than the model did
+            if self.stage == "score":  # no model is loaded, so that these may be another's by now
                 recipe |= {"device": old["device"], "dtype": old["dtype"]}
             refuse_change(self.out, old, recipe)
             if old["judges"]:  # what the scores at hand were made with, until there are new ones
-                recipe |= {"judges": old["judges"], "judge_choice": old.get("judge_choice", {})}
-        made = {task.name: {} for task in tasks} if old is None else stored(folder, tasks, repair=True)
+                recipe |= {"judges": old["judges"]} | {name: old[name] for name in judge_settings(self.settings) if name in old}
+        made = {task.name: {} for task in tasks} if old is None else stored(folder, tasks, screen, repair=True)
         failed = dict.fromkeys(made, 0)
         total, done = sum(len(task.items) for task in tasks), sum(map(len, made.values()))
         if done:
@@ -181,7 +181,13 @@ class Run:
             counted = [_counted(task, failed[task.name]) for task in tasks]
             return Outcome(summarise(recipe, counted), complete=not any(failed.values()))
         settings = self.settings
-        panel = judges.seat(chosen, device=settings.device, dtype=settings.dtype, offline=settings.offline)
+        panel = judges.seat(
+            chosen,
+            device=settings.judge_device,
+            dtype=settings.judge_dtype,
+            offline=settings.offline,
+            known_answers=settings.known_answers,
+        )
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
         size = BatchSize(AUTO)
@@ -194,7 +200,7 @@ class Run:
             screen.say(f"{name}: not judged now; the summary keeps its earlier scores")
         judged = {one.benchmark.name: one.judges for one in scored if one.benchmark.name not in kept}
         earlier = {name: entry["judges"] for name, entry in kept.items()}
-        recipe = {**recipe, "judges": judged | earlier, "judge_choice": dict(settings.judges)}
+        recipe = {**recipe, "judges": judged | earlier, **judge_settings(settings)}
         summary = summarise(recipe, scored)
         summary["benchmarks"] |= kept
         folder.write("run.json", recipe)
@@ -209,12 +215,14 @@ class Run:
         return bool(old["model"]["name"] == self.model.name and old["model"]["files"] == self.model.stamp())
 
 
-def stored(folder: RunFolder, tasks: Sequence[Task], *, repair: bool) -> Responses:
-    """The responses at hand, by task and key."""
+def stored(folder: RunFolder, tasks: Sequence[Task], screen: Screen, *, repair: bool) -> Responses:
+    """The responses at hand, by task and key; `screen` is told of each that is damaged, which counts as not made."""
     found: Responses = {}
     for task in tasks:
         wanted = {item.key for item in task.items}
-        responses = folder.responses(task.name, repair=repair)
+        lost: list[str] = []
+        responses = folder.responses(task.name, repair=repair, lost=lost.append)
+        screen.say_some([f"lost: {task.name}: {why}" for why in lost], "responses")
         found[task.name] = {key: response for key, response in responses.items() if key in wanted}
     return found
 

@@ -22,16 +22,18 @@ class KnownAnswers(Protocol):
 
 @dataclass(frozen=True)
 class Panel:
-    """The judges at hand by role, and for the other roles the reason why not."""
+    """The judges at hand by role, and for the other roles the reason why not; `checked` if they were asked known answers."""
 
     judges: Mapping[str, Judge]
     missing: Mapping[str, JudgeError]
+    checked: bool = True
 
     def identity(self, roles: Iterable[str]) -> dict[str, dict[str, object]]:
         """What the summary says of the judges in these roles."""
         judges = {role: self.judges[role] for role in roles}
+        unchecked = {} if self.checked else {"unchecked": True}
         return {
-            role: {"backend": judge.backend, "exact": judge.exact, "fingerprint": judge.fingerprint}
+            role: {"backend": judge.backend, "exact": judge.exact, "fingerprint": judge.fingerprint, **unchecked}
             for role, judge in judges.items()
         }
 
@@ -68,8 +70,8 @@ def choose(roles: Sequence[str], overrides: Mapping[str, str], *, world: bool) -
     return chosen
 
 
-def seat(chosen: Mapping[str, str], *, device: str, dtype: str, offline: bool) -> Panel:
-    """Load a back-end for each role and ask it known answers.
+def seat(chosen: Mapping[str, str], *, device: str, dtype: str, offline: bool, known_answers: bool = True) -> Panel:
+    """Load a back-end for each role and ask it known answers, unless told not to, which every number then carries.
 
     A judge that cannot be loaded is missing, and what does not need it can still be scored. A judge that gets known
     answers wrong would poison every number, so that its `JudgeError` is raised at once.
@@ -81,13 +83,13 @@ def seat(chosen: Mapping[str, str], *, device: str, dtype: str, offline: bool) -
             judges[role] = _load(role, backend, device=device, dtype=dtype, offline=offline)
         except JudgeError as error:
             missing[role] = error
-    for role, judge in judges.items():
+    for role, judge in judges.items() if known_answers else ():
         if isinstance(judge, KnownAnswers):
             try:
                 judge.check()
             except JudgeError as error:
                 raise JudgeError(f"judge {role}={chosen[role]} fails its known answers, nothing was scored: {error}") from None
-    return Panel(judges, missing)
+    return Panel(judges, missing, checked=known_answers)
 
 
 def key_of(identity: Mapping[str, object], scorer: Sequence[str]) -> str:

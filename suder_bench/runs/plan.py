@@ -24,7 +24,8 @@ OFFICIAL = "official"
 class Settings:
     """Everything that decides what a run's numbers are, besides the model's weights.
 
-    `protocol` is used by the benchmarks that offer it; the others keep the official one.
+    `protocol` is used by the benchmarks that offer it; the others keep the official one. `judge_dtype` "auto" is for each
+    judge the precision of its benchmark's script.
     """
 
     suite: str
@@ -39,6 +40,9 @@ class Settings:
     device: str = "cpu"
     dtype: str = "float32"
     judges: Mapping[str, str] = field(default_factory=dict)
+    judge_device: str = "cpu"
+    judge_dtype: str = "auto"
+    known_answers: bool = True
     offline: bool = False
 
 
@@ -151,7 +155,7 @@ def samples_digest(samples: Sequence[Sample]) -> str:
 
 
 def _task(name: str, protocol: str, settings: Settings, say: Callable[[str], None]) -> Task:
-    benchmark = build(name, settings.source.folder(name, say), protocol)
+    benchmark = build(name, settings.source.folder(name, say, offline=settings.offline), protocol)
     samples = benchmark.samples()
     chosen = tuple(evenly(samples, settings.limit))
     repeats = settings.repeats or benchmark.repeats

@@ -43,7 +43,7 @@ def recipe_of(run: str, settings: Settings, tasks: Sequence[Task], model: Mappin
         "device": settings.device,
         "dtype": settings.dtype,
         "judges": {},
-        "judge_choice": dict(settings.judges),
+        **judge_settings(settings),
         "versions": versions(),
     }
 
@@ -59,8 +59,25 @@ def model_entry(reference: ModelReference, model: Model) -> dict[str, Any]:
     }
 
 
-def settings_of(recipe: Mapping[str, Any], *, judges: Mapping[str, str], device: str, dtype: str, offline: bool) -> Settings:
-    """The settings that run.json tells, to score its responses again; judges and device are the caller's."""
+def judge_settings(settings: Settings) -> dict[str, Any]:
+    """What run.json says of how the judges were asked for."""
+    return {
+        "judge_choice": dict(settings.judges),
+        "judge_device": settings.judge_device,
+        "judge_dtype": settings.judge_dtype,
+    }
+
+
+def settings_of(
+    recipe: Mapping[str, Any],
+    *,
+    judges: Mapping[str, str],
+    judge_device: str = "cpu",
+    judge_dtype: str = "auto",
+    known_answers: bool = True,
+    offline: bool,
+) -> Settings:
+    """The settings that run.json tells, to score its responses again; what concerns the judges is the caller's."""
     data = recipe["data"]
     return Settings(
         suite=recipe["suite"],
@@ -72,9 +89,12 @@ def settings_of(recipe: Mapping[str, Any], *, judges: Mapping[str, str], device:
         repeats=recipe["repeats"],
         image=ImageSampling(**recipe["sampling"]["image"]),
         text=TextSampling(**recipe["sampling"]["text"]),
-        device=device,
-        dtype=dtype,
+        device=recipe["device"],
+        dtype=recipe["dtype"],
         judges=judges,
+        judge_device=judge_device,
+        judge_dtype=judge_dtype,
+        known_answers=known_answers,
         offline=offline,
     )
 

@@ -10,10 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from suder_bench.ahead import Ahead
 from suder_bench.benchmark import Benchmark
+from suder_bench.errors import PictureError
 from suder_bench.records import Answered, Response, Sample, Verdict
-from suder_bench.runs.batches import BatchSize, Failure, tell, work
+from suder_bench.runs.batches import BatchSize, tell, work
 from suder_bench.runs.judges import Panel, key_of
+from suder_bench.runs.pictures import decoded
 from suder_bench.runs.plan import Task
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import Key, RunFolder, read_verdict, verdict_row
@@ -62,15 +65,15 @@ def score(
         folder.add_verdicts(task.name, key, list(verdicts))
         known.update({(verdict.sample, verdict.repeat, verdict.digest): verdict for verdict in verdicts})
 
-    failures = judge(task.benchmark, fresh, panel, keep=keep, size=size, screen=screen)
+    judged = judge(task.benchmark, fresh, panel, keep=keep, size=size, screen=screen)
     return Scored(
         benchmark=task.benchmark,
         protocol=task.protocol,
         rows=[(one.sample, known[_key(one)]) for one in answered if _key(one) in known],
         judges=identity,
         samples=len(task.samples),
-        skipped=skipped,
-        failed=unmade + len(failures),
+        skipped=skipped + judged.unread,
+        failed=unmade + judged.failed,
     )
 
 
@@ -87,24 +90,53 @@ def filed_under(task: Task, identity: Mapping[str, Any]) -> str:
     return key_of(identity, [task.name, task.protocol, task.data, version("suder-bench"), _source(task.benchmark)])
 
 
+@dataclass(frozen=True)
+class Judged:
+    """How many responses could not be judged, and how many pictures among them could not even be read."""
+
+    failed: int
+    unread: int
+
+
 def judge(
     benchmark: Benchmark, answered: Sequence[Answered], panel: Panel, *, keep: Any, size: BatchSize, screen: Screen
-) -> list[Failure[Answered]]:
-    """`keep` a verdict on each response, batch by batch; returns the responses that could not be judged.
+) -> Judged:
+    """`keep` a verdict on each response, batch by batch, while worker threads decode the pictures of the next batch.
 
-    Verdicts pass through their stored form, so that a number never depends on whether it was read back.
+    A picture that cannot be read is told and left out. Verdicts pass through their stored form, so that a number never
+    depends on whether it was read back.
     """
+    unread: dict[int, PictureError] = {}
 
-    def do(batch: Sequence[Answered]) -> list[Verdict]:
-        verdicts = [read_verdict(benchmark.name, verdict_row(verdict)) for verdict in benchmark.verdicts(batch, panel.judges)]
-        if [(verdict.sample, verdict.repeat, verdict.digest) for verdict in verdicts] != [_key(one) for one in batch]:
-            raise RuntimeError(f"{benchmark.name}: verdicts are not one per response, in order")
-        return verdicts
+    def do(batch: Sequence[int]) -> list[Verdict | None]:
+        found = dict(zip(batch, pictures.take(batch), strict=True))
+        unread.update({index: one for index, one in found.items() if isinstance(one, PictureError)})
+        readable = {index: one for index, one in found.items() if isinstance(one, Answered)}
+        verdicts = dict(zip(readable, _verdicts(benchmark, list(readable.values()), panel), strict=True))
+        return [verdicts.get(index) for index in batch]
 
-    with screen.bar(f"{benchmark.name} scores", len(answered)) as bar:
-        failures = work(answered, do, keep, size=size, bar=bar)
-    tell(failures, lambda one: f"{benchmark.name} score of {one.sample.id}, repeat {one.response.repeat}", screen)
-    return failures
+    def keep_verdicts(batch: Sequence[Verdict | None]) -> None:
+        keep([verdict for verdict in batch if verdict is not None])
+
+    with screen.bar(f"{benchmark.name} scores", len(answered)) as bar, Ahead(decoded, answered) as pictures:
+        failures = work(range(len(answered)), do, keep_verdicts, size=size, bar=bar)
+    failures = [failure for failure in failures if failure.item not in unread]
+    screen.say_some([f"skipped: {benchmark.name}: {error}" for error in unread.values()], "pictures that cannot be read")
+    tell(failures, lambda item: _told(benchmark, answered[item]), screen)
+    return Judged(failed=len(failures), unread=len(unread))
+
+
+def _verdicts(benchmark: Benchmark, answered: Sequence[Answered], panel: Panel) -> list[Verdict]:
+    if not answered:
+        return []
+    verdicts = [read_verdict(benchmark.name, verdict_row(verdict)) for verdict in benchmark.verdicts(answered, panel.judges)]
+    if [(verdict.sample, verdict.repeat, verdict.digest) for verdict in verdicts] != [_key(one) for one in answered]:
+        raise RuntimeError(f"{benchmark.name}: verdicts are not one per response, in order")
+    return verdicts
+
+
+def _told(benchmark: Benchmark, one: Answered) -> str:
+    return f"{benchmark.name} score of {one.sample.id}, repeat {one.response.repeat}"
 
 
 def _answered(folder: Path, sample: Sample, response: Response) -> Answered:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
 REDRAW = 0.1
 """Seconds between two drawings of the bar."""
+
+SOME = 20
+"""Lines of one kind that are told one by one."""
 
 
 @dataclass
@@ -49,6 +52,13 @@ class Screen:
             self.stream.write("\r\x1b[K")
         self.stream.write(line + "\n")
         self.stream.flush()
+
+    def say_some(self, lines: Sequence[str], what: str) -> None:
+        """Say a line each up to `SOME`, and the rest as a number of `what`."""
+        for line in lines[:SOME]:
+            self.say(line)
+        if len(lines) > SOME:
+            self.say(f"{len(lines) - SOME:,} more {what}")
 
     def trace(self, error: BaseException) -> None:
         """Show a bug with its traceback."""

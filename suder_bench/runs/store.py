@@ -18,7 +18,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -27,7 +27,7 @@ from typing import Any
 
 from PIL import Image
 
-from suder_bench.errors import UserError
+from suder_bench.errors import PictureError, UserError
 from suder_bench.records import Response, Verdict, open_image
 from suder_bench.runs.jsonl import Ledger, Row, document, plain, replace_file
 
@@ -113,10 +113,10 @@ class RunFolder:
         """A summary must not outlive what it sums up."""
         (self.path / "summary.json").unlink(missing_ok=True)
 
-    def responses(self, benchmark: str, *, repair: bool) -> dict[Key, Response]:
+    def responses(self, benchmark: str, *, repair: bool, lost: Callable[[str], None] = lambda why: None) -> dict[Key, Response]:
         """The whole responses, one per key: what cannot be read, or lost its picture, counts as not made.
 
-        With `repair` the rest is removed from disk too, which needs the lock.
+        With `repair` the rest is removed from disk too, which needs the lock; `lost` is told of each, and why.
         """
         ledger = Ledger(self.path / "responses" / benchmark)
         rows = ledger.rows()
@@ -126,7 +126,10 @@ class RunFolder:
 
         def keep(row: Row) -> bool:
             response = read[_identity(row)]
-            if response is None or (response.sample, response.repeat) in found:
+            if isinstance(response, str):
+                lost(response)
+                return False
+            if (response.sample, response.repeat) in found:
                 return False
             found[response.sample, response.repeat] = response
             return True
@@ -188,15 +191,20 @@ class RunFolder:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def _read_response(self, row: Row) -> Response | None:
+    def _read_response(self, row: Row) -> Response | str:
+        """The response of a line, or why there is none."""
         try:
             response = Response(**row)
             if response.image is None:
-                return response if response.text is not None and text_digest(response.text) == response.digest else None
-            picture = open_image(self.path / response.image)
-        except (TypeError, OSError, ValueError, SyntaxError):  # Pillow raises all of the last three on damaged files
-            return None
-        return response if picture_digest(picture) == response.digest else None
+                whole = response.text is not None and text_digest(response.text) == response.digest
+                return response if whole else f"the text of {response.sample}, repeat {response.repeat}, is damaged"
+            file = self.path / response.image
+            picture = open_image(file)
+        except PictureError as error:
+            return str(error)
+        except (TypeError, ValueError) as error:
+            return f"a line holds no response ({error})"
+        return response if picture_digest(picture) == response.digest else f"{file} is not the picture that was drawn"
 
 
 def verdict_row(verdict: Verdict) -> Row:

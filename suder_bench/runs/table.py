@@ -72,11 +72,14 @@ def _footer(summary: Mapping[str, Any], columns: int) -> Iterator[str]:
     yield from _wrapped("data", WORLD if summary["world"] else _where(recipe["data"]), columns)
     if "seed" in recipe:  # responses made elsewhere have none
         yield from _wrapped("seed", str(recipe["seed"]), columns)
+    judges = [pair for entry in summary["benchmarks"].values() for pair in entry["judges"].items()]
+    unchecked = dict.fromkeys(role for role, judge in judges if judge.get("unchecked"))
+    if unchecked:
+        yield from _wrapped("judges", f"not asked known answers, so nobody knows if they work: {', '.join(unchecked)}", columns)
     foreign: dict[str, dict[str, None]] = {}
-    for entry in summary["benchmarks"].values():
-        for role, judge in entry["judges"].items():
-            if not judge["exact"]:
-                foreign.setdefault(judge["backend"], {})[role] = None
+    for role, judge in judges:
+        if not judge["exact"]:
+            foreign.setdefault(judge["backend"], {})[role] = None
     if foreign:
         told = "; ".join(f"{backend} ({', '.join(roles)})" for backend, roles in foreign.items())
         yield from _wrapped("judges", f"not the benchmarks' own: {told}", columns)

@@ -56,6 +56,25 @@ def test_settings_reach_the_recipe(in_folder: Path, capsys: pytest.CaptureFixtur
     assert recipe["versions"]["suder-bench"]
 
 
+def test_judges_have_a_device_and_a_precision_of_their_own(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load(cls: type, *, device: str, dtype: str, offline: bool) -> object:
+        asked.append((device, dtype))
+        return cls()
+
+    monkeypatch.setattr("fakes.ShadeJudge.load", classmethod(load))
+    assert run("--benchmark", "drawing", "--out", "r", "--judge-dtype", "float16") == 0
+    assert main(["score", "r", "--judge-device", "cpu"]) == 0
+    assert main(["score", "r", "--device", "cpu", "--judge-dtype", "auto"]) == 0
+    pictures = ["--benchmark", "drawing", "--images", "r/images/drawing", "--data", "."]
+    assert main(["score", *pictures, "--judge-device", "cpu", "--judge-dtype", "bfloat16"]) == 0
+    assert asked == [("cpu", "float16"), ("cpu", "float16"), ("cpu", "auto"), ("cpu", "bfloat16")]
+    recipe = json.loads((in_folder / "r/run.json").read_text())
+    assert (recipe["judge_device"], recipe["judge_dtype"], recipe["dtype"]) == ("cpu", "auto", "float32")
+    assert run("--benchmark", "drawing", "--out", "r", "--judge-device", "cuda:99") == 2
+
+
 def test_a_changed_seed_is_the_users_mistake(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--benchmark", "drawing", "--out", "r") == 0
     capsys.readouterr()
@@ -74,6 +93,9 @@ def test_a_missing_judge_is_a_failure_with_the_responses_kept(in_folder: Path, c
     assert len((in_folder / "r/responses/drawing/0.jsonl").read_text().splitlines()) == 24
     assert run("--benchmark", "drawing", "--out", "r", "--judge", "shade=wrong") == 1
     assert "nothing was scored" in capsys.readouterr().err
+    assert run("--benchmark", "drawing", "--out", "r", "--judge", "shade=wrong", "--no-known-answers") == 0
+    judge = json.loads((in_folder / "r/summary.json").read_text())["benchmarks"]["drawing"]["judges"]["shade"]
+    assert (judge["backend"], judge["unchecked"]) == ("wrong", True)
 
 
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
@@ -200,10 +222,10 @@ def test_a_wrong_model_and_a_wrong_suite_are_told_together(capsys: pytest.Captur
 
 
 def test_missing_official_files_are_told_for_each_benchmark(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "--model", "fake:x", "--suite", "gen", "--device", "cpu"]) == 2
+    assert main(["run", "--model", "fake:x", "--suite", "gen", "--device", "cpu", "--offline"]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert ["no geneval/" in lines[0], "no t2i_compbench/" in lines[1], len(lines)] == [True, True, 2]
-    assert all("--data DIR" in line for line in lines)
+    ends = [line.rpartition(": ")[2] for line in lines]
+    assert ends == ["suder-bench data fetch geneval", "suder-bench data fetch t2i-compbench"]
 
 
 def status(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -231,7 +253,7 @@ def test_lists_hold_every_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(names) == ["benchmarks", "models", "judges", "rewards", "suites"]
     assert names["suites"]["gen"] == ["geneval", "t2i-compbench"]
     assert "tiny-janus" in names["models"]
-    assert names["judges"]["detector"] == ["world", "official"]
+    assert names["judges"]["detector"] == ["world", "official", "mmdet"]
     assert main(["list", "suites"]) == 0
     assert "  gen    geneval, t2i-compbench\n" in capsys.readouterr().out
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import urlsafe_b64encode
+from dataclasses import replace
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from PIL import Image
 
 from suder_bench import registry
 from suder_bench.cli import doctor
+from suder_bench.data.catalogue import OfficialFile
 from suder_bench.errors import JudgeError, UserError
+from suder_bench.evaluators.judges import needs
+from suder_bench.evaluators.judges.needs import Needs, needs_of
 from suder_bench.models import reference
 from suder_bench.models.protocols import GeneratedImage
 
@@ -72,6 +76,7 @@ def house(monkeypatch):
         monkeypatch.setattr(registry, "table", lambda group: dict.fromkeys(named, "") if group == "judges" else {})
         monkeypatch.setattr(registry, "load", lambda group, name: named[name])
         monkeypatch.setattr(reference, "choose", lambda name: Shipped(model))
+        monkeypatch.setattr(needs, "needs_of", lambda role, backend: None)
 
     return house
 
@@ -139,6 +144,92 @@ def test_the_report_as_people_see_it(house, capsys):
     assert "  ok  vqa/world              not the benchmark's own, known answers passed" in lines
     assert lines[-1] == "the embedded world works"
     assert max(map(len, lines)) <= 120
+
+
+WEIGHTS = Needs(("spacy", "thinc"), "pip install spacy", "en_core_web_sm", False, "python -m spacy download en_core_web_sm")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "here", "says", "fix"),
+    [
+        (WEIGHTS, True, "weights not found: en_core_web_sm", "python -m spacy download en_core_web_sm"),
+        (
+            WEIGHTS,
+            False,
+            "not installed: spacy, thinc, weights not found: en_core_web_sm",
+            "pip install spacy && python -m spacy download en_core_web_sm",
+        ),
+        (replace(WEIGHTS, found=True), False, "not installed: spacy, thinc", "pip install spacy"),
+        (replace(WEIGHTS, found=True), True, "not the benchmark's own, weights found, known answers passed", None),
+    ],
+)
+def test_what_a_judge_lacks_comes_with_the_command(house, monkeypatch, wanted, here, says, fix):
+    house(Painter(), parser_official=Known)
+    monkeypatch.setattr(needs, "needs_of", lambda role, backend: wanted)
+    monkeypatch.setattr(doctor, "_installed", lambda package: here)
+    finding = doctor.judge("parser/official")
+    assert (finding.state, finding.says, finding.fix) == ("missing" if fix else "ok", says, fix)
+
+
+def test_a_command_stands_in_a_line_of_its_own(house, monkeypatch, capsys):
+    house(Painter(), parser_official=Known)
+    command = "hf download " + "x" * 150
+    monkeypatch.setattr(needs, "needs_of", lambda role, backend: replace(WEIGHTS, packages=(), download=command))
+    assert doctor.main([]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[lines.index("--  parser/official        weights not found: en_core_web_sm:") + 1] == command
+
+
+def test_weights_elsewhere_are_looked_at_there(house, monkeypatch, capsys):
+    def load(role, *, device, dtype, offline, source):
+        return Known() if source == "here" else Weightless.load(device=device, dtype=dtype, offline=offline)
+
+    house(Painter(), vqa_official=load)
+    monkeypatch.setattr(needs, "needs_of", lambda role, backend: replace(WEIGHTS, packages=()))
+    assert doctor.main(["--json", "--judge", "vqa=official:here"]) == 0
+    findings = {f["name"]: f for f in json.loads(capsys.readouterr().out)["findings"]}
+    assert findings["vqa/official"]["says"].endswith("weights found, known answers passed")
+    with pytest.raises(UserError, match="unknown judge 'vqa/oficial'; did you mean 'vqa/official'"):
+        doctor.main(["--judge", "vqa=oficial:here"])
+
+
+def test_shipped_judges_say_what_they_need(own_cache, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "no hub"))
+    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "no hub"), raising=False)
+    assert needs_of("vqa", "world") is None
+    assert needs_of("llm", "official") is None
+    assert needs_of("color", "official").download == "hf download openai/clip-vit-large-patch14"
+    assert needs_of("detector-2d", "open-vocabulary").download == "hf download google/owlv2-base-patch16-ensemble"
+    assert needs_of("parser", "official").download == "python -m spacy download en_core_web_sm"
+    detector = needs_of("detector", "official")
+    file = own_cache / "weights" / detector.weights
+    assert detector.download == f"curl -L --create-dirs -o {file} https://download.openmmlab.com/mmdetection/v2.0/" + (
+        f"mask2former/mask2former_swin-s-p4-w7-224_lsj_8x2_50e_coco/{file.name}"
+    )
+    assert not detector.found
+    file.parent.mkdir()
+    file.touch()
+    assert needs_of("detector", "official").found
+
+
+def test_official_data_are_listed_with_the_command(own_cache, monkeypatch):
+    def official(name: str) -> OfficialFile:
+        return OfficialFile("geneval", name, 3, "MIT", "a/b", "c", name, hashlib.sha256(b"cat").hexdigest())
+
+    monkeypatch.setattr(doctor, "catalogue", lambda: (official("x"), official("y")))
+    folder = own_cache / "official/geneval"
+    folder.mkdir(parents=True)
+    (folder / "x").write_text("cat")
+    [missing] = doctor.official_data()
+    assert (missing.state, missing.fix) == ("missing", "suder-bench data fetch geneval")
+    assert missing.says == f"1 of 2 files are not in {own_cache / 'official'}"
+    (folder / "y").write_text("cow")
+    [damaged] = doctor.official_data()
+    assert (damaged.state, damaged.fix) == ("broken", "suder-bench data fetch geneval --replace")
+    assert damaged.says == f"{folder / 'y'} is not the official file"
+    (folder / "y").write_text("cat")
+    [whole] = doctor.official_data()
+    assert (whole.state, whole.needed) == ("ok", False)
 
 
 def test_missing_extras_come_with_their_command(monkeypatch):

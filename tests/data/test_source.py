@@ -26,7 +26,7 @@ def test_a_model_of_the_world_gets_the_world_and_others_the_official_files() -> 
 
 def test_a_folder_is_the_worlds_when_it_says_so(tmp_path: Path) -> None:
     source = choose(str(tmp_path), None, world_model=True)
-    assert (source.folder("pope", quiet), source.world, source.argument) == (tmp_path, False, str(tmp_path))
+    assert (source.folder("pope", quiet, offline=False), source.world, source.argument) == (tmp_path, False, str(tmp_path))
     (tmp_path / "pope").mkdir()
     inner = choose(str(tmp_path / "pope"), None, world_model=True)
     assert not inner.world
@@ -52,9 +52,23 @@ def test_mistakes(data: str, size: str | None, told: str) -> None:
 
 def test_official_files_are_looked_for_in_the_cache(own_cache: Path) -> None:
     assert cache() == own_cache
-    assert Source("official").folder("pope", quiet) == own_cache / "official"
-    with pytest.raises(UserError, match=r"no pope/x\.json in .*official; put the official files there, pass their folder"):
-        benchmark_folder(own_cache / "official", "pope", "x.json")
+    with pytest.raises(
+        UserError, match=r"geneval lacks .*official/geneval/evaluation_metadata\.jsonl and 1 file more, and --off"
+    ):
+        Source("official").folder("geneval", quiet, offline=True)
+    assert Source("official").folder("mmbench", quiet, offline=True) == own_cache / "official"
+
+
+@pytest.mark.parametrize(
+    ("name", "marker", "way"),
+    [
+        ("geneval", "evaluation_metadata.jsonl", "get the official files with suder-bench data fetch geneval"),
+        ("llavabench", "questions.jsonl", "put the official files there"),
+    ],
+)
+def test_a_folder_without_the_files_says_how_to_get_them(tmp_path: Path, name: str, marker: str, way: str) -> None:
+    with pytest.raises(UserError, match=f"no {name}/{marker} in .*; {way}, pass their folder with --data DIR"):
+        benchmark_folder(tmp_path, name, marker)
 
 
 def test_a_benchmarks_folder_is_inside_the_data_or_the_data_themselves(tmp_path: Path) -> None:
@@ -68,12 +82,12 @@ def test_a_benchmarks_folder_is_inside_the_data_or_the_data_themselves(tmp_path:
 def test_the_world_is_written_once_and_complete(own_cache: Path) -> None:
     told: list[str] = []
     source = Source("world", size="quick")
-    folder = source.folder("geneval", told.append)
+    folder = source.folder("geneval", told.append, offline=True)
     assert told == [f"writing the world's geneval (quick) to {folder}"]
     assert folder.is_relative_to(own_cache / "world")
     assert json.loads((folder / WORLD_FILE).read_text())["benchmarks"] == ["geneval"]
     assert (folder / "geneval/evaluation_metadata.jsonl").is_file()
-    assert source.folder("geneval", told.append) == folder
+    assert source.folder("geneval", told.append, offline=True) == folder
     assert len(told) == 1
     assert list(folder.parent.iterdir()) == [folder]
 

@@ -309,6 +309,20 @@ def test_a_folder_belongs_to_the_prompt_of_its_sidecar(data, tmp_path):
         GenEval(data).find_images(tmp_path / "made")
 
 
+def test_pictures_of_no_prompt_are_told_apart(data, tmp_path):
+    made = tmp_path / "made"
+    write_pictures(made, *(f"{name}/samples/0000.png" for name in ("00001", "00077", "00002", "00003")))
+    (made / "00002/metadata.jsonl").write_text(json.dumps(asked("single_object", BENCH)))
+    (made / "00003/metadata.jsonl").write_text("{")
+    bench = GenEval(data)
+    assert [sample.id for sample, _, _ in bench.find_images(made)] == ["00001"]
+    told = {file.parts[-3]: why for file, why in bench.strangers(made)}
+    assert list(told) == ["00002", "00003", "00077"]
+    assert told["00002"].startswith("the prompt of its metadata.jsonl is not in ")
+    assert told["00003"].startswith("its metadata.jsonl is not one JSON object")
+    assert told["00077"].startswith(f"there are only {len(bench.samples())} prompts in ")
+
+
 def test_the_own_layout_is_found_again(data, tmp_path):
     bench = GenEval(data)
     for sample in bench.samples():
@@ -411,7 +425,7 @@ def test_the_official_files_load_completely():
         "color_attr": 100,
     }
     assert len(bench.object_names) == 80
-    assert {clause.noun for sample in samples for clause in Task.parse(sample.truth).include} <= bench.object_names
+    assert {clause.noun for sample in samples for clause in Task.parse(sample.truth).include} <= set(bench.object_names)
     assert samples[453].truth["tag"] == "color_attr"
     assert Clause.parse(samples[353].truth["include"][1]).position is not None
     assert COLORS[0] == "red"

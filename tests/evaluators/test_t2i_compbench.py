@@ -16,7 +16,7 @@ from PIL import Image
 
 from suder_bench.errors import UserError
 from suder_bench.evaluators.judges.protocols import Detection
-from suder_bench.evaluators.t2i_compbench import CATEGORIES, T2ICompBench
+from suder_bench.evaluators.t2i_compbench import CATEGORIES, T2ICompBench, training_prompts
 from suder_bench.evaluators.t2i_layout import image_path, stem
 from suder_bench.records import Answered, Response, Sample, Verdict
 
@@ -280,7 +280,7 @@ def test_nine_pictures_of_one_complex_prompt_are_refused(bench, tmp_path):
     write_pictures(tmp_path, *names)
     assert len(bench.find_images(tmp_path)) == 30
     tmp_path.joinpath(names[12]).unlink()
-    with pytest.raises(UserError, match=r"9 pictures of 'The old dog chases the cat\.' but 10 of others"):
+    with pytest.raises(UserError, match=r"9 pictures of 'The old dog .*' but 10 of others; .*_000012\.png is missing"):
         bench.find_images(tmp_path)
 
 
@@ -289,6 +289,28 @@ def test_a_picture_of_no_prompt_is_named(bench, tmp_path, name):
     write_pictures(tmp_path, name)
     with pytest.raises(UserError, match="no prompt of"):
         bench.find_images(tmp_path)
+
+
+def test_pictures_of_no_prompt_are_told_apart(bench, tmp_path):
+    write_pictures(
+        tmp_path,
+        "color/samples/a pink cat_000001.png",
+        "color/samples/a red cat and a blue dog_000010.png",
+        "color/samples/a.png",
+    )
+    assert [(sample.id, repeat) for sample, repeat, _ in bench.find_images(tmp_path)] == [("color/0001", 0)]
+    assert bench.strangers(tmp_path) == [
+        (tmp_path / "color/samples/a pink cat_000001.png", "no prompt of color_val.txt is 'a pink cat'")
+    ]
+
+
+def test_training_prompts_are_read_as_they_are(tmp_path):
+    for category in CATEGORIES:
+        (tmp_path / f"{category}_train.txt").write_bytes(b"a red cat\r\na dog. \r\na red cat")
+    assert training_prompts(tmp_path) == {category: ["a red cat", "a dog.", "a red cat"] for category in CATEGORIES}
+    (tmp_path / "numeracy_train.txt").unlink()
+    with pytest.raises(UserError, match=r"no numeracy_train\.txt in"):
+        training_prompts(tmp_path)
 
 
 def test_an_empty_folder_says_what_the_layout_is(bench, tmp_path):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import REFERENCE, FakeModel, flat, settings
+from damaged import DAMAGES
+from fakes import REFERENCE, Drawing, FakeModel, flat, settings
 
 from suder_bench.data.source import Source
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.runs.elsewhere import Elsewhere
 from suder_bench.runs.execute import Outcome, Run
 from suder_bench.runs.screen import Screen
+from suder_bench.runs.table import render
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -37,17 +41,76 @@ def test_answers_are_scored_and_only_those_given(tmp_path: Path) -> None:
     assert (entry["metrics"]["accuracy"]["value"], entry["n_responses"], entry["n_samples"], entry["skipped"]) == (0.5, 2, 8, 6)
 
 
-def test_prompts_without_a_picture_are_told_and_counted(tmp_path: Path) -> None:
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """The pictures of a run that is always right: 12 prompts, two each."""
     Run(tmp_path / "r", REFERENCE, settings("drawing")).execute(Screen(io.StringIO()), FakeModel)
-    shutil.rmtree(tmp_path / "r/images/drawing/003")
+    return tmp_path / "r/images/drawing"
+
+
+def counted(pictures: Path) -> tuple[tuple[int, int, int, bool], float, list[str]]:
+    """((responses, skipped, failed, complete), the score, what was told)."""
     stderr = io.StringIO()
-    outcome = score("drawing", tmp_path / "r/images/drawing", Screen(stderr))
+    outcome = score("drawing", pictures, Screen(stderr))
     entry = outcome.summary["benchmarks"]["drawing"]
-    assert (entry["n_samples"], entry["n_responses"], entry["skipped"], outcome.complete) == (12, 22, 1, True)
-    assert "drawing: 1 of 12 samples have no response, first 003" in stderr.getvalue()
+    numbers = (entry["n_responses"], entry["skipped"], entry["failed"], outcome.complete)
+    return numbers, entry["metrics"]["overall"]["value"], stderr.getvalue().splitlines()
+
+
+def test_prompts_without_a_picture_are_told_and_counted(made: Path, tmp_path: Path) -> None:
+    shutil.rmtree(made / "003")
+    numbers, _, told = counted(made)
+    assert (numbers, told) == ((22, 2, 0, True), ["drawing: 1 of 12 samples have no response, first 003"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds nothing in the layout of drawing"):
         score("drawing", tmp_path / "empty")
+
+
+def test_a_missing_picture_is_named_and_skipped(made: Path) -> None:
+    (made / "003/samples/00000.png").unlink()
+    numbers, value, told = counted(made)
+    assert (numbers, value) == ((23, 1, 0, True), 1.0)
+    assert told == [f"skipped: drawing: {made}/003/samples/00000.png is missing (1 of 2 pictures of 003)"]
+
+
+def test_fewer_pictures_for_every_prompt_are_nothing_missing(made: Path) -> None:
+    for file in made.glob("*/samples/00001.png"):
+        file.unlink()
+    assert counted(made) == ((12, 0, 0, True), 1.0, [])
+
+
+def test_a_picture_too_many_is_named_and_counts_as_it_does_officially(made: Path) -> None:
+    flat(60).save(made / "003/samples/00002.png")
+    numbers, _, told = counted(made)
+    assert numbers == (25, 0, 0, True)
+    assert told == [f"drawing: {made}/003/samples/00002.png is picture 3 of 003, which has 2 officially; it counts too"]
+
+
+def test_a_picture_of_no_sample_is_named_and_skipped(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = made / "999/samples/00000.png"
+    monkeypatch.setattr(Drawing, "strangers", lambda self, folder: [(extra, "there are 12")], raising=False)
+    numbers, value, told = counted(made)
+    assert (numbers, value) == ((24, 1, 0, True), 1.0)
+    assert told == [f"skipped: drawing: {extra} belongs to no sample: there are 12"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_picture_that_cannot_be_read_is_named_and_skipped(made: Path, damage: Callable[[Path], None]) -> None:
+    file = made / "003/samples/00001.png"
+    damage(file)
+    numbers, value, (told,) = counted(made)
+    assert (numbers, value) == ((23, 1, 0, True), 1.0)
+    assert re.fullmatch(f"skipped: drawing: {re.escape(str(file))} is not a readable picture \\(.*{DAMAGES[damage]}.*\\)", told)
+
+
+def test_many_damaged_pictures_are_told_in_a_few_lines(made: Path) -> None:
+    for file in made.glob("*/samples/*.png"):
+        file.write_bytes(b"")
+    stderr = io.StringIO()
+    entry = score("drawing", made, Screen(stderr)).summary["benchmarks"]["drawing"]
+    assert (entry["n_responses"], entry["skipped"], entry["metrics"]) == (0, 24, {})
+    assert len(stderr.getvalue().splitlines()) == 21
+    assert stderr.getvalue().endswith("4 more pictures that cannot be read\n")
 
 
 def test_two_pictures_for_one_response_are_refused_by_name(tmp_path: Path) -> None:
@@ -58,15 +121,11 @@ def test_two_pictures_for_one_response_are_refused_by_name(tmp_path: Path) -> No
         score("drawing", tmp_path)
 
 
-def test_what_is_not_there_or_not_a_picture_is_named(tmp_path: Path) -> None:
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no answers at"):
         score("reading", tmp_path / "nothing")
     with pytest.raises(UserError, match="is not a folder of pictures"):
         score("drawing", tmp_path / "nothing")
-    (tmp_path / "000/samples").mkdir(parents=True)
-    (tmp_path / "000/samples/0.png").write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"0\.png is not a readable picture"):
-        score("drawing", tmp_path)
 
 
 def test_judges_are_chosen_checked_and_missed_as_in_a_run(tmp_path: Path) -> None:
@@ -77,6 +136,9 @@ def test_judges_are_chosen_checked_and_missed_as_in_a_run(tmp_path: Path) -> Non
     assert (black["metrics"]["overall"]["value"], black["judges"]["shade"]["exact"]) == (0.0, False)
     with pytest.raises(JudgeError, match="nothing was scored"):
         score("drawing", tmp_path, judges={"shade": "wrong"})
+    unchecked = score("drawing", tmp_path, judges={"shade": "wrong"}, known_answers=False).summary
+    assert unchecked["benchmarks"]["drawing"]["judges"]["shade"]["unchecked"] is True
+    assert "not asked known answers, so nobody knows if they work: shade" in render(unchecked)
     missing = score("drawing", tmp_path, judges={"shade": "missing"})
     assert not missing.complete
     assert missing.summary["benchmarks"]["drawing"]["failed"] == 1

@@ -78,7 +78,7 @@ def test_a_model_that_is_always_wrong_scores_zero(tmp_path: Path) -> None:
 def test_the_summary_fits_its_published_schema(tmp_path: Path) -> None:
     schema = json.loads(files("suder_bench.runs").joinpath("summary.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
-    for changes in ({}, {"limit": 1}, {"stage": "respond"}):
+    for changes in ({}, {"limit": 1}, {"stage": "respond"}, {"known_answers": False}):
         jsonschema.validate(run(tmp_path / str(len(changes)), **changes, seed=len(changes)).summary, schema)
     on_disk = json.loads((tmp_path / "0/summary.json").read_text(), parse_constant=pytest.fail)
     assert on_disk["benchmarks"]["drawing"]["judges"] == {"shade": {"backend": "fake", "exact": True, "fingerprint": "shade 1"}}

@@ -37,9 +37,12 @@ def test_weights_that_are_nowhere(role, monkeypatch, tmp_path):
     assert "not a folder in transformers' format" in complaint(role, source=str(tmp_path))
 
 
-@pytest.mark.parametrize("role", ["detector", "detector-2d", "detector-3d"])
+@pytest.mark.parametrize("role", ["detector-2d", "detector-3d"])
 def test_networks_that_are_not_part_of_this_version(role):
-    assert "has no back-end in this version; the pictures are kept" in complaint(role)
+    said = complaint(role)
+    assert "has no back-end in this version" in said
+    assert f"--judge {role}=file:FILE" in said
+    assert f"--judge {role}=open-vocabulary, which is not comparable" in said
 
 
 def test_unknown_roles_are_named():
@@ -59,9 +62,9 @@ def spacy(monkeypatch):
         if reference != "en_core_web_sm":
             raise OSError("[E050] Can't find model")
         meta = {"lang": "en", "name": "core_web_sm", "version": module.version}
-        return SimpleNamespace(meta=meta, pipe=lambda texts: (Doc(doc) for _ in texts))
+        return SimpleNamespace(meta=meta, pipe_names=module.parts, pipe=lambda texts: (Doc(doc) for _ in texts))
 
-    module = SimpleNamespace(load=load, version="3.5.0")
+    module = SimpleNamespace(load=load, version="3.5.0", parts=["tok2vec", "tagger", "parser"])
     monkeypatch.setitem(sys.modules, "spacy", module)
     return module
 
@@ -80,8 +83,10 @@ def test_parser(spacy):
 
 def test_parser_is_missing(spacy, monkeypatch):
     assert "python -m spacy download en_core_web_sm" in complaint("parser", source="xx_other")
+    spacy.parts = ["tagger"]
+    assert "has no parser; run: python -m spacy download" in complaint("parser")
     monkeypatch.setitem(sys.modules, "spacy", None)
-    assert "pip install spacy" in complaint("parser")
+    assert "pip install spacy && python -m spacy download en_core_web_sm" in complaint("parser")
 
 
 class Server(HTTPServer):

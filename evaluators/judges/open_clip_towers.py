@@ -1,0 +1,119 @@
+"""CLIP through open-clip-torch, the package that GenEval's own script uses: the back-end `open-clip` of the roles color and clip.
+
+`--judge color=open-clip` takes OpenAI's weights as the package finds them, `open-clip:FILE` a checkpoint of the benchmark's
+own CLIP, `open-clip:FOLDER` a model in the package's format (`open_clip_config.json` and its weights).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from suder_bench.errors import JudgeError
+from suder_bench.evaluators.judges.clip import BATCH, ClipColors, ClipSimilarity, Shape, too_long, unit
+from suder_bench.evaluators.judges.protocols import Picture
+from suder_bench.evaluators.judges.weights import Place, chunks, prepared
+
+MODELS = {"color": "ViT-L-14", "clip": "ViT-B-32"}
+OPENAI = "openai"
+
+
+def load(
+    role: str, *, device: str = "auto", dtype: str = "auto", offline: bool = False, source: str | None = None
+) -> ClipColors | ClipSimilarity:
+    """The judge of a role. Raises `JudgeError` where the package or the weights are missing, or are another network's."""
+    towers = OpenClipTowers.load(role, source, device=device, dtype=dtype, offline=offline)
+    return ClipColors(towers) if role == "color" else ClipSimilarity(towers)
+
+
+class OpenClipTowers:
+    """Implements `Towers` with the package's own preprocessing, tokenizer and networks."""
+
+    library = "open-clip"
+
+    def __init__(self, model: Any, prepare: Any, tokenizer: Any, shape: Shape, place: Place) -> None:
+        self.shape = shape
+        self.fingerprint = place.fingerprint(model)
+        self._model, self._prepare, self._tokenizer, self._place = place.put(model), prepare, tokenizer, place
+
+    @classmethod
+    def load(cls, role: str, source: str | None, *, device: str, dtype: str, offline: bool) -> Self:
+        open_clip = _package(role)
+        name, weights, config = _which(open_clip, role, source, offline=offline)
+        quick = name == MODELS[role] or bool(config.get("quick_gelu"))
+        try:
+            model, prepare = open_clip.create_model_from_pretrained(name, pretrained=weights, force_quick_gelu=quick)
+            tokenizer = open_clip.get_tokenizer(name)
+        except Exception as error:  # the package and the hub's client raise a dozen kinds
+            raise JudgeError(f"judge {role}: {source or weights}: {_one_line(error)}; {_way(role)}") from error
+        vision = config["vision_cfg"]
+        sizes = (vision["patch_size"], vision["image_size"], vision["width"], vision["layers"])
+        place = Place.choose(device, dtype, half_on_cuda=True)
+        return cls(model.eval().requires_grad_(False), prepare, tokenizer, Shape(*sizes, config["embed_dim"], quick), place)
+
+    @torch.inference_mode()
+    def see(self, pictures: Sequence[Picture]) -> torch.Tensor:
+        found = []
+        for _, values in prepared(pictures, self._prepare, BATCH):
+            with self._place.precision():
+                found.append(self._model.encode_image(values.to(self._place.device)))
+        return unit(torch.cat(found))
+
+    @torch.inference_mode()
+    def read(self, texts: Sequence[str]) -> torch.Tensor:
+        limit = self._tokenizer.context_length
+        for text in texts:
+            if len(self._tokenizer.encode(text)) + 2 > limit:  # the package would cut it silently
+                raise too_long(text, limit)
+        found = []
+        for chunk in chunks(texts, BATCH):
+            with self._place.precision():
+                found.append(self._model.encode_text(self._tokenizer(list(chunk)).to(self._place.device)))
+        return unit(torch.cat(found))
+
+
+def _package(role: str) -> Any:
+    try:
+        return importlib.import_module("open_clip")
+    except ImportError as error:
+        raise JudgeError(f"judge {role}: open-clip-torch is not installed; run: pip install 'suder-bench[clip]'") from error
+    except RuntimeError as error:  # torchvision's CUDA build beside a CPU-only torch
+        raise JudgeError(
+            f"judge {role}: open-clip-torch cannot be imported ({_one_line(error)}); torch and torchvision must be of one"
+            f" build, or use --judge {role}=official"
+        ) from error
+
+
+def _which(open_clip: Any, role: str, source: str | None, *, offline: bool) -> tuple[str, str | None, Mapping[str, Any]]:
+    """(the package's name of the model, its weights, its configuration)."""
+    name = MODELS[role]
+    if source is None:
+        if offline and not open_clip.get_pretrained_cfg(name, OPENAI).get("hf_hub"):
+            raise JudgeError(f"judge {role}: this open-clip-torch fetches OpenAI's weights anew, and --offline forbids it")
+        return name, OPENAI, open_clip.get_model_config(name)
+    path = Path(os.path.expanduser(source))
+    if path.is_file():
+        return name, str(path), open_clip.get_model_config(name)
+    if not path.is_dir():
+        raise JudgeError(f"judge {role}: there is no file or folder {source}")
+    try:
+        config = json.loads((path / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]
+    except (OSError, ValueError, KeyError) as error:
+        raise JudgeError(f"judge {role}: {source} is not a folder in open-clip-torch's format ({_one_line(error)})") from error
+    if {"hf_model_name", "hf_tokenizer_name", "timm_model_name"} & {*config["vision_cfg"], *config["text_cfg"]}:
+        raise JudgeError(f"judge {role}: {source} is not a CLIP of OpenAI's kind, the only one whose towers are known here")
+    return f"local-dir:{path}", None, config
+
+
+def _way(role: str) -> str:
+    return f"fetch the weights where there is a network and give --judge {role}=open-clip:FILE, or use {role}=official"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,83 @@
+"""The official files that can be fetched: whose they are, where they lie, and what they must hash to (`official.csv`).
+
+Pictures that belong to questions (COCO, HallusionBench, MMBench, SEED-Bench, LLaVA-Bench) are not among them: their owners
+ask people to agree to terms, or ship them as archives.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from suder_bench.errors import unknown
+
+HOST = "https://raw.githubusercontent.com"
+MIRROR = "SUDER_BENCH_MIRROR"
+"""The environment variable with an address to ask instead of `HOST`; paths below it are the same."""
+
+State = Literal["present", "missing", "damaged"]
+
+
+@dataclass(frozen=True)
+class OfficialFile:
+    """One file of a benchmark, `folder/name` in a data folder; `bytes` and `sha256` are of its content at `commit`."""
+
+    folder: str
+    name: str
+    bytes: int
+    licence: str
+    repository: str
+    commit: str
+    path: str
+    sha256: str
+
+    @property
+    def benchmark(self) -> str:
+        return self.folder.replace("_", "-")
+
+    @property
+    def address(self) -> str:
+        host = os.environ.get(MIRROR) or HOST
+        return f"{host.rstrip('/')}/{self.repository}/{self.commit}/{self.path}"
+
+    def place(self, data: Path) -> Path:
+        """Where the file is, or would be put: in its benchmark's folder, or in `data` where that is this folder itself."""
+        usual, direct = data / self.folder / self.name, data / self.name
+        return direct if direct.is_file() and not usual.is_file() else usual
+
+    def state(self, data: Path) -> State:
+        place = self.place(data)
+        if not place.is_file():
+            return "missing"
+        return "present" if self.fault(place) is None else "damaged"
+
+    def fault(self, place: Path) -> str | None:
+        """In what the file at `place` differs from the official one, or None."""
+        size = place.stat().st_size
+        if size != self.bytes:
+            return f"{size:,} bytes instead of {self.bytes:,}"
+        with open(place, "rb") as opened:
+            found = hashlib.file_digest(opened, "sha256").hexdigest()
+        return None if found == self.sha256 else f"sha256 {found[:12]} instead of {self.sha256[:12]}"
+
+
+def catalogue() -> tuple[OfficialFile, ...]:
+    """Every file, benchmark by benchmark."""
+    table = files("suder_bench.data").joinpath("official.csv").read_text(encoding="utf-8")
+    rows: Iterator[dict[str, Any]] = csv.DictReader(table.splitlines())
+    return tuple(OfficialFile(**row | {"bytes": int(row["bytes"])}) for row in rows)
+
+
+def official_files(benchmarks: Sequence[str]) -> list[OfficialFile]:
+    """The files of these benchmarks, of all for none named. Raises `UserError` for a benchmark without any."""
+    known = {file.benchmark for file in catalogue()}
+    for name in benchmarks:
+        if name not in known:
+            raise unknown("benchmark with files to fetch", name, known)
+    return [file for file in catalogue() if not benchmarks or file.benchmark in benchmarks]

@@ -1,0 +1,134 @@
+"""Fetching official files: resumable, checked by sha256, and in place only when whole."""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from suder_bench.data.catalogue import MIRROR, OfficialFile
+from suder_bench.errors import UserError
+
+TRIES = 3
+TIMEOUT = 30
+"""Seconds without a byte."""
+
+PAUSE = 1.0
+"""Seconds before the second try; twice as many before the third."""
+
+BLOCK = 1 << 16
+PASSING = (408, 425, 429, 500, 502, 503, 504)
+"""HTTP statuses that another try may mend."""
+
+
+class FetchError(UserError):
+    """The network's fault, not the user's mistake."""
+
+    status = 1
+
+
+def ensure(files: Sequence[OfficialFile], data: Path, say: Callable[[str], None], *, offline: bool, replace: bool = False) -> int:
+    """Bring the missing ones of these files of one benchmark into the folder `data`; returns how many were fetched.
+
+    A file that is there but not the official one is fetched again with `replace`, and refused by name without: somebody may
+    have meant it. Raises `UserError` for that, and where files are missing and `offline` forbids to fetch them; `FetchError`
+    when they cannot be had.
+    """
+    states = {file: file.state(data) for file in files}
+    damaged = [file for file, state in states.items() if state == "damaged"]
+    if damaged and not replace:
+        raise _refused(damaged, data)
+    wanted = [file for file, state in states.items() if state != "present"]
+    if not wanted:
+        return 0
+    benchmark, first = wanted[0].benchmark, wanted[0].place(data)
+    if offline:
+        others = f" and {_files(len(wanted) - 1)} more" if len(wanted) > 1 else ""
+        raise UserError(
+            f"{benchmark} lacks {first}{others}, and --offline forbids to fetch them;"
+            f" run where there is a network: suder-bench data fetch {benchmark}"
+        )
+    host = urlsplit(wanted[0].address).netloc
+    say(f"fetching {_files(len(wanted))} of {benchmark} ({sum(file.bytes for file in wanted) / 1000:,.0f} kB) from {host}")
+    for file in wanted:
+        fetch(file, file.place(data))
+    return len(wanted)
+
+
+def fetch(file: OfficialFile, target: Path) -> None:
+    """Download one file; what arrived before a break is kept beside `target` and not asked for again.
+
+    Raises `FetchError` when the third try fails too, or what arrived is not the official file.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.with_name(f".{target.name}.part"), "ab") as part:
+        fcntl.flock(part, fcntl.LOCK_EX)  # another process may be fetching the same file
+        if target.is_file() and file.fault(target) is None:
+            return
+        reason = ""
+        for attempt in range(TRIES):
+            if attempt:
+                time.sleep(PAUSE * attempt)
+            try:
+                _append(file, part)
+            except urllib.error.HTTPError as error:
+                reason = f"HTTP {error.code} {error.reason}"
+                if error.code == 416:  # the kept part is longer than what the server has
+                    part.truncate(0)
+                elif error.code not in PASSING:
+                    break
+                continue
+            except (OSError, http.client.HTTPException) as error:
+                reason = str(error) or type(error).__name__
+                continue
+            fault = file.fault(Path(part.name))
+            if fault is None:
+                os.replace(part.name, target)
+                return
+            reason = f"not the official file: {fault}"
+            part.truncate(0)
+    raise FetchError(
+        f"cannot fetch {file.address} ({reason}); try again, set {MIRROR}, or put the file into {target.parent} yourself"
+    )
+
+
+def _append(file: OfficialFile, part: BinaryIO) -> None:
+    """Add what `part` lacks; never more than one byte too many, however long the answer is."""
+    have = part.seek(0, os.SEEK_END)
+    if have >= file.bytes:
+        return
+    headers = {"User-Agent": f"suder-bench/{version('suder-bench')}", "Range": f"bytes={have}-"}
+    request = urllib.request.Request(file.address, headers=headers if have else {"User-Agent": headers["User-Agent"]})
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+        if have and not (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
+            part.truncate(0)  # the server sends the whole file
+            have = 0
+        left = file.bytes + 1 - have
+        while left and (block := answer.read(min(left, BLOCK))):
+            part.write(block)
+            left -= len(block)
+        part.flush()
+    if left > 1:
+        raise ConnectionError(f"the answer broke off {left - 1:,} bytes short")
+
+
+def _refused(damaged: Sequence[OfficialFile], data: Path) -> UserError:
+    first = damaged[0]
+    place = first.place(data)
+    others = f" (nor {_files(len(damaged) - 1)} more of {first.benchmark})" if len(damaged) > 1 else ""
+    return UserError(
+        f"{place} is not the official file: {first.fault(place)}{others}; get it again with"
+        f" suder-bench data fetch {first.benchmark} --replace, or keep files of your own in a folder for --data DIR"
+    )
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'s' if count > 1 else ''}"

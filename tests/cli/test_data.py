@@ -1,0 +1,116 @@
+"""`suder-bench data` and `run --data official`, against a mirror of two small files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mirror import Mirror, described, path, serving
+
+from suder_bench.cli import main
+from suder_bench.data import catalogue, fetch, source
+from suder_bench.data.source import write_world
+from suder_bench.runs.execute import Run
+
+METADATA = json.dumps({"tag": "single_object", "prompt": "a photo of a cat", "include": [{"class": "cat", "count": 1}]})
+CONTENTS = {"evaluation_metadata.jsonl": METADATA.encode(), "object_names.txt": b"cat\ndog\n"}
+FILES = tuple(described("geneval", name, content) for name, content in CONTENTS.items())
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+    """The catalogue holds GenEval's two files, and the mirror serves them."""
+    for module in (catalogue, source):
+        monkeypatch.setattr(module, "catalogue", lambda: FILES)
+    monkeypatch.setattr(fetch, "PAUSE", 0.0)
+    monkeypatch.setenv("no_proxy", "*")
+    with serving(Mirror({path(file): CONTENTS[file.name] for file in FILES})) as mirror:
+        monkeypatch.setenv(catalogue.MIRROR, mirror.address)
+        yield mirror
+
+
+def test_fetch_verify_list(mirror: Mirror, own_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "verify"]) == 2
+    assert f"no official files in {own_cache / 'official'}; get them with suder-bench data fetch" in capsys.readouterr().err
+    assert main(["data", "fetch", "geneval"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"2 official files are in {own_cache / 'official'}, 2 of them new; use them with --data official\n"
+    assert shown.err.startswith("fetching 2 files of geneval")
+    assert main(["data", "verify"]) == 0
+    assert "2 of 2 files in" in capsys.readouterr().out
+    assert main(["data", "list"]) == 0
+    first, *rows, last = capsys.readouterr().out.splitlines()
+    assert first == "geneval"
+    assert [row.split() for row in rows] == [["present", f.name, str(f.bytes), "MIT", "somebody/something"] for f in FILES]
+    assert last.endswith("2 present, 0 missing, 0 damaged")
+
+
+def test_damage_is_named_and_mended(mirror: Mirror, own_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "fetch"]) == 0
+    names = own_cache / "official/geneval/object_names.txt"
+    names.write_text("cat\ncow\n")
+    (own_cache / "official/geneval/evaluation_metadata.jsonl").unlink()
+    capsys.readouterr()
+    assert main(["data", "verify"]) == 1
+    shown = capsys.readouterr()
+    missing, tampered, count = shown.out.splitlines()
+    assert missing.endswith("evaluation_metadata.jsonl: missing")
+    assert tampered.startswith(f"{names}: sha256 ")
+    assert count.startswith("0 of 2 files")
+    assert shown.err == "suder-bench: get them again with suder-bench data fetch geneval --replace\n"
+    assert main(["data", "list", "--json"]) == 0
+    assert [file["state"] for file in json.loads(capsys.readouterr().out)["files"]] == ["missing", "damaged"]
+    assert main(["data", "fetch"]) == 2
+    assert f"{names} is not the official file" in capsys.readouterr().err
+    assert main(["data", "fetch", "--replace"]) == 0
+    assert main(["data", "verify", "--json"]) == 0
+
+
+def test_a_folder_of_ones_own(mirror: Mirror, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = tmp_path / "own"
+    assert main(["data", "fetch", "--data", str(own), "--offline"]) == 2
+    assert "and --offline forbids to fetch them" in capsys.readouterr().err
+    assert main(["data", "fetch", "--data", str(own)]) == 0
+    assert f"use them with --data {own}" in capsys.readouterr().out
+    assert main(["data", "fetch", "--data", str(own), "--offline"]) == 0
+    assert main(["data", "verify", "--data", str(own / "geneval")]) == 0
+    write_world(tmp_path / "world", size="quick", benchmarks=["pope"])
+    assert main(["data", "fetch", "--data", str(tmp_path / "world"), "--replace"]) == 2
+    assert "holds the world's files" in capsys.readouterr().err
+
+
+def test_a_run_on_official_data_fetches_what_it_lacks(
+    mirror: Mirror, tmp_path: Path, own_cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "made").mkdir()
+    run = ["run", "--model", "folder:made", "--benchmark", "geneval", "--data", "official", "--device", "cpu", "--dry-run"]
+    assert main([*run, "--offline"]) == 2
+    assert capsys.readouterr().err.endswith("run where there is a network: suder-bench data fetch geneval\n")
+    assert mirror.asked == []
+    monkeypatch.setattr(Run, "_try_out", lambda *_: {})
+    assert main(run) == 0
+    shown = capsys.readouterr()
+    assert "fetching 2 files of geneval" in shown.err
+    assert "geneval: 1 samples" in shown.out
+    assert main([*run, "--offline"]) == 0
+    assert len(mirror.asked) == 2
+    (own_cache / "official/geneval/object_names.txt").write_text("cat\n")
+    assert main(run) == 2
+    assert "object_names.txt is not the official file: 4 bytes instead of 8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["fetch", "mmbench"], "unknown benchmark with files to fetch 'mmbench'"),
+        (["fetch", "--data", "world"], "use suder-bench data world DIR"),
+        (["ferch"], "invalid choice: 'ferch'"),
+        ([], "arguments are required: action"),
+    ],
+)
+def test_mistakes(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", *arguments]) == 2
+    assert told in capsys.readouterr().err
