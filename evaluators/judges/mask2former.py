@@ -38,6 +38,8 @@ LONG, SHORT, DIVISOR, GREY = 1333, 800, 32, 128
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 BEST = 100
 BATCH = 4
+"""Pictures at once on an accelerator. A CPU takes them one by one: in fours, at full size, each lasts a third longer."""
+
 LEAST = 0.05
 """Objects of less confidence are left out, and if their class is less probable their mask is never drawn.
 
@@ -113,10 +115,11 @@ class Mask2Former:
     def _detect(self, pictures: Sequence[Picture], least: float) -> list[list[Detection]]:
         """Pictures share a batch only where their padded sizes agree, so that none is padded for another's sake."""
         sizes = [Sizes.of(picture) for picture in pictures]
+        at_once = 1 if self._place.device.type == "cpu" else BATCH
         found: dict[int, list[Detection]] = {}
         for padded in dict.fromkeys(size.padded for size in sizes):
             alike = [row for row, size in enumerate(sizes) if size.padded == padded]
-            for batch, values in prepared(alike, lambda row: prepare(pictures[row], sizes[row]), BATCH):
+            for batch, values in prepared(alike, lambda row: prepare(pictures[row], sizes[row]), at_once):
                 with self._place.precision():
                     out = self._model(pixel_values=values.to(self._place.device))
                 for index, logits, masks in zip(batch, out.class_queries_logits, out.masks_queries_logits, strict=True):
