@@ -31,7 +31,7 @@ from suder_bench.models.protocols import GeneratedImage, ImageSampling, TextSamp
 class JanusModel:
     """The adapter. Wraps objects in memory (tests, trainers); `load` reads a checkpoint.
 
-    `draw` and `write` sample tokens; `text_logprobs`, `answer_logprobs` and `image_logprobs` score them with gradients.
+    `draw` and `write` sample tokens; `text_logprobs`, `answer_scores` and `image_scores` score them with gradients.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class JanusModel:
         *,
         name: str = "janus",
         fingerprint: str = "in memory",
+        caption_request: str = CAPTION_REQUEST,
     ):
         janus_files.check_tokens(tokenizer, model.config.image_token_id, name)
         self.model = model
@@ -49,13 +50,14 @@ class JanusModel:
         self.squares = Squares(image_processor)
         self.name = name
         self.fingerprint = fingerprint
+        self.caption_request = caption_request
         self.image_tokens = int(model.model.vision_model.config.num_image_tokens)
         self.settings = {
             "adapter": "janus",
             "dtype": str(model.dtype).removeprefix("torch."),
             "template": TEMPLATE,
             "system prompt": "",
-            "caption request": CAPTION_REQUEST,
+            "caption request": caption_request,
             "image tokens": str(self.image_tokens),
             "preprocessing": self.squares.description,
             "pixels": POSTPROCESSING,
@@ -94,8 +96,7 @@ class JanusModel:
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts, but {len(seeds)} seeds")
         rows = [self._generation_ids(prompt) for prompt in prompts]
-        pad = int(self.tokenizer.pad_token_id)
-        blanks = [janus_sampler.unconditional(row, keep=self._kept, pad=pad) for row in rows]
+        blanks = [self._blank(row) for row in rows]
         return janus_sampler.draw_tokens(
             self.model, rows, blanks, seeds=seeds, sampling=sampling, return_logprobs=return_logprobs
         )
@@ -141,27 +142,42 @@ class JanusModel:
         )
 
     def text_logprobs(self, images: Sequence[Image.Image] | torch.Tensor, texts: Sequence[str]) -> list[torch.Tensor]:
-        """log p(text | picture) token by token, the geometry of the reward R_G: the picture and `CAPTION_REQUEST` in the
+        """log p(text | picture) token by token, the geometry of the reward R_G: the picture and the caption request in the
         user's turn, the text in the assistant's. `images` may be pixels (pictures, 3, size, size) in [-1, 1]."""
         answers = [answer_ids(self.tokenizer, text) for text in texts]
-        return self.answer_logprobs(images, [CAPTION_REQUEST] * len(texts), answers)
+        return self.answer_scores(images, [self.caption_request] * len(texts), answers).logprobs
 
-    def answer_logprobs(
-        self, images: Sequence[Image.Image] | torch.Tensor, questions: Sequence[str], answers: Sequence[Sequence[int]]
-    ) -> list[torch.Tensor]:
+    def answer_scores(
+        self,
+        images: Sequence[Image.Image] | torch.Tensor,
+        questions: Sequence[str],
+        answers: Sequence[Sequence[int]],
+        *,
+        entropy: bool = False,
+    ) -> janus_likelihood.TokenScores:
         """log p(answer token k | picture, question, answer tokens < k) of ids such as `write` returns; add the id of the
         end token to score that too. One picture per question."""
         features, which = self._features(images)
         if not len(which) == len(questions) == len(answers):
             raise ValueError(f"{len(which)} pictures, {len(questions)} questions, {len(answers)} answers")
         if not questions:
-            return []
+            return janus_likelihood.TokenScores([], [])
         prompts = [self._question(question, features[i : i + 1]) for i, question in zip(which.tolist(), questions, strict=True)]
-        return janus_likelihood.answer_logprobs(self.model, prompts, answers)
+        return janus_likelihood.answer_scores(self.model, prompts, answers, entropy=entropy)
 
     def image_logprobs(self, texts: Sequence[str], image_tokens: torch.Tensor) -> torch.Tensor:
         """log p(image tokens | text), (texts, image tokens), without guidance; see `DualLikelihood`."""
-        return janus_likelihood.image_logprobs(self.model, [self._generation_ids(text) for text in texts], image_tokens)
+        return torch.stack(self.image_scores(texts, image_tokens).logprobs)
+
+    def image_scores(
+        self, texts: Sequence[str], image_tokens: torch.Tensor, *, guidance: float = 1.0, entropy: bool = False
+    ) -> janus_likelihood.TokenScores:
+        """The same, also under guidance, and with the distributions' entropies when asked for."""
+        rows = [self._generation_ids(text) for text in texts]
+        blanks = [self._blank(row) for row in rows] if guidance != 1 else []
+        return janus_likelihood.image_scores(
+            self.model, rows, image_tokens, blanks=blanks, guidance=guidance, entropy=entropy
+        )
 
     def tokenize_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Codes (pictures, image tokens), on the CPU, of the same squares that the vision tower sees."""
@@ -169,6 +185,9 @@ class JanusModel:
 
     def _generation_ids(self, prompt: str) -> list[int]:
         return prompt_ids(self.tokenizer, generation_text(prompt, self._boi))
+
+    def _blank(self, ids: Sequence[int]) -> list[int]:
+        return janus_sampler.unconditional(ids, keep=self._kept, pad=int(self.tokenizer.pad_token_id))
 
     def _question(self, question: str, features: torch.Tensor) -> torch.Tensor:
         """Embeddings of a question about the pictures whose features (pictures, image tokens, width) are given."""

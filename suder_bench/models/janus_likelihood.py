@@ -7,6 +7,7 @@ count from zero, so that a row scores as it does alone. Only the scored position
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -22,34 +23,69 @@ def embed(model: JanusForConditionalGeneration, ids: Sequence[int], features: to
     return embedded.masked_scatter((row == model.config.image_token_id)[:, None], features.to(embedded.dtype))
 
 
-def answer_logprobs(
-    model: JanusForConditionalGeneration, prompts: Sequence[torch.Tensor], answers: Sequence[Sequence[int]]
-) -> list[torch.Tensor]:
+@dataclass(frozen=True)
+class TokenScores:
+    """`logprobs` of the given tokens, float32 and differentiable, one tensor a row; `entropy` of the distributions they were
+    taken from, in nats, alike but without gradient, and empty when it was not asked for."""
+
+    logprobs: list[torch.Tensor]
+    entropy: list[torch.Tensor]
+
+
+def answer_scores(
+    model: JanusForConditionalGeneration,
+    prompts: Sequence[torch.Tensor],
+    answers: Sequence[Sequence[int]],
+    *,
+    entropy: bool,
+) -> TokenScores:
     """log p(answer token k | prompt, answer tokens < k) for each prompt of embeddings (tokens, width), from the text head."""
     followed = [torch.cat([p, embed(model, answer[:-1])]) for p, answer in zip(prompts, answers, strict=True)]
     hidden = _read(model, followed)
     scored = [h[len(p) - 1 : len(p) - 1 + len(answer)] for h, p, answer in zip(hidden, prompts, answers, strict=True)]
-    logits = model.lm_head(torch.cat(scored)).float()
-    target = torch.tensor([token for answer in answers for token in answer], dtype=torch.long, device=logits.device)
-    chosen = torch.log_softmax(logits, dim=-1).gather(1, target[:, None])[:, 0]
-    return list(chosen.split([len(answer) for answer in answers]))
+    targets = [torch.tensor(answer, dtype=torch.long) for answer in answers]
+    return _scores(model.lm_head(torch.cat(scored)), targets, entropy=entropy)
 
 
-def image_logprobs(
-    model: JanusForConditionalGeneration, prompts: Sequence[Sequence[int]], tokens: torch.Tensor
-) -> torch.Tensor:
-    """log p(image token k | prompt, image tokens < k), (rows, image tokens), without guidance, from the image head.
+def image_scores(
+    model: JanusForConditionalGeneration,
+    prompts: Sequence[Sequence[int]],
+    tokens: torch.Tensor,
+    *,
+    blanks: Sequence[Sequence[int]] = (),
+    guidance: float = 1.0,
+    entropy: bool,
+) -> TokenScores:
+    """log p(image token k | prompt, image tokens < k) of each row, from the image head, by default without guidance.
 
-    `prompts` are ids that end with begin-of-image; `tokens` (rows, image tokens), int64.
+    `prompts` are ids that end with begin-of-image; `tokens` (rows, image tokens), int64. With a `guidance` other than 1 the
+    distribution is that of u + guidance (c - u), u being the logits after `blanks`, the unconditional rows.
     """
     tokens = tokens.to(model.device)
+    rows = [*prompts, *blanks] if guidance != 1 else list(prompts)
     count = tokens.shape[1]
     images = model.prepare_embeddings_for_image_generation(tokens[:, :-1])
-    followed = [torch.cat([embed(model, ids), image]) for ids, image in zip(prompts, images, strict=True)]
+    images = torch.cat([images, images]) if guidance != 1 else images
+    followed = [torch.cat([embed(model, ids), image]) for ids, image in zip(rows, images, strict=True)]
     hidden = _read(model, followed)
-    scored = torch.stack([h[len(ids) - 1 : len(ids) - 1 + count] for h, ids in zip(hidden, prompts, strict=True)])
+    scored = torch.stack([h[len(ids) - 1 : len(ids) - 1 + count] for h, ids in zip(hidden, rows, strict=True)])
     logits = model.model.generation_head(scored).float()
-    return torch.log_softmax(logits, dim=-1).gather(2, tokens[..., None])[..., 0]
+    if guidance != 1:
+        c, u = logits.chunk(2)
+        logits = u + guidance * (c - u)
+    return _scores(logits.flatten(0, 1), list(tokens), entropy=entropy)
+
+
+def _scores(logits: torch.Tensor, targets: Sequence[torch.Tensor], *, entropy: bool) -> TokenScores:
+    """Of logits (all tokens, vocabulary), for the tokens of each row."""
+    lengths = [len(target) for target in targets]
+    distribution = torch.log_softmax(logits.float(), dim=-1)
+    chosen = distribution.gather(1, torch.cat(list(targets)).to(logits.device)[:, None])[:, 0]
+    if not entropy:
+        return TokenScores(list(chosen.split(lengths)), [])
+    with torch.no_grad():
+        nats = -(distribution.exp() * distribution).sum(dim=-1)
+    return TokenScores(list(chosen.split(lengths)), list(nats.split(lengths)))
 
 
 def _read(model: JanusForConditionalGeneration, rows: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -95,8 +95,8 @@ def test_no_graph_under_no_grad(janus: JanusModel) -> None:
 def test_answers_of_ids_may_include_the_end_token(janus: JanusModel) -> None:
     ids = answer_ids(janus.tokenizer, "yes")
     question = ["Is there a ball?"]
-    plain = janus.answer_logprobs(pictures(1), question, [ids])[0]
-    ended = janus.answer_logprobs(pictures(1), question, [[*ids, janus.tokenizer.eos_token_id]])[0]
+    plain = janus.answer_scores(pictures(1), question, [ids]).logprobs[0]
+    ended = janus.answer_scores(pictures(1), question, [[*ids, janus.tokenizer.eos_token_id]]).logprobs[0]
     torch.testing.assert_close(ended[:-1], plain, atol=1e-5, rtol=0)
     assert janus.text_logprobs([], []) == []
 

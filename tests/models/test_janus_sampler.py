@@ -170,7 +170,7 @@ def test_answers_do_not_depend_on_the_batch(janus: JanusModel) -> None:
     ]
     assert together == alone
     assert len({len(ids) for ids in together}) >= 3
-    forced = [janus.answer_logprobs(p, [q], [ids])[0].exp() for p, q, ids in zip(pictures, questions, alone, strict=True)]
+    forced = [janus.answer_scores(p, [q], [ids]).logprobs[0].exp() for p, q, ids in zip(pictures, questions, alone, strict=True)]
     assert all(bool((p > 0).all()) for p in forced)
 
 
