@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from suder_bench.errors import UserError
 from suder_bench.machine import DTYPES, JUDGE_DTYPES, choose_device, choose_dtype
+
+if TYPE_CHECKING:
+    from suder_bench.models.reference import ModelReference
+    from suder_bench.runs.plan import Settings
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,6 +50,22 @@ def not_negative(text: str) -> float:
 
 def batch_size(text: str) -> int | None:
     return None if text == "auto" else positive(text)
+
+
+def add_settings(parser: argparse.ArgumentParser, model: str) -> None:
+    """What `settings` reads; `model` says in the help whose guidance is the default."""
+    parser.add_argument("--suite", help="gen, und, all or paper")
+    parser.add_argument("--benchmark", action="append", default=[], metavar="NAME", help="only this benchmark; may be repeated")
+    add_data(parser, "world for models trained on it, official for others")
+    parser.add_argument("--protocol", default="official", help="for the benchmarks that offer it (default: official)")
+    parser.add_argument("--limit", type=positive, metavar="N", help="at most N samples of each benchmark, evenly spread")
+    parser.add_argument("--repeats", type=positive, metavar="N", help="responses to a sample (default: the benchmark's)")
+    parser.add_argument("--seed", type=whole, default=0, help="(default: 0)")
+    parser.add_argument("--guidance", type=not_negative, help=f"of image sampling (default: {model}'s own, or 5)")
+    parser.add_argument("--temperature", type=not_negative, default=1.0, help="of image sampling, 0 is greedy (default: 1)")
+    parser.add_argument("--batch-size", type=batch_size, metavar="auto|N", help="halves when memory is full")
+    add_judges(parser)
+    add_machine(parser)
 
 
 def add_data(parser: argparse.ArgumentParser, default: str) -> None:
@@ -91,6 +111,49 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_verbose(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verbose", action="store_true", help="every metric, not only those of the paper's tables")
+
+
+def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference]) -> tuple[ModelReference, Settings]:
+    """The model, and what the options of `add_settings` ask of it; a wrong model and a wrong suite are told together."""
+    from suder_bench import suites
+    from suder_bench.data import source
+    from suder_bench.models.protocols import ImageSampling
+    from suder_bench.runs.plan import Settings, raise_all
+
+    mistakes: list[UserError] = []
+    model = _collected(mistakes, choose_model)
+    chosen = _collected(mistakes, lambda: suites.choose(args.suite, args.benchmark))
+    overrides = _collected(mistakes, lambda: judges(args.judge))
+    raise_all(mistakes)
+    suite, benchmarks = chosen
+    device, dtype = machine(args.device, args.dtype)
+    return model, Settings(
+        suite=suite,
+        benchmarks=benchmarks,
+        source=source.choose(args.data, args.size, world_model=model.world),
+        protocol=args.protocol,
+        seed=args.seed,
+        limit=args.limit,
+        repeats=args.repeats,
+        image=ImageSampling(
+            temperature=args.temperature, guidance=model.guidance if args.guidance is None else args.guidance
+        ),
+        device=device,
+        dtype=dtype,
+        judges=overrides,
+        judge_device=choose_device(args.judge_device or device),
+        judge_dtype=args.judge_dtype or "auto",
+        known_answers=args.known_answers,
+        offline=args.offline,
+    )
+
+
+def _collected(mistakes: list[UserError], choose: Callable[[], Any]) -> Any:
+    try:
+        return choose()
+    except UserError as mistake:
+        mistakes.append(mistake)
+        return None
 
 
 def judges(pairs: Sequence[str]) -> dict[str, str]:

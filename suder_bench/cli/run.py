@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suder_bench.cli import options
-from suder_bench.errors import UserError
 
 if TYPE_CHECKING:
     from suder_bench.runs.execute import Run
@@ -33,23 +32,10 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = options.Parser("run", "Evaluate a model on a suite of benchmarks. The same command again goes on where it stopped.")
     parser.add_argument("--model", required=True, help="a shipped name, a checkpoint folder, a hub id or ADAPTER:REFERENCE")
-    parser.add_argument("--suite", help="gen, und, all or paper")
-    parser.add_argument("--benchmark", action="append", default=[], metavar="NAME", help="only this benchmark; may be repeated")
     parser.add_argument("--out", type=Path, help="the run folder (default: runs/MODEL-SUITE)")
     parser.add_argument("--fresh", action="store_true", help="start over, discarding what the run folder holds")
     parser.add_argument("--stage", default="all", choices=["all", "respond", "score"], help="only make, or only judge responses")
-    options.add_data(parser, "world for models trained on it, official for others")
-    parser.add_argument("--protocol", default="official", help="for the benchmarks that offer it (default: official)")
-    parser.add_argument("--limit", type=options.positive, metavar="N", help="at most N samples of each benchmark, evenly spread")
-    parser.add_argument("--repeats", type=options.positive, metavar="N", help="responses to a sample (default: the benchmark's)")
-    parser.add_argument("--seed", type=options.whole, default=0, help="(default: 0)")
-    parser.add_argument("--guidance", type=options.not_negative, help="of image sampling (default: the checkpoint's own, or 5)")
-    parser.add_argument(
-        "--temperature", type=options.not_negative, default=1.0, help="of image sampling, 0 is greedy (default: 1)"
-    )
-    parser.add_argument("--batch-size", type=options.batch_size, metavar="auto|N", help="halves when memory is full")
-    options.add_judges(parser)
-    options.add_machine(parser)
+    options.add_settings(parser, "the checkpoint")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done and about how long, and keep nothing")
     options.add_verbose(parser)
     options.add_json(parser)
@@ -57,51 +43,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> Run:
-    """The run that the arguments ask for; a wrong model and a wrong suite are told together."""
-    from suder_bench import suites
-    from suder_bench.data import source
-    from suder_bench.machine import choose_device
     from suder_bench.models import reference
-    from suder_bench.models.protocols import ImageSampling
     from suder_bench.runs.execute import Run
-    from suder_bench.runs.plan import Settings, raise_all
 
-    mistakes: list[UserError] = []
-    model = _collected(mistakes, lambda: reference.choose(args.model))
-    chosen = _collected(mistakes, lambda: suites.choose(args.suite, args.benchmark))
-    overrides = _collected(mistakes, lambda: options.judges(args.judge))
-    raise_all(mistakes)
-    suite, benchmarks = chosen
-    device, dtype = options.machine(args.device, args.dtype)
-    settings = Settings(
-        suite=suite,
-        benchmarks=benchmarks,
-        source=source.choose(args.data, args.size, world_model=model.world),
-        protocol=args.protocol,
-        seed=args.seed,
-        limit=args.limit,
-        repeats=args.repeats,
-        image=ImageSampling(
-            temperature=args.temperature, guidance=model.guidance if args.guidance is None else args.guidance
-        ),
-        device=device,
-        dtype=dtype,
-        judges=overrides,
-        judge_device=choose_device(args.judge_device or device),
-        judge_dtype=args.judge_dtype or "auto",
-        known_answers=args.known_answers,
-        offline=args.offline,
-    )
-    out = args.out or Path("runs") / f"{model.label}-{suite}"
+    model, settings = options.settings(args, lambda: reference.choose(args.model))
+    out = args.out or Path("runs") / f"{model.label}-{settings.suite}"
     return Run(out, model, settings, stage=args.stage, batch_size=args.batch_size, fresh=args.fresh)
-
-
-def _collected(mistakes: list[UserError], choose: Any) -> Any:
-    try:
-        return choose()
-    except UserError as mistake:
-        mistakes.append(mistake)
-        return None
 
 
 def _preview(run: Run, screen: Screen, *, as_json: bool) -> int:
