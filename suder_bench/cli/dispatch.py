@@ -12,7 +12,9 @@ from suder_bench.errors import UserError, unknown
 
 COMMANDS = {
     "run": "evaluate a model on a suite of benchmarks",
+    "train": "train a model with its own rewards",
     "score": "score a run folder again, or pictures and answers made elsewhere",
+    "track": "evaluate a training run's checkpoints as they appear, with curves",
     "compare": "compare two runs with a paired test for each metric",
     "list": "list the benchmarks, models, judges, rewards and suites",
     "data": "write the world's benchmark files, or fetch and check the official ones",

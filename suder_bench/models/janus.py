@@ -26,6 +26,7 @@ from suder_bench.models.janus_prompts import (
     question_text,
 )
 from suder_bench.models.protocols import GeneratedImage, ImageSampling, TextSampling
+from suder_bench.models.reference import WORLD_MARKER
 
 
 class JanusModel:
@@ -43,7 +44,9 @@ class JanusModel:
         name: str = "janus",
         fingerprint: str = "in memory",
         caption_request: str = CAPTION_REQUEST,
+        score_end: bool = False,
     ):
+        """`caption_request` is how captions are asked for, and texts scored; with `score_end` a text's end token counts too."""
         janus_files.check_tokens(tokenizer, model.config.image_token_id, name)
         self.model = model
         self.tokenizer = tokenizer
@@ -51,6 +54,7 @@ class JanusModel:
         self.name = name
         self.fingerprint = fingerprint
         self.caption_request = caption_request
+        self.score_end = score_end
         self.image_tokens = int(model.model.vision_model.config.num_image_tokens)
         self.settings = {
             "adapter": "janus",
@@ -70,6 +74,11 @@ class JanusModel:
         self._ends = {int(tokenizer.eos_token_id), *(ends if isinstance(ends, list) else [] if ends is None else [ends])}
         self._suppressed = sorted({*tokenizer.all_special_ids, model.config.image_token_id} - self._ends)
         self._kept = {tokenizer.convert_tokens_to_ids(self._boi), tokenizer.bos_token_id}
+
+    @property
+    def world(self) -> bool:
+        """Whether the checkpoint was trained on the embedded world, as its config.json says."""
+        return getattr(self.model.config, WORLD_MARKER, False) is True
 
     @classmethod
     def load(cls, reference: str, *, device: str = "cpu", dtype: str = "auto") -> Self:
@@ -144,7 +153,8 @@ class JanusModel:
     def text_logprobs(self, images: Sequence[Image.Image] | torch.Tensor, texts: Sequence[str]) -> list[torch.Tensor]:
         """log p(text | picture) token by token, the geometry of the reward R_G: the picture and the caption request in the
         user's turn, the text in the assistant's. `images` may be pixels (pictures, 3, size, size) in [-1, 1]."""
-        answers = [answer_ids(self.tokenizer, text) for text in texts]
+        end = [int(self.tokenizer.eos_token_id)] if self.score_end else []
+        answers = [answer_ids(self.tokenizer, text) + end for text in texts]
         return self.answer_scores(images, [self.caption_request] * len(texts), answers).logprobs
 
     def answer_scores(

@@ -1,0 +1,66 @@
+"""`suder-bench train`: self-improve a checkpoint by a recipe."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from suder_bench.cli import options
+from suder_bench.errors import UserError
+
+
+def main(argv: Sequence[str]) -> int:
+    args = _parser().parse_args(argv)
+    options.prepare(offline=args.offline)
+    if importlib.util.find_spec("accelerate") is None:
+        raise UserError('training needs the package accelerate; install it with pip install "suder-bench[train]"')
+    from suder_bench.training.recipe import read_recipe
+
+    if args.config is None and args.out is None:
+        raise UserError("give --config RECIPE, or --out DIR --resume to go on with a training")
+    config = args.config
+    if config is None:
+        config = str(args.out / "recipe.yaml")
+        if not (args.resume and Path(config).is_file()):
+            raise UserError(f"{args.out} holds no training to resume; start one with --config RECIPE")
+    recipe = read_recipe(config, args.set)
+    if args.dry_run:
+        print(recipe.as_yaml(), end="")
+        return 0
+    first = os.environ.get("RANK", "0") == "0"
+    device, dtype = _machine(args.device)
+    from suder_bench.training.strategies import Training
+
+    out = args.out or Path("runs") / f"{Path(recipe.model).name}-{Path(config).stem}"
+
+    def say(line: str) -> None:
+        if first:
+            print(f"suder-bench: {line}", file=sys.stderr, flush=True)
+
+    steps = Training(recipe, out, device=device, dtype=dtype, offline=args.offline, say=say).run(resume=args.resume)
+    say(f"{steps} steps; checkpoints are in {out}; suder-bench track {out} --suite gen evaluates them")
+    return 0
+
+
+def _parser() -> options.Parser:
+    parser = options.Parser(
+        "train",
+        "Train a checkpoint with its own rewards. On several processes: accelerate launch -m suder_bench train ...",
+    )
+    parser.add_argument("--config", metavar="RECIPE", help="a shipped recipe's name, or a YAML file")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="put over the recipe; dotted keys go into groups"
+    )
+    parser.add_argument("--out", type=Path, help="the run folder (default: runs/MODEL-RECIPE)")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--dry-run", action="store_true", help="print the whole recipe, and train nothing")
+    options.add_device(parser)
+    return parser
+
+
+def _machine(device: str) -> tuple[str, str]:
+    """Weights are float32 wherever they learn: a small step would be lost in 16 bits, and `trainer.bf16` computes in them."""
+    return options.machine(device, "float32")

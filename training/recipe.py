@@ -1,0 +1,367 @@
+"""Recipes: what a training is, read from YAML and `--set`, checked key by key, and written out whole into the run.
+
+The defaults are the paper's, and where it is silent those of the method's section that is named beside the field; `trainer`
+takes any field of transformers' `TrainingArguments`.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from suder_bench.errors import UserError, unknown
+from suder_bench.models.janus_prompts import CAPTION_REQUEST
+from suder_bench.training.images import ImageSource
+from suder_bench.training.objectives import GRPO, SimPO
+
+Strategy = Literal["unified", "only-gen", "only-und", "separate"]
+Task = Literal["gen", "und"]
+
+TASKS: Mapping[str, tuple[Task, ...]] = {
+    "unified": ("gen", "und"),
+    "only-gen": ("gen",),
+    "only-und": ("und",),
+    "separate": ("gen", "und"),
+}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Prompts and unrelated pictures (method section 7); a step's items are (one prompt, one picture) each."""
+
+    prompts: tuple[str, ...] = ("t2i-compbench:official",)
+    images: tuple[ImageSource, ...] = (ImageSource("journeydb", 2800), ImageSource("coco118k", 2800))
+
+
+@dataclass(frozen=True)
+class Rewards:
+    """Weights of rewards by name, for each task. `scorer` is who computes `dsr`: the weights that learn, or a frozen copy of
+    the start weights; the separate strategy always asks the partner. `score_end` scores the prompt's end token too."""
+
+    gen: Mapping[str, float] = field(default_factory=lambda: {"dsr": 1.0})
+    und: Mapping[str, float] = field(default_factory=lambda: {"dsr": 1.0})
+    scorer: Literal["current", "frozen"] = "current"
+    score_end: bool = False
+    batch_size: int = 32
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How candidates are made (method section 3). `guidance` None is the checkpoint's own, as in `run`;
+    `likelihood_guidance` other than 1 trains on the guided distribution."""
+
+    temperature: float = 1.0
+    guidance: float | None = None
+    likelihood_guidance: float = 1.0
+    max_completion_length: int = 256
+    caption_request: str = CAPTION_REQUEST
+    batch_size: int = 128
+
+
+@dataclass(frozen=True)
+class TaskWeights:
+    """L = gen L_gen + und L_und."""
+
+    gen: float = 1.0
+    und: float = 1.0
+
+
+@dataclass(frozen=True)
+class Separate:
+    """Which model's epoch comes first, and whether `num_train_epochs` is for each model or for both together."""
+
+    first: Task = "gen"
+    epochs: Literal["each", "total"] = "each"
+
+
+@dataclass(frozen=True)
+class Lora:
+    """peft's field names; the adapters sit in the language model's linear layers. Checkpoints hold the merged weights."""
+
+    r: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.0
+    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Against collapse. Over the last `window` steps: `entropy` is the least share of the start's entropy, `reward` the
+    largest fall of the mean reward below its best, in within-group standard deviations of the start."""
+
+    action: Literal["stop", "warn", "off"] = "stop"
+    window: int = 10
+    entropy: float = 0.2
+    reward: float = 2.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`global_batch_size` counts items of one optimizer step over all ranks; how many batches are accumulated follows from
+    it. `samples_steps`: every so many steps a sheet of pictures and one of captions with their rewards."""
+
+    model: str = "deepseek-community/Janus-Pro-7B"
+    strategy: Strategy = "unified"
+    algorithm: Literal["simpo", "grpo"] = "simpo"
+    num_generations: int = 8
+    global_batch_size: int = 128
+    trainable: tuple[str, ...] = ("language_model", "lm_head", "generation_head")
+    data: Data = field(default_factory=Data)
+    reward: Rewards = field(default_factory=Rewards)
+    sampling: Sampling = field(default_factory=Sampling)
+    simpo: SimPO = field(default_factory=SimPO)
+    grpo: GRPO = field(default_factory=GRPO)
+    weights: TaskWeights = field(default_factory=TaskWeights)
+    separate: Separate = field(default_factory=Separate)
+    lora: Lora | None = None
+    guard: Guard = field(default_factory=Guard)
+    samples_steps: int = 10
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        return TASKS[self.strategy]
+
+    def as_yaml(self) -> str:
+        """Every setting, the defaults included, as a recipe that reads back the same."""
+        return yaml.safe_dump(_plain(asdict(self)), sort_keys=False, allow_unicode=True)
+
+
+def shipped() -> list[str]:
+    """The names of the recipes that come with the package."""
+    return sorted(file.name.removesuffix(".yaml") for file in _recipes().iterdir() if file.name.endswith(".yaml"))
+
+
+def read_recipe(config: str, sets: Sequence[str] = ()) -> Recipe:
+    """The recipe of a shipped name or a file, with `KEY=VALUE` pairs put over it; a dotted KEY goes into a group.
+
+    A recipe may extend another: `extends: NAME`, which `--set extends=NAME` exchanges. Raises `UserError` with file, line and
+    key for an unknown key or a value of a wrong type.
+    """
+    tree = _Tree.of_sets(sets)
+    base = tree.children.pop("extends", None)
+    top = _read(config, None)
+    if base is not None:
+        if not isinstance(base.value, str):
+            raise UserError(f"{base.place}: extends must be the name of a recipe, not {base.value!r}")
+        top.children["extends"] = base
+    merged = _extended(top, seen=(config,))
+    merged.put_over(tree)
+    recipe = _build(Recipe, merged, "")
+    _check(recipe, merged)
+    return recipe
+
+
+@dataclass
+class _Tree:
+    """A YAML value with the place where it was written, mappings being trees of their own."""
+
+    place: str
+    value: Any = None
+    children: dict[str, _Tree] = field(default_factory=dict)
+    is_mapping: bool = False
+
+    @classmethod
+    def of_node(cls, node: yaml.Node, name: str) -> _Tree:
+        place = f"{name}, line {node.start_mark.line + 1}"
+        if not isinstance(node, yaml.MappingNode):
+            return cls(place, yaml.SafeLoader("").construct_object(node, deep=True))
+        children: dict[str, _Tree] = {}
+        for key, value in node.value:
+            if key.value in children:
+                raise UserError(f"{name}, line {key.start_mark.line + 1}: the key '{key.value}' comes twice; keep one")
+            children[key.value] = cls.of_node(value, name)
+            children[key.value].place = f"{name}, line {key.start_mark.line + 1}"
+        return cls(place, None, children, is_mapping=True)
+
+    @classmethod
+    def of_sets(cls, sets: Sequence[str]) -> _Tree:
+        root = cls("--set", is_mapping=True)
+        for pair in sets:
+            key, equals, text = pair.partition("=")
+            if not (key and equals):
+                raise UserError(f"--set '{pair}' is not KEY=VALUE; for example --set trainer.learning_rate=3e-6")
+            *groups, last = key.split(".")
+            here = root
+            for group in groups:
+                here = here.children.setdefault(group, cls(f"--set {pair}", is_mapping=True))
+            here.children[last] = _parse(text, f"--set {pair}")
+            here.children[last].place = f"--set {pair}"
+        return root
+
+    def put_over(self, other: _Tree) -> None:
+        """Take what `other` says. A mapping of rewards or trainer settings is added to key by key like any other."""
+        self.place = other.place
+        if not (self.is_mapping and other.is_mapping):
+            self.value, self.children, self.is_mapping = other.value, other.children, other.is_mapping
+            return
+        for key, tree in other.children.items():
+            if key in self.children:
+                self.children[key].put_over(tree)
+            else:
+                self.children[key] = tree
+
+
+def _recipes() -> Any:
+    return files("suder_bench.training").joinpath("recipes")
+
+
+def _read(config: str, place: str | None) -> _Tree:
+    """The tree of a shipped name or of a file; `place` is what asked for it."""
+    where = f"{place}: " if place else ""
+    shipped_file = _recipes().joinpath(f"{config}.yaml")
+    if "/" not in config and shipped_file.is_file():
+        return _parse(shipped_file.read_text(encoding="utf-8"), f"{config}.yaml")
+    path = Path(config).expanduser()
+    if not path.is_file():
+        if path.suffix in (".yaml", ".yml") or "/" in config:
+            raise UserError(f"{where}no recipe file '{config}'; shipped recipes are {', '.join(shipped())}")
+        raise UserError(where + str(unknown("recipe", config, shipped())))
+    return _parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def _parse(text: str, name: str) -> _Tree:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        return _Tree(name, None) if node is None else _Tree.of_node(node, name)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{name}{line}: not YAML ({getattr(error, 'problem', None) or error})") from None
+
+
+def _extended(tree: _Tree, seen: tuple[str, ...]) -> _Tree:
+    if not tree.is_mapping:
+        raise UserError(f"{tree.place}: a recipe is a mapping of keys to values")
+    base = tree.children.pop("extends", None)
+    if base is None:
+        return tree
+    if not isinstance(base.value, str) or base.value in seen:
+        raise UserError(f"{base.place}: 'extends: {base.value}' is no other recipe (choices: {', '.join(shipped())})")
+    below = _extended(_read(base.value, base.place), (*seen, base.value))
+    below.put_over(tree)
+    return below
+
+
+def _build(kind: Any, tree: _Tree, key: str) -> Any:
+    """A value of the annotated type `kind` from a tree. Raises `UserError` naming place and key."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if not tree.is_mapping and tree.value is None and type(None) in arguments:
+            return None
+        return _build(next(part for part in arguments if part is not type(None)), tree, key)
+    if is_dataclass(kind):
+        return _build_group(kind, tree, key)
+    if origin is tuple:
+        return _build_list(arguments[0], tree, key)
+    if typing.get_origin(kind) in (Mapping, dict, typing.get_origin(Mapping[str, Any])):
+        return _build_mapping(arguments[1], tree, key)
+    if tree.is_mapping:
+        raise UserError(f"{tree.place}: '{key}' takes one value, not a mapping")
+    if origin is Literal:
+        if tree.value not in arguments:
+            raise UserError(f"{tree.place}: {unknown(key, str(tree.value), map(str, arguments))}")
+        return tree.value
+    return tree.value if kind is Any else _plain_value(kind, tree, key)
+
+
+def _build_group(kind: Any, tree: _Tree, key: str) -> Any:
+    prefix = f"{key}." if key else ""
+    if not tree.is_mapping:
+        raise UserError(f"{tree.place}: '{key}' is a group of settings, not {tree.value!r}")
+    hints = typing.get_type_hints(kind)
+    known = [one.name for one in fields(kind)]
+    for name, child in tree.children.items():
+        if name not in known:
+            raise UserError(f"{child.place}: {unknown('key', prefix + name, [prefix + one for one in known])}")
+    lacking = [one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING]
+    for name in lacking:
+        if name not in tree.children:
+            raise UserError(f"{tree.place}: '{key}' lacks the key '{name}'")
+    return kind(**{name: _build(hints[name], child, prefix + name) for name, child in tree.children.items()})
+
+
+def _build_list(kind: Any, tree: _Tree, key: str) -> tuple[Any, ...]:
+    values = tree.value if isinstance(tree.value, list) else [tree.value]
+    trees = [_Tree(tree.place, value) for value in values] if not tree.is_mapping else [tree]
+    for one in trees:
+        if isinstance(one.value, dict):
+            one.is_mapping = True
+            one.children = {str(name): _Tree(tree.place, value) for name, value in one.value.items()}
+        elif is_dataclass(kind) and not one.is_mapping:
+            first = fields(kind)[0].name  # `images: world` is short for `images: [{source: world}]`
+            one.is_mapping, one.children = True, {first: _Tree(tree.place, one.value)}
+    if tree.value is None and not tree.is_mapping:
+        raise UserError(f"{tree.place}: '{key}' is empty; give one value or a list")
+    return tuple(_build(kind, one, key) for one in trees)
+
+
+def _build_mapping(kind: Any, tree: _Tree, key: str) -> dict[str, Any]:
+    """`reward.gen: clip` is short for `{clip: 1}`, and replaces what stood there."""
+    if not tree.is_mapping and isinstance(tree.value, str) and kind is float:
+        return {tree.value: 1.0}
+    if not tree.is_mapping:
+        raise UserError(f"{tree.place}: '{key}' is a mapping of names to values, not {tree.value!r}")
+    return {name: _build(kind, child, f"{key}.{name}") for name, child in tree.children.items()}
+
+
+def _plain_value(kind: type, tree: _Tree, key: str) -> Any:
+    """A bool, int, float or str. YAML reads 3e-6 as a text, so that texts of numbers are numbers here."""
+    value = tree.value
+    if kind is float and not isinstance(value, bool):
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            pass
+    elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    names = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
+    raise UserError(f"{tree.place}: '{key}' must be {names[kind]}, not {value!r}")
+
+
+def _check(recipe: Recipe, tree: _Tree) -> None:
+    """What types cannot say. Raises `UserError` naming place, key, value and choices."""
+
+    def wrong(key: str, says: str) -> UserError:
+        here, place = tree, "recipe"
+        for name in key.split("."):
+            if name in here.children:
+                here = here.children[name]
+                place = here.place
+        return UserError(f"{place}: {key} {says}")
+
+    positive = {
+        "global_batch_size": recipe.global_batch_size,
+        "sampling.batch_size": recipe.sampling.batch_size,
+        "sampling.max_completion_length": recipe.sampling.max_completion_length,
+        "reward.batch_size": recipe.reward.batch_size,
+        "grpo.num_iterations": recipe.grpo.num_iterations,
+        "guard.window": recipe.guard.window,
+        "simpo.beta": recipe.simpo.beta,
+        "sampling.temperature": recipe.sampling.temperature,
+    }
+    for key, value in positive.items():
+        if not value > 0:
+            raise wrong(key, f"must be above 0, not {value}")
+    if recipe.num_generations < 2:
+        raise wrong("num_generations", f"must be at least 2, not {recipe.num_generations}: samples are compared in groups")
+    for task in recipe.tasks:
+        if not getattr(recipe.reward, task):
+            raise wrong(f"reward.{task}", "names no reward")
+    if not recipe.sampling.caption_request.strip():
+        raise wrong("sampling.caption_request", "is empty")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,111 @@
+"""Candidates and their rewards: G samples of each prompt or picture, scored by the model's other side (method sections 2, 3)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from PIL import Image
+
+from suder_bench.models.janus import JanusModel
+from suder_bench.models.protocols import ImageSampling, TextSampling
+from suder_bench.runs.plan import seed_of
+from suder_bench.training.items import Item
+from suder_bench.training.recipe import Sampling, Task
+from suder_bench.training.rewards import RewardSum, Scores
+
+
+@dataclass
+class Rollout:
+    """The samples of one batch of items, group after group, G to an item.
+
+    `contexts` holds the prompt or picture of each sample; `tokens` what was sampled, captions with the end token where one
+    was written; `captions` the texts (task und), `pixels` (samples, 3, size, size) in [-1, 1] the pictures (task gen).
+    `old` and `reference` are log-probabilities under the weights that sampled and the start weights, where they are needed.
+    """
+
+    task: Task
+    items: list[Item]
+    contexts: list[str] | list[Image.Image]
+    tokens: list[list[int]]
+    scores: Scores
+    group: int
+    captions: list[str] = field(default_factory=list)
+    pixels: torch.Tensor | None = None
+    old: list[torch.Tensor] | None = None
+    reference: list[torch.Tensor] | None = None
+    sampling_seconds: float = 0.0
+    scoring_seconds: float = 0.0
+
+    @property
+    def rewards(self) -> torch.Tensor:
+        """(items, G), float64."""
+        return self.scores.total.view(-1, self.group)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws and scores. `model` is the one that learns; every sample has a seed of its own, from the training's seed and
+    its item's place, so that neither batch size nor ranks nor a resume change it."""
+
+    model: JanusModel
+    rewards: dict[Task, RewardSum]
+    settings: Sampling
+    guidance: float
+    group: int
+    seed: int
+
+    @torch.no_grad()
+    def pictures(self, items: list[Item], prompts: Sequence[str]) -> Rollout:
+        """G pictures of each prompt, and the rewards R_G."""
+        started = time.perf_counter()
+        asked = [prompt for prompt in prompts for _ in range(self.group)]
+        seeds, sampling = self._seeds(items), ImageSampling(self.settings.temperature, self.guidance)
+        tokens, pixels = [], []
+        for part in self._parts(len(asked)):
+            drawn = self.model.draw(asked[part], seeds=seeds[part], sampling=sampling).tokens
+            tokens += drawn.tolist()
+            pixels.append(self.model.decode_tokens(drawn))
+        drawn_at = time.perf_counter()
+        shown = torch.cat(pixels)
+        scores = self.rewards["gen"].images(asked, shown)
+        rollout = Rollout("gen", items, asked, tokens, scores, self.group, pixels=shown)
+        return _timed(rollout, started, drawn_at)
+
+    @torch.no_grad()
+    def captions(self, items: list[Item], pictures: Sequence[Image.Image]) -> Rollout:
+        """G captions of each picture, and the rewards R_U."""
+        started = time.perf_counter()
+        shown = [picture for picture in pictures for _ in range(self.group)]
+        seeds, longest = self._seeds(items), self.settings.max_completion_length
+        sampling = TextSampling(temperature=self.settings.temperature, max_new_tokens=longest)
+        written: list[list[int]] = []
+        for part in self._parts(len(shown)):
+            count = len(shown[part])
+            asked = [self.model.caption_request] * count
+            written += self.model.write([[one] for one in shown[part]], asked, seeds=seeds[part], sampling=sampling)
+        captions = [str(self.model.tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in written]
+        drawn_at = time.perf_counter()
+        scores = self.rewards["und"].captions(shown, captions)
+        end = int(self.model.tokenizer.eos_token_id)
+        tokens = [[*ids, end] if len(ids) < longest else ids for ids in written]
+        rollout = Rollout("und", items, shown, tokens, scores, self.group, captions=captions)
+        return _timed(rollout, started, drawn_at)
+
+    def _seeds(self, items: Sequence[Item]) -> list[int]:
+        return [
+            seed_of(self.seed, f"training/{item.task}", str(item.place), repeat)
+            for item in items
+            for repeat in range(self.group)
+        ]
+
+    def _parts(self, count: int) -> Iterator[slice]:
+        return (slice(i, i + self.settings.batch_size) for i in range(0, count, self.settings.batch_size))
+
+
+def _timed(rollout: Rollout, started: float, drawn_at: float) -> Rollout:
+    rollout.sampling_seconds = drawn_at - started
+    rollout.scoring_seconds = time.perf_counter() - drawn_at
+    return rollout

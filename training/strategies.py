@@ -1,0 +1,251 @@
+"""From a recipe to trained checkpoints: one model for both tasks, for one of them, or two models in turns (method section 6)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from suder_bench.errors import UserError
+from suder_bench.models import reference
+from suder_bench.models.janus import JanusModel
+from suder_bench.models.reference import ModelReference
+from suder_bench.runs.jsonl import document, replace_file
+from suder_bench.runs.store import RunFolder
+from suder_bench.training.arguments import DEFAULTS, arguments
+from suder_bench.training.images import open_images
+from suder_bench.training.items import MicroBatches
+from suder_bench.training.policy import Policy, load_model
+from suder_bench.training.prompts import read_prompts
+from suder_bench.training.recipe import Recipe, Task
+from suder_bench.training.rewards import RewardSum
+from suder_bench.training.rollout import Sampler
+from suder_bench.training.trainer import StopAfterEpochs, SuderTrainer
+
+RECIPE_FILE = "recipe.yaml"
+FINISHED_FILE = "finished.json"
+"""Written last: a run folder that has it is complete."""
+
+VERSIONS_FILE = "versions.json"
+
+STATE_FILE = "trainer_state.json"
+"""What the Trainer writes last into a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training in one folder. `say` is told every step, on the first process."""
+
+    recipe: Recipe
+    out: Path
+    device: str
+    dtype: str
+    offline: bool
+    say: Callable[[str], None]
+
+    def run(self, *, resume: bool) -> int:
+        """Train to the end and return the number of optimizer steps. Raises `UserError` for a folder that holds another
+        training, and where data, model or rewards do not fit; `TrainingFailed` for what stops it on the way."""
+        first = _first_process()
+        with RunFolder(self.out).locked() if first else nullcontext():
+            if first:
+                _claim(self.out, self.recipe, resume=resume)
+            done = self.out / FINISHED_FILE
+            if resume and done.is_file():
+                steps = int(json.loads(done.read_text(encoding="utf-8"))["steps"])
+                self.say(f"{self.out} is finished ({steps} steps); nothing to do")
+                return steps
+            steps = self._train()
+            if first:
+                replace_file(done, document({"steps": steps}).encode())
+            return steps
+
+    def _train(self) -> int:
+        recipe = self.recipe
+        prompts, pictures = self._data()
+        counts: dict[Task, int] = {"gen": len(prompts), "und": len(pictures)}
+        start = reference.choose(recipe.model)
+        if recipe.strategy != "separate":
+            trainer = self._trainer(self.out, {task: counts[task] for task in recipe.tasks}, prompts, pictures, start)
+            return _go(trainer, self.out)
+        # An epoch of one model, scored by the other as it stands, then the other way round; checkpoints carry each over.
+        turns = _turns(recipe)
+        for i, task in enumerate(turns):
+            other: Task = "und" if task == "gen" else "gen"
+            folder, last = self.out / task, last_checkpoint(self.out / other)
+            partner = start if last is None else reference.choose(str(last))
+            epoch, epochs = turns[: i + 1].count(task), turns.count(task)
+            trainer = self._trainer(
+                folder, {task: counts[task]}, prompts, pictures, start, partner=partner, epoch=epoch, epochs=epochs
+            )
+            if epoch > _epochs_done(folder):
+                self.say(f"{task}: epoch {epoch} of {epochs}, scored by {partner.name}")
+                _go(trainer, folder)
+        return sum(_steps_done(self.out / task) for task in ("gen", "und"))
+
+    def _data(self) -> tuple[Sequence[str], Sequence[Image.Image]]:
+        """Prompts and pictures of the tasks that are trained; nothing is opened for the other one."""
+        recipe = self.recipe
+        prompts = read_prompts(recipe.data.prompts, self.say, offline=self.offline) if "gen" in recipe.tasks else []
+        pictures: Sequence[Image.Image] = open_images(recipe.data.images) if "und" in recipe.tasks else []
+        return prompts, pictures
+
+    def _trainer(
+        self,
+        folder: Path,
+        counts: Mapping[Task, int],
+        prompts: Sequence[str],
+        pictures: Sequence[Image.Image],
+        start: ModelReference,
+        *,
+        partner: ModelReference | None = None,
+        epoch: float = math.inf,
+        epochs: int | None = None,
+    ) -> SuderTrainer:
+        """The trainer of one model, until the end of its `epoch`-th epoch; `partner` scores in its place."""
+        recipe = self.recipe
+        if epochs is not None:
+            recipe = replace(recipe, trainer={**recipe.trainer, "num_train_epochs": epochs})
+        args = arguments(recipe, folder, device=self.device, tasks=len(counts))
+        batches = MicroBatches(
+            counts=counts,
+            batch_size=args.per_device_train_batch_size,
+            global_batch_size=recipe.global_batch_size,
+            rank=args.process_index,
+            world=args.world_size,
+            seed=args.seed,
+            num_iterations=recipe.grpo.num_iterations if recipe.algorithm == "grpo" else 1,
+        )
+        device = str(args.device)
+        model, source = load_model(start, recipe, device=device, dtype=self.dtype)
+        needs_start = recipe.algorithm == "grpo" and (recipe.grpo.beta != 0 or recipe.grpo.anchor == "reference")
+        frozen = load_model(start, recipe, device=device, dtype=self.dtype)[0] if needs_start or self._frozen(partner) else None
+        scorer = model if frozen is None or recipe.reward.scorer == "current" else frozen
+        if partner is not None:
+            scorer = load_model(partner, recipe, device=device, dtype=self.dtype)[0]
+        for judge in {id(one): one for one in (frozen, scorer) if one is not None and one is not model}.values():
+            judge.model.requires_grad_(False).eval()
+        sampler = Sampler(
+            model=model,
+            rewards={task: self._reward(task, model, scorer, prompts) for task in counts},
+            settings=recipe.sampling,
+            guidance=start.guidance if recipe.sampling.guidance is None else recipe.sampling.guidance,
+            group=recipe.num_generations,
+            seed=args.seed,
+        )
+        return SuderTrainer(
+            Policy.of(recipe, model, source),
+            args,
+            recipe,
+            batches=batches,
+            prompts=prompts,
+            pictures=pictures,
+            sampler=sampler,
+            start=frozen if needs_start else None,
+            say=self.say,
+            callbacks=[StopAfterEpochs(epoch)],
+        )
+
+    def _frozen(self, partner: ModelReference | None) -> bool:
+        return partner is None and self.recipe.reward.scorer == "frozen"
+
+    def _reward(self, task: Task, model: JanusModel, scorer: JanusModel, prompts: Sequence[str]) -> RewardSum:
+        settings = self.recipe.reward
+        weights = {name: weight for name, weight in getattr(settings, task).items() if weight}
+        reward = RewardSum.load(
+            weights,
+            model=model,
+            scorer=scorer,
+            task=task,
+            data=None,
+            batch_size=settings.batch_size,
+            offline=self.offline,
+            say=self.say,
+        )
+        if task == "gen":
+            reward.check(prompts)
+        return reward
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The complete checkpoint with the most steps."""
+    found = [path.parent for path in folder.glob(f"checkpoint-*/{STATE_FILE}")]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _go(trainer: SuderTrainer, folder: Path) -> int:
+    last = last_checkpoint(folder)
+    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    return int(trainer.state.global_step)
+
+
+def _turns(recipe: Recipe) -> list[Task]:
+    """Which model trains in each epoch of the separate strategy."""
+    epochs = recipe.trainer.get("num_train_epochs", DEFAULTS["num_train_epochs"])
+    if recipe.trainer.get("max_steps", -1) > 0 or epochs != int(epochs):
+        raise UserError("strategy separate counts in whole epochs; set trainer.max_steps=-1 and trainer.num_train_epochs")
+    first = recipe.separate.first
+    order: list[Task] = [first, "und" if first == "gen" else "gen"]
+    return order * int(epochs) if recipe.separate.epochs == "each" else (order * int(epochs))[: int(epochs)]
+
+
+def _epochs_done(folder: Path) -> float:
+    last = last_checkpoint(folder)
+    return 0.0 if last is None else float(json.loads((last / STATE_FILE).read_text(encoding="utf-8"))["epoch"]) + 1e-6
+
+
+def _steps_done(folder: Path) -> int:
+    last = last_checkpoint(folder)
+    return 0 if last is None else int(last.name.rpartition("-")[2])
+
+
+def _first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _claim(out: Path, recipe: Recipe, *, resume: bool) -> None:
+    """Make the folder this training's. Raises `UserError` when it holds another one, or one that was not meant to go on."""
+    file, text = out / RECIPE_FILE, recipe.as_yaml()
+    others = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
+    if not file.is_file():
+        if others:
+            raise UserError(f"{out} holds other things than a training ({others[0]}); choose another --out")
+        replace_file(file, text.encode())
+        replace_file(out / VERSIONS_FILE, document(_versions()).encode())
+        return
+    if not resume:
+        raise UserError(f"{out} holds a training; go on with --resume, or choose another --out")
+    old, new = (yaml.safe_load(one) for one in (file.read_text(encoding="utf-8"), text))
+    changed = [key for key in _flat(old | new) if _flat(old).get(key) != _flat(new).get(key)]
+    if changed:
+        key = changed[0]
+        raise UserError(
+            f"{out} was trained with {key}={_flat(old).get(key)!r}, not {_flat(new).get(key)!r};"
+            " resume with the same recipe, or choose another --out"
+        )
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {k: v for name, part in tree.items() for k, v in _flat(part, f"{prefix}.{name}" if prefix else name).items()}
+
+
+def _versions() -> dict[str, str]:
+    names = ("suder-bench", "torch", "transformers", "accelerate", "peft", "deepspeed")
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,255 @@
+"""The trainer: transformers' `Trainer` with sampling, scoring and the two objectives inside a step.
+
+A micro-batch holds one task, and all ranks work on the same one: `Trainer` accumulates the batches of both tasks into one
+optimizer step, so that the loss of a step is weights.gen L_gen + weights.und L_und, each a mean over the step's items.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from suder_bench.models.janus import JanusModel
+from suder_bench.training import metrics, sheets
+from suder_bench.training.items import Item, ItemLoader, MicroBatches
+from suder_bench.training.metrics import Tally, TrainingFailed, Watch, Work
+from suder_bench.training.objectives import advantages, grpo_losses, mean_logprobs, pairs, simpo_losses
+from suder_bench.training.policy import Policy
+from suder_bench.training.recipe import Recipe, Task
+from suder_bench.training.rollout import Rollout, Sampler
+
+
+class SuderTrainer(Trainer):
+    """Trains `policy` on `tasks` with candidates from `sampler`. `start` holds the frozen start weights, for the KL of GRPO.
+
+    Raises `TrainingFailed` naming the sample when a loss is not finite, and when the guard sees a collapse.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        args: TrainingArguments,
+        recipe: Recipe,
+        *,
+        batches: MicroBatches,
+        prompts: Sequence[str],
+        pictures: Sequence[Image.Image],
+        sampler: Sampler,
+        start: JanusModel | None,
+        say: Callable[[str], None],
+        callbacks: list[TrainerCallback] | None = None,
+    ) -> None:
+        super().__init__(model=policy, args=args, callbacks=callbacks)
+        for shown in (PrinterCallback, ProgressCallback):
+            self.remove_callback(shown)
+        self.model_accepts_loss_kwargs = False  # losses are means over items: the Trainer divides by the accumulated batches
+        self.policy, self.recipe, self.batches = policy, recipe, batches
+        self.prompts, self.pictures, self.sampler, self.start = prompts, pictures, sampler, start
+        self.tasks = tuple(batches.counts)
+        self._say = say
+        self._tally, self._work = Tally(), Work()
+        self._stored: dict[tuple[Task, int], Rollout] = {}
+        self._shown: set[Task] = set()
+        self._folder = Path(str(args.output_dir))
+        self._watch = Watch(recipe.guard)
+        self._clock = time.perf_counter()
+
+    def train(  # type: ignore[override]
+        self, resume_from_checkpoint: str | None = None
+    ) -> Any:
+        """Go to the end, from a checkpoint's folder where one is given."""
+        step = int(Path(str(resume_from_checkpoint)).name.rpartition("-")[2]) if resume_from_checkpoint else 0
+        if self.is_world_process_zero():
+            self._watch = Watch(self.recipe.guard, metrics.cut_rows(self._folder, step))
+        self._clock = time.perf_counter()
+        return super().train(resume_from_checkpoint=resume_from_checkpoint)
+
+    def get_train_dataloader(self) -> ItemLoader:
+        return ItemLoader(self.batches)
+
+    def _prepare_inputs(self, inputs: Any) -> Rollout:  # type: ignore[override]
+        """A batch of items becomes its rollout: sampled at the first update on it, kept for the others."""
+        items: list[Item] = inputs
+        first = items[0]
+        key = (first.task, first.place)
+        rollout = self._stored.pop(key, None)
+        if rollout is None:
+            with self._whole_weights(), self.accelerator.autocast():
+                rollout = self._rolled_out(items)
+        if first.iteration + 1 < self.batches.num_iterations:
+            self._stored[key] = rollout
+        return rollout
+
+    def _rolled_out(self, items: list[Item]) -> Rollout:
+        task = items[0].task
+        if task == "gen":
+            rollout = self.sampler.pictures(items, [self.prompts[item.index] for item in items])
+        else:
+            rollout = self.sampler.captions(items, [self.pictures[item.index] for item in items])
+        if self.start is not None:
+            rollout.reference = self._reference(rollout, self.start)
+        metrics.add_rollout(self._tally, rollout)
+        self._work.add(rollout)
+        every = self.recipe.samples_steps
+        if every and self.state.global_step % every == 0 and task not in self._shown and self.is_world_process_zero():
+            self._shown.add(task)
+            sheets.save(rollout, self._folder / "samples" / f"step-{self.state.global_step:06d}-{task}.png")
+        return rollout
+
+    @torch.no_grad()
+    def _reference(self, rollout: Rollout, start: JanusModel) -> list[torch.Tensor]:
+        found: list[torch.Tensor] = []
+        for i in range(0, len(rollout.tokens), self.recipe.reward.batch_size):
+            part = slice(i, i + self.recipe.reward.batch_size)
+            contexts, tokens = rollout.contexts[part], rollout.tokens[part]
+            if rollout.task == "gen":
+                prompts = [context for context in contexts if isinstance(context, str)]
+                guidance = self.recipe.sampling.likelihood_guidance
+                found += start.image_scores(prompts, torch.tensor(tokens), guidance=guidance).logprobs
+            else:
+                shown = [context for context in contexts if isinstance(context, Image.Image)]
+                found += start.answer_scores(shown, [start.caption_request] * len(shown), tokens).logprobs
+        return found
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """The batch's share of the step's loss. Inputs without a signal count as a loss of 0."""
+        rollout: Rollout = inputs
+        losses = self._simpo(model, rollout) if self.recipe.algorithm == "simpo" else self._grpo(model, rollout)
+        loss = losses.sum() / len(rollout.items)
+        if not torch.isfinite(loss):
+            step = self.state.global_step + 1
+            raise TrainingFailed(f"the loss became {float(loss.detach())} at step {step}: {_culprit(rollout)}")
+        self._tally.add(f"{rollout.task}/loss", [float(loss.detach())])
+        return getattr(self.recipe.weights, rollout.task) * len(self.tasks) * loss
+
+    def _simpo(self, model: Any, rollout: Rollout) -> torch.Tensor:
+        found = pairs(rollout.rewards, rollout.tokens)
+        rows = found.best + found.worst or [0]  # without any pair every rank still has a backward pass, of zeros
+        logprobs = self._logprobs(model, rollout, rows)
+        count = len(found.groups)
+        task = rollout.task
+        self._tally.add(f"{task}/trained", [count / len(rollout.items)])
+        if not count:
+            self._tally.add(f"{task}/margin", [])
+            return 0.0 * logprobs[0].sum()
+        best, worst = logprobs[:count], logprobs[count:]
+        with torch.no_grad():
+            self._tally.add(f"{task}/margin", (mean_logprobs(best) - mean_logprobs(worst)).tolist())
+        return simpo_losses(best, worst, self.recipe.simpo)
+
+    def _grpo(self, model: Any, rollout: Rollout) -> torch.Tensor:
+        settings = self.recipe.grpo
+        logprobs = self._logprobs(model, rollout, range(len(rollout.tokens)))
+        if rollout.old is None:
+            rollout.old = [one.detach() for one in logprobs]
+        old = rollout.reference if settings.anchor == "reference" and rollout.reference is not None else rollout.old
+        advantage = advantages(rollout.rewards, settings)
+        found = grpo_losses(logprobs, old, rollout.reference, advantage, settings)
+        for name, value in (("kl", found.kl), ("clip_fraction", found.clipped), ("ratio", found.ratio)):
+            self._tally.add(f"{rollout.task}/{name}", [value])
+        return found.loss
+
+    def _logprobs(self, model: Any, rollout: Rollout, rows: Sequence[int]) -> list[torch.Tensor]:
+        """Log-probabilities of these samples through the wrapped model; entropies go into the log."""
+        samples = [rollout.tokens[row] for row in rows]
+        flat, entropy = model(rollout.task, [rollout.contexts[row] for row in rows], samples)
+        self._tally.add(f"{rollout.task}/entropy", [float(entropy.mean())])
+        return list(flat.split([len(sample) for sample in samples]))
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
+            raise TrainingFailed(f"the gradient's norm became {float(norm)} at step {self.state.global_step + 1}")
+        return norm
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" not in logs:  # the Trainer's last words on its own speed
+            return
+        now = time.perf_counter()
+        logs |= self._tally.take(lambda table: self.accelerator.reduce(table.to(self.args.device, torch.float32), "sum"))
+        logs |= self._work.take(now - self._clock, self.args.world_size)
+        self._clock = now
+        self._shown.clear()
+        super().log(logs, start_time)
+        if self.is_world_process_zero():
+            row = {"step": self.state.global_step, **logs}
+            metrics.append_row(self._folder, row)
+            self._say(_line(row, self.state.max_steps))
+            trouble = self._watch.look(row)
+            if trouble and self.recipe.guard.action == "stop":
+                raise TrainingFailed(f"step {self.state.global_step}: {trouble}")
+            if trouble:
+                self._say(f"warning: {trouble}")
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        if self.args.should_save:
+            self.policy.save(Path(output_dir) if output_dir else self._folder, state_dict)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self.policy.load(Path(resume_from_checkpoint))
+
+    @contextmanager
+    def _whole_weights(self) -> Iterator[None]:
+        """The adapter samples from plain weights: gather them where ZeRO-3 or FSDP keep them in shards."""
+        if self.is_deepspeed_enabled:
+            from trl.models import unwrap_model_for_generation
+
+            with unwrap_model_for_generation(self.model_wrapped, self.accelerator, gather_deepspeed3_params=True):
+                yield
+        elif self.is_fsdp_enabled:
+            from torch.distributed.fsdp import FullyShardedDataParallel
+
+            with FullyShardedDataParallel.summon_full_params(self.model_wrapped, writeback=False):
+                yield
+        else:
+            yield
+
+
+class StopAfterEpochs(TrainerCallback):
+    """Ends a training after so many epochs with a checkpoint, and one that reaches its last step likewise."""
+
+    def __init__(self, epochs: float) -> None:
+        self.epochs = epochs
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        if state.global_step >= state.max_steps:
+            control.should_save = True
+        return control
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        if state.epoch is not None and state.epoch >= self.epochs - 1e-6 and state.global_step < state.max_steps:
+            control.should_save = control.should_training_stop = True
+        return control
+
+
+def _culprit(rollout: Rollout) -> str:
+    """The first sample whose reward is not finite, or the batch's first input."""
+    bad = (~torch.isfinite(rollout.scores.total)).nonzero()
+    row = int(bad[0]) if len(bad) else 0
+    context = rollout.contexts[row]
+    said = f"prompt {context!r}" if isinstance(context, str) else f"picture {rollout.items[row // rollout.group].index}"
+    return f"{rollout.task} batch of item {rollout.items[row // rollout.group].place} ({said}); the last checkpoint stays"
+
+
+def _line(row: dict[str, Any], steps: int) -> str:
+    """One step in one line."""
+    parts = [f"step {row['step']}/{steps}", f"loss {row['loss']:.4f}"]
+    for task in ("gen", "und"):
+        if f"{task}/reward" in row:
+            best, entropy = row[f"{task}/reward_best"], row[f"{task}/entropy"]
+            parts.append(f"{task} reward {row[f'{task}/reward']:.3f} (best {best:.3f}) entropy {entropy:.2f}")
+    return "  ".join([*parts, f"{row['seconds/step']:.1f} s"])
