@@ -41,7 +41,7 @@ _CHECKPOINT = re.compile(r"checkpoint-([1-9][0-9]*)")
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingRun:
     """The folder of a training run; `model` and `strategy` are those of its recipe.yaml."""
 
     path: Path
@@ -49,7 +49,7 @@ class Training:
     strategy: str
 
     @classmethod
-    def open(cls, path: Path) -> Training:
+    def open(cls, path: Path) -> TrainingRun:
         """Raises `UserError` when there is no training run in the folder."""
         file = path / "recipe.yaml"
         if not file.is_file():
@@ -156,7 +156,7 @@ class Tracker:
     `failures` tells what was left out or not evaluated in full, and why. With `fresh` nothing at hand counts.
     """
 
-    training: Training
+    training: TrainingRun
     start: ModelReference
     parts: Sequence[Part]
     out: Path

@@ -61,9 +61,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _tracker(args: argparse.Namespace, screen: Screen) -> Tracker:
     """Raises `UserError` for everything that can be known to fail before the first evaluation."""
-    from suder_bench.training.track import BRANCHES, Tracker, Training, parts
+    from suder_bench.training.track import BRANCHES, Tracker, TrainingRun, parts
 
-    training = Training.open(args.run)
+    training = TrainingRun.open(args.run)
     start, settings = options.settings(args, training.start)
     state = training.state
     if not any(training.checkpoints(branch) for branch in ("", *BRANCHES)):

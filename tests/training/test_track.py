@@ -16,7 +16,7 @@ from fakes import settings
 
 from suder_bench.errors import UserError
 from suder_bench.runs.screen import Screen
-from suder_bench.training.track import Tracker, Training, parts
+from suder_bench.training.track import Tracker, TrainingRun, parts
 
 
 def loading(**troubles: Any) -> Any:
@@ -31,7 +31,7 @@ def run(tmp_path: Path, fakes: None, monkeypatch: pytest.MonkeyPatch) -> FakeRun
 
 
 def tracker(run: FakeRun, *benchmarks: str, fresh: bool = False, **changes) -> Tracker:
-    training = Training.open(run.path)
+    training = TrainingRun.open(run.path)
     screen = Screen(io.StringIO())
     chosen = parts(settings(*(benchmarks or ("drawing",)), **changes), training.strategy, screen)
     return Tracker(training, training.start(), chosen, run.path / "evaluations", screen, fresh=fresh)
@@ -222,7 +222,7 @@ def test_a_checkpoint_that_training_deletes_is_not_looked_for_elsewhere(run: Fak
 
 
 def test_the_state_is_told_by_the_lock_and_the_last_file(run: FakeRun) -> None:
-    training = Training.open(run.begin().path)
+    training = TrainingRun.open(run.begin().path)
     assert training.state == "stopped"
     with run.training():
         assert training.state == "running"
@@ -246,10 +246,10 @@ def test_what_is_no_training_run_is_told_in_one_line(run: FakeRun, recipe: str |
     if recipe is not None:
         (run.path / "recipe.yaml").write_text(recipe)
     with pytest.raises(UserError, match=why) as caught:
-        Training.open(run.path).start()
+        TrainingRun.open(run.path).start()
     assert "\n" not in str(caught.value)
 
 
 def test_a_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="it does not exist"):
-        Training.open(tmp_path / "nowhere")
+        TrainingRun.open(tmp_path / "nowhere")
