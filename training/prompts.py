@@ -1,0 +1,89 @@
+"""Training prompts by source: a benchmark's training split, or a file of one's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from suder_bench.data.source import Source
+from suder_bench.errors import UserError, unknown
+from suder_bench.evaluators.t2i_compbench import training_prompts
+from suder_bench.world import train_split
+
+SOURCES = ("t2i-compbench:official", "t2i-compbench:world", "t2i-compbench:DIR", "geneval:world", "FILE.txt", "FILE.jsonl")
+
+
+def read_prompts(sources: Sequence[str], say: Callable[[str], None], *, offline: bool) -> list[str]:
+    """The prompts of all sources, in their order and as often as they stand there (see `SOURCES`).
+
+    T2I-CompBench gives its eight categories one after the other, officially 700 each. A text file has a prompt a line, a
+    JSONL file one under the key `prompt`. `say` is told what is fetched or written for it. Raises `UserError` in one line
+    that names the source or file.
+    """
+    if not sources:
+        raise UserError(f"no prompts to train on; name a source (choices: {', '.join(SOURCES)})")
+    return [prompt for source in sources for prompt in _read(source, say, offline=offline)]
+
+
+def _read(source: str, say: Callable[[str], None], *, offline: bool) -> list[str]:
+    benchmark, _, where = source.partition(":")
+    path = Path(source).expanduser()
+    if benchmark == "t2i-compbench" and where:
+        return _t2i_compbench(where, say, offline=offline)
+    if benchmark == "geneval":
+        if where != "world":
+            raise UserError(f"prompt source '{source}': GenEval has training prompts in the world only; write geneval:world")
+        return [row["prompt"] for row in train_split.geneval_rows()]
+    if path.suffix not in (".txt", ".jsonl"):
+        raise unknown("prompt source", source, SOURCES)
+    if not path.is_file():
+        raise UserError(f"prompt file {source} does not exist; give a file with one prompt a line, or another source")
+    prompts = _json_lines(path) if path.suffix == ".jsonl" else _lines(path)
+    if not prompts:
+        raise UserError(f"prompt file {source} holds no prompt; write one a line")
+    return prompts
+
+
+def _t2i_compbench(where: str, say: Callable[[str], None], *, offline: bool) -> list[str]:
+    if where == "official":
+        chosen = Source("official")
+    elif where == "world":
+        chosen = Source("world", size="full")
+    else:
+        chosen = Source("folder", path=Path(where).expanduser())
+        if not chosen.path or not chosen.path.is_dir():
+            raise UserError(f"prompt source 't2i-compbench:{where}' is neither 'official', nor 'world', nor a folder")
+    folder = chosen.folder("t2i-compbench", say, offline=offline)
+    categories = training_prompts(folder)
+    for category, prompts in categories.items():
+        if not prompts:
+            raise UserError(f"{category}_train.txt in {folder} holds no prompt; put the official file there")
+    return [prompt for prompts in categories.values() for prompt in prompts]
+
+
+def _lines(file: Path) -> list[str]:
+    return [line.strip() for line in _text(file).splitlines() if line.strip()]
+
+
+def _json_lines(file: Path) -> list[str]:
+    prompts = []
+    for number, line in enumerate(_text(file).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{file}:{number}: not JSON ({error})") from None
+        prompt = row.get("prompt") if isinstance(row, dict) else None
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise UserError(f'{file}:{number}: no prompt; each line is an object like {{"prompt": "a red ball"}}')
+        prompts.append(prompt.strip())
+    return prompts
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"prompt file {file} is not a readable UTF-8 text ({error})") from None
