@@ -86,6 +86,13 @@ class T2ICompBench:
     def samples(self) -> list[Sample]:
         return [sample for category in CATEGORIES for sample in self._by_category[category]]
 
+    def training_samples(self) -> list[Sample]:
+        """The prompts of `<category>_train.txt`, as often as they stand there; complex ones have their lists too.
+
+        Raises `UserError` naming the file when one is missing.
+        """
+        return [sample for category in CATEGORIES for sample in self._read_category(category, "train")]
+
     def image_path(self, sample: Sample, repeat: int) -> str:
         return image_path(sample.truth["category"], sample.prompt, sample.truth["index"], repeat)
 
@@ -216,17 +223,17 @@ class T2ICompBench:
             raise UserError(f"no {name} in {self._folder}; put the official file there, or use --data world")
         return file
 
-    def _read_category(self, category: str) -> list[Sample]:
+    def _read_category(self, category: str, split: str = "val") -> list[Sample]:
         listed: dict[str, str] = {}
         for name in COMPLEX_PARTS if category == "complex" else ():
-            for prompt in _lines(self._file(f"complex_val_{name}.txt")):
+            for prompt in _lines(self._file(f"complex_{split}_{name}.txt")):
                 listed.setdefault(_key(prompt), name)
         samples = []
-        for index, prompt in enumerate(_lines(self._file(f"{category}_val.txt"))):
+        for index, prompt in enumerate(_lines(self._file(f"{category}_{split}.txt"))):
             truth: dict[str, Any] = {"category": category, "index": index}
             if category == "complex":
                 truth["list"] = listed.get(_key(prompt), "spatialaction")
-            identity = f"{category}/{index:04d}"
+            identity = f"{category}/{index:04d}" if split == "val" else f"{category}/{split}/{index:04d}"
             samples.append(Sample(id=identity, cluster=identity, prompt=prompt, truth=truth))
         return samples
 

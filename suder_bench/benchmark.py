@@ -74,6 +74,15 @@ class NamesStrangers(Protocol):
         ...
 
 
+@runtime_checkable
+class AsksInTraining(Protocol):
+    """A generation benchmark with prompts to train on, which it can judge like its own."""
+
+    def training_samples(self) -> list[Sample]:
+        """The training prompts in official order, under ids that none of `samples` has."""
+        ...
+
+
 class UnderstandingBenchmark(Benchmark, Protocol):
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
         """Answers made elsewhere, in the official format. Raises `UserError` on missing, doubled or unknown ids."""
