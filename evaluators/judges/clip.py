@@ -54,8 +54,9 @@ class Towers(Protocol):
         """Unit vectors (pictures, dimension), float32, on the CPU."""
         ...
 
-    def read(self, texts: Sequence[str]) -> torch.Tensor:
-        """Unit vectors (texts, dimension), float32, on the CPU. Raises `UserError` for a text longer than CLIP can read."""
+    def read(self, texts: Sequence[str], *, cut: bool = False) -> torch.Tensor:
+        """Unit vectors (texts, dimension), float32, on the CPU. A text longer than CLIP can read is cut, or else raises
+        `UserError`."""
         ...
 
 
@@ -99,10 +100,12 @@ class TransformersTowers:
         return pixels(centre_square(picture, self.shape.side), OPENAI_MEAN, OPENAI_STD)
 
     @torch.inference_mode()
-    def read(self, texts: Sequence[str]) -> torch.Tensor:
+    def read(self, texts: Sequence[str], *, cut: bool = False) -> torch.Tensor:
         found = []
         for chunk in chunks(texts, BATCH):
-            tokens = self._tokenizer(list(chunk), padding=True, return_tensors="pt").to(self._place.device)
+            tokens = self._tokenizer(
+                list(chunk), padding=True, truncation=cut, max_length=self._limit if cut else None, return_tensors="pt"
+            ).to(self._place.device)
             if tokens["input_ids"].shape[1] > self._limit:
                 raise too_long(max(chunk, key=len), self._limit)
             with self._place.precision():
@@ -122,6 +125,10 @@ class ClipSimilarity:
 
     def similarity(self, pictures: Sequence[Picture], texts: Sequence[str]) -> list[float]:
         return (self._towers.see(pictures) * self._towers.read(texts)).sum(dim=-1).tolist() if pictures else []
+
+    def similarity_to_beginnings(self, pictures: Sequence[Picture], texts: Sequence[str]) -> list[float]:
+        """The same, with as much of each text as CLIP can read: for what a model wrote, which may be of any length."""
+        return (self._towers.see(pictures) * self._towers.read(texts, cut=True)).sum(dim=-1).tolist() if pictures else []
 
     def check(self) -> None:
         """A plain picture is nearer to the name of its colour than to another's. Raises `JudgeError`."""

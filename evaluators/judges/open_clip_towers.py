@@ -66,9 +66,9 @@ class OpenClipTowers:
         return unit(torch.cat(found))
 
     @torch.inference_mode()
-    def read(self, texts: Sequence[str]) -> torch.Tensor:
+    def read(self, texts: Sequence[str], *, cut: bool = False) -> torch.Tensor:
         limit = self._tokenizer.context_length
-        for text in texts:
+        for text in texts if not cut else ():
             if len(self._tokenizer.encode(text)) + 2 > limit:  # the package would cut it silently
                 raise too_long(text, limit)
         found = []

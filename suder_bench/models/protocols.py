@@ -49,6 +49,14 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class TellsItsWorld(Protocol):
+    """A model that knows whether it was trained on the embedded world, whose pictures the world's judges read."""
+
+    @property
+    def world(self) -> bool: ...
+
+
+@runtime_checkable
 class TextToImage(Protocol):
     def generate(self, prompts: Sequence[str], *, seeds: Sequence[int], sampling: ImageSampling) -> list[GeneratedImage]:
         """One picture per prompt. The picture depends on (prompt, seed, sampling) only, never on the rest of the batch."""
