@@ -1,0 +1,123 @@
+"""A generation benchmark's own verdict as a reward: `evaluator:geneval`, `evaluator:t2i-compbench`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+from PIL import Image
+
+from suder_bench import registry
+from suder_bench.benchmark import AsksInTraining, Benchmark
+from suder_bench.data.source import Source
+from suder_bench.errors import UserError, unknown
+from suder_bench.records import Response, Sample, Verdict
+from suder_bench.runs import judges
+from suder_bench.runs.pictures import Decoded
+from suder_bench.runs.plan import OFFICIAL, build
+from suder_bench.world import train_split
+
+PREFIX = "evaluator:"
+NUMBERS = ("score", "correct")
+"""What a verdict's number is called."""
+
+
+class EvaluatorReward:
+    """The number of a benchmark's verdict on a picture, which only a prompt has that the benchmark knows.
+
+    Those are its training prompts, and where it has none apart, all of its data folder's. A prompt that stands in several
+    places is judged as in the first.
+    """
+
+    def __init__(self, benchmark: Benchmark, seats: Mapping[str, Any], *, batch_size: int = 32):
+        """`seats` are the judges by role; `batch_size` bounds their memory."""
+        self.name = f"{PREFIX}{benchmark.name}"
+        samples = benchmark.training_samples() if isinstance(benchmark, AsksInTraining) else benchmark.samples()
+        self._benchmark, self._seats, self._batch_size = benchmark, seats, batch_size
+        self._asked: dict[str, Sample] = {}
+        for sample in samples:
+            self._asked.setdefault(sample.prompt.strip(), sample)
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        *,
+        world: bool,
+        data: Path | None,
+        backends: Mapping[str, str],
+        batch_size: int,
+        offline: bool,
+        say: Callable[[str], None],
+    ) -> Self:
+        """The reward of benchmark `name` over `data`, by default its training split in the world or its official files.
+
+        `backends` are judges by role instead of the usual ones. Raises `UserError` for what is no generation benchmark,
+        missing files, and a missing judge.
+        """
+        choices = generation_benchmarks()
+        if name not in choices:
+            raise unknown("reward", f"{PREFIX}{name}", [f"{PREFIX}{choice}" for choice in choices])
+        of_world = world if data is None else Source("folder", path=data).world
+        with _folder(name, world=world, data=data, offline=offline, say=say) as folder:
+            benchmark = build(name, folder, OFFICIAL)
+            mine = {role: backend for role, backend in backends.items() if role in benchmark.judge_roles}
+            chosen = judges.choose(benchmark.judge_roles, mine, world=of_world)
+            panel = judges.seat(chosen, device="auto", dtype="auto", offline=offline)
+            for missing in panel.missing.values():
+                raise missing
+            return cls(benchmark, panel.judges, batch_size=batch_size)
+
+    def check(self, prompts: Sequence[str]) -> None:
+        """Raises `UserError` naming the first prompt that the benchmark cannot judge, and what to do."""
+        for prompt in prompts:
+            if prompt.strip() not in self._asked:
+                raise UserError(
+                    f"reward '{self.name}' does not know the prompt '{prompt}': {self._benchmark.name} judges only what its files"
+                    f" ask; train on its own training prompts, give files that hold this one, or choose another reward"
+                )
+
+    def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:
+        """The verdict's number for each picture, in [0, 1]. Raises `UserError` for a prompt that the benchmark does not ask."""
+        self.check(prompts)
+        answered = [
+            Decoded(sample, Response(self._benchmark.name, sample.id, repeat, 0, ""), picture=picture)
+            for repeat, (sample, picture) in enumerate(
+                zip((self._asked[prompt.strip()] for prompt in prompts), pictures, strict=True)
+            )
+        ]
+        scores: list[float] = []
+        for i in range(0, len(answered), self._batch_size):
+            found = self._benchmark.verdicts(answered[i : i + self._batch_size], self._seats)
+            scores += [self._number(verdict) for verdict in found]
+        return scores
+
+    def _number(self, verdict: Verdict) -> float:
+        for name in NUMBERS:
+            if name in verdict.scores:
+                return float(verdict.scores[name])
+        raise UserError(
+            f"reward '{self.name}': a verdict holds {', '.join(verdict.scores) or 'no number'}, none of {', '.join(NUMBERS)}"
+        )
+
+
+def generation_benchmarks() -> list[str]:
+    """The benchmarks whose verdicts are about pictures."""
+    return [name for name in registry.table("benchmarks") if registry.load("benchmarks", name).kind == "generation"]
+
+
+@contextmanager
+def _folder(name: str, *, world: bool, data: Path | None, offline: bool, say: Callable[[str], None]) -> Iterator[Path]:
+    """The data folder of a benchmark's training prompts; the world's GenEval is written anew, and gone when it has been read."""
+    if data is not None:
+        yield data
+    elif world and name == "geneval":
+        with TemporaryDirectory() as folder:
+            train_split.write_geneval(Path(folder))
+            yield Path(folder)
+    else:
+        source = Source("world", size="full") if world else Source("official")
+        yield source.folder(name, say, offline=offline)

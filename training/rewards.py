@@ -1,0 +1,151 @@
+"""The reward of a task: a weighted sum of rewards by name, each a number for every sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Self
+
+import torch
+from PIL import Image
+
+from suder_bench import registry
+from suder_bench.errors import UserError, unknown
+from suder_bench.models.janus_pixels import picture
+from suder_bench.models.protocols import DualLikelihood, Model, TellsItsWorld
+from suder_bench.rewards.dsr import Dsr
+from suder_bench.rewards.protocols import CaptionReward
+from suder_bench.training.evaluator_reward import PREFIX, EvaluatorReward, generation_benchmarks
+
+Task = Literal["gen", "und"]
+USUAL: Mapping[str, str] = MappingProxyType({})
+
+
+class RewardError(UserError):
+    """A reward gave what is no number: the reward's or the model's fault, not the user's mistake."""
+
+    status = 1
+
+
+@dataclass(frozen=True)
+class Scores:
+    """`total` and each reward of `parts`, before its weight, as float64 (samples,) on the CPU."""
+
+    total: torch.Tensor
+    parts: Mapping[str, torch.Tensor]
+
+
+class RewardSum:
+    """sum_i w_i R_i of one task. A reward with weight 0 is computed and told among the parts, and counts nothing."""
+
+    def __init__(self, rewards: Mapping[str, Any], weights: Mapping[str, float]):
+        """Both by name; a reward implements `Reward`, or `CaptionReward` where captions are scored."""
+        self._rewards, self._weights = rewards, weights
+
+    @classmethod
+    def load(
+        cls,
+        weights: Mapping[str, float],
+        *,
+        model: Model,
+        scorer: DualLikelihood,
+        task: Task,
+        data: Path | None,
+        batch_size: int,
+        judges: Mapping[str, str] = USUAL,
+        offline: bool = False,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> Self:
+        """The named rewards, for pictures (`task` gen) or captions (und).
+
+        A name is one of the registry's, or `evaluator:BENCHMARK` for a generation benchmark's verdict, over the files in
+        `data` or its training split. `dsr` is scored by `scorer`: the model itself, a frozen copy or its partner. `judges`
+        are back-ends by role for the evaluators. Raises `UserError` for names, weights and files, `JudgeError` for a
+        missing judge.
+        """
+        if not any(weights.values()) or not all(math.isfinite(weight) for weight in weights.values()):
+            told = ", ".join(f"{name}: {weight}" for name, weight in weights.items()) or "nothing"
+            raise UserError(f"reward.{task} is {told}; give a reward a finite weight other than 0, for example dsr: 1")
+        world = isinstance(model, TellsItsWorld) and model.world
+        rewards: dict[str, Any] = {}
+        for name in weights:
+            if name.startswith(PREFIX) and task == "gen":
+                rewards[name] = EvaluatorReward.load(
+                    name.removeprefix(PREFIX),
+                    world=world,
+                    data=data,
+                    backends=judges,
+                    batch_size=batch_size,
+                    offline=offline,
+                    say=say,
+                )
+            elif name == Dsr.name:
+                rewards[name] = Dsr(scorer, batch_size=batch_size)
+            else:
+                rewards[name] = _class_of(name, task).load(model)
+        return cls(rewards, weights)
+
+    def check(self, prompts: Sequence[str]) -> None:
+        """Raises `UserError` for a prompt that an evaluator does not ask, before anything is drawn for it."""
+        for reward in self._rewards.values():
+            if isinstance(reward, EvaluatorReward):
+                reward.check(list(dict.fromkeys(prompts)))
+
+    def images(self, prompts: Sequence[str], pixels: torch.Tensor) -> Scores:
+        """Of a picture for each prompt; `pixels` (pictures, 3, size, size) in [-1, 1], on any device.
+
+        `dsr` takes the pixels as they are, the other rewards pictures of 8 bits. Raises `RewardError` naming reward, prompt
+        and value for one that is not finite.
+        """
+        pictures: list[Image.Image] = []
+        if any(not isinstance(reward, Dsr) for reward in self._rewards.values()):
+            pictures = [picture(one) for one in pixels.detach().float().cpu()]
+        return self._sum(
+            lambda reward: reward.score_images(prompts, pixels if isinstance(reward, Dsr) else pictures),
+            [f"a picture for '{prompt}'" for prompt in prompts],
+        )
+
+    def captions(self, pictures: Sequence[Image.Image], captions: Sequence[str]) -> Scores:
+        """Of a caption for each picture. Raises `RewardError` naming reward, caption and value for one that is not finite."""
+        return self._sum(
+            lambda reward: reward.score_captions(pictures, captions),
+            [f"caption '{caption}' of picture {i} of the batch" for i, caption in enumerate(captions)],
+        )
+
+    def _sum(self, score: Callable[[Any], Sequence[float]], told: Sequence[str]) -> Scores:
+        total = torch.zeros(len(told), dtype=torch.float64)
+        parts: dict[str, torch.Tensor] = {}
+        for name, reward in self._rewards.items():
+            values = torch.tensor(score(reward), dtype=torch.float64)
+            if values.shape != total.shape:
+                raise RuntimeError(f"reward '{name}' gave {tuple(values.shape)} numbers for {len(told)} samples")
+            for i in (~values.isfinite()).nonzero().flatten().tolist()[:1]:
+                raise RewardError(
+                    f"reward '{name}' is {float(values[i])} for {_one_line(told[i])}; training cannot go on from it"
+                )
+            parts[name] = values
+            total += self._weights[name] * values
+        return Scores(total, parts)
+
+
+def _class_of(name: str, task: Task) -> Any:
+    """The registry's class of a reward. Raises `UserError` with the choices for an unknown one, and one unfit for the task."""
+    table = registry.table("rewards")
+    if name in table and (task == "gen" or _captions(name)):
+        return registry.load("rewards", name)
+    captioning = sorted(filter(_captions, table))
+    if name in table or name.startswith(PREFIX):
+        raise UserError(f"reward '{name}' cannot score captions; choose reward.und from {', '.join(captioning)}")
+    raise unknown("reward", name, captioning if task == "und" else [*table, *(PREFIX + b for b in generation_benchmarks())])
+
+
+def _captions(name: str) -> bool:
+    return isinstance(registry.load("rewards", name), CaptionReward)
+
+
+def _one_line(text: str, length: int = 160) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= length else f"{text[: length - 3]}..."
