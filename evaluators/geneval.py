@@ -77,8 +77,13 @@ class GenEval:
         return sorted(found, key=lambda entry: (entry[0].id, entry[1]))
 
     def strangers(self, folder: Path) -> list[tuple[Path, str]]:
-        owned = [(files, self._owner(prompt_folder)) for prompt_folder, files in _prompt_folders(folder)]
-        return [(file, owner) for files, owner in owned if isinstance(owner, str) for file in files]
+        strange: list[tuple[Path, str]] = []
+        for prompt_folder, files in _prompt_folders(folder):
+            owner = self._owner(prompt_folder)
+            strange += [(file, owner) for file in files if isinstance(owner, str)]
+            others = sorted(file for file in prompt_folder.glob("samples/[!.]*") if file.suffix in (".png", ".jpg", ".jpeg"))
+            strange += [(file, "its name is not <number>.png") for file in others if file not in files]
+        return strange
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         pictures = [ImageOps.exif_transpose(answer.open_image()) for answer in answered]

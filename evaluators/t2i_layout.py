@@ -17,6 +17,7 @@ MAX_BYTES = 240
 
 _UNSAFE = re.compile(r"[_/\\\x00-\x1f\x7f]")
 _PICTURE = re.compile(r"([^_]*)_(?:.*_)?(\d+)\.(?:png|jpe?g)")
+_ANY_PICTURE = re.compile(r"[^.].*\.(?:png|jpe?g)")
 
 
 def stem(prompt: str) -> str:
@@ -46,6 +47,8 @@ def find_pictures(
     for file in sorted(folder.glob(f"{category}/samples/*")):
         match = _PICTURE.fullmatch(file.name)
         if match is None:
+            if _ANY_PICTURE.fullmatch(file.name):
+                strange.append((file, "its name is not <prompt>_<number>.png"))
             continue
         number, choices = int(match[2]), by_stem.get(match[1].strip(), [])
         if number // PER_PROMPT in choices:

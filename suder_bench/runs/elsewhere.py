@@ -75,15 +75,23 @@ class Elsewhere:
         due = min(max(counts.values()), benchmark.repeats)
         absent = [sample for sample in samples if not counts[sample.id]]
         if absent:
-            screen.say(f"{self.benchmark}: {len(absent):,} of {len(samples):,} samples have no response, first {absent[0].id}")
-        short = [sample for sample in samples if 0 < counts[sample.id] < due]
+            first = f"{absent[0].id}{self._where(benchmark, absent[0])}"
+            screen.say(f"{self.benchmark}: {len(absent):,} of {len(samples):,} samples have no response, first {first}")
+        own = {one.source for one in answered}
         lines = []
-        for sample in short:
+        for sample in [sample for sample in samples if 0 < counts[sample.id] < due]:
             files = [self.responses / cast(GenerationBenchmark, benchmark).image_path(sample, repeat) for repeat in range(due)]
             file = next((file for file in files if not file.exists()), files[-1])
-            lines.append(f"skipped: {self.benchmark}: {file} is missing ({counts[sample.id]} of {due} pictures of {sample.id})")
+            # Pictures numbered in another way do not tell which of them is missing.
+            what = f"{file} is missing" if own & set(files) else f"{file.parent} lacks a picture"
+            lines.append(f"skipped: {self.benchmark}: {what} ({counts[sample.id]} of {due} pictures of {sample.id})")
         screen.say_some(lines, "samples with too few pictures")
         return sum(max(0, due - counts[sample.id]) for sample in samples)
+
+    def _where(self, benchmark: Benchmark, sample: Sample) -> str:
+        if benchmark.kind == "understanding":
+            return ""
+        return f" ({self.responses / cast(GenerationBenchmark, benchmark).image_path(sample, 0)})"
 
     def _recipe(self) -> dict[str, Any]:
         return {

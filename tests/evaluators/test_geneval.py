@@ -316,8 +316,11 @@ def test_pictures_of_no_prompt_are_told_apart(data, tmp_path):
     (made / "00003/metadata.jsonl").write_text("{")
     bench = GenEval(data)
     assert [sample.id for sample, _, _ in bench.find_images(made)] == ["00001"]
+    write_pictures(made, "00001/samples/grid.png", "00001/samples/.grid.png")
+    (made / "00001/samples/notes.txt").write_text("no picture")
     told = {file.parts[-3]: why for file, why in bench.strangers(made)}
-    assert list(told) == ["00002", "00003", "00077"]
+    assert list(told) == ["00001", "00002", "00003", "00077"]
+    assert told["00001"] == "its name is not <number>.png"
     assert told["00002"].startswith("the prompt of its metadata.jsonl is not in ")
     assert told["00003"].startswith("its metadata.jsonl is not one JSON object")
     assert told["00077"].startswith(f"there are only {len(bench.samples())} prompts in ")

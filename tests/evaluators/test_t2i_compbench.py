@@ -300,7 +300,8 @@ def test_pictures_of_no_prompt_are_told_apart(bench, tmp_path):
     )
     assert [(sample.id, repeat) for sample, repeat, _ in bench.find_images(tmp_path)] == [("color/0001", 0)]
     assert bench.strangers(tmp_path) == [
-        (tmp_path / "color/samples/a pink cat_000001.png", "no prompt of color_val.txt is 'a pink cat'")
+        (tmp_path / "color/samples/a pink cat_000001.png", "no prompt of color_val.txt is 'a pink cat'"),
+        (tmp_path / "color/samples/a.png", "its name is not <prompt>_<number>.png"),
     ]
 
 

@@ -60,7 +60,8 @@ def counted(pictures: Path) -> tuple[tuple[int, int, int, bool], float, list[str
 def test_prompts_without_a_picture_are_told_and_counted(made: Path, tmp_path: Path) -> None:
     shutil.rmtree(made / "003")
     numbers, _, told = counted(made)
-    assert (numbers, told) == ((22, 2, 0, True), ["drawing: 1 of 12 samples have no response, first 003"])
+    assert numbers == (22, 2, 0, True)
+    assert told == [f"drawing: 1 of 12 samples have no response, first 003 ({made}/003/samples/00000.png)"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds nothing in the layout of drawing"):
         score("drawing", tmp_path / "empty")
@@ -71,6 +72,14 @@ def test_a_missing_picture_is_named_and_skipped(made: Path) -> None:
     numbers, value, told = counted(made)
     assert (numbers, value) == ((23, 1, 0, True), 1.0)
     assert told == [f"skipped: drawing: {made}/003/samples/00000.png is missing (1 of 2 pictures of 003)"]
+
+
+def test_a_missing_picture_is_told_where_pictures_have_numbers_of_their_own(made: Path) -> None:
+    (made / "003/samples/00000.png").unlink()
+    (made / "003/samples/00001.png").rename(made / "003/samples/0001.png")
+    numbers, _, told = counted(made)
+    assert numbers == (23, 1, 0, True)
+    assert told == [f"skipped: drawing: {made}/003/samples lacks a picture (1 of 2 pictures of 003)"]
 
 
 def test_fewer_pictures_for_every_prompt_are_nothing_missing(made: Path) -> None:
