@@ -67,3 +67,7 @@ def test_t2i_compbench_trains_on_700_prompts_in_each(compbench: Path) -> None:
     assert all(700 - len(set(prompts[category])) in range(5, 22) for category in ("color", "shape", "texture"))
     held_out = {sample.prompt for sample in T2ICompBench(compbench).samples() if sample.truth["category"] == "spatial"}
     assert len(held_out & set(prompts["spatial"])) == 2
+    samples = T2ICompBench(compbench).training_samples()
+    assert [sample.prompt for sample in samples] == [prompt for lines in prompts.values() for prompt in lines]
+    lists = Counter(sample.truth["list"] for sample in samples if sample.truth["category"] == "complex")
+    assert lists == {"action": 504, "spatial": 130, "spatialaction": 66}
