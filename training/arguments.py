@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import types
 import typing
+from enum import Enum
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -29,28 +32,25 @@ DEFAULTS: dict[str, Any] = {
 """The paper's settings (method section 8), and TRL's where the paper is silent."""
 
 OURS = {
-    "output_dir": "--out",
-    "gradient_accumulation_steps": "global_batch_size, which decides it",
-    "resume_from_checkpoint": "--resume",
-    "logging_steps": "nothing: every step is logged",
-    "use_cpu": "--device",
-    "train_batch_size": "trainer.per_device_train_batch_size",
+    "output_dir": "use --out",
+    "resume_from_checkpoint": "use --resume",
+    "use_cpu": "use --device",
+    "gradient_accumulation_steps": "it follows from global_batch_size",
+    "train_batch_size": "use trainer.per_device_train_batch_size",
+    "auto_find_batch_size": "use trainer.per_device_train_batch_size",
+    "eval_strategy": "suder-bench track evaluates checkpoints",
+    "logging_steps": "every step is logged",
+    "logging_strategy": "every step is logged",
+    "logging_nan_inf_filter": "a loss that is no number stops the training",
+    "remove_unused_columns": "there are no columns",
+    "disable_tqdm": "every step prints a line",
 }
-"""Fields that follow from other settings."""
+"""Fields that follow from other settings, and what to say of them."""
 
 
 def arguments(recipe: Recipe, out: Path, *, device: str, tasks: int) -> TrainingArguments:
     """Raises `UserError` naming the field for one that is unknown, set elsewhere, or of a wrong type."""
-    hints = typing.get_type_hints(TrainingArguments)
-    names = {one.name for one in dataclasses.fields(TrainingArguments) if one.init}
-    chosen = dict(DEFAULTS)
-    for name, value in recipe.trainer.items():
-        if name in OURS:
-            raise UserError(f"trainer.{name} is not set here; use {OURS[name]}")
-        if name not in names:
-            raise unknown("key", f"trainer.{name}", [f"trainer.{one}" for one in names])
-        chosen[name] = _typed(name, value, hints[name])
-    chosen["deepspeed"] = _configuration(chosen.get("deepspeed"))
+    chosen = DEFAULTS | {name: check_field(name, value) for name, value in recipe.trainer.items()}
     world = int(os.environ.get("WORLD_SIZE", "1"))
     share = int(chosen["per_device_train_batch_size"]) * world
     try:
@@ -71,18 +71,45 @@ def arguments(recipe: Recipe, out: Path, *, device: str, tasks: int) -> Training
         raise UserError(f'{str(error).splitlines()[0]}; install it with pip install "suder-bench[train]"') from None
 
 
-def _typed(name: str, value: Any, hint: Any) -> Any:
-    """YAML reads 3e-6 as a text; everything else must be of the field's own kind."""
-    kinds = [part for part in (typing.get_args(hint) or (hint,)) if isinstance(part, type)]
+def check_field(name: str, value: Any) -> Any:
+    """The value of the field trainer.`name`, as `TrainingArguments` takes it. Raises `UserError` as `arguments` does."""
+    if name in OURS:
+        raise UserError(f"trainer.{name} is not set here; {OURS[name]}")
+    known = _fields()
+    if name not in known:
+        raise unknown("key", f"trainer.{name}", [f"trainer.{one}" for one in known])
+    value = _typed(name, value, known[name])
+    if name == "per_device_train_batch_size" and value < 1:
+        raise UserError(f"trainer.{name} must be above 0, not {value}")
+    return _configuration(value) if name == "deepspeed" else value
+
+
+@cache
+def _fields() -> dict[str, tuple[type, ...]]:
+    """The fields of `TrainingArguments` and the types each may have, none where it may be anything."""
+    hints = typing.get_type_hints(TrainingArguments)
+    return {one.name: _kinds(hints[one.name]) for one in dataclasses.fields(TrainingArguments) if one.init}
+
+
+def _kinds(hint: Any) -> tuple[type, ...]:
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    kinds = [typing.get_origin(part) or part for part in parts]
+    return tuple(kinds) if all(isinstance(kind, type) for kind in kinds) else ()
+
+
+def _typed(name: str, value: Any, kinds: tuple[type, ...]) -> Any:
+    """YAML reads 3e-6 as a text; everything else must be of the field's own kind, or a whole number in place of a broken."""
     if isinstance(value, str) and float in kinds and str not in kinds:
         try:
             return float(value)
         except ValueError:
             pass
-    fits = any(isinstance(value, kind) and not (isinstance(value, bool) and kind in (int, float)) for kind in kinds)
-    if fits or not kinds or isinstance(value, dict | list) or (float in kinds and type(value) is int):
-        return value
-    if value is None and type(None) in kinds:
+    words = [str(word.value) for kind in kinds if issubclass(kind, Enum) for word in kind]
+    if words and isinstance(value, str) and value not in words:
+        raise unknown(f"trainer.{name}", value, words)
+    number = not isinstance(value, bool)
+    fits = any(isinstance(value, kind) and (number or kind not in (int, float)) for kind in kinds)
+    if fits or not kinds or (float in kinds and type(value) is int):
         return value
     names = " or ".join(sorted({kind.__name__ for kind in kinds if kind is not type(None)}))
     raise UserError(f"trainer.{name} must be of type {names}, not {value!r}")

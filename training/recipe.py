@@ -6,6 +6,7 @@ takes any field of transformers' `TrainingArguments`.
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from suder_bench.training.objectives import GRPO, SimPO
 
 Strategy = Literal["unified", "only-gen", "only-und", "separate"]
 Task = Literal["gen", "und"]
+Part = Literal["language_model", "lm_head", "generation_head", "aligner", "generation_aligner"]
 
 TASKS: Mapping[str, tuple[Task, ...]] = {
     "unified": ("gen", "und"),
@@ -112,7 +114,7 @@ class Recipe:
     algorithm: Literal["simpo", "grpo"] = "simpo"
     num_generations: int = 8
     global_batch_size: int = 128
-    trainable: tuple[str, ...] = ("language_model", "lm_head", "generation_head")
+    trainable: tuple[Part, ...] = ("language_model", "lm_head", "generation_head")
     data: Data = field(default_factory=Data)
     reward: Rewards = field(default_factory=Rewards)
     sampling: Sampling = field(default_factory=Sampling)
@@ -159,12 +161,25 @@ def read_recipe(config: str, sets: Sequence[str] = ()) -> Recipe:
     return recipe
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's truth values: `off` and `no`, which settings take as words, stay words."""
+
+    yaml_implicit_resolvers: typing.ClassVar = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+
+
 @dataclass
 class _Tree:
-    """A YAML value with the place where it was written, mappings being trees of their own."""
+    """A YAML value with the place where it was written; those of a mapping are trees of their own, and so are a list's."""
 
     place: str
     value: Any = None
+    items: list[_Tree] | None = None
     children: dict[str, _Tree] = field(default_factory=dict)
     is_mapping: bool = False
 
@@ -172,14 +187,17 @@ class _Tree:
     def of_node(cls, node: yaml.Node, name: str) -> _Tree:
         place = f"{name}, line {node.start_mark.line + 1}"
         if not isinstance(node, yaml.MappingNode):
-            return cls(place, yaml.SafeLoader("").construct_object(node, deep=True))
+            items = [cls.of_node(one, name) for one in node.value] if isinstance(node, yaml.SequenceNode) else None
+            return cls(place, _Loader("").construct_object(node, deep=True), items)
         children: dict[str, _Tree] = {}
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise UserError(f"{name}, line {key.start_mark.line + 1}: a key is a word, not a list or a mapping")
             if key.value in children:
                 raise UserError(f"{name}, line {key.start_mark.line + 1}: the key '{key.value}' comes twice; keep one")
             children[key.value] = cls.of_node(value, name)
             children[key.value].place = f"{name}, line {key.start_mark.line + 1}"
-        return cls(place, None, children, is_mapping=True)
+        return cls(place, children=children, is_mapping=True)
 
     @classmethod
     def of_sets(cls, sets: Sequence[str]) -> _Tree:
@@ -188,25 +206,29 @@ class _Tree:
             key, equals, text = pair.partition("=")
             if not (key and equals):
                 raise UserError(f"--set '{pair}' is not KEY=VALUE; for example --set trainer.learning_rate=3e-6")
-            *groups, last = key.split(".")
-            here = root
-            for group in groups:
-                here = here.children.setdefault(group, cls(f"--set {pair}", is_mapping=True))
-            here.children[last] = _parse(text, f"--set {pair}")
-            here.children[last].place = f"--set {pair}"
+            tree = _parse(text, f"--set {pair}")
+            tree.place = f"--set {pair}"
+            for name in reversed(key.split(".")):
+                tree = cls(f"--set {pair}", children={name: tree}, is_mapping=True)
+            root.put_over(tree)
         return root
 
     def put_over(self, other: _Tree) -> None:
         """Take what `other` says. A mapping of rewards or trainer settings is added to key by key like any other."""
         self.place = other.place
         if not (self.is_mapping and other.is_mapping):
-            self.value, self.children, self.is_mapping = other.value, other.children, other.is_mapping
+            self.value, self.items = other.value, other.items
+            self.children, self.is_mapping = other.children, other.is_mapping
             return
         for key, tree in other.children.items():
             if key in self.children:
                 self.children[key].put_over(tree)
             else:
                 self.children[key] = tree
+
+    def plain(self) -> Any:
+        """The value as YAML means it."""
+        return {name: child.plain() for name, child in self.children.items()} if self.is_mapping else self.value
 
 
 def _recipes() -> Any:
@@ -224,17 +246,22 @@ def _read(config: str, place: str | None) -> _Tree:
         if path.suffix in (".yaml", ".yml") or "/" in config:
             raise UserError(f"{where}no recipe file '{config}'; shipped recipes are {', '.join(shipped())}")
         raise UserError(where + str(unknown("recipe", config, shipped())))
-    return _parse(path.read_text(encoding="utf-8"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{where}recipe '{config}' cannot be read ({error})") from None
+    return _parse(text, str(path))
 
 
 def _parse(text: str, name: str) -> _Tree:
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_Loader)
         return _Tree(name, None) if node is None else _Tree.of_node(node, name)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the latter two from dates that are none, and aliases
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{name}{line}: not YAML ({getattr(error, 'problem', None) or error})") from None
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"{name}{line}: not YAML ({reason})") from None
 
 
 def _extended(tree: _Tree, seen: tuple[str, ...]) -> _Tree:
@@ -263,13 +290,15 @@ def _build(kind: Any, tree: _Tree, key: str) -> Any:
         return _build_list(arguments[0], tree, key)
     if typing.get_origin(kind) in (Mapping, dict, typing.get_origin(Mapping[str, Any])):
         return _build_mapping(arguments[1], tree, key)
+    if kind is Any:
+        return tree.plain()
     if tree.is_mapping:
         raise UserError(f"{tree.place}: '{key}' takes one value, not a mapping")
     if origin is Literal:
         if tree.value not in arguments:
             raise UserError(f"{tree.place}: {unknown(key, str(tree.value), map(str, arguments))}")
         return tree.value
-    return tree.value if kind is Any else _plain_value(kind, tree, key)
+    return _plain_value(kind, tree, key)
 
 
 def _build_group(kind: Any, tree: _Tree, key: str) -> Any:
@@ -289,17 +318,13 @@ def _build_group(kind: Any, tree: _Tree, key: str) -> Any:
 
 
 def _build_list(kind: Any, tree: _Tree, key: str) -> tuple[Any, ...]:
-    values = tree.value if isinstance(tree.value, list) else [tree.value]
-    trees = [_Tree(tree.place, value) for value in values] if not tree.is_mapping else [tree]
-    for one in trees:
-        if isinstance(one.value, dict):
-            one.is_mapping = True
-            one.children = {str(name): _Tree(tree.place, value) for name, value in one.value.items()}
-        elif is_dataclass(kind) and not one.is_mapping:
-            first = fields(kind)[0].name  # `images: world` is short for `images: [{source: world}]`
-            one.is_mapping, one.children = True, {first: _Tree(tree.place, one.value)}
-    if tree.value is None and not tree.is_mapping:
+    """One value is short for a list of it. Raises `UserError` for an empty list: nothing here can be done without."""
+    trees = [tree] if tree.items is None else tree.items
+    if not trees or (tree.value is None and not tree.is_mapping):
         raise UserError(f"{tree.place}: '{key}' is empty; give one value or a list")
+    if is_dataclass(kind):  # `images: world` is short for `images: [{source: world}]`
+        first = fields(kind)[0].name
+        trees = [one if one.is_mapping else _Tree(one.place, children={first: one}, is_mapping=True) for one in trees]
     return tuple(_build(kind, one, key) for one in trees)
 
 
@@ -328,14 +353,18 @@ def _plain_value(kind: type, tree: _Tree, key: str) -> Any:
 
 def _check(recipe: Recipe, tree: _Tree) -> None:
     """What types cannot say. Raises `UserError` naming place, key, value and choices."""
+    from suder_bench.training.arguments import check_field  # which needs a `Recipe`
 
-    def wrong(key: str, says: str) -> UserError:
-        here, place = tree, "recipe"
+    def place(key: str) -> str:
+        here, found = tree, "recipe"
         for name in key.split("."):
             if name in here.children:
                 here = here.children[name]
-                place = here.place
-        return UserError(f"{place}: {key} {says}")
+                found = here.place
+        return found
+
+    def wrong(key: str, says: str) -> UserError:
+        return UserError(f"{place(key)}: {key} {says}")
 
     positive = {
         "global_batch_size": recipe.global_batch_size,
@@ -346,6 +375,7 @@ def _check(recipe: Recipe, tree: _Tree) -> None:
         "guard.window": recipe.guard.window,
         "simpo.beta": recipe.simpo.beta,
         "sampling.temperature": recipe.sampling.temperature,
+        "lora.r": 1 if recipe.lora is None else recipe.lora.r,
     }
     for key, value in positive.items():
         if not value > 0:
@@ -357,6 +387,11 @@ def _check(recipe: Recipe, tree: _Tree) -> None:
             raise wrong(f"reward.{task}", "names no reward")
     if not recipe.sampling.caption_request.strip():
         raise wrong("sampling.caption_request", "is empty")
+    for name, value in recipe.trainer.items():
+        try:
+            check_field(name, value)
+        except UserError as mistake:
+            raise UserError(f"{place(f'trainer.{name}')}: {mistake}") from None
 
 
 def _plain(value: Any) -> Any:
