@@ -17,44 +17,54 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMS
 
 
 class Decoder:
-    """Rows of one batch: `start` reads the prompts, `select` repeats or drops rows, `step` appends one position to each."""
+    """Rows of one batch: `start` reads the prompts, `select` repeats or drops rows, `step` appends one position to each.
+
+    The keys and values of a prompt are kept once, however many rows continue it, and all its rows attend to them together.
+    """
 
     def __init__(self, llama: LlamaModel, *, spare: int):
         """`spare` columns are allocated behind the prompt, and again whenever they are full."""
         self.llama = llama
         self.layers = cast("list[LlamaDecoderLayer]", list(llama.layers))
         self.spare = spare
-        self.length = 0
-        self.keys: list[torch.Tensor] = []  # one a layer, (rows, heads, columns, width of a head)
+        self.read: list[tuple[torch.Tensor, torch.Tensor]] = []  # keys, values of the prompts: (prompts, heads, tokens, width)
+        self.bias: torch.Tensor | None = None  # (prompts, 1, 1, tokens), -inf on padding; None when no prompt is padded
+        self.keys: list[torch.Tensor] = []  # of what was appended, one a layer: (rows, heads, columns, width of a head)
         self.values: list[torch.Tensor] = []
+        self.length = 0  # columns appended
         self.positions = torch.empty(0)  # (rows,), the next position of each row
-        self.bias: torch.Tensor | None = None  # (rows, 1, 1, columns), -inf on padding; None when no row is padded
+        self.prompt = torch.empty(0)  # (rows,), whose prompt a row continues
+        self.groups: list[torch.Tensor] = []  # the rows of each prompt
+        self.even = 0  # how many, where that is the same for all prompts and they stand in order
 
     def start(self, prompts: Sequence[torch.Tensor]) -> torch.Tensor:
         """Read prompts of embeddings, each (tokens, width); returns the last hidden state of each, (rows, width)."""
         device, dtype = prompts[0].device, prompts[0].dtype
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-        self.length = int(lengths.max())
-        x = torch.stack([F.pad(prompt, (0, 0, self.length - len(prompt), 0)) for prompt in prompts])
-        padding = self.length - lengths
-        self.positions = lengths
-        columns = torch.arange(self.length, device=device)
+        longest = int(lengths.max())
+        x = torch.stack([F.pad(prompt, (0, 0, longest - len(prompt), 0)) for prompt in prompts])
+        padding = longest - lengths
+        columns = torch.arange(longest, device=device)
         mask = None
         if bool(padding.any()):
             real = columns >= padding[:, None]
             # A padded query would see nothing and turn into NaN: let it see itself; no real query sees it.
-            causal = (columns[:, None] >= columns) & real[:, None, :] | torch.eye(self.length, dtype=torch.bool, device=device)
+            causal = (columns[:, None] >= columns) & real[:, None, :] | torch.eye(longest, dtype=torch.bool, device=device)
             mask = causal[:, None]
             self.bias = torch.zeros(real.shape, dtype=dtype, device=device).masked_fill(~real, -torch.inf)[:, None, None]
         cos, sin = self._rotary(x, (columns - padding[:, None]).clamp(min=0))
         for layer in self.layers:
             q, k, v = _heads(layer, x, cos, sin)
-            self.keys.append(k)
-            self.values.append(v)
+            self.read.append((k, v))
             shared = q.shape[1] != k.shape[1]
             scale = layer.self_attn.scaling
             attended = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None, scale=scale, enable_gqa=shared)
             x = _rest(layer, x, attended)
+        self.keys = [k[:, :, :0] for k, _ in self.read]
+        self.values = list(self.keys)
+        self.positions = lengths
+        self.prompt = torch.arange(len(prompts), device=device)
+        self._group()
         return _norm(self.llama.norm, x[:, -1])
 
     def select(self, rows: torch.Tensor) -> None:
@@ -62,34 +72,69 @@ class Decoder:
         self.keys = [k[rows] for k in self.keys]
         self.values = [v[rows] for v in self.values]
         self.positions = self.positions[rows]
-        if self.bias is not None:
-            self.bias = self.bias[rows]
+        self.prompt = self.prompt[rows]
+        self._group()
 
     def step(self, x: torch.Tensor) -> torch.Tensor:
         """Append one embedding to each row, (rows, width); returns the hidden states, (rows, width)."""
         if self.length == self.keys[0].shape[2]:
             self._grow()
         column, self.length = self.length, self.length + 1
-        bias = None if self.bias is None else self.bias[..., : self.length]
         x = x[:, None]
         cos, sin = self._rotary(x, self.positions[:, None])
-        for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
+        for layer, read, keys, values in zip(self.layers, self.read, self.keys, self.values, strict=True):
             q, k, v = _heads(layer, x, cos, sin)
             keys[:, :, column : self.length] = k
             values[:, :, column : self.length] = v
-            attended = _attend(q * layer.self_attn.scaling, keys[:, :, : self.length], values[:, :, : self.length], bias)
+            attended = self._attend(
+                q * layer.self_attn.scaling, *read, keys[:, :, : self.length], values[:, :, : self.length]
+            )
             x = _rest(layer, x, attended)
         self.positions = self.positions + 1
         return _norm(self.llama.norm, x[:, 0])
 
+    def _attend(
+        self, q: torch.Tensor, read_k: torch.Tensor, read_v: torch.Tensor, k: torch.Tensor, v: torch.Tensor
+    ) -> torch.Tensor:
+        """Attention of one scaled query a row, (rows, heads, 1, width), to its prompt and to what was appended to it; queries
+        that share keys stand beside each other.
+
+        Plain products: torch's fused kernel calls one matrix-vector product a head and takes a third longer on a CPU.
+        """
+        grouped = q.reshape(*k.shape[:2], -1, q.shape[-1])
+        scores = torch.cat([self._over_prompts(grouped, read_k.transpose(2, 3), self.bias), grouped @ k.transpose(2, 3)], dim=-1)
+        shares = torch.softmax(scores, dim=-1, dtype=torch.float32).to(v.dtype)
+        to_prompt, appended = shares.split([read_k.shape[2], k.shape[2]], dim=-1)
+        return (self._over_prompts(to_prompt, read_v, None) + appended @ v).reshape(q.shape)
+
+    def _over_prompts(self, rows: torch.Tensor, table: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """`rows` (rows, heads, queries, a) times its prompt's `table` (prompts, heads, a, b); a prompt's rows are one product."""
+        if self.even:
+            prompts, (_, heads, queries, width) = len(table), rows.shape
+            together = rows.view(prompts, self.even, heads, queries, width).transpose(1, 2).flatten(2, 3)
+            product = together @ table if bias is None else together @ table + bias
+            return product.unflatten(2, (self.even, queries)).transpose(1, 2).flatten(0, 1)
+        product = rows.new_empty(*rows.shape[:3], table.shape[-1])
+        for i, group in enumerate(self.groups):
+            if len(group):
+                own = rows[group].transpose(0, 1).flatten(1, 2) @ table[i]
+                product[group] = own.unflatten(1, (len(group), -1)).transpose(0, 1)
+        return product if bias is None else product + bias[self.prompt]
+
+    def _group(self) -> None:
+        count = len(self.read[0][0])
+        order = self.prompt.argsort(stable=True)
+        sizes = torch.bincount(self.prompt, minlength=count).tolist()
+        self.groups = list(order.split(sizes))
+        in_order = bool((self.prompt[1:] >= self.prompt[:-1]).all())
+        self.even = sizes[0] if in_order and len(set(sizes)) == 1 else 0
+
     def _grow(self) -> None:
         for cache in (self.keys, self.values):
             for i, filled in enumerate(cache):
-                rows, heads, columns, width = filled.shape
-                cache[i] = filled.new_empty(rows, heads, columns + self.spare, width)
+                _, heads, columns, width = filled.shape
+                cache[i] = filled.new_empty(len(self.positions), heads, columns + self.spare, width)
                 cache[i][:, :, :columns] = filled
-        if self.bias is not None:
-            self.bias = F.pad(self.bias, (0, self.spare))
 
     def _rotary(self, x: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """cos and sin, (rows, 1, tokens, width of a head); the sign of the half rotation stands in sin."""
@@ -112,19 +157,6 @@ def _heads(layer: LlamaDecoderLayer, x: torch.Tensor, cos: torch.Tensor, sin: to
     turned = torch.addcmul(turned * cos, turned.roll(attention.head_dim // 2, dims=-1), sin)
     q, k = turned.split([q.shape[1], k.shape[1]], dim=1)
     return q, k, v
-
-
-def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """Attention of one scaled query a row, (rows, heads, 1, width); queries that share keys stand beside each other.
-
-    Plain products: torch's fused kernel calls one matrix-vector product a head and takes a third longer on a CPU.
-    """
-    grouped = q.reshape(*k.shape[:2], -1, q.shape[-1])
-    scores = torch.matmul(grouped, k.transpose(2, 3))
-    if bias is not None:
-        scores = scores + bias
-    shares = torch.softmax(scores, dim=-1, dtype=torch.float32).to(v.dtype)
-    return torch.matmul(shares, v).reshape(q.shape)
 
 
 def _rest(layer: LlamaDecoderLayer, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
