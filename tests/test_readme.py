@@ -28,6 +28,7 @@ COMMANDS = [
 ]
 INSTALLS = [command for command in COMMANDS if command.startswith("pip install")]
 LIMIT = "4"
+SHORT = ("global_batch_size=2", "trainer.per_device_train_batch_size=2", "trainer.max_steps=2", "trainer.save_steps=2")
 
 
 @pytest.mark.skipif("SUDER_BENCH_INSTALLED" not in os.environ, reason="only CI insists on an installed copy")
@@ -81,7 +82,7 @@ def mirror():
 
 @pytest.mark.slow
 def test_every_command_runs(tmp_path, mirror):
-    """In order, in one folder, as the README gives them; runs are cut short by `--limit`.
+    """In order, in one folder, as the README gives them; runs are cut short by `--limit`, training by its settings.
 
     Commands on official data need SUDER_BENCH_DATA.
     """
@@ -103,8 +104,10 @@ def test_every_command_runs(tmp_path, mirror):
 def _argv(command: str) -> list[str]:
     program, *arguments = shlex.split(command)
     assert program == "suder-bench", command
-    limited = ["--limit", LIMIT] if arguments[0] == "run" and "--limit" not in arguments else []
-    return [sys.executable, "-c", "import sys; from suder_bench.cli import main; sys.exit(main())", *arguments, *limited]
+    limited = ["--limit", LIMIT] if arguments[0] in ("run", "track") and "--limit" not in arguments else []
+    shortened = [part for setting in SHORT for part in ("--set", setting)] if arguments[0] == "train" else []
+    call = "import sys; from suder_bench.cli import main; sys.exit(main())"
+    return [sys.executable, "-c", call, *arguments, *limited, *shortened]
 
 
 def _made_elsewhere(folder: Path) -> None:

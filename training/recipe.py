@@ -45,12 +45,14 @@ class Data:
 @dataclass(frozen=True)
 class Rewards:
     """Weights of rewards by name, for each task. `scorer` is who computes `dsr`: the weights that learn, or a frozen copy of
-    the start weights; the separate strategy always asks the partner. `score_end` scores the prompt's end token too."""
+    the start weights; the separate strategy always asks the partner. `score_end` scores the prompt's end token too. `judges`
+    are back-ends by role for `evaluator:...`, as `--judge` of `run` has them."""
 
     gen: Mapping[str, float] = field(default_factory=lambda: {"dsr": 1.0})
     und: Mapping[str, float] = field(default_factory=lambda: {"dsr": 1.0})
     scorer: Literal["current", "frozen"] = "current"
     score_end: bool = False
+    judges: Mapping[str, str] = field(default_factory=dict)
     batch_size: int = 32
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 from PIL import Image
+from transformers import TrainingArguments
 
 from suder_bench.errors import UserError
 from suder_bench.models import reference
@@ -71,6 +72,9 @@ class Training:
 
     def _train(self) -> int:
         recipe = self.recipe
+        _check_saving(recipe)
+        if recipe.strategy != "separate" and _all_steps_done(self.out):
+            return _steps_done(self.out)
         prompts, pictures = self._data()
         counts: dict[Task, int] = {"gen": len(prompts), "und": len(pictures)}
         start = reference.choose(recipe.model)
@@ -84,12 +88,13 @@ class Training:
             folder, last = self.out / task, last_checkpoint(self.out / other)
             partner = start if last is None else reference.choose(str(last))
             epoch, epochs = turns[: i + 1].count(task), turns.count(task)
+            if epoch <= _epochs_done(folder):
+                continue
             trainer = self._trainer(
                 folder, {task: counts[task]}, prompts, pictures, start, partner=partner, epoch=epoch, epochs=epochs
             )
-            if epoch > _epochs_done(folder):
-                self.say(f"{task}: epoch {epoch} of {epochs}, scored by {partner.name}")
-                _go(trainer, folder)
+            self.say(f"{task}: epoch {epoch} of {epochs}, scored by {partner.name}")
+            _go(trainer, folder)
         return sum(_steps_done(self.out / task) for task in ("gen", "und"))
 
     def _data(self) -> tuple[Sequence[str], Sequence[Image.Image]]:
@@ -160,14 +165,14 @@ class Training:
 
     def _reward(self, task: Task, model: JanusModel, scorer: JanusModel, prompts: Sequence[str]) -> RewardSum:
         settings = self.recipe.reward
-        weights = {name: weight for name, weight in getattr(settings, task).items() if weight}
         reward = RewardSum.load(
-            weights,
+            getattr(settings, task),
             model=model,
             scorer=scorer,
             task=task,
             data=None,
             batch_size=settings.batch_size,
+            judges=settings.judges,
             offline=self.offline,
             say=self.say,
         )
@@ -178,14 +183,37 @@ class Training:
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The complete checkpoint with the most steps."""
-    found = [path.parent for path in folder.glob(f"checkpoint-*/{STATE_FILE}")]
+    found = [path.parent for path in folder.glob(f"checkpoint-*/{STATE_FILE}") if _state(path.parent)]
     return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    """What the Trainer says of a checkpoint; nothing where it was stopped in the middle of saying it."""
+    try:
+        state: dict[str, Any] = json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return state
 
 
 def _go(trainer: SuderTrainer, folder: Path) -> int:
     last = last_checkpoint(folder)
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    trainer.accelerator.wait_for_everyone()  # the first process may still be writing what the next turn reads
     return int(trainer.state.global_step)
+
+
+def _check_saving(recipe: Recipe) -> None:
+    """Raises `UserError` where a checkpoint would lie between updates on the same samples, which it does not hold."""
+    updates = recipe.grpo.num_iterations if recipe.algorithm == "grpo" else 1
+    chosen = DEFAULTS | dict(recipe.trainer)
+    every = chosen.get("save_steps", TrainingArguments.save_steps)
+    if updates > 1 and str(chosen["save_strategy"]) == "steps" and (every < 1 or every % updates):
+        fits = max(1, round(every / updates)) * updates
+        raise UserError(
+            f"trainer.save_steps {every} is no multiple of grpo.num_iterations {updates}: a checkpoint between updates on the"
+            f" same samples could not go on exactly; use {fits}"
+        )
 
 
 def _turns(recipe: Recipe) -> list[Task]:
@@ -200,7 +228,13 @@ def _turns(recipe: Recipe) -> list[Task]:
 
 def _epochs_done(folder: Path) -> float:
     last = last_checkpoint(folder)
-    return 0.0 if last is None else float(json.loads((last / STATE_FILE).read_text(encoding="utf-8"))["epoch"]) + 1e-6
+    return 0.0 if last is None else float(_state(last)["epoch"]) + 1e-6
+
+
+def _all_steps_done(folder: Path) -> bool:
+    """Whether a training was stopped after its last checkpoint, before it said that it has finished."""
+    last = last_checkpoint(folder)
+    return last is not None and bool(_state(last)["global_step"] >= _state(last)["max_steps"])
 
 
 def _steps_done(folder: Path) -> int:
