@@ -6,11 +6,8 @@ takes any field of transformers' `TrainingArguments`.
 
 from __future__ import annotations
 
-import re
-import types
-import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +18,7 @@ from suder_bench.errors import UserError, unknown
 from suder_bench.models.janus_prompts import CAPTION_REQUEST
 from suder_bench.training.images import ImageSource
 from suder_bench.training.objectives import GRPO, SimPO
+from suder_bench.training.placed_yaml import Tree, build, parse
 
 Strategy = Literal["unified", "only-gen", "only-und", "separate"]
 Task = Literal["gen", "und"]
@@ -149,7 +147,7 @@ def read_recipe(config: str, sets: Sequence[str] = ()) -> Recipe:
     A recipe may extend another: `extends: NAME`, which `--set extends=NAME` exchanges. Raises `UserError` with file, line and
     key for an unknown key or a value of a wrong type.
     """
-    tree = _Tree.of_sets(sets)
+    tree = Tree.of_sets(sets)
     base = tree.children.pop("extends", None)
     top = _read(config, None)
     if base is not None:
@@ -158,91 +156,21 @@ def read_recipe(config: str, sets: Sequence[str] = ()) -> Recipe:
         top.children["extends"] = base
     merged = _extended(top, seen=(config,))
     merged.put_over(tree)
-    recipe = _build(Recipe, merged, "")
+    recipe = build(Recipe, merged, "")
     _check(recipe, merged)
     return recipe
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's truth values: `off` and `no`, which settings take as words, stay words."""
-
-    yaml_implicit_resolvers: typing.ClassVar = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-
-
-@dataclass
-class _Tree:
-    """A YAML value with the place where it was written; those of a mapping are trees of their own, and so are a list's."""
-
-    place: str
-    value: Any = None
-    items: list[_Tree] | None = None
-    children: dict[str, _Tree] = field(default_factory=dict)
-    is_mapping: bool = False
-
-    @classmethod
-    def of_node(cls, node: yaml.Node, name: str) -> _Tree:
-        place = f"{name}, line {node.start_mark.line + 1}"
-        if not isinstance(node, yaml.MappingNode):
-            items = [cls.of_node(one, name) for one in node.value] if isinstance(node, yaml.SequenceNode) else None
-            return cls(place, _Loader("").construct_object(node, deep=True), items)
-        children: dict[str, _Tree] = {}
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise UserError(f"{name}, line {key.start_mark.line + 1}: a key is a word, not a list or a mapping")
-            if key.value in children:
-                raise UserError(f"{name}, line {key.start_mark.line + 1}: the key '{key.value}' comes twice; keep one")
-            children[key.value] = cls.of_node(value, name)
-            children[key.value].place = f"{name}, line {key.start_mark.line + 1}"
-        return cls(place, children=children, is_mapping=True)
-
-    @classmethod
-    def of_sets(cls, sets: Sequence[str]) -> _Tree:
-        root = cls("--set", is_mapping=True)
-        for pair in sets:
-            key, equals, text = pair.partition("=")
-            if not (key and equals):
-                raise UserError(f"--set '{pair}' is not KEY=VALUE; for example --set trainer.learning_rate=3e-6")
-            tree = _parse(text, f"--set {pair}")
-            tree.place = f"--set {pair}"
-            for name in reversed(key.split(".")):
-                tree = cls(f"--set {pair}", children={name: tree}, is_mapping=True)
-            root.put_over(tree)
-        return root
-
-    def put_over(self, other: _Tree) -> None:
-        """Take what `other` says. A mapping of rewards or trainer settings is added to key by key like any other."""
-        self.place = other.place
-        if not (self.is_mapping and other.is_mapping):
-            self.value, self.items = other.value, other.items
-            self.children, self.is_mapping = other.children, other.is_mapping
-            return
-        for key, tree in other.children.items():
-            if key in self.children:
-                self.children[key].put_over(tree)
-            else:
-                self.children[key] = tree
-
-    def plain(self) -> Any:
-        """The value as YAML means it."""
-        return {name: child.plain() for name, child in self.children.items()} if self.is_mapping else self.value
 
 
 def _recipes() -> Any:
     return files("suder_bench.training").joinpath("recipes")
 
 
-def _read(config: str, place: str | None) -> _Tree:
+def _read(config: str, place: str | None) -> Tree:
     """The tree of a shipped name or of a file; `place` is what asked for it."""
     where = f"{place}: " if place else ""
     shipped_file = _recipes().joinpath(f"{config}.yaml")
     if "/" not in config and shipped_file.is_file():
-        return _parse(shipped_file.read_text(encoding="utf-8"), f"{config}.yaml")
+        return parse(shipped_file.read_text(encoding="utf-8"), f"{config}.yaml")
     path = Path(config).expanduser()
     if not path.is_file():
         if path.suffix in (".yaml", ".yml") or "/" in config:
@@ -252,21 +180,10 @@ def _read(config: str, place: str | None) -> _Tree:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{where}recipe '{config}' cannot be read ({error})") from None
-    return _parse(text, str(path))
+    return parse(text, str(path))
 
 
-def _parse(text: str, name: str) -> _Tree:
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-        return _Tree(name, None) if node is None else _Tree.of_node(node, name)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the latter two from dates that are none, and aliases
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"{name}{line}: not YAML ({reason})") from None
-
-
-def _extended(tree: _Tree, seen: tuple[str, ...]) -> _Tree:
+def _extended(tree: Tree, seen: tuple[str, ...]) -> Tree:
     if not tree.is_mapping:
         raise UserError(f"{tree.place}: a recipe is a mapping of keys to values")
     base = tree.children.pop("extends", None)
@@ -279,81 +196,7 @@ def _extended(tree: _Tree, seen: tuple[str, ...]) -> _Tree:
     return below
 
 
-def _build(kind: Any, tree: _Tree, key: str) -> Any:
-    """A value of the annotated type `kind` from a tree. Raises `UserError` naming place and key."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        if not tree.is_mapping and tree.value is None and type(None) in arguments:
-            return None
-        return _build(next(part for part in arguments if part is not type(None)), tree, key)
-    if is_dataclass(kind):
-        return _build_group(kind, tree, key)
-    if origin is tuple:
-        return _build_list(arguments[0], tree, key)
-    if typing.get_origin(kind) in (Mapping, dict, typing.get_origin(Mapping[str, Any])):
-        return _build_mapping(arguments[1], tree, key)
-    if kind is Any:
-        return tree.plain()
-    if tree.is_mapping:
-        raise UserError(f"{tree.place}: '{key}' takes one value, not a mapping")
-    if origin is Literal:
-        if tree.value not in arguments:
-            raise UserError(f"{tree.place}: {unknown(key, str(tree.value), map(str, arguments))}")
-        return tree.value
-    return _plain_value(kind, tree, key)
-
-
-def _build_group(kind: Any, tree: _Tree, key: str) -> Any:
-    prefix = f"{key}." if key else ""
-    if not tree.is_mapping:
-        raise UserError(f"{tree.place}: '{key}' is a group of settings, not {tree.value!r}")
-    hints = typing.get_type_hints(kind)
-    known = [one.name for one in fields(kind)]
-    for name, child in tree.children.items():
-        if name not in known:
-            raise UserError(f"{child.place}: {unknown('key', prefix + name, [prefix + one for one in known])}")
-    lacking = [one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING]
-    for name in lacking:
-        if name not in tree.children:
-            raise UserError(f"{tree.place}: '{key}' lacks the key '{name}'")
-    return kind(**{name: _build(hints[name], child, prefix + name) for name, child in tree.children.items()})
-
-
-def _build_list(kind: Any, tree: _Tree, key: str) -> tuple[Any, ...]:
-    """One value is short for a list of it. Raises `UserError` for an empty list: nothing here can be done without."""
-    trees = [tree] if tree.items is None else tree.items
-    if not trees or (tree.value is None and not tree.is_mapping):
-        raise UserError(f"{tree.place}: '{key}' is empty; give one value or a list")
-    if is_dataclass(kind):  # `images: world` is short for `images: [{source: world}]`
-        first = fields(kind)[0].name
-        trees = [one if one.is_mapping else _Tree(one.place, children={first: one}, is_mapping=True) for one in trees]
-    return tuple(_build(kind, one, key) for one in trees)
-
-
-def _build_mapping(kind: Any, tree: _Tree, key: str) -> dict[str, Any]:
-    """`reward.gen: clip` is short for `{clip: 1}`, and replaces what stood there."""
-    if not tree.is_mapping and isinstance(tree.value, str) and kind is float:
-        return {tree.value: 1.0}
-    if not tree.is_mapping:
-        raise UserError(f"{tree.place}: '{key}' is a mapping of names to values, not {tree.value!r}")
-    return {name: _build(kind, child, f"{key}.{name}") for name, child in tree.children.items()}
-
-
-def _plain_value(kind: type, tree: _Tree, key: str) -> Any:
-    """A bool, int, float or str. YAML reads 3e-6 as a text, so that texts of numbers are numbers here."""
-    value = tree.value
-    if kind is float and not isinstance(value, bool):
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            pass
-    elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-        return value
-    names = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
-    raise UserError(f"{tree.place}: '{key}' must be {names[kind]}, not {value!r}")
-
-
-def _check(recipe: Recipe, tree: _Tree) -> None:
+def _check(recipe: Recipe, tree: Tree) -> None:
     """What types cannot say. Raises `UserError` naming place, key, value and choices."""
     from suder_bench.training.arguments import check_field  # which needs a `Recipe`
 
