@@ -21,6 +21,7 @@ from suder_bench.errors import UserError, unknown
 from suder_bench.models import janus_files
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.reference import ModelReference
+from suder_bench.training.arguments import DEFAULTS
 from suder_bench.training.recipe import Lora, Recipe, Task
 
 PARTS = {
@@ -75,7 +76,9 @@ class Policy(nn.Module):
         trainable: Sequence[str] = tuple(PARTS)[:3],
         lora: Lora | None = None,
         guidance: float = 1.0,
+        seed: int = 0,
     ) -> None:
+        """`guidance` is that of `forward`'s distribution over image tokens; `seed` that of the adapters' first weights."""
         super().__init__()
         self.adapter = model
         self.janus = model.model
@@ -87,7 +90,7 @@ class Policy(nn.Module):
                 raise unknown("trainable part", name, PARTS)
         self.janus.requires_grad_(False)
         if lora is not None:
-            _inject(self.janus, lora)
+            _inject(self.janus, lora, seed)
             self.learning: tuple[str, ...] = ()
         else:
             self.learning = tuple(trainable)
@@ -104,6 +107,7 @@ class Policy(nn.Module):
             trainable=recipe.trainable,
             lora=recipe.lora,
             guidance=recipe.sampling.likelihood_guidance,
+            seed=int(recipe.trainer.get("seed", DEFAULTS["seed"])),
         )
 
     @property
@@ -142,9 +146,19 @@ class Policy(nn.Module):
         self.training = mode
         return self
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+    def activation_checkpointing_enable(
+        self, activation_checkpointing_kwargs: dict[str, Any] | None = None, **others: Any
+    ) -> None:
         """Sampling is not affected: it goes through the layers' parts with a cache of its own."""
-        kwargs = gradient_checkpointing_kwargs or {"use_reentrant": False}
+        kwargs = {"use_reentrant": False, **(activation_checkpointing_kwargs or {})}
+        self.janus.activation_checkpointing_enable(kwargs, **others)
+        if not kwargs["use_reentrant"]:
+            # Inputs need no gradients then; with them, autograd would go through the frozen vision tower too.
+            self.janus.disable_input_require_grads()
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+        """The same for a transformers that has only the older name."""
+        kwargs = {"use_reentrant": False, **(gradient_checkpointing_kwargs or {})}
         self.janus.gradient_checkpointing_enable(gradient_checkpointing_kwargs=kwargs)
 
     def save(self, folder: Path, state: dict[str, torch.Tensor] | None = None) -> None:
@@ -159,7 +173,7 @@ class Policy(nn.Module):
             weights = _merged(weights, self.lora)
         self.janus.save_pretrained(folder, state_dict=weights)
         for file in self.source.iterdir():
-            if file.suffix in (".json", ".txt", ".model", ".jinja") and not _of_weights(file.name):
+            if file.suffix in (".json", ".txt", ".model", ".jinja") and not _own(file.name):
                 shutil.copyfile(file, folder / file.name)
 
     def load(self, folder: Path) -> None:
@@ -184,8 +198,9 @@ class Policy(nn.Module):
         return touched
 
 
-def _of_weights(name: str) -> bool:
-    return name in ("config.json", ADAPTER_FILE) or ".safetensors" in name
+def _own(name: str) -> bool:
+    """What a checkpoint has of its own: its weights, and how far it was trained where it is one of a training."""
+    return name in ("config.json", "trainer_state.json", ADAPTER_FILE) or ".safetensors" in name
 
 
 def _texts(contexts: Sequence[Any]) -> list[str]:
@@ -196,7 +211,7 @@ def _pictures(contexts: Sequence[Any]) -> list[Image.Image]:
     return [context for context in contexts if isinstance(context, Image.Image)]
 
 
-def _inject(network: nn.Module, lora: Lora) -> None:
+def _inject(network: nn.Module, lora: Lora, seed: int) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
@@ -205,7 +220,12 @@ def _inject(network: nn.Module, lora: Lora) -> None:
     config = LoraConfig(
         r=lora.r, lora_alpha=lora.lora_alpha, lora_dropout=lora.lora_dropout, target_modules=targets, bias="none"
     )
-    inject_adapter_in_model(config, network)
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        try:
+            inject_adapter_in_model(config, network)
+        except ValueError as error:
+            raise UserError(f"lora.target_modules {', '.join(lora.target_modules)}: {str(error).splitlines()[0]}") from None
 
 
 def _merged(weights: dict[str, torch.Tensor], lora: Lora) -> dict[str, torch.Tensor]:
