@@ -48,15 +48,88 @@ def test_scores_do_not_depend_on_the_batch(janus: JanusModel) -> None:
         torch.testing.assert_close(janus.image_logprobs([text], tokens[i : i + 1])[0], images[i], atol=1e-5, rtol=0)
 
 
-def test_image_scores_are_those_of_a_plain_forward(janus: JanusModel) -> None:
+def image_logits(janus: JanusModel, ids: list[int], tokens: torch.Tensor) -> torch.Tensor:
+    """Of a plain forward pass, (image tokens, codes)."""
     model = janus.model
-    tokens = janus.tokenize_images(pictures(1))
-    ids = janus.tokenizer.encode(f"<bos>{generation_text('a star', '<begin_of_image>')}", add_special_tokens=False)
     prompt = model.get_input_embeddings()(torch.tensor([ids]))
-    embeds = torch.cat([prompt, model.prepare_embeddings_for_image_generation(tokens)], dim=1)
-    hidden = model.model.language_model(inputs_embeds=embeds).last_hidden_state[:, len(ids) - 1 : -1]
-    expected = torch.log_softmax(model.model.generation_head(hidden), dim=-1).gather(2, tokens[..., None])[..., 0]
+    embeds = torch.cat([prompt, model.prepare_embeddings_for_image_generation(tokens[None])], dim=1)
+    hidden = model.model.language_model(inputs_embeds=embeds).last_hidden_state[0, len(ids) - 1 : -1]
+    logits: torch.Tensor = model.model.generation_head(hidden)
+    return logits
+
+
+def generation_ids(janus: JanusModel, text: str) -> list[int]:
+    ids: list[int] = janus.tokenizer.encode(f"<bos>{generation_text(text, '<begin_of_image>')}", add_special_tokens=False)
+    return ids
+
+
+def test_image_scores_are_those_of_a_plain_forward(janus: JanusModel) -> None:
+    tokens = janus.tokenize_images(pictures(1))
+    logits = image_logits(janus, generation_ids(janus, "a star"), tokens[0])
+    expected = torch.log_softmax(logits, dim=-1).gather(1, tokens.T).T
     torch.testing.assert_close(janus.image_logprobs(["a star"], tokens), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("guidance", [0.0, 2.0, 5.0])
+def test_guided_image_scores_are_those_of_two_plain_forwards(janus: JanusModel, guidance: float) -> None:
+    tokens = janus.tokenize_images(pictures(3))
+    found = janus.image_scores(TEXTS, tokens, guidance=guidance, entropy=True)
+    kept = {janus.tokenizer.bos_token_id, janus.tokenizer.convert_tokens_to_ids("<begin_of_image>")}
+    for text, codes, logprobs, entropy in zip(TEXTS, tokens, found.logprobs, found.entropy, strict=True):
+        ids = generation_ids(janus, text)
+        c = image_logits(janus, ids, codes)
+        u = image_logits(janus, [one if one in kept else janus.tokenizer.pad_token_id for one in ids], codes)
+        guided = u + guidance * (c - u)
+        expected = torch.log_softmax(guided, dim=-1).gather(1, codes[:, None])[:, 0]
+        torch.testing.assert_close(logprobs, expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(entropy, torch.distributions.Categorical(logits=guided).entropy(), atol=1e-4, rtol=0)
+
+
+def test_guidance_of_one_is_none(janus: JanusModel) -> None:
+    tokens = janus.tokenize_images(pictures(3))
+    assert torch.equal(torch.stack(janus.image_scores(TEXTS, tokens, guidance=1.0).logprobs), janus.image_logprobs(TEXTS, tokens))
+
+
+def test_entropies_are_those_of_the_distributions_and_carry_no_gradient(janus: JanusModel) -> None:
+    tokens = janus.tokenize_images(pictures(2))
+    images = janus.image_scores(TEXTS[:2], tokens, entropy=True)
+    for text, codes, entropy in zip(TEXTS, tokens, images.entropy, strict=False):
+        logits = image_logits(janus, generation_ids(janus, text), codes)
+        torch.testing.assert_close(entropy, torch.distributions.Categorical(logits=logits).entropy(), atol=1e-5, rtol=0)
+    answers = [answer_ids(janus.tokenizer, text) for text in TEXTS[:2]]
+    asked = [CAPTION_REQUEST] * 2
+    texts = janus.answer_scores(pictures(2), asked, answers, entropy=True)
+    block = image_block("<begin_of_image>", "<image_placeholder>", "<end_of_image>", image_tokens=16)
+    for one, answer, entropy in zip(pictures(2), answers, texts.entropy, strict=True):
+        prompt = janus.tokenizer.encode(f"<bos>{question_text(CAPTION_REQUEST, block)}", add_special_tokens=False)
+        values = janus.squares.values(janus.squares.pixels([one]))
+        logits = janus.model(input_ids=torch.tensor([prompt + answer]), pixel_values=values).logits[0, len(prompt) - 1 : -1]
+        torch.testing.assert_close(entropy, torch.distributions.Categorical(logits=logits).entropy(), atol=1e-5, rtol=0)
+    for scores in (images, texts):
+        assert all(one.shape == other.shape for one, other in zip(scores.logprobs, scores.entropy, strict=True))
+        assert not any(one.requires_grad for one in scores.entropy)
+        assert all(one.requires_grad for one in scores.logprobs)
+    assert janus.image_scores(TEXTS[:2], tokens).entropy == []
+    assert janus.answer_scores(pictures(2), asked, answers).entropy == []
+
+
+def test_the_end_token_may_be_scored_too(janus: JanusModel) -> None:
+    ending = JanusModel(janus.model, janus.tokenizer, tiny_image_processor(), score_end=True)
+    end = janus.tokenizer.eos_token_id
+    ids = [[*answer_ids(janus.tokenizer, text), end] for text in TEXTS]
+    expected = janus.answer_scores(pictures(3), [CAPTION_REQUEST] * 3, ids).logprobs
+    found = ending.text_logprobs(pictures(3), TEXTS)
+    assert all(map(torch.equal, found, expected))
+    for ended, plain in zip(found, janus.text_logprobs(pictures(3), TEXTS), strict=True):
+        torch.testing.assert_close(ended[:-1], plain, atol=1e-5, rtol=0)
+
+
+def test_the_caption_request_is_what_texts_are_scored_after(janus: JanusModel) -> None:
+    other = JanusModel(janus.model, janus.tokenizer, tiny_image_processor(), caption_request="What is it?")
+    assert other.settings["caption request"] == "What is it?"
+    answers = [answer_ids(janus.tokenizer, text) for text in TEXTS]
+    expected = janus.answer_scores(pictures(3), ["What is it?"] * 3, answers).logprobs
+    assert all(map(torch.equal, other.text_logprobs(pictures(3), TEXTS), expected))
 
 
 def test_pixels_score_as_the_picture_does_and_carry_gradients(janus: JanusModel) -> None:
