@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
 from suder_bench.errors import UserError, unknown
 from suder_bench.models import janus_files
@@ -115,6 +116,11 @@ class Policy(nn.Module):
         return self.janus.device
 
     @property
+    def _no_split_modules(self) -> list[str]:
+        """Read by FSDP, which shards by these modules."""
+        return sorted({type(layer).__name__ for layer in self.janus.model.language_model.layers})
+
+    @property
     def config(self) -> Any:
         """Read by DeepSpeed's automatic settings, which look for `hidden_size`."""
         return self.janus.config
@@ -177,18 +183,14 @@ class Policy(nn.Module):
                 shutil.copyfile(file, folder / file.name)
 
     def load(self, folder: Path) -> None:
-        """Weights that `save` wrote."""
-        if self.lora is not None:
-            found = load_file(folder / ADAPTER_FILE)
-            expected = {name for name in self.janus.state_dict() if ".lora_" in name}
-            if set(found) != expected:
-                raise UserError(f"{folder / ADAPTER_FILE} holds the adapters of another recipe; resume with that recipe")
-            self.janus.load_state_dict(found, strict=False)
-            return
+        """Weights that `save` wrote, into shards where the weights lie in shards."""
         weights: dict[str, torch.Tensor] = {}
-        for file in sorted(folder.glob("*.safetensors")):
+        for file in [folder / ADAPTER_FILE] if self.lora is not None else sorted(folder.glob("*.safetensors")):
             weights |= load_file(file)
-        self.janus.load_state_dict(weights)
+        if self.lora is not None and set(weights) != {name for name in self.janus.state_dict() if ".lora_" in name}:
+            raise UserError(f"{folder / ADAPTER_FILE} holds the adapters of another recipe; resume with that recipe")
+        options = StateDictOptions(full_state_dict=True, strict=self.lora is None)
+        set_model_state_dict(self.janus, weights, options=options)
 
     def _touch(self, name: str) -> torch.Tensor:
         part = self.janus.get_submodule(PARTS[name])

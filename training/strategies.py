@@ -22,9 +22,11 @@ from suder_bench.models.janus import JanusModel
 from suder_bench.models.reference import ModelReference
 from suder_bench.runs.jsonl import document, replace_file
 from suder_bench.runs.store import RunFolder
+from suder_bench.training import shards
 from suder_bench.training.arguments import DEFAULTS, arguments
 from suder_bench.training.images import open_images
 from suder_bench.training.items import MicroBatches
+from suder_bench.training.metrics import METRICS_FILE
 from suder_bench.training.policy import Policy, load_model
 from suder_bench.training.prompts import read_prompts
 from suder_bench.training.recipe import Recipe, Task
@@ -130,25 +132,31 @@ class Training:
             seed=args.seed,
             num_iterations=recipe.grpo.num_iterations if recipe.algorithm == "grpo" else 1,
         )
-        device = str(args.device)
-        model, source = load_model(start, recipe, device=device, dtype=self.dtype)
         needs_start = recipe.algorithm == "grpo" and (recipe.grpo.beta != 0 or recipe.grpo.anchor == "reference")
-        frozen = load_model(start, recipe, device=device, dtype=self.dtype)[0] if needs_start or self._frozen(partner) else None
-        scorer = model if frozen is None or recipe.reward.scorer == "current" else frozen
-        if partner is not None:
-            scorer = load_model(partner, recipe, device=device, dtype=self.dtype)[0]
-        for judge in {id(one): one for one in (frozen, scorer) if one is not None and one is not model}.values():
+        device = "cpu" if args.device.type == "cpu" else str(args.device)  # processes on the CPU are said to be on cpu:0
+
+        def load(which: ModelReference) -> tuple[JanusModel, Path]:
+            return load_model(which, recipe, device=device, dtype=self.dtype)
+
+        with shards.whole_weights(args):
+            model, source = load(start)
+            acting = load(start)[0] if shards.are_used(args) else model
+            frozen = load(start)[0] if needs_start or self._frozen(partner) else None
+            scorer = acting if frozen is None or recipe.reward.scorer == "current" else frozen
+            scorer = scorer if partner is None else load(partner)[0]
+        policy, copy = Policy.of(recipe, model, source), None if acting is model else Policy.of(recipe, acting, source)
+        for judge in {id(one): one for one in (frozen, scorer, acting) if one is not None and one is not model}.values():
             judge.model.requires_grad_(False).eval()
         sampler = Sampler(
-            model=model,
-            rewards={task: self._reward(task, model, scorer, prompts) for task in counts},
+            model=acting,
+            rewards={task: self._reward(task, acting, scorer, prompts) for task in counts},
             settings=recipe.sampling,
             guidance=start.guidance if recipe.sampling.guidance is None else recipe.sampling.guidance,
             group=recipe.num_generations,
             seed=args.seed,
         )
         return SuderTrainer(
-            Policy.of(recipe, model, source),
+            policy,
             args,
             recipe,
             batches=batches,
@@ -156,6 +164,7 @@ class Training:
             pictures=pictures,
             sampler=sampler,
             start=frozen if needs_start else None,
+            acting=copy,
             say=self.say,
             callbacks=[StopAfterEpochs(epoch)],
         )
@@ -250,9 +259,9 @@ def _claim(out: Path, recipe: Recipe, *, resume: bool) -> None:
     """Make the folder this training's. Raises `UserError` when it holds another one, or one that was not meant to go on."""
     file, text = out / RECIPE_FILE, recipe.as_yaml()
     others = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
-    if not file.is_file():
-        if others:
-            raise UserError(f"{out} holds other things than a training ({others[0]}); choose another --out")
+    if others and not file.is_file():
+        raise UserError(f"{out} holds other things than a training ({others[0]}); choose another --out")
+    if not _begun(out):  # also where a mistake in the recipe stopped it before its first step
         replace_file(file, text.encode())
         replace_file(out / VERSIONS_FILE, document(_versions()).encode())
         return
@@ -266,6 +275,10 @@ def _claim(out: Path, recipe: Recipe, *, resume: bool) -> None:
             f"{out} was trained with {key}={_flat(old).get(key)!r}, not {_flat(new).get(key)!r};"
             " resume with the same recipe, or choose another --out"
         )
+
+
+def _begun(out: Path) -> bool:
+    return any(file.is_file() for folder in (out, out / "gen", out / "und") for file in folder.glob(METRICS_FILE))
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

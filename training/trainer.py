@@ -7,18 +7,19 @@ optimizer step, so that the loss of a step is weights.gen L_gen + weights.und L_
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
+from torch.distributed.tensor import DTensor
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from suder_bench.errors import UserError
 from suder_bench.models.janus import JanusModel
-from suder_bench.training import metrics, sheets
+from suder_bench.training import metrics, shards, sheets
 from suder_bench.training.items import Item, ItemLoader, MicroBatches
 from suder_bench.training.metrics import Tally, TrainingFailed, Watch, Work
 from suder_bench.training.objectives import advantages, grpo_losses, mean_logprobs, pairs, simpo_losses
@@ -28,7 +29,8 @@ from suder_bench.training.rollout import Rollout, Sampler
 
 
 class SuderTrainer(Trainer):
-    """Trains `policy` on `tasks` with candidates from `sampler`. `start` holds the frozen start weights, for the KL of GRPO.
+    """Trains `policy` on `tasks` with candidates from `sampler`. `start` holds the frozen start weights, for the KL of GRPO;
+    `acting` the whole copy that samples in place of a policy whose weights lie in shards.
 
     Raises `TrainingFailed` naming the sample when a loss is not finite, and when the guard sees a collapse.
     """
@@ -44,6 +46,7 @@ class SuderTrainer(Trainer):
         pictures: Sequence[Image.Image],
         sampler: Sampler,
         start: JanusModel | None,
+        acting: Policy | None,
         say: Callable[[str], None],
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
@@ -52,7 +55,9 @@ class SuderTrainer(Trainer):
             self.remove_callback(shown)
         self.model_accepts_loss_kwargs = False  # losses are means over items: the Trainer divides by the accumulated batches
         self.policy, self.recipe, self.batches = policy, recipe, batches
-        self.prompts, self.pictures, self.sampler, self.start = prompts, pictures, sampler, start
+        self.prompts, self.pictures, self.sampler, self.start, self.acting = prompts, pictures, sampler, start, acting
+        if self.is_fsdp_enabled and not self.accelerator.is_fsdp2:
+            raise UserError("FSDP trains in its version 2 only; set fsdp_version: 2 in the launcher's or trainer.fsdp_config")
         self.tasks = tuple(batches.counts)
         self._say = say
         self._tally, self._work = Tally(), Work()
@@ -68,7 +73,9 @@ class SuderTrainer(Trainer):
         """Go to the end, from a checkpoint's folder where one is given."""
         step = int(Path(str(resume_from_checkpoint)).name.rpartition("-")[2]) if resume_from_checkpoint else 0
         if self.is_world_process_zero():
-            self._watch = Watch(self.recipe.guard, metrics.cut_rows(self._folder, step))
+            metrics.cut_rows(self._folder, step)
+        done = [row for row in metrics.read_rows(self._folder) if row["step"] <= step]
+        self._watch = Watch(self.recipe.guard, done)  # on all ranks, which see the same means, so that they stop together
         self._clock = time.perf_counter()
         return super().train(resume_from_checkpoint=resume_from_checkpoint)
 
@@ -82,8 +89,12 @@ class SuderTrainer(Trainer):
         key = (first.task, first.place)
         rollout = self._stored.pop(key, None)
         if rollout is None:
-            with self._whole_weights(), self.accelerator.autocast():
+            self.policy.eval()  # candidates and rewards are made without dropout
+            if self.acting is not None:
+                shards.take_over(self.policy, self.acting)
+            with self.accelerator.autocast():
                 rollout = self._rolled_out(items)
+            self.policy.train()
         if first.iteration + 1 < self.batches.num_iterations:
             self._stored[key] = rollout
         return rollout
@@ -124,15 +135,17 @@ class SuderTrainer(Trainer):
     ) -> torch.Tensor:
         """The batch's share of the step's loss. Inputs without a signal count as a loss of 0."""
         rollout: Rollout = inputs
-        losses = self._simpo(model, rollout) if self.recipe.algorithm == "simpo" else self._grpo(model, rollout)
+        groups, losses = self._simpo(model, rollout) if self.recipe.algorithm == "simpo" else self._grpo(model, rollout)
         loss = losses.sum() / len(rollout.items)
         if not torch.isfinite(loss):
-            step = self.state.global_step + 1
-            raise TrainingFailed(f"the loss became {float(loss.detach())} at step {step}: {_culprit(rollout)}")
+            step, bad = self.state.global_step + 1, (~torch.isfinite(losses)).nonzero()[0]
+            told = _input(rollout, groups[int(bad)])
+            raise TrainingFailed(f"the loss became {float(losses[bad])} at step {step} on {told}; the last checkpoint stays")
         self._tally.add(f"{rollout.task}/loss", [float(loss.detach())])
         return getattr(self.recipe.weights, rollout.task) * len(self.tasks) * loss
 
-    def _simpo(self, model: Any, rollout: Rollout) -> torch.Tensor:
+    def _simpo(self, model: Any, rollout: Rollout) -> tuple[Sequence[int], torch.Tensor]:
+        """The groups with a pair, and the loss of each."""
         found = pairs(rollout.rewards, rollout.tokens)
         rows = found.best + found.worst or [0]  # without any pair every rank still has a backward pass, of zeros
         logprobs = self._logprobs(model, rollout, rows)
@@ -141,13 +154,14 @@ class SuderTrainer(Trainer):
         self._tally.add(f"{task}/trained", [count / len(rollout.items)])
         if not count:
             self._tally.add(f"{task}/margin", [])
-            return 0.0 * logprobs[0].sum()
+            return [0], 0.0 * logprobs[0].sum()[None]
         best, worst = logprobs[:count], logprobs[count:]
         with torch.no_grad():
             self._tally.add(f"{task}/margin", (mean_logprobs(best) - mean_logprobs(worst)).tolist())
-        return simpo_losses(best, worst, self.recipe.simpo)
+        return found.groups, simpo_losses(best, worst, self.recipe.simpo)
 
-    def _grpo(self, model: Any, rollout: Rollout) -> torch.Tensor:
+    def _grpo(self, model: Any, rollout: Rollout) -> tuple[Sequence[int], torch.Tensor]:
+        """All groups, and the loss of each."""
         settings = self.recipe.grpo
         logprobs = self._logprobs(model, rollout, range(len(rollout.tokens)))
         if rollout.old is None:
@@ -156,8 +170,9 @@ class SuderTrainer(Trainer):
         advantage = advantages(rollout.rewards, settings)
         found = grpo_losses(logprobs, old, rollout.reference, advantage, settings)
         for name, value in (("kl", found.kl), ("clip_fraction", found.clipped), ("ratio", found.ratio)):
-            self._tally.add(f"{rollout.task}/{name}", [value])
-        return found.loss
+            if name != "kl" or rollout.reference is not None:
+                self._tally.add(f"{rollout.task}/{name}", [value])
+        return range(len(rollout.items)), found.loss
 
     def _logprobs(self, model: Any, rollout: Rollout, rows: Sequence[int]) -> list[torch.Tensor]:
         """Log-probabilities of these samples through the wrapped model; entropies go into the log."""
@@ -168,6 +183,7 @@ class SuderTrainer(Trainer):
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
             raise TrainingFailed(f"the gradient's norm became {float(norm)} at step {self.state.global_step + 1}")
         return norm
@@ -181,15 +197,15 @@ class SuderTrainer(Trainer):
         self._clock = now
         self._shown.clear()
         super().log(logs, start_time)
+        row = {"step": self.state.global_step, **logs}
         if self.is_world_process_zero():
-            row = {"step": self.state.global_step, **logs}
             metrics.append_row(self._folder, row)
             self._say(_line(row, self.state.max_steps))
-            trouble = self._watch.look(row)
-            if trouble and self.recipe.guard.action == "stop":
-                raise TrainingFailed(f"step {self.state.global_step}: {trouble}")
-            if trouble:
-                self._say(f"warning: {trouble}")
+        trouble = self._watch.look(row)
+        if trouble and self.recipe.guard.action == "stop":
+            raise TrainingFailed(f"step {self.state.global_step}: {trouble}")
+        if trouble:
+            self._say(f"warning: {trouble}")
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         if self.args.should_save:
@@ -198,28 +214,13 @@ class SuderTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self.policy.load(Path(resume_from_checkpoint))
 
-    @contextmanager
-    def _whole_weights(self) -> Iterator[None]:
-        """The adapter samples from plain weights: gather them where ZeRO-3 or FSDP keep them in shards."""
-        if self.is_deepspeed_enabled:
-            from trl.models import unwrap_model_for_generation
-
-            with unwrap_model_for_generation(self.model_wrapped, self.accelerator, gather_deepspeed3_params=True):
-                yield
-        elif self.is_fsdp_enabled:
-            from torch.distributed.fsdp import FullyShardedDataParallel
-
-            with FullyShardedDataParallel.summon_full_params(self.model_wrapped, writeback=False):
-                yield
-        else:
-            yield
-
 
 class StopAfterEpochs(TrainerCallback):
     """Ends a training after so many epochs with a checkpoint, and one that reaches its last step likewise."""
 
     def __init__(self, epochs: float) -> None:
         self.epochs = epochs
+        self._saved = 0
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -228,21 +229,26 @@ class StopAfterEpochs(TrainerCallback):
             control.should_save = True
         return control
 
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        self._saved = state.global_step
+        return control
+
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
         if state.epoch is not None and state.epoch >= self.epochs - 1e-6 and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True
+        if self._saved == state.global_step:  # the step's end has saved it: a whole checkpoint is never written over
+            control.should_save = False
         return control
 
 
-def _culprit(rollout: Rollout) -> str:
-    """The first sample whose reward is not finite, or the batch's first input."""
-    bad = (~torch.isfinite(rollout.scores.total)).nonzero()
-    row = int(bad[0]) if len(bad) else 0
-    context = rollout.contexts[row]
-    said = f"prompt {context!r}" if isinstance(context, str) else f"picture {rollout.items[row // rollout.group].index}"
-    return f"{rollout.task} batch of item {rollout.items[row // rollout.group].place} ({said}); the last checkpoint stays"
+def _input(rollout: Rollout, group: int) -> str:
+    """The prompt or picture of a group."""
+    item, context = rollout.items[group], rollout.contexts[group * rollout.group]
+    return f"prompt {context!r}" if isinstance(context, str) else f"picture {item.index} of the training pictures"
 
 
 def _line(row: dict[str, Any], steps: int) -> str:

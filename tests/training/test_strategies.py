@@ -1,0 +1,249 @@
+"""Each recipe that ships, two steps of it on a tiny Janus of the world, and the folders and mistakes of a training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from training.conftest import Killed, Train, die_at, rows, same, timeless, weights
+
+from suder_bench.cli import main
+from suder_bench.data.source import write_world
+from suder_bench.models.janus import JanusModel
+from suder_bench.training import strategies
+from suder_bench.training.recipe import read_recipe
+from suder_bench.training.rewards import RewardSum
+
+SMALL = (
+    "num_generations=2",
+    "global_batch_size=2",
+    "data.prompts=geneval:world",
+    "data.images={source: world, count: 4}",
+    "sampling.guidance=1",
+    "sampling.max_completion_length=6",
+    "trainer.per_device_train_batch_size=2",
+    "trainer.warmup_steps=0",
+)
+
+
+@pytest.fixture(scope="session")
+def geneval(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The world's GenEval, written once."""
+    folder = tmp_path_factory.mktemp("geneval")
+    write_world(folder, size="quick", benchmarks=["geneval"])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "expected"),
+    [
+        ("tiny", (), {"strategy": "unified", "algorithm": "simpo"}),
+        ("grpo", (), {"strategy": "unified", "algorithm": "grpo"}),
+        ("only-gen", (), {"strategy": "only-gen"}),
+        ("only-und", (), {"strategy": "only-und"}),
+        ("clip-reward", (), {"strategy": "only-gen", "reward": {"clip": 1.0}}),
+        ("separate", ("trainer.num_train_epochs=1", "separate.epochs=each"), {"strategy": "separate"}),
+    ],
+)
+def test_a_shipped_recipe_trains_and_its_checkpoint_evaluates(
+    config: str, changes: tuple[str, ...], expected: dict[str, Any], train: Train, tiny_folder: Path, geneval: Path
+) -> None:
+    separate = config == "separate"
+    steps = () if separate else ("trainer.max_steps=2", "trainer.save_steps=2")
+    prompts = ("data.prompts=prompts.txt",) if separate else ()  # four, so that an epoch has two steps
+    assert train("run", f"model={tiny_folder}", *SMALL, *prompts, *steps, *changes, config=config) == 0
+    recipe = yaml.safe_load(Path("run/recipe.yaml").read_text())
+    assert recipe["model"] == str(tiny_folder)
+    assert recipe["strategy"] == expected["strategy"]
+    assert recipe["algorithm"] == expected.get("algorithm", "simpo")
+    assert recipe["reward"]["gen"] == expected.get("reward", {"dsr": 1.0})
+    assert json.loads(Path("run/finished.json").read_text()) == {"steps": 4 if separate else 2}
+    assert json.loads(Path("run/versions.json").read_text())["suder-bench"]
+    folder = Path("run/gen" if separate else "run")
+    trained = {task for task in ("gen", "und") if f"{task}/reward" in rows(folder)[0]}
+    assert trained == {"unified": {"gen", "und"}, "only-und": {"und"}}.get(expected["strategy"], {"gen"})
+    evaluate = ["--benchmark", "geneval", "--data", str(geneval), "--limit", "2", "--repeats", "1", "--device", "cpu"]
+    assert main(["run", "--model", str(folder / "checkpoint-2"), "--out", "evaluated", *evaluate]) == 0
+    assert json.loads(Path("evaluated/summary.json").read_text())["benchmarks"]["geneval"]["metrics"]["overall"]["n"] == 2
+
+
+def test_a_checkpoint_is_an_ordinary_folder(train: Train, tiny_folder: Path) -> None:
+    assert train("run", "trainer.max_steps=1") == 0
+    there = {file.name for file in Path("run/checkpoint-1").iterdir()}
+    assert {file.name for file in tiny_folder.iterdir()} <= there
+    assert {"optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"} <= there
+    assert JanusModel.load("run/checkpoint-1").world
+
+
+class TestSeparate:
+    """Two models in turns."""
+
+    EPOCHS = ("strategy=separate", "trainer.max_steps=-1", "trainer.num_train_epochs=2")  # of two steps each
+
+    def test_each_turn_is_scored_by_the_partner_as_it_stands(
+        self, train: Train, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scorers: list[tuple[str, str, bool]] = []
+        load = RewardSum.load.__func__  # type: ignore[attr-defined]
+
+        def watched(cls: type[RewardSum], *args: Any, scorer: JanusModel, model: JanusModel, task: str, **kwargs: Any) -> Any:
+            frozen = not any(parameter.requires_grad for parameter in scorer.model.parameters())
+            scorers.append((task, scorer.name, frozen and scorer is not model))
+            return load(cls, *args, scorer=scorer, model=model, task=task, **kwargs)
+
+        monkeypatch.setattr(RewardSum, "load", classmethod(watched))
+        assert train("run", *self.EPOCHS) == 0
+        assert scorers == [
+            ("gen", str(tiny_folder), True),
+            ("und", "run/gen/checkpoint-2", True),
+            ("gen", "run/und/checkpoint-2", True),
+            ("und", "run/gen/checkpoint-4", True),
+        ]
+        for task, other in (("gen", "und"), ("und", "gen")):
+            logged = rows(f"run/{task}")
+            assert [row["step"] for row in logged] == [1, 2, 3, 4]
+            assert [row["epoch"] for row in logged] == [0.5, 1, 1.5, 2]
+            assert not any(name.startswith(other) for row in logged for name in row)
+
+    def test_killed_between_and_within_turns_it_goes_on_exactly(self, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert train("whole", *self.EPOCHS) == 0
+        run = strategies._go
+        turns: list[Path] = []
+
+        def killed(trainer: Any, folder: Path) -> int:
+            if len(turns) == 2:  # between the second turn and the third
+                raise Killed
+            turns.append(folder)
+            return run(trainer, folder)
+
+        monkeypatch.setattr(strategies, "_go", killed)
+        with pytest.raises(Killed):
+            train("run", *self.EPOCHS)
+        assert (len(rows("run/gen")), len(rows("run/und"))) == (2, 2)
+        monkeypatch.setattr(strategies, "_go", run)
+        with die_at(4), pytest.raises(Killed):
+            train("run", *self.EPOCHS, resume=True)
+        assert (len(rows("run/gen")), len(rows("run/und"))) == (4, 2)
+        assert train("run", *self.EPOCHS, resume=True) == 0
+        for task in ("gen", "und"):
+            assert timeless(f"run/{task}") == timeless(f"whole/{task}")
+            assert same(weights(f"run/{task}/checkpoint-4"), weights(f"whole/{task}/checkpoint-4"))
+
+    def test_the_other_may_come_first_and_epochs_be_counted_together(self, train: Train) -> None:
+        steps = ("strategy=separate", "trainer.max_steps=-1", "trainer.num_train_epochs=3")
+        assert train("run", *steps, "separate.first=und", "separate.epochs=total") == 0
+        assert (len(rows("run/und")), len(rows("run/gen"))) == (4, 2)
+        assert json.loads(Path("run/finished.json").read_text()) == {"steps": 6}
+
+
+def test_a_schedule_spans_all_turns(train: Train) -> None:
+    steps = ("strategy=separate", "trainer.max_steps=-1", "trainer.num_train_epochs=2", "trainer.lr_scheduler_type=linear")
+    assert train("run", *steps) == 0
+    rates = [row["learning_rate"] for row in rows("run/gen")]
+    assert rates == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
+
+
+def test_weights_of_the_tasks(train: Train) -> None:
+    """A task that weighs nothing leaves no trace in the weights."""
+    assert train("gen", "strategy=only-gen", "trainer.max_steps=1", "trainer.max_grad_norm=0") == 0
+    assert train("both", "weights.und=0", "trainer.max_steps=1", "trainer.max_grad_norm=0") == 0
+    alone, both = weights("gen/checkpoint-1"), weights("both/checkpoint-1")
+    assert alone.keys() == both.keys()
+    assert all(torch.allclose(alone[name], both[name], atol=1e-6) for name in alone)
+
+
+def test_a_finished_training_has_nothing_to_do(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("run") == 0
+    before = timeless("run")
+    capsys.readouterr()
+    assert train("run", resume=True) == 0
+    assert "run is finished (3 steps); nothing to do" in capsys.readouterr().err.splitlines()[0]
+    assert main(["train", "--out", "run", "--resume", "--device", "cpu"]) == 0  # the recipe is the run's own
+    assert timeless("run") == before
+
+
+def _another_training(train: Train) -> None:
+    Path("run").mkdir()
+    Path("run/recipe.yaml").write_text(read_recipe("tiny").as_yaml())
+    Path("run/metrics.jsonl").write_text('{"step": 1}\n')
+
+
+def _other_things(train: Train) -> None:
+    Path("run").mkdir()
+    Path("run/thesis.tex").write_text("")
+
+
+def _nothing(train: Train) -> None:
+    pass
+
+
+def _empty_prompts(train: Train) -> None:
+    Path("empty.txt").write_text("\n \n")
+
+
+@pytest.mark.parametrize(
+    ("before", "sets", "resume", "said"),
+    [
+        (_another_training, (), False, "run holds a training; go on with --resume, or choose another --out"),
+        (_other_things, (), False, "run holds other things than a training (thesis.tex); choose another --out"),
+        (_other_things, (), True, "run holds other things than a training (thesis.tex); choose another --out"),
+        (_another_training, (), True, "run was trained with model='tiny-janus', not "),
+        (_nothing, ("model=folder:.",), False, "model 'folder:.' cannot be trained: 'folder' neither draws nor scores"),
+        (_nothing, ("model=tiny-jnaus",), False, "unknown model 'tiny-jnaus'; did you mean 'tiny-janus'?"),
+        (_empty_prompts, ("data.prompts=empty.txt",), False, "prompt file empty.txt holds no prompt; write one a line"),
+        (_nothing, ("data.prompts=none.txt",), False, "prompt file none.txt does not exist"),
+        (_nothing, ("reward.gen=dsrr",), False, "unknown reward 'dsrr'; did you mean 'dsr'?"),
+        (_nothing, ("reward.und=red",), False, "reward 'red' cannot score captions"),
+        (
+            _nothing,
+            ("global_batch_size=3",),
+            False,
+            "global_batch_size 3 is no multiple of trainer.per_device_train_batch_size 2",
+        ),
+        (_nothing, ("global_batch_size=6",), False, "global_batch_size 6 is more than there is (4 prompts, 4 pictures)"),
+        (_nothing, ("trainable=vision_model",), False, "unknown trainable 'vision_model'"),
+        (_nothing, ("strategy=separate",), False, "strategy separate counts in whole epochs"),
+        (_nothing, ("trainer.load_best_model_at_end=true",), False, "trainer"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    before: Callable[[Train], None],
+    sets: tuple[str, ...],
+    resume: bool,
+    said: str,
+    train: Train,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before(train)
+    assert train("run", *sets, resume=resume) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("suder-bench: ")
+    assert said in line
+    assert not list(Path("run").glob("checkpoint-*"))
+
+
+def test_a_mistake_does_not_take_the_folder(train: Train) -> None:
+    """The same command, put right, works."""
+    assert train("run", "reward.gen=dsrr") == 2
+    assert train("run", "trainer.max_steps=1") == 0
+
+
+def test_a_changed_recipe_is_refused_with_the_key(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("run", "trainer.max_steps=1") == 0
+    capsys.readouterr()
+    assert train("run", "trainer.max_steps=1", "simpo.beta=3", resume=True) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("run was trained with simpo.beta=2.0, not 3.0; resume with the same recipe, or choose another --out")
+
+
+def test_two_trainings_do_not_share_a_folder(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    from suder_bench.runs.store import RunFolder
+
+    with RunFolder(Path("run")).locked():
+        assert train("run") == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("suder-bench: run is in use by another process")
