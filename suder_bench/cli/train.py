@@ -17,8 +17,6 @@ def main(argv: Sequence[str]) -> int:
     options.prepare(offline=args.offline)
     if importlib.util.find_spec("accelerate") is None:
         raise UserError('training needs the package accelerate; install it with pip install "suder-bench[train]"')
-    from suder_bench.training.recipe import read_recipe
-
     if args.config is None and args.out is None:
         raise UserError("give --config RECIPE, or --out DIR --resume to go on with a training")
     config = args.config
@@ -26,6 +24,8 @@ def main(argv: Sequence[str]) -> int:
         config = str(args.out / "recipe.yaml")
         if not (args.resume and Path(config).is_file()):
             raise UserError(f"{args.out} holds no training to resume; start one with --config RECIPE")
+    from suder_bench.training.recipe import read_recipe
+
     recipe = read_recipe(config, args.set)
     if args.dry_run:
         print(recipe.as_yaml(), end="")
