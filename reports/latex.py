@@ -71,7 +71,8 @@ def render(table: Table) -> str:
         [
             r"\begin{table*}[p]",
             r"\centering",
-            rf"\caption{{{escape(table.title)}. Best in bold, second underlined.}}",
+            rf"\renewcommand{{\thetable}}{{{table.number}}}",
+            rf"\caption{{{escape(table.title.removeprefix(f'Table {table.number}. '))}. Best in bold, second underlined.}}",
             r"\small",
             rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
             r"\toprule",

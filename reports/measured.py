@@ -224,8 +224,9 @@ def command_of(path: Path, recipe: Mapping[str, Any] | None) -> str:
     return shlex.join(["suder-bench", "run", *words, "--out", str(path)])
 
 
-def quoted(path: Path) -> str:
-    return shlex.quote(str(path))
+def quoted(name: Path | str) -> str:
+    """A path or a model's name as a shell takes it."""
+    return shlex.quote(str(name))
 
 
 def _reward(weights: object) -> str:

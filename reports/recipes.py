@@ -30,7 +30,7 @@ def losses(row: Measured, benchmarks: Sequence[str]) -> tuple[str, ...]:
 
 
 def difference(row: Measured, benchmarks: Sequence[str]) -> str:
-    """Why the row cannot stand beside the table's other rows."""
+    """What sets the row apart from whole official data, protocols and judges, or on the world from its own; '' for nothing."""
     reasons: dict[str, None] = {}
     for scores in (row.scores[name] for name in benchmarks if name in row.scores):
         entry = scores.entry
@@ -40,12 +40,13 @@ def difference(row: Measured, benchmarks: Sequence[str]) -> str:
         if entry["protocol"] != "official":
             reasons[f"protocol {entry['protocol']} of {scores.benchmark}"] = None
         for role, judge in entry["judges"].items():
+            if row.world and judge["backend"] == "world":
+                continue
             if not judge["exact"]:
                 reasons[f"judge {role} is {judge['backend']}, not {scores.benchmark}'s own"] = None
             elif judge.get("unchecked"):
                 reasons[f"judge {role} of {scores.benchmark} was not asked known answers"] = None
-    why = "; ".join(reasons) or "on other questions or with other judges than the rows beside the published ones"
-    return f"not comparable with the other tables ({why})"
+    return "; ".join(reasons)
 
 
 def _made(scores: Scores) -> str:

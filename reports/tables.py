@@ -21,6 +21,7 @@ from suder_bench.reports.recipes import difference, losses, recipe
 
 Rank = Literal["", "best", "second"]
 WORLD = "measured on the embedded world, not comparable with published numbers"
+OTHER = "measured in another way, not comparable with the other tables"
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,9 @@ def _table(layout: Layout, group: Sequence[Measured], *, with_published: bool, n
     if with_published:
         name, title = "paper", "published and measured" if group else "published"
     else:
-        name, title = ("world", WORLD) if group[0].world else ("other", f"measured, {difference(group[0], layout.benchmarks)}")
+        apart = difference(group[0], layout.benchmarks)
+        name, title = ("world", WORLD) if group[0].world else ("other", OTHER)
+        title += f" ({apart})" if apart else ""
     sources = dict.fromkeys(row.source for row in rows if row.source)
     return Table(
         number=layout.number,
@@ -207,7 +210,8 @@ def _measured_row(layout: Layout, row: Measured) -> Row:
     cells = []
     for column in layout.columns:
         found = row.scores[column.benchmark].metric(column.metric) if column.benchmark in row.scores else None
-        cells.append(Cell(*(column.shown(found[key]) for key in ("value", "low", "high"))) if found else Cell())
+        value, low, high = (column.shown(found[key] if found else None) for key in ("value", "low", "high"))
+        cells.append(Cell(value, low, high))
     return Row(row.label, "measured", row.base, tuple(cells), losses(row, layout.benchmarks))
 
 

@@ -74,6 +74,22 @@ def test_the_world_never_meets_published_rows(tmp_path: Path) -> None:
     assert labels(world) == [one.label for one in world.rows] == ["my-model", "other"]
 
 
+def test_titles_tell_what_sets_a_table_apart(tmp_path: Path) -> None:
+    judge = {"backend": "world", "exact": False, "fingerprint": "w"}
+    runs = [summary(world=True, judge=judge), summary(world=True, judge=judge, limit=6), summary(judge=FOREIGN)]
+    _, whole, part, foreign = tables(
+        tmp_path, 2, *(one if i != 1 else {**one, "benchmarks": _halved(one)} for i, one in enumerate(runs))
+    )
+    assert whole.title.endswith("published numbers")
+    assert part.title.endswith("published numbers (6 questions of each benchmark at most)")
+    assert foreign.title.endswith("not comparable with the other tables (judge judge is open-clip, not geneval's own)")
+    assert [table.name for table in (whole, part, foreign)] == ["table-2-world", "table-2-world-2", "table-2-other-3"]
+
+
+def _halved(content: dict[str, Any]) -> dict[str, Any]:
+    return {name: {**entry, "n_samples": 6} for name, entry in content["benchmarks"].items()}
+
+
 def test_gains_are_points_over_the_first_run(tmp_path: Path) -> None:
     [table] = tables(tmp_path, 2, summary(value=0.5), summary(model="other", value=0.456))
     other = row(table, "other")
