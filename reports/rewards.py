@@ -95,14 +95,15 @@ def figure(found: Mapping[str, Any], file: Path) -> None:
             f"Rewards for {found['model']} on {found['benchmark']}", x=0.01, ha="left", fontsize=10, fontweight="bold"
         )
         note = "Bands and bars: 95 % intervals, by prompt. AUC: share of pairs within a prompt ordered as the verdict."
-        world = f"\nIt is {WORLD}." if found["world"] else ""
-        drawing.supxlabel(note + world, x=0.01, ha="left", fontsize=7, color="#555555")
+        drawing.supxlabel("\n".join([note, *_caveats(found)]), x=0.01, ha="left", fontsize=7, color="#555555")
         content = io.BytesIO()
         canvas.print_png(content)
     replace_file(file, content.getvalue())
 
 
 def _curves(ax: Axes, part: str, entry: Mapping[str, Any], names: Sequence[str]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     steps = np.arange(1, entry["samples"] + 1)
     ends: list[tuple[float, str]] = []
     for name, points in entry["curves"].items():
@@ -116,7 +117,7 @@ def _curves(ax: Axes, part: str, entry: Mapping[str, Any], names: Sequence[str])
     ax.set_title(f"{part}: verdict of the best of k", fontweight="bold")
     ax.set_xlabel("k samples", color="#555555")
     ax.set_xlim(1, steps[-1])
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     bottom, top = ax.get_ylim()
     for (value, name), place in zip(ends, spread([value for value, _ in ends], LABEL * (top - bottom)), strict=True):
         edge = steps[-1] + 0.05 * (steps[-1] - 1)
