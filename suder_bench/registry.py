@@ -56,7 +56,11 @@ TABLE: Mapping[Group, Mapping[str, str]] = {
         "janus": "suder_bench.models.janus:JanusModel",
         "folder": "suder_bench.models.folder:FolderModel",
     },
-    "rewards": {"dsr": "suder_bench.rewards.dsr:Dsr", "clip": "suder_bench.rewards.clip:Clip"},
+    "rewards": {
+        "dsr": "suder_bench.rewards.dsr:Dsr",
+        "clip": "suder_bench.rewards.clip:Clip",
+        "vqa": "suder_bench.rewards.vqa:Vqa",
+    },
     "judges": {
         **{f"{role}/world": f"{_EVALUATORS}.judges.world:{name}" for role, name in _WORLD_JUDGES.items()},
         **{f"{role}/official": f"{_EVALUATORS}.judges.official:load" for role in (*_WORLD_JUDGES, "mllm")},

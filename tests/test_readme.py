@@ -104,7 +104,7 @@ def test_every_command_runs(tmp_path, mirror):
 def _argv(command: str) -> list[str]:
     program, *arguments = shlex.split(command)
     assert program == "suder-bench", command
-    limited = ["--limit", LIMIT] if arguments[0] in ("run", "track") and "--limit" not in arguments else []
+    limited = ["--limit", LIMIT] if arguments[0] in ("run", "track", "reward") and "--limit" not in arguments else []
     shortened = [part for setting in SHORT for part in ("--set", setting)] if arguments[0] == "train" else []
     call = "import sys; from suder_bench.cli import main; sys.exit(main())"
     return [sys.executable, "-c", call, *arguments, *limited, *shortened]

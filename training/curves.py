@@ -42,7 +42,7 @@ LETTERS = 19
 LABEL = 0.075
 """The height of a label as a share of its panel's."""
 
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8.5,
     "axes.titlelocation": "left",
@@ -140,7 +140,7 @@ def draw(points: Sequence[Point], rewards: Mapping[str, Series], file: Path, tit
     columns = 2 if count in (2, 4) else min(count, 3)
     rows = -(-count // columns)
     last = max([point.step for point in points] + [step for values in rewards.values() for step, _ in values]) or 1
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(
             figsize=(columns * PANEL[0], rows * PANEL[1] + 0.5), dpi=200, layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06)
         )

@@ -16,6 +16,8 @@ COMMANDS = {
     "score": "score a run folder again, or pictures and answers made elsewhere",
     "track": "evaluate a training run's checkpoints as they appear, with curves",
     "compare": "compare two runs with a paired test for each metric",
+    "report": "write the paper's tables from runs, beside the published rows",
+    "reward": "compare rewards: which one picks the better samples of a model",
     "list": "list the benchmarks, models, judges, rewards and suites",
     "data": "write the world's benchmark files, or fetch and check the official ones",
     "doctor": "look at what is installed and how to get what is missing",

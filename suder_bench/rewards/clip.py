@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, Self, runtime_checkable
 
-from huggingface_hub import constants
 from PIL import Image
 
-from suder_bench.models.protocols import Model, TellsItsWorld
-from suder_bench.runs import judges
+from suder_bench.models.protocols import Model
+from suder_bench.rewards.judged import seated
 
 
 class Similarity(Protocol):
@@ -41,12 +40,7 @@ class Clip:
     @classmethod
     def load(cls, model: Model) -> Self:
         """Raises `JudgeError` where CLIP's weights cannot be had, or it gets known answers wrong."""
-        world = isinstance(model, TellsItsWorld) and model.world
-        chosen = judges.choose(["clip"], {}, world=world)
-        panel = judges.seat(chosen, device="auto", dtype="auto", offline=constants.HF_HUB_OFFLINE)
-        for missing in panel.missing.values():
-            raise missing
-        judge: Similarity = panel.judges["clip"]  # type: ignore[assignment]
+        judge: Similarity = seated("clip", model)  # type: ignore[assignment]
         return cls(judge)
 
     def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:

@@ -1,0 +1,237 @@
+"""Run folders and training runs as rows of tables: whose numbers they are, and how each was made."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from suder_bench import suites
+from suder_bench.errors import UserError
+from suder_bench.runs.store import RunFolder
+from suder_bench.training.track import TrainingRun
+
+_STEP = re.compile(r"step-([0-9]+)")
+_CHECKPOINT = re.compile(r"checkpoint-([1-9][0-9]*)")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One benchmark of one run's summary.json."""
+
+    run: Path
+    summary: Mapping[str, Any]
+    benchmark: str
+
+    @property
+    def entry(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.summary["benchmarks"][self.benchmark]
+        return found
+
+    @property
+    def planned(self) -> Mapping[str, Any]:
+        """What run.json said of the benchmark; empty for responses made elsewhere."""
+        found: Mapping[str, Any] = self.summary["recipe"].get("benchmarks", {}).get(self.benchmark, {})
+        return found
+
+    @property
+    def conditions(self) -> tuple[object, ...]:
+        """Two numbers may stand in one table only where these are equal: world, questions, protocol and judges."""
+        recipe, entry = self.summary["recipe"], self.entry
+        judges = tuple(
+            (role, judge["backend"], judge["exact"], judge["fingerprint"], judge.get("unchecked", False))
+            for role, judge in sorted(entry["judges"].items())
+        )
+        data = self.planned.get("data") or json.dumps(recipe.get("data"), sort_keys=True)
+        return self.summary["world"], data, entry["n_samples"], entry["protocol"], judges
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the number may stand beside published ones: real and whole data, official protocol and judges."""
+        entry = self.entry
+        return (
+            not self.summary["world"]
+            and entry["protocol"] == "official"
+            and not self.summary["recipe"].get("limit")
+            and all(judge["exact"] and not judge.get("unchecked") for judge in entry["judges"].values())
+        )
+
+    def metric(self, name: str) -> Mapping[str, Any] | None:
+        """The metric under its plain name or with its protocol's prefix; None where it was not measured."""
+        metrics = self.entry["metrics"]
+        found: Mapping[str, Any] | None = metrics.get(name) or metrics.get(f"{self.entry['protocol']}/{name}")
+        return found if found is not None and found["value"] is not None else None
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a checkpoint was trained: the folder's recipe.yaml in short."""
+
+    run: Path
+    start: str
+    strategy: str
+    algorithm: str
+    reward: str
+    step: int
+
+    @classmethod
+    def read(cls, run: TrainingRun, step: int) -> Training:
+        recipe = yaml.safe_load((run.path / "recipe.yaml").read_text(encoding="utf-8"))
+        rewards = recipe.get("reward")
+        reward = _reward(rewards.get("und" if run.strategy == "only-und" else "gen")) if isinstance(rewards, Mapping) else "dsr"
+        return cls(run.path, run.model, run.strategy, str(recipe.get("algorithm", "simpo")), reward, step)
+
+    @property
+    def label(self) -> str:
+        return f"{self.start} + {self.reward} ({self.algorithm}), {self.strategy}"
+
+    def __str__(self) -> str:
+        return f"{self.strategy}, {self.algorithm}, reward {self.reward}, step {self.step:,} of {self.run}"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A row: one model, with the benchmarks that its runs scored. `base` is the label of the row it is compared with."""
+
+    label: str
+    model: str
+    fingerprint: str
+    scores: Mapping[str, Scores]
+    training: Training | None = None
+    base: str = ""
+
+    @property
+    def runs(self) -> list[Path]:
+        return list(dict.fromkeys(one.run for one in self.scores.values()))
+
+    @property
+    def world(self) -> bool:
+        return any(one.summary["world"] for one in self.scores.values())
+
+
+def read(paths: Sequence[Path]) -> list[Measured]:
+    """The rows of run folders and training runs, in the order given.
+
+    Runs of one model on different benchmarks share a row. Of a training run the start model and the last evaluated
+    checkpoint are rows. Raises `UserError` for a run that is missing or not finished, with the command that makes it.
+    """
+    rows: list[Measured] = []
+    for path in dict.fromkeys(paths):
+        for row in _training(path) if (path / "recipe.yaml").is_file() else [_run(path)]:
+            _add(rows, row)
+    return _based(_named(rows))
+
+
+def _add(rows: list[Measured], new: Measured) -> None:
+    """Append the row, or merge it into one of the same model whose benchmarks are others, or were scored the same."""
+    for i, row in enumerate(rows):
+        same = row.fingerprint == new.fingerprint != "" and row.world == new.world
+        if same and all(row.scores[name].entry == new.scores[name].entry for name in set(row.scores) & set(new.scores)):
+            added = {name: one for name, one in new.scores.items() if name not in row.scores}
+            rows[i] = replace(row, scores={**row.scores, **added}, training=row.training or new.training)
+            return
+    rows.append(new)
+
+
+def _run(path: Path) -> Measured:
+    summary = read_summary(path)
+    model = summary["recipe"]["model"]
+    scores = {name: Scores(path, summary, name) for name in summary["benchmarks"]}
+    checkpoint = Path(summary["model"])
+    name, training = _CHECKPOINT.fullmatch(checkpoint.name), None
+    for folder in (checkpoint.parent, checkpoint.parent.parent):  # the separate strategy has a folder for each model
+        if name and training is None and (folder / "recipe.yaml").is_file():
+            training = Training.read(TrainingRun.open(folder), int(name[1]))
+    label = f"{training.label}, step {training.step:,}" if training else summary["model"]
+    return Measured(label, summary["model"], model.get("fingerprint", ""), scores, training)
+
+
+def _training(path: Path) -> Iterator[Measured]:
+    run = TrainingRun.open(path)
+    steps = {}
+    for folder in (path / "evaluations").glob("step-*"):
+        found = _STEP.fullmatch(folder.name)
+        parts = sorted(part.parent for part in folder.glob("*/run.json"))
+        if found and parts:
+            steps[int(found[1])] = parts
+    if not steps or max(steps) == 0:
+        raise UserError(f"{path} has no evaluated checkpoint; make them with: suder-bench track {quoted(path)} --suite all")
+    for step in [0, max(steps)] if 0 in steps else [max(steps)]:
+        merged: list[Measured] = []
+        for part in steps[step]:
+            one = _run(part)
+            merged = [replace(merged[0], scores={**merged[0].scores, **one.scores})] if merged else [one]
+        training = Training.read(run, step) if step else None
+        yield replace(merged[0], label=training.label if training else merged[0].model, training=training)
+
+
+def _named(rows: Sequence[Measured]) -> list[Measured]:
+    """Rows with one label each: a label that several rows have is followed by their runs."""
+    labels = [row.label for row in rows]
+    doubled = [label for label in labels if labels.count(label) > 1]
+    return [replace(row, label=f"{row.label} ({', '.join(map(str, row.runs))})") if row.label in doubled else row for row in rows]
+
+
+def _based(rows: Sequence[Measured]) -> list[Measured]:
+    """Each row with its base: the start model of its training where that was measured, else the first row."""
+    based = []
+    for row in rows:
+        starts = [one for one in rows if row.training and one.training is None and one.model == row.training.start]
+        base = (starts or list(rows[:1]))[0]
+        based.append(row if base is row else replace(row, base=base.label))
+    return based
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """summary.json of a run folder. Raises `UserError` with the command that makes or finishes the run."""
+    folder = RunFolder(path)
+    summary = folder.read("summary.json") if path.is_dir() else None
+    if summary is not None:
+        if summary.get("schema") != 1 or "benchmarks" not in summary:
+            raise UserError(
+                f"{path / 'summary.json'} is not a summary of this version; make it anew with: {command_of(path, folder.read())}"
+            )
+        return summary
+    recipe = folder.read() if path.is_dir() else None
+    if recipe is not None:
+        raise UserError(f"{path} is in progress or was interrupted (no summary.json); finish it with: {command_of(path, recipe)}")
+    why = "does not exist" if not path.exists() else "is not a run folder (no summary.json)"
+    raise UserError(f"{path} {why}; make it with: {command_of(path, None)}")
+
+
+def command_of(path: Path, recipe: Mapping[str, Any] | None) -> str:
+    """The command line that makes, or goes on with, the run in a folder."""
+    if recipe is None:
+        return f"suder-bench run --model MODEL --suite all --out {quoted(path)}"
+    words = ["--model", recipe["model"]["name"]]
+    suite = recipe["suite"]
+    words += (
+        ["--suite", suite] if suite in suites.SUITES else [word for name in suite.split("+") for word in ("--benchmark", name)]
+    )
+    data = recipe["data"]
+    words += ["--data", data["folder"] or data["source"]]
+    words += ["--size", data["size"]] if data["size"] else []
+    sampling = recipe.get("sampling", {}).get("image", {})
+    options = {name: recipe.get(name) for name in ("seed", "limit", "repeats", "device", "dtype", "protocol")}
+    for name, value in {**options, "guidance": sampling.get("guidance"), "temperature": sampling.get("temperature")}.items():
+        words += [f"--{name}", str(value)] if value is not None else []
+    return shlex.join(["suder-bench", "run", *words, "--out", str(path)])
+
+
+def quoted(name: Path | str) -> str:
+    """A path or a model's name as a shell takes it."""
+    return shlex.quote(str(name))
+
+
+def _reward(weights: object) -> str:
+    if weights is None:
+        return "dsr"
+    if isinstance(weights, Mapping):
+        return " + ".join(name if weight == 1 else f"{weight} {name}" for name, weight in weights.items())
+    return str(weights)

@@ -1,0 +1,88 @@
+"""What has to be told of a measured row: how it was made, what was lost, and why it stands apart from published ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from suder_bench.reports.measured import Measured, Scores
+
+
+def recipe(row: Measured, benchmarks: Sequence[str]) -> tuple[str, ...]:
+    """Lines for the footer: training, then for each run its weights, data, sampling and versions, and each benchmark's judges."""
+    shown = [row.scores[name] for name in benchmarks if name in row.scores]
+    lines = [f"trained: {row.training}"] if row.training else []
+    for run in dict.fromkeys(one.run for one in shown):
+        mine = [one for one in shown if one.run == run]
+        lines.append(_made(mine[0]))
+        lines += [_judged(one) for one in mine]
+    return tuple(lines)
+
+
+def losses(row: Measured, benchmarks: Sequence[str]) -> tuple[str, ...]:
+    """A footnote for each benchmark of which responses are missing or could not be judged."""
+    found = []
+    for scores in (row.scores[name] for name in benchmarks if name in row.scores):
+        lost = [f"{scores.entry[what]:,} {what}" for what in ("skipped", "failed") if scores.entry[what]]
+        if lost:
+            found.append(f"{scores.benchmark}: {', '.join(lost)} of the responses, {scores.entry['n_responses']:,} judged.")
+    return tuple(found)
+
+
+def difference(row: Measured, benchmarks: Sequence[str]) -> str:
+    """What sets the row apart from whole official data, protocols and judges, or on the world from its own; '' for nothing."""
+    reasons: dict[str, None] = {}
+    for scores in (row.scores[name] for name in benchmarks if name in row.scores):
+        entry = scores.entry
+        limit = scores.summary["recipe"].get("limit")
+        if limit:
+            reasons[f"{limit:,} questions of each benchmark at most"] = None
+        if entry["protocol"] != "official":
+            reasons[f"protocol {entry['protocol']} of {scores.benchmark}"] = None
+        for role, judge in entry["judges"].items():
+            if row.world and judge["backend"] == "world":
+                continue
+            if not judge["exact"]:
+                reasons[f"judge {role} is {judge['backend']}, not {scores.benchmark}'s own"] = None
+            elif judge.get("unchecked"):
+                reasons[f"judge {role} of {scores.benchmark} was not asked known answers"] = None
+    return "; ".join(reasons)
+
+
+def _made(scores: Scores) -> str:
+    summary, recipe = scores.summary, scores.summary["recipe"]
+    model, data = recipe["model"], recipe["data"]
+    parts = [f"run {scores.run}: model {summary['model']}"]
+    if "fingerprint" in model:
+        parts[0] += f" (weights {model['fingerprint'][:12]})"
+    size = f" ({data['size']})" if data.get("size") else ""
+    parts.append(f"data {data.get('folder') or data['source']}{size}")
+    if "seed" in recipe:
+        parts.append(f"seed {recipe['seed']}")
+    for kind, settings in recipe.get("sampling", {}).items():
+        parts.append(f"{kind} sampling {_settings(settings)}")
+    if recipe.get("limit"):
+        parts.append(f"limit {recipe['limit']}")
+    parts += [f"{name} {recipe[name]}" for name in ("device", "dtype") if name in recipe]
+    parts.append("versions " + _settings(recipe.get("versions", {})))
+    return "; ".join(parts)
+
+
+def _judged(scores: Scores) -> str:
+    entry, planned = scores.entry, scores.planned
+    parts = [f"{scores.benchmark}: protocol {entry['protocol']}", f"{entry['n_samples']:,} samples"]
+    if planned:
+        parts[-1] += f" x {planned['repeats']}"
+    parts.append(f"{entry['n_responses']:,} responses judged")
+    judges = [f"{role} {_judge(judge)}" for role, judge in entry["judges"].items()]
+    parts.append("judges " + ", ".join(judges) if judges else "no judge")
+    return "; ".join(parts)
+
+
+def _judge(judge: Mapping[str, Any]) -> str:
+    doubts = ["" if judge["exact"] else "not the benchmark's own", "not asked known answers" if judge.get("unchecked") else ""]
+    return f"{judge['backend']} ({', '.join([judge['fingerprint'][:12], *filter(None, doubts)])})"
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)

@@ -1,0 +1,48 @@
+"""A sheet of prompts whose favourites have different verdicts: what each reward would have picked, side by side."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from suder_bench.records import open_image
+from suder_bench.rewards.compare import disagreements
+from suder_bench.rewards.sampled import Sampled
+from suder_bench.runs.jsonl import replace_file
+from suder_bench.training.sheets import BEST, CELL, INK, LINE, MARGIN, PAPER, WORST
+
+WIDTH = 480
+"""At least: a prompt stands above its pictures."""
+
+
+def gallery(drawn: Sampled, file: Path, *, cases: int) -> bool:
+    """Write the sheet, favourites framed green where the verdict is the best of them, orange elsewhere; without a case remove
+    an earlier sheet, and return false."""
+    found = disagreements(drawn.samples, cases)
+    verdict = drawn.samples.verdict
+    if not found or verdict is None:
+        file.unlink(missing_ok=True)
+        return False
+    height = LINE + CELL + 2 * LINE + MARGIN
+    columns = len(drawn.samples.rewards)
+    sheet = Image.new("RGB", (max(WIDTH, MARGIN + columns * (CELL + MARGIN)), MARGIN + len(found) * height), PAPER)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for place, (row, picks) in enumerate(found):
+        top = MARGIN + place * height
+        pen.text((MARGIN, top), str(drawn.given[row]), INK, font)
+        best = max(verdict[row, pick] for pick in picks.values())
+        for column, (name, pick) in enumerate(picks.items()):
+            left, upper = MARGIN + column * (CELL + MARGIN), top + LINE + 2
+            colour = BEST if verdict[row, pick] == best else WORST
+            shown = open_image(Path(drawn.made[row][pick])).resize((CELL, CELL), Image.Resampling.LANCZOS)
+            sheet.paste(shown, (left, upper))
+            pen.rectangle((left - 2, upper - 2, left + CELL + 1, upper + CELL + 1), outline=colour, width=2)
+            number = f"{name} {drawn.samples.rewards[name][row, pick]:.3f}"
+            pen.text((left, upper + CELL + 2), number, INK, font)
+            pen.text((left, upper + CELL + LINE), f"verdict {verdict[row, pick]:g}", colour, font)
+    content = io.BytesIO()
+    sheet.save(content, "PNG")
+    replace_file(file, content.getvalue())
+    return True

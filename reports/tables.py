@@ -1,0 +1,247 @@
+"""Tables 1-6: what stands in each cell, beside what it may stand, and what has to be said about it.
+
+Numbers share a table only where they are comparable: world and real data, different questions, judges or protocols make
+tables of their own. The published rows stand in the table of the measured rows that keep the benchmarks' official
+protocol and judges on real data, or else alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Literal
+
+from suder_bench import suites
+from suder_bench.errors import UserError
+from suder_bench.reports import published
+from suder_bench.reports.layout import LAYOUTS, Column, Layout
+from suder_bench.reports.measured import Measured, quoted
+from suder_bench.reports.recipes import difference, losses, recipe
+
+Rank = Literal["", "best", "second"]
+WORLD = "measured on the embedded world, not comparable with published numbers"
+OTHER = "measured in another way, not comparable with the other tables"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Digits as printed, '' where there is none; `gain` in points over the row's base; `notes` are texts of footnotes."""
+
+    value: str = ""
+    low: str = ""
+    high: str = ""
+    gain: str = ""
+    rank: Rank = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model's row. `group` is generation, understanding or unified for a published row, else 'measured'."""
+
+    label: str
+    group: str
+    base: str
+    cells: tuple[Cell, ...]
+    notes: tuple[str, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table to print. `name` is its file's; `columns` have their footnotes; `recipes` tell how each measured row was made."""
+
+    number: int
+    name: str
+    title: str
+    columns: tuple[tuple[str, tuple[str, ...]], ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    recipes: tuple[tuple[str, tuple[str, ...]], ...]
+
+    @property
+    def footnotes(self) -> dict[str, str]:
+        """Letters of the footnotes that cells, rows and columns refer to, by text, in the order a reader meets them."""
+        texts = [text for _, notes in self.columns for text in notes]
+        for row in self.rows:
+            texts += [*row.notes, *(text for cell in row.cells for text in cell.notes)]
+        return {text: _letter(i) for i, text in enumerate(dict.fromkeys(texts))}
+
+
+def build(measured: Sequence[Measured], asked: Sequence[int] = ()) -> tuple[list[Table], list[str]]:
+    """The tables asked for, or all that the rows suffice for; and why others were left out.
+
+    Raises `UserError` for a table asked for whose benchmark nobody scored, and when none can be made.
+    """
+    tables: list[Table] = []
+    left_out: list[str] = []
+    for number in asked or LAYOUTS:
+        layout = LAYOUTS[number]
+        try:
+            tables += _tables(layout, _admitted(layout, measured))
+        except UserError as error:
+            if asked:
+                raise
+            left_out.append(str(error))
+    if not tables:
+        runs = ", ".join(quoted(run) for row in measured for run in row.runs)
+        names = tuple(dict.fromkeys(name for layout in LAYOUTS.values() for name in layout.benchmarks))
+        raise UserError(f"no score for any of Tables 1-6 in {runs}; {_command(measured[0], names)}")
+    return tables, left_out
+
+
+def _admitted(layout: Layout, measured: Sequence[Measured]) -> list[Measured]:
+    """The rows that belong into the table. Raises `UserError` saying what is missing and the command that makes it."""
+    if layout.compares:
+        return _trainings(layout, measured)
+    rows = [row for row in measured if any(_has(row, column) for column in layout.columns)]
+    if not rows:
+        needs = " or ".join(layout.benchmarks)
+        raise UserError(
+            f"Table {layout.number} needs {needs}, which no run has scored; {_command(measured[0], layout.benchmarks)}"
+        )
+    return rows
+
+
+def _trainings(layout: Layout, measured: Sequence[Measured]) -> list[Measured]:
+    trained = [
+        row
+        for row in measured
+        if row.training
+        and row.training.strategy in layout.strategies
+        and row.training.reward in layout.rewards
+        and row.training.algorithm == "simpo"
+    ]
+    if not trained:
+        config = "clip-reward" if "clip" in layout.rewards else layout.strategies[0]
+        raise UserError(
+            f"Table {layout.number} compares trainings ({', '.join(layout.strategies)}; reward {' or '.join(layout.rewards)}) "
+            f"and none was given; make one with: suder-bench train --config {config} --out runs/{config} && "
+            f"suder-bench track runs/{config} --suite all"
+        )
+    bases = [row for row in measured if row.training is None and row.label in {one.base for one in trained}]
+    rows = [*bases, *trained]
+    for row in rows:
+        missing = [
+            name for name in layout.benchmarks if not any(_has(row, one) for one in layout.columns if one.benchmark == name)
+        ]
+        if missing:
+            raise UserError(f"Table {layout.number} needs {' and '.join(missing)} of {row.label} too; {_command(row, missing)}")
+    return rows
+
+
+def _has(row: Measured, column: Column) -> bool:
+    scores = row.scores.get(column.benchmark)
+    return scores is not None and scores.metric(column.metric) is not None
+
+
+def _command(row: Measured, benchmarks: Sequence[str]) -> str:
+    chosen = " ".join(f"--benchmark {name}" for name in benchmarks)
+    for suite, names in suites.SUITES.items():
+        if set(names) == set(benchmarks):
+            chosen = f"--suite {suite}"
+            break
+    if row.training:
+        return f"score it with: suder-bench track {quoted(row.training.run)} {chosen}"
+    return f"score it with: suder-bench run --model {quoted(row.model)} {chosen}"
+
+
+def _tables(layout: Layout, rows: Sequence[Measured]) -> list[Table]:
+    groups: list[list[Measured]] = []
+    for row in rows:
+        for group in groups:
+            if all(_together(layout, row, other) for other in group):
+                group.append(row)
+                break
+        else:
+            groups.append([row])
+    groups.sort(key=lambda group: not _beside_published(layout, group[0]))  # stable: the table with the paper's rows first
+    if not _beside_published(layout, groups[0][0]):
+        groups.insert(0, [])
+    return [_table(layout, group, with_published=i == 0, number=i) for i, group in enumerate(groups)]
+
+
+def _together(layout: Layout, one: Measured, other: Measured) -> bool:
+    shared = [name for name in layout.benchmarks if name in one.scores and name in other.scores]
+    alike = all(one.scores[name].conditions == other.scores[name].conditions for name in shared)
+    return alike and one.world == other.world and _beside_published(layout, one) == _beside_published(layout, other)
+
+
+def _beside_published(layout: Layout, row: Measured) -> bool:
+    return all(row.scores[name].comparable for name in layout.benchmarks if name in row.scores)
+
+
+def _table(layout: Layout, group: Sequence[Measured], *, with_published: bool, number: int) -> Table:
+    notes = published.notes(layout.number) if with_published else ()
+    rows = [_published_row(layout, row) for row in published.rows(layout.number)] if with_published else []
+    rows = _gains(layout, rows) + _gains(layout, [_measured_row(layout, row) for row in group])
+    rows = [replace(row, cells=cells) for row, cells in zip(rows, _ranked([row.cells for row in rows]), strict=True)]
+    if with_published:
+        name, title = "paper", "published and measured" if group else "published"
+    else:
+        apart = difference(group[0], layout.benchmarks)
+        name, title = ("world", WORLD) if group[0].world else ("other", OTHER)
+        title += f" ({apart})" if apart else ""
+    sources = dict.fromkeys(row.source for row in rows if row.source)
+    return Table(
+        number=layout.number,
+        name=f"table-{layout.number}-{name}" + (f"-{number}" if number > 1 else ""),
+        title=f"Table {layout.number}. {layout.title}: {title}",
+        columns=tuple(
+            (one.name, tuple(note.text for note in notes if note.column == one.name and not note.model)) for one in layout.columns
+        ),
+        rows=tuple(rows),
+        notes=(*(f"Published rows: {source}." for source in sources), *(one.text for one in notes if not one.model + one.column)),
+        recipes=tuple((row.label, recipe(row, layout.benchmarks)) for row in group),
+    )
+
+
+def _published_row(layout: Layout, row: published.PublishedRow) -> Row:
+    mine = [note for note in published.notes(layout.number) if note.model == row.model]
+    cells = tuple(
+        Cell(row.values.get(column.name, ""), notes=tuple(note.text for note in mine if note.column == column.name))
+        for column in layout.columns
+    )
+    return Row(row.model, row.group, row.base, cells, tuple(note.text for note in mine if not note.column), row.source)
+
+
+def _measured_row(layout: Layout, row: Measured) -> Row:
+    cells = []
+    for column in layout.columns:
+        found = row.scores[column.benchmark].metric(column.metric) if column.benchmark in row.scores else None
+        value, low, high = (column.shown(found[key] if found else None) for key in ("value", "low", "high"))
+        cells.append(Cell(value, low, high))
+    return Row(row.label, "measured", row.base, tuple(cells), losses(row, layout.benchmarks))
+
+
+def _gains(layout: Layout, rows: Sequence[Row]) -> list[Row]:
+    """The rows with their gains over the base, where that stands among them too."""
+    by_label: Mapping[str, Row] = {row.label: row for row in rows}
+    found = []
+    for row in rows:
+        base = by_label.get(row.base)
+        if base is None:
+            found.append(replace(row, base=""))
+            continue
+        gains = [column.gain(*pair) for column, pair in zip(layout.columns, _pairs(row, base), strict=True)]
+        found.append(replace(row, cells=tuple(replace(cell, gain=gain) for cell, gain in zip(row.cells, gains, strict=True))))
+    return found
+
+
+def _pairs(row: Row, base: Row) -> list[tuple[str, str]]:
+    return [(mine.value, its.value) for mine, its in zip(row.cells, base.cells, strict=True)]
+
+
+def _ranked(rows: Sequence[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
+    """The highest number of each column is best and the next lower one second, ties alike; a column of one number has none."""
+    columns = []
+    for cells in zip(*rows, strict=True):
+        order = sorted({Decimal(cell.value) for cell in cells if cell.value}, reverse=True)
+        ranks: dict[Decimal, Rank] = {order[0]: "best", order[1]: "second"} if len(order) > 1 else {}
+        columns.append([replace(cell, rank=ranks.get(Decimal(cell.value), "")) if cell.value else cell for cell in cells])
+    return list(zip(*columns, strict=True))
+
+
+def _letter(i: int) -> str:
+    return (_letter(i // 26 - 1) if i >= 26 else "") + chr(ord("a") + i % 26)

@@ -1,0 +1,164 @@
+"""`suder-bench reward compare` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pytest
+from fakes import FakeModel, flat
+from PIL import Image
+
+from suder_bench import registry
+from suder_bench.cli import main
+from suder_bench.models.protocols import GeneratedImage, ImageSampling, Model, TextSampling
+
+
+class Shade:
+    """Likes dark pictures, and long captions."""
+
+    name = "dark"
+
+    @classmethod
+    def load(cls, model: Model) -> Self:
+        return cls()
+
+    def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:
+        return [-float(np.asarray(picture)[0, 0, 0]) for picture in pictures]
+
+    def score_captions(self, pictures: Sequence[Image.Image], captions: Sequence[str]) -> list[float]:
+        return [float(len(caption)) for caption in captions]
+
+
+class Bright(Shade):
+    name = "bright"
+
+    def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:
+        return [-score for score in super().score_images(prompts, pictures)]
+
+
+class Nothing(Shade):
+    name = "nothing"
+
+    def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:
+        return [float("nan")] * len(pictures)
+
+
+class Chancy(FakeModel):
+    """Right with an even seed, else too bright; a model of the world that captions by its seed."""
+
+    world = True
+
+    def generate(self, prompts: Sequence[str], *, seeds: Sequence[int], sampling: ImageSampling) -> list[GeneratedImage]:
+        self._meet(prompts)
+        wanted = [int(prompt.split()[-1]) for prompt in prompts]
+        return [
+            GeneratedImage(flat(shade if seed % 2 == 0 else 255, seed)) for shade, seed in zip(wanted, seeds, strict=True)
+        ]
+
+    def answer(
+        self,
+        images: Sequence[Sequence[Image.Image]],
+        questions: Sequence[str],
+        *,
+        seeds: Sequence[int],
+        sampling: TextSampling,
+    ) -> list[str]:
+        self._meet(questions)
+        return ["a ball" if seed % 2 else "a red ball and a star" for seed in seeds]
+
+
+class Blind:
+    """A model that only reads."""
+
+    name, fingerprint = "blind", "1"
+    settings: dict[str, str] = {}  # noqa: RUF012
+
+
+@pytest.fixture
+def model(tmp_path: Path, fakes: None, monkeypatch: pytest.MonkeyPatch) -> Chancy:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    rewards = {"dark": f"{__name__}:Shade", "bright": f"{__name__}:Bright", "nothing": f"{__name__}:Nothing"}
+    table = {**registry.TABLE, "rewards": {**registry.TABLE["rewards"], **rewards}}
+    monkeypatch.setattr(registry, "TABLE", table)
+    registry.table.cache_clear()
+    made = Chancy(name="fake:chancy")
+    monkeypatch.setattr("fakes.FakeModel.load", classmethod(lambda cls, reference, **_: made))
+    return made
+
+
+def compare(*arguments: str, rewards: str = "dark,bright") -> int:
+    chosen = ["--rewards", rewards, "--prompts", "drawing", "--data", "data", "--device", "cpu", "--out", "o", *arguments]
+    return main(["reward", "compare", "--model", "fake:chancy", *chosen])
+
+
+def test_a_reward_that_knows_and_one_that_knows_the_opposite(model: Chancy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare("--samples", "6", "--captions", "3", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads(Path("o/compare.json").read_text())
+    pictures, captions = found["pictures"], found["captions"]
+    assert (pictures["prompts"], pictures["samples"], pictures["skipped"]) == (12, 6, 0)
+    assert pictures["rewards"]["dark"]["auc"]["value"] == 1
+    assert pictures["rewards"]["bright"]["auc"]["value"] == 0
+    assert pictures["rewards"]["dark"]["best"] == pictures["oracle"]
+    assert pictures["correlations"][0]["value"] == -1
+    assert pictures["rewards"]["dark"]["milliseconds"] >= 0
+    assert (captions["prompts"], captions["samples"]) == (3, 6)
+    assert captions["rewards"]["dark"]["length"]["value"] == 1
+    for picture in ("compare.png", "disagreements.png"):
+        with Image.open(Path("o") / picture) as opened:
+            assert opened.width > 400
+    assert "(compare.png)" in Path("o/compare.md").read_text()
+
+
+def test_the_same_command_again_draws_nothing_and_prints_the_table(model: Chancy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare("--samples", "2", "--captions", "2", "--limit", "4") == 0
+    shown = capsys.readouterr()
+    assert "dark - bright, best of 2: +" in shown.out
+    assert max(map(len, shown.out.splitlines()[:8])) <= 80
+    asked = len(model.batches)
+    assert compare("--samples", "2", "--captions", "2", "--limit", "4") == 0
+    again = capsys.readouterr()
+    assert again.out == shown.out
+    assert "resuming: 8 of 8 done" in again.err
+    assert len(model.batches) == asked
+    assert compare("--samples", "2", "--captions", "0", "--limit", "4", "--seed", "1") == 2
+    assert "was made with seed 0, not 1" in capsys.readouterr().err
+    assert compare("--samples", "2", "--captions", "0", "--limit", "4", "--seed", "1", "--fresh") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rewards", "says"),
+    [
+        ([], "drak", "unknown reward 'drak'; did you mean 'dark'?"),
+        ([], "", "unknown reward ''"),
+        ([], "nothing", "reward 'nothing' gives no number for some of the pictures"),
+        ([], "dsr", "reward 'dsr' needs a model that scores texts and pictures"),
+        (["--samples", "1"], "dark", "--samples 1 leaves nothing to choose from"),
+        (["--prompts", "reading"], "dark", "unknown generation benchmark 'reading'"),
+    ],
+)
+def test_mistakes_in_one_line(
+    model: Chancy, capsys: pytest.CaptureFixture[str], arguments: list[str], rewards: str, says: str
+) -> None:
+    assert compare(*arguments, rewards=rewards) == 2
+    shown = capsys.readouterr()
+    assert says in shown.err
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_a_model_that_cannot_draw_and_a_command_there_is_not(
+    model: Chancy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(cls: type, reference: str, **_: Any) -> Blind:
+        return Blind()
+
+    monkeypatch.setattr("fakes.FakeModel.load", classmethod(load))
+    assert compare() == 2
+    assert "model 'blind' draws no pictures" in capsys.readouterr().err
+    assert main(["reward", "comprae"]) == 2
+    assert "unknown reward command 'comprae'; did you mean 'compare'?" in capsys.readouterr().err

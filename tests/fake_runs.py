@@ -1,0 +1,96 @@
+"""Run folders as `report` finds them, written by hand: real or of the world, with any judge, protocol or value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from suder_bench.reports.layout import LAYOUTS
+
+METRICS: dict[str, list[str]] = {}
+for _layout in LAYOUTS.values():
+    for _column in _layout.columns:
+        METRICS.setdefault(_column.benchmark, []).append(_column.metric)
+GEN = ("geneval", "t2i-compbench")
+UND = ("pope", "hallusionbench", "llavabench", "mmbench", "seedbench")
+OWN = {"backend": "official", "exact": True, "fingerprint": "0123456789abcdef"}
+FOREIGN = {"backend": "open-clip", "exact": False, "fingerprint": "fedcba9876543210"}
+
+
+def summary(
+    *benchmarks: str,
+    model: str = "my-model",
+    value: float = 0.5,
+    world: bool = False,
+    protocol: str = "official",
+    judge: Mapping[str, Any] = OWN,
+    failed: int = 0,
+    **recipe: Any,
+) -> dict[str, Any]:
+    """Every metric of the paper's tables is `value`, within 0.01 of it."""
+    names = benchmarks or GEN + UND
+    prefix = "" if protocol == "official" else f"{protocol}/"
+    entries = {
+        name: {
+            "headline": METRICS[name][0],
+            "paper_metrics": METRICS[name],
+            "protocol": protocol,
+            "judges": {"judge": dict(judge)},
+            "n_samples": 100,
+            "n_responses": 400 - failed,
+            "skipped": 0,
+            "failed": failed,
+            "metrics": {
+                f"{prefix}{metric}": {"value": value, "low": value - 0.01, "high": value + 0.01, "n": 400}
+                for metric in METRICS[name]
+            },
+        }
+        for name in names
+    }
+    data = {"source": "world", "size": "quick", "folder": None} if world else {"source": "official", "size": None, "folder": None}
+    return {
+        "schema": 1,
+        "run": "run",
+        "model": model,
+        "suite": "+".join(names),
+        "world": world,
+        "recipe": {
+            "model": {"name": model, "fingerprint": f"weights of {model}"},
+            "data": data,
+            "benchmarks": {
+                name: {"protocol": protocol, "samples": 100, "repeats": 4, "data": f"{name} {world}"} for name in names
+            },
+            "seed": 0,
+            "limit": None,
+            "repeats": None,
+            "sampling": {"image": {"temperature": 1.0, "guidance": 5.0}},
+            "device": "cpu",
+            "dtype": "float32",
+            "protocol": protocol,
+            "versions": {"torch": "2.13"},
+            **recipe,
+        },
+        "benchmarks": entries,
+    }
+
+
+def write_run(folder: Path, content: Mapping[str, Any], *, finished: bool = True) -> Path:
+    """The run folder of a summary; without one where it is not `finished`."""
+    folder.mkdir(parents=True)
+    outside = {name: content[name] for name in ("run", "suite", "world")}
+    (folder / "run.json").write_text(json.dumps({**content["recipe"], **outside}))
+    if finished:
+        (folder / "summary.json").write_text(json.dumps(content))
+    return folder
+
+
+def write_training(folder: Path, recipe: str, *values: float, start: str = "my-model", benchmarks: tuple[str, ...] = ()) -> Path:
+    """A training run whose start model and checkpoints at steps 10, 20, ... have these values."""
+    folder.mkdir(parents=True)
+    (folder / "recipe.yaml").write_text(f"model: {start}\n{recipe}")
+    for i, value in enumerate(values):
+        model = start if i == 0 else f"{folder}/checkpoint-{10 * i}"
+        write_run(folder / "evaluations" / f"step-{10 * i}" / "all", summary(*benchmarks, model=model, value=value))
+    return folder

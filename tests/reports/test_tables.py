@@ -1,0 +1,227 @@
+"""What may share a table, what each cell shows, and what is said when something is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_runs import FOREIGN, GEN, OWN, UND, summary, write_run, write_training
+
+from suder_bench.errors import UserError
+from suder_bench.reports import measured
+from suder_bench.reports.layout import LAYOUTS
+from suder_bench.reports.tables import Row, Table, build
+
+
+def tables(tmp_path: Path, number: int, *contents: dict[str, Any]) -> list[Table]:
+    runs = [write_run(tmp_path / f"run-{i}", content) for i, content in enumerate(contents)]
+    return build(measured.read(runs), [number])[0]
+
+
+def row(table: Table, label: str) -> Row:
+    return next(one for one in table.rows if one.label == label)
+
+
+def labels(table: Table) -> list[str]:
+    return [one.label for one in table.rows if one.group == "measured"]
+
+
+def values(one: Row) -> list[str]:
+    return [cell.value for cell in one.cells]
+
+
+def test_a_comparable_run_stands_beside_the_published_rows_with_its_interval(tmp_path: Path) -> None:
+    [table] = tables(tmp_path, 1, summary(value=0.78245))
+    assert table.title == "Table 1. T2I-CompBench: published and measured"
+    mine = row(table, "my-model")
+    assert (mine.cells[0].value, mine.cells[0].low, mine.cells[0].high) == ("0.7824", "0.7724", "0.7924")
+    assert mine.cells[3].rank == "best"
+    assert row(table, "FLUX.1").cells[3].rank == "second"
+    assert row(table, "Janus-Pro-7B + SUDER").cells[0].rank == mine.cells[0].rank == "second"
+
+
+def test_understanding_is_printed_in_percent(tmp_path: Path) -> None:
+    [table] = tables(tmp_path, 3, summary(value=0.8123))
+    assert values(row(table, "my-model")) == ["81.2", "0.8", "81.2", "81.2", "81.2"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"world": True},
+        {"judge": FOREIGN},
+        {"judge": {**OWN, "unchecked": True}},
+        {"judge": {**OWN, "fingerprint": "other weights"}},
+        {"protocol": "fixed"},
+        {"limit": 6},
+    ],
+    ids=["world", "foreign judge", "unchecked judge", "other weights of the judge", "protocol", "some of the questions"],
+)
+def test_what_is_not_comparable_has_a_table_of_its_own(tmp_path: Path, other: dict[str, Any]) -> None:
+    beside, alone = tables(tmp_path, 1, summary(), summary(model="other", **other))
+    assert labels(beside) == ["my-model"]
+    assert [one.label for one in alone.rows] == ["other"]
+    assert "not comparable" in alone.title
+    assert beside.name != alone.name
+
+
+def test_the_world_never_meets_published_rows(tmp_path: Path) -> None:
+    paper, world = tables(tmp_path, 2, summary(world=True), summary(world=True, model="other", value=0.6))
+    assert labels(paper) == []
+    assert paper.title == "Table 2. GenEval: published"
+    assert "on the embedded world, not comparable with published numbers" in world.title
+    assert labels(world) == [one.label for one in world.rows] == ["my-model", "other"]
+
+
+def test_titles_tell_what_sets_a_table_apart(tmp_path: Path) -> None:
+    judge = {"backend": "world", "exact": False, "fingerprint": "w"}
+    runs = [summary(world=True, judge=judge), summary(world=True, judge=judge, limit=6), summary(judge=FOREIGN)]
+    _, whole, part, foreign = tables(
+        tmp_path, 2, *(one if i != 1 else {**one, "benchmarks": _halved(one)} for i, one in enumerate(runs))
+    )
+    assert whole.title.endswith("published numbers")
+    assert part.title.endswith("published numbers (6 questions of each benchmark at most)")
+    assert foreign.title.endswith("not comparable with the other tables (judge judge is open-clip, not geneval's own)")
+    assert [table.name for table in (whole, part, foreign)] == ["table-2-world", "table-2-world-2", "table-2-other-3"]
+
+
+def _halved(content: dict[str, Any]) -> dict[str, Any]:
+    return {name: {**entry, "n_samples": 6} for name, entry in content["benchmarks"].items()}
+
+
+def test_gains_are_points_over_the_first_run(tmp_path: Path) -> None:
+    [table] = tables(tmp_path, 2, summary(value=0.5), summary(model="other", value=0.456))
+    other = row(table, "other")
+    assert other.base == "my-model"
+    assert {cell.gain for cell in other.cells} == {"-4"}
+    assert {cell.gain for cell in row(table, "my-model").cells} == {""}
+    assert row(table, "Janus-Pro-7B + SUDER").cells[-1].gain == "+5"
+
+
+def test_runs_of_one_model_share_a_row(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "gen", summary(*GEN)), write_run(tmp_path / "und", summary(*UND))]
+    [one] = measured.read(runs)
+    assert set(one.scores) == {*GEN, *UND}
+    assert measured.read([runs[0], runs[0]])[0].label == "my-model"
+
+
+def test_two_runs_of_one_model_are_told_apart(tmp_path: Path) -> None:
+    [table] = tables(tmp_path, 1, summary(), summary(value=0.4, seed=1))
+    assert labels(table) == [f"my-model ({tmp_path}/run-0)", f"my-model ({tmp_path}/run-1)"]
+
+
+def test_lost_responses_and_the_recipe_are_told(tmp_path: Path) -> None:
+    [table] = tables(tmp_path, 1, summary(failed=3))
+    assert row(table, "my-model").notes == ("t2i-compbench: 3 failed of the responses, 397 judged.",)
+    [(label, lines)] = table.recipes
+    assert label == "my-model"
+    assert "seed 0; image sampling temperature 1.0, guidance 5.0" in lines[0]
+    assert lines[1] == (
+        "t2i-compbench: protocol official; 100 samples x 4; 397 responses judged; judges judge official (0123456789ab)"
+    )
+
+
+def test_footnotes_have_letters_in_the_order_of_reading(tmp_path: Path) -> None:
+    [table] = tables(tmp_path, 3, summary())
+    assert list(table.footnotes.values()) == [chr(ord("a") + i) for i in range(len(table.footnotes))]
+    assert len(table.footnotes) == 6
+
+
+def test_training_runs_fill_the_ablation_tables(tmp_path: Path) -> None:
+    runs = [
+        write_training(tmp_path / "both", "strategy: unified\n", 0.5, 0.55, 0.6),
+        write_training(tmp_path / "gen", "strategy: only-gen\nreward:\n  gen: {dsr: 1.0}\n", 0.5, 0.7),
+        write_training(tmp_path / "clip", "strategy: only-gen\nreward:\n  gen: clip\n", 0.5, 0.65),
+        write_training(tmp_path / "grpo", "strategy: unified\nalgorithm: grpo\n", 0.5, 0.65),
+    ]
+    made, left_out = build(measured.read(runs))
+    assert left_out == []
+    by_number = {table.number: table for table in made}
+    both, gen, clip = (f"my-model + {how}" for how in ("dsr (simpo), unified", "dsr (simpo), only-gen", "clip (simpo), only-gen"))
+    assert labels(by_number[4]) == ["my-model", both, gen]
+    assert labels(by_number[5]) == ["my-model", gen, clip]
+    assert len(labels(by_number[1])) == 5
+    assert row(by_number[4], both).cells[0].gain == "+10.00"
+    assert by_number[4].recipes[1][1][0] == f"trained: unified, simpo, reward dsr, step 20 of {tmp_path}/both"
+
+
+def test_a_checkpoint_run_alone_is_told_by_its_training(tmp_path: Path) -> None:
+    training = write_training(tmp_path / "t", "strategy: only-und\n")
+    run = write_run(tmp_path / "run", summary(model=f"{training}/checkpoint-30"))
+    assert [one.label for one in measured.read([run])] == ["my-model + dsr (simpo), only-und, step 30"]
+
+
+def refused(paths: list[Path], *asked: int) -> str:
+    with pytest.raises(UserError) as error:
+        build(measured.read(paths), asked)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_missing_run_comes_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    path = tmp_path / "no run"
+    assert refused([path]) == f"{path} does not exist; make it with: suder-bench run --model MODEL --suite all --out '{path}'"
+
+
+def test_a_run_in_progress_comes_with_the_command_that_finishes_it(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", {**summary(*GEN, limit=6), "suite": "gen"}, finished=False)
+    assert refused([run]) == (
+        f"{run} is in progress or was interrupted (no summary.json); finish it with: suder-bench run --model my-model "
+        "--suite gen --data official --seed 0 --limit 6 --device cpu --dtype float32 --protocol official "
+        f"--guidance 5.0 --temperature 1.0 --out {run}"
+    )
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    assert refused([tmp_path]).startswith(f"{tmp_path} is not a run folder (no summary.json); make it with: ")
+
+
+def test_a_training_that_was_not_evaluated(tmp_path: Path) -> None:
+    training = write_training(tmp_path / "t", "", 0.5)
+    assert (
+        refused([training]) == f"{training} has no evaluated checkpoint; make them with: suder-bench track {training} --suite all"
+    )
+
+
+def test_a_table_without_its_benchmark(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", summary(*GEN))
+    assert refused([run], 3) == (
+        "Table 3 needs hallusionbench or llavabench or pope or mmbench or seedbench, which no run has scored; "
+        "score it with: suder-bench run --model my-model --suite und"
+    )
+
+
+def test_a_table_that_needs_both_suites(tmp_path: Path) -> None:
+    training = write_training(tmp_path / "t", "", 0.5, 0.6, benchmarks=GEN)
+    assert refused([training], 4) == (
+        "Table 4 needs hallusionbench and llavabench of my-model too; "
+        "score it with: suder-bench run --model my-model --benchmark hallusionbench --benchmark llavabench"
+    )
+
+
+def test_a_comparison_of_trainings_without_one(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", summary())
+    assert "make one with: suder-bench train --config clip-reward --out runs/clip-reward" in refused([run], 5)
+
+
+def test_nothing_scored_at_all(tmp_path: Path) -> None:
+    content = summary(*GEN)
+    for entry in content["benchmarks"].values():
+        entry["metrics"] = {}
+    run = write_run(tmp_path / "r", content)
+    assert refused([run]) == (
+        f"no score for any of Tables 1-6 in {run}; score it with: suder-bench run --model my-model --suite all"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "digits"), [(0.125, "0.1250"), (0.78245, "0.7824"), (0.78255, "0.7826"), (1.0, "1.0000"), (None, "")]
+)
+def test_rounding_is_of_the_decimal_that_json_shows(value: float | None, digits: str) -> None:
+    assert LAYOUTS[1].columns[0].shown(value) == digits
+
+
+@pytest.mark.parametrize(("value", "base", "gain"), [("0.56", "0.5892", "-2.92"), ("0.5", "0.5", "0.00"), ("", "0.5", "")])
+def test_gains_are_differences_of_the_digits_in_print(value: str, base: str, gain: str) -> None:
+    assert LAYOUTS[1].columns[0].gain(value, base) == gain
