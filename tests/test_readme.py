@@ -113,6 +113,9 @@ def _argv(command: str) -> list[str]:
 def _made_elsewhere(folder: Path) -> None:
     """What the README takes for given, as soon as there is something to make it from."""
     pictures, answers = folder / "my-pictures", folder / "my-answers.jsonl"
+    trained, shown = folder / "runs" / "t" / "checkpoint-2", folder / "runs" / "t" / "checkpoint-50"
+    if trained.is_dir() and not shown.exists():
+        trained.rename(shown)  # what the whole training would have saved
     if not pictures.exists() and (folder / "runs" / "first" / "images" / "geneval").is_dir():
         pictures.symlink_to(folder / "runs" / "first" / "images" / "geneval")
     if not answers.exists() and (folder / "my-data" / "pope").is_dir():
