@@ -184,7 +184,7 @@ class Policy(nn.Module):
 
     def load(self, folder: Path) -> None:
         """Weights that `save` wrote, into shards where the weights lie in shards."""
-        weights: dict[str, torch.Tensor] = {}
+        weights: dict[str, Any] = {}
         for file in [folder / ADAPTER_FILE] if self.lora is not None else sorted(folder.glob("*.safetensors")):
             weights |= load_file(file)
         if self.lora is not None and set(weights) != {name for name in self.janus.state_dict() if ".lora_" in name}:
