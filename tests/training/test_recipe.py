@@ -115,7 +115,7 @@ def test_the_smaller_model_differs_in_size_alone() -> None:
         ("grpo", {"algorithm": "grpo"}),
         ("only-gen", {"strategy": "only-gen"}),
         ("only-und", {"strategy": "only-und"}),
-        ("clip-reward", {"strategy": "only-gen", "reward": Rewards(gen={"clip": 1.0})}),
+        ("clip-reward", {"strategy": "only-gen", "reward": Rewards(gen={"clip": 1.0}, scorer="frozen")}),
     ],
 )
 def test_the_ablations_differ_from_tiny_in_what_they_say(name: str, changed: dict[str, Any]) -> None:
