@@ -78,7 +78,8 @@ def check_field(name: str, value: Any) -> Any:
     known = _fields()
     if name not in known:
         raise unknown("key", f"trainer.{name}", [f"trainer.{one}" for one in known])
-    value = _typed(name, value, known[name])
+    if not (name == "fsdp" and isinstance(value, bool)):  # which transformers declares a text, and documents as true
+        value = _typed(name, value, known[name])
     if name == "per_device_train_batch_size" and value < 1:
         raise UserError(f"trainer.{name} must be above 0, not {value}")
     return _configuration(value) if name == "deepspeed" else value

@@ -40,6 +40,11 @@ class Tally:
             self._counts[name] += 1
         self._counts[name] += 0
 
+    def add_mean(self, name: str, mean: float, count: int) -> None:
+        """The mean of so many values."""
+        self._sums[name] += mean * count
+        self._counts[name] += count
+
     def take(self, reduce: Any) -> dict[str, float]:
         """The means since the last call, leaving out names without values; `reduce` sums a tensor over all ranks."""
         names = sorted(self._counts)

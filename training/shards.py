@@ -52,9 +52,9 @@ def take_over(policy: Policy, copy: Policy) -> None:
 @contextmanager
 def _gathered(shard: Any) -> Iterator[torch.Tensor]:
     if hasattr(shard, "ds_id"):  # a weight of ZeRO-3
-        from deepspeed.zero import GatheredParameters
+        import deepspeed
 
-        with GatheredParameters([shard]):
+        with deepspeed.zero.GatheredParameters([shard]):
             yield shard
     else:
         yield shard.full_tensor()

@@ -148,9 +148,10 @@ class SuderTrainer(Trainer):
         """The groups with a pair, and the loss of each."""
         found = pairs(rollout.rewards, rollout.tokens)
         rows = found.best + found.worst or [0]  # without any pair every rank still has a backward pass, of zeros
-        logprobs = self._logprobs(model, rollout, rows)
+        logprobs, entropies = self._logprobs(model, rollout, rows)
         count = len(found.groups)
         task = rollout.task
+        self._tally.add(f"{task}/entropy", entropies if count else [])
         self._tally.add(f"{task}/trained", [count / len(rollout.items)])
         if not count:
             self._tally.add(f"{task}/margin", [])
@@ -163,23 +164,25 @@ class SuderTrainer(Trainer):
     def _grpo(self, model: Any, rollout: Rollout) -> tuple[Sequence[int], torch.Tensor]:
         """All groups, and the loss of each."""
         settings = self.recipe.grpo
-        logprobs = self._logprobs(model, rollout, range(len(rollout.tokens)))
+        logprobs, entropies = self._logprobs(model, rollout, range(len(rollout.tokens)))
+        self._tally.add(f"{rollout.task}/entropy", entropies)
         if rollout.old is None:
             rollout.old = [one.detach() for one in logprobs]
         old = rollout.reference if settings.anchor == "reference" and rollout.reference is not None else rollout.old
         advantage = advantages(rollout.rewards, settings)
         found = grpo_losses(logprobs, old, rollout.reference, advantage, settings)
+        tokens = sum(map(len, logprobs))
         for name, value in (("kl", found.kl), ("clip_fraction", found.clipped), ("ratio", found.ratio)):
             if name != "kl" or rollout.reference is not None:
-                self._tally.add(f"{rollout.task}/{name}", [value])
+                self._tally.add_mean(f"{rollout.task}/{name}", value, tokens)
         return range(len(rollout.items)), found.loss
 
-    def _logprobs(self, model: Any, rollout: Rollout, rows: Sequence[int]) -> list[torch.Tensor]:
-        """Log-probabilities of these samples through the wrapped model; entropies go into the log."""
+    def _logprobs(self, model: Any, rollout: Rollout, rows: Sequence[int]) -> tuple[list[torch.Tensor], list[float]]:
+        """Log-probabilities of these samples through the wrapped model, and the mean entropy of each sample's tokens."""
         samples = [rollout.tokens[row] for row in rows]
         flat, entropy = model(rollout.task, [rollout.contexts[row] for row in rows], samples)
-        self._tally.add(f"{rollout.task}/entropy", [float(entropy.mean())])
-        return list(flat.split([len(sample) for sample in samples]))
+        lengths = [len(sample) for sample in samples]
+        return list(flat.split(lengths)), torch.stack([part.mean() for part in entropy.split(lengths)]).tolist()
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
@@ -256,6 +259,7 @@ def _line(row: dict[str, Any], steps: int) -> str:
     parts = [f"step {row['step']}/{steps}", f"loss {row['loss']:.4f}"]
     for task in ("gen", "und"):
         if f"{task}/reward" in row:
-            best, entropy = row[f"{task}/reward_best"], row[f"{task}/entropy"]
-            parts.append(f"{task} reward {row[f'{task}/reward']:.3f} (best {best:.3f}) entropy {entropy:.2f}")
+            parts.append(f"{task} reward {row[f'{task}/reward']:.3f} (best {row[f'{task}/reward_best']:.3f})")
+        if f"{task}/entropy" in row:  # SimPO reads it off the pairs, of which there may be none
+            parts.append(f"{task} entropy {row[f'{task}/entropy']:.2f}")
     return "  ".join([*parts, f"{row['seconds/step']:.1f} s"])

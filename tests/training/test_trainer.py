@@ -115,11 +115,11 @@ def test_every_image_token_learns_however_short_captions_must_be(
     gradients: list[torch.Tensor] = []
     policy_scores = SuderTrainer._logprobs
 
-    def watched(self: SuderTrainer, model: Any, rollout: Rollout, rows: Sequence[int]) -> list[torch.Tensor]:
-        found = policy_scores(self, model, rollout, rows)
+    def watched(self: SuderTrainer, model: Any, rollout: Rollout, rows: Sequence[int]) -> Any:
+        found, entropies = policy_scores(self, model, rollout, rows)
         for one in found:
             one.register_hook(gradients.append)
-        return found
+        return found, entropies
 
     monkeypatch.setattr(SuderTrainer, "_logprobs", watched)
     steps = ("strategy=only-gen", "reward.gen=red", "trainer.max_steps=1", f"algorithm={algorithm}")
