@@ -49,12 +49,16 @@ OURS = {
 
 
 def arguments(recipe: Recipe, out: Path, *, device: str, tasks: int) -> TrainingArguments:
-    """Raises `UserError` naming the field for one that is unknown, set elsewhere, or of a wrong type."""
+    """Raises `UserError` naming the field for one that is unknown, set elsewhere, or of a wrong type; and for a device that
+    the Trainer would not take."""
+    if device.startswith("cuda:"):
+        number = device.removeprefix("cuda:")
+        raise UserError(f"training takes the first GPU it sees, not '{device}'; set CUDA_VISIBLE_DEVICES={number}")
     chosen = DEFAULTS | {name: check_field(name, value) for name, value in recipe.trainer.items()}
     world = int(os.environ.get("WORLD_SIZE", "1"))
     share = int(chosen["per_device_train_batch_size"]) * world
     try:
-        return TrainingArguments(
+        found = TrainingArguments(
             output_dir=str(out),
             gradient_accumulation_steps=max(1, tasks * (recipe.global_batch_size // share)),
             logging_steps=1,
@@ -65,6 +69,9 @@ def arguments(recipe: Recipe, out: Path, *, device: str, tasks: int) -> Training
             use_cpu=device == "cpu",
             **chosen,
         )
+        # A process has one GPU, and several are for a launcher: the Trainer would split batches between all it sees.
+        found._n_gpu = min(found.n_gpu, 1)
+        return found
     except (ValueError, TypeError) as error:
         raise UserError(f"trainer: {str(error).splitlines()[0]}") from None
     except ImportError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import json
 import math
@@ -92,11 +93,10 @@ class Training:
             epoch, epochs = turns[: i + 1].count(task), turns.count(task)
             if epoch <= _epochs_done(folder):
                 continue
-            trainer = self._trainer(
-                folder, {task: counts[task]}, prompts, pictures, start, partner=partner, epoch=epoch, epochs=epochs
-            )
             self.say(f"{task}: epoch {epoch} of {epochs}, scored by {partner.name}")
-            _go(trainer, folder)
+            mine = {task: counts[task]}
+            _go(self._trainer(folder, mine, prompts, pictures, start, partner=partner, epoch=epoch, epochs=epochs), folder)
+            gc.collect()  # a trainer is full of cycles, and the next turn needs its memory
         return sum(_steps_done(self.out / task) for task in ("gen", "und"))
 
     def _data(self) -> tuple[Sequence[str], Sequence[Image.Image]]:

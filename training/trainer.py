@@ -96,6 +96,7 @@ class SuderTrainer(Trainer):
                 rollout = self._rolled_out(items)
             self.policy.train()
         if first.iteration + 1 < self.batches.num_iterations:
+            rollout.pixels = None  # judged and shown
             self._stored[key] = rollout
         return rollout
 

@@ -26,6 +26,11 @@ SMOOTH = ("trainer.adam_epsilon=1.0", "trainer.learning_rate=0.1", "trainer.max_
 deepspeed = pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="needs deepspeed")
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 def launch(*commands: Sequence[str], ranks: int = 2) -> None:
     """The commands one after the other, on as many processes, as a launcher starts them."""
     with socket.socket() as free:

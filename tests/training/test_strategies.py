@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,16 @@ import pytest
 import torch
 import yaml
 from training.conftest import Killed, Train, die_at, rows, same, timeless, weights
+from transformers import TrainingArguments
 
 from suder_bench.cli import main
 from suder_bench.data.source import write_world
+from suder_bench.errors import UserError
 from suder_bench.models.janus import JanusModel
+from suder_bench.runs.store import RunFolder
 from suder_bench.training import strategies
-from suder_bench.training.recipe import read_recipe
+from suder_bench.training.arguments import arguments
+from suder_bench.training.recipe import Recipe, read_recipe
 from suder_bench.training.rewards import RewardSum
 
 SMALL = (
@@ -89,11 +94,14 @@ class TestSeparate:
         self, train: Train, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         scorers: list[tuple[str, str, bool]] = []
+        models: list[weakref.ref[torch.nn.Module]] = []
         load = RewardSum.load.__func__  # type: ignore[attr-defined]
 
         def watched(cls: type[RewardSum], *args: Any, scorer: JanusModel, model: JanusModel, task: str, **kwargs: Any) -> Any:
             frozen = not any(parameter.requires_grad for parameter in scorer.model.parameters())
             scorers.append((task, scorer.name, frozen and scorer is not model))
+            assert not any(one() for one in models), "the turn before is still in memory"
+            models.append(weakref.ref(model.model))
             return load(cls, *args, scorer=scorer, model=model, task=task, **kwargs)
 
         monkeypatch.setattr(RewardSum, "load", classmethod(watched))
@@ -227,6 +235,13 @@ def test_mistakes_are_told_in_one_line(
     assert not list(Path("run").glob("checkpoint-*"))
 
 
+def test_a_process_has_one_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda self: 8))
+    assert arguments(Recipe(), tmp_path, device="cpu", tasks=2)._n_gpu == 1
+    with pytest.raises(UserError, match="not 'cuda:3'; set CUDA_VISIBLE_DEVICES=3"):
+        arguments(Recipe(), tmp_path, device="cuda:3", tasks=2)
+
+
 def test_a_mistake_does_not_take_the_folder(train: Train) -> None:
     """The same command, put right, works."""
     assert train("run", "reward.gen=dsrr") == 2
@@ -242,8 +257,6 @@ def test_a_changed_recipe_is_refused_with_the_key(train: Train, capsys: pytest.C
 
 
 def test_two_trainings_do_not_share_a_folder(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    from suder_bench.runs.store import RunFolder
-
     with RunFolder(Path("run")).locked():
         assert train("run") == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("suder-bench: run is in use by another process")
