@@ -19,7 +19,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMS
 class Decoder:
     """Rows of one batch: `start` reads the prompts, `select` repeats or drops rows, `step` appends one position to each.
 
-    The keys and values of a prompt are kept once, however many rows continue it, and all its rows attend to them together.
+    The keys and values of a prompt are kept once where equally many rows continue each, which then attend to them together.
     """
 
     def __init__(self, llama: LlamaModel, *, spare: int):
@@ -34,8 +34,7 @@ class Decoder:
         self.length = 0  # columns appended
         self.positions = torch.empty(0)  # (rows,), the next position of each row
         self.prompt = torch.empty(0)  # (rows,), whose prompt a row continues
-        self.groups: list[torch.Tensor] = []  # the rows of each prompt
-        self.even = 0  # how many, where that is the same for all prompts and they stand in order
+        self.even = 1  # rows of each prompt, which stand together
 
     def start(self, prompts: Sequence[torch.Tensor]) -> torch.Tensor:
         """Read prompts of embeddings, each (tokens, width); returns the last hidden state of each, (rows, width)."""
@@ -109,25 +108,23 @@ class Decoder:
 
     def _over_prompts(self, rows: torch.Tensor, table: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """`rows` (rows, heads, queries, a) times its prompt's `table` (prompts, heads, a, b); a prompt's rows are one product."""
-        if self.even:
-            prompts, (_, heads, queries, width) = len(table), rows.shape
-            together = rows.view(prompts, self.even, heads, queries, width).transpose(1, 2).flatten(2, 3)
-            product = together @ table if bias is None else together @ table + bias
-            return product.unflatten(2, (self.even, queries)).transpose(1, 2).flatten(0, 1)
-        product = rows.new_empty(*rows.shape[:3], table.shape[-1])
-        for i, group in enumerate(self.groups):
-            if len(group):
-                own = rows[group].transpose(0, 1).flatten(1, 2) @ table[i]
-                product[group] = own.unflatten(1, (len(group), -1)).transpose(0, 1)
-        return product if bias is None else product + bias[self.prompt]
+        prompts, (_, heads, queries, width) = len(table), rows.shape
+        together = rows.view(prompts, self.even, heads, queries, width).transpose(1, 2).flatten(2, 3)
+        product = together @ table if bias is None else together @ table + bias
+        return product.unflatten(2, (self.even, queries)).transpose(1, 2).flatten(0, 1)
 
     def _group(self) -> None:
-        count = len(self.read[0][0])
-        order = self.prompt.argsort(stable=True)
-        sizes = torch.bincount(self.prompt, minlength=count).tolist()
-        self.groups = list(order.split(sizes))
+        """Where rows do not continue their prompts in order and equally many each, every row gets its prompt for itself: a
+        product for each prompt would cost more than it saves."""
+        sizes = torch.bincount(self.prompt, minlength=len(self.read[0][0])).tolist()
         in_order = bool((self.prompt[1:] >= self.prompt[:-1]).all())
-        self.even = sizes[0] if in_order and len(set(sizes)) == 1 else 0
+        if in_order and len(set(sizes)) == 1:
+            self.even = sizes[0]
+            return
+        self.read = [(k[self.prompt], v[self.prompt]) for k, v in self.read]
+        self.bias = None if self.bias is None else self.bias[self.prompt]
+        self.prompt = torch.arange(len(self.prompt), device=self.prompt.device)
+        self.even = 1
 
     def _grow(self) -> None:
         for cache in (self.keys, self.values):
