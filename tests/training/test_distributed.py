@@ -78,6 +78,7 @@ def assert_equal(run: str, alone: str, *, tolerance: float = 1e-5, whole: bool =
     JanusModel.load(f"{run}/checkpoint-{step}")
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(train: Train, settings: dict[str, Any]) -> None:
     """One of the two may have no pair to learn from, which must neither hang nor weigh."""
     runs = {

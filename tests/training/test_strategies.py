@@ -105,7 +105,7 @@ class TestSeparate:
             return load(cls, *args, scorer=scorer, model=model, task=task, **kwargs)
 
         monkeypatch.setattr(RewardSum, "load", classmethod(watched))
-        assert train("run", *self.EPOCHS) == 0
+        assert train("run", *self.EPOCHS, "trainer.lr_scheduler_type=linear") == 0
         assert scorers == [
             ("gen", str(tiny_folder), True),
             ("und", "run/gen/checkpoint-2", True),
@@ -116,44 +116,40 @@ class TestSeparate:
             logged = rows(f"run/{task}")
             assert [row["step"] for row in logged] == [1, 2, 3, 4]
             assert [row["epoch"] for row in logged] == [0.5, 1, 1.5, 2]
+            # one schedule spans all turns of a model
+            assert [row["learning_rate"] for row in logged] == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
             assert not any(name.startswith(other) for row in logged for name in row)
 
     def test_killed_between_and_within_turns_it_goes_on_exactly(self, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert train("whole", *self.EPOCHS) == 0
-        run = strategies._go
+        epochs = (*self.EPOCHS[:2], "trainer.num_train_epochs=1", "trainer.save_strategy=epoch")
+        assert train("whole", *epochs) == 0
         turns: list[Path] = []
 
         def killed(trainer: Any, folder: Path) -> int:
-            if len(turns) == 2:  # between the second turn and the third
+            if turns:
                 raise Killed
             turns.append(folder)
             return run(trainer, folder)
 
+        run = strategies._go
         monkeypatch.setattr(strategies, "_go", killed)
         with pytest.raises(Killed):
-            train("run", *self.EPOCHS)
-        assert (len(rows("run/gen")), len(rows("run/und"))) == (2, 2)
+            train("run", *epochs)
         monkeypatch.setattr(strategies, "_go", run)
-        with die_at(4), pytest.raises(Killed):
-            train("run", *self.EPOCHS, resume=True)
-        assert (len(rows("run/gen")), len(rows("run/und"))) == (4, 2)
-        assert train("run", *self.EPOCHS, resume=True) == 0
+        assert turns == [Path("run/gen")]
+        with die_at(1), pytest.raises(Killed):
+            train("run", *epochs, resume=True)
+        assert (len(rows("run/gen")), len(rows("run/und"))) == (2, 1)
+        assert train("run", *epochs, resume=True) == 0
         for task in ("gen", "und"):
             assert timeless(f"run/{task}") == timeless(f"whole/{task}")
-            assert same(weights(f"run/{task}/checkpoint-4"), weights(f"whole/{task}/checkpoint-4"))
+            assert same(weights(f"run/{task}/checkpoint-2"), weights(f"whole/{task}/checkpoint-2"))
 
     def test_the_other_may_come_first_and_epochs_be_counted_together(self, train: Train) -> None:
         steps = ("strategy=separate", "trainer.max_steps=-1", "trainer.num_train_epochs=3")
         assert train("run", *steps, "separate.first=und", "separate.epochs=total") == 0
         assert (len(rows("run/und")), len(rows("run/gen"))) == (4, 2)
         assert json.loads(Path("run/finished.json").read_text()) == {"steps": 6}
-
-
-def test_a_schedule_spans_all_turns(train: Train) -> None:
-    steps = ("strategy=separate", "trainer.max_steps=-1", "trainer.num_train_epochs=2", "trainer.lr_scheduler_type=linear")
-    assert train("run", *steps) == 0
-    rates = [row["learning_rate"] for row in rows("run/gen")]
-    assert rates == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
 
 
 def test_weights_of_the_tasks(train: Train) -> None:

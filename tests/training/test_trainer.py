@@ -53,7 +53,7 @@ def letters(checkpoint: Path) -> float:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize(
-    ("task", "reward", "measure", "steps"), [("gen", "red", redness, 8), ("und", "letters", letters, 20)], ids=["gen", "und"]
+    ("task", "reward", "measure", "steps"), [("gen", "red", redness, 8), ("und", "letters", letters, 14)], ids=["gen", "und"]
 )
 def test_samples_go_where_the_reward_points(
     task: str, reward: str, measure: Callable[[Path], float], steps: int, algorithm: str, train: Train, tiny_folder: Path
@@ -61,7 +61,7 @@ def test_samples_go_where_the_reward_points(
     found = {}
     for sign in (1, -1):
         chosen = [f"strategy=only-{task}", f"algorithm={algorithm}", f"reward.{task}={{{reward}: {sign}}}", "num_generations=8"]
-        length = [f"trainer.max_steps={steps}", f"trainer.save_steps={steps}", "trainer.learning_rate=5e-3"]
+        length = [f"trainer.max_steps={steps}", f"trainer.save_steps={steps}", "trainer.learning_rate=1e-2"]
         assert train(f"run{sign}", *chosen, *length) == 0
         found[sign] = measure(Path(f"run{sign}/checkpoint-{steps}"))
     assert found[-1] + 0.05 < measure(tiny_folder) < found[1] - 0.05
@@ -286,7 +286,7 @@ def test_sheets_of_samples(train: Train) -> None:
 
 
 def test_a_collapse_stops_the_training(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    chosen = ("strategy=only-gen", "reward.gen=falling", "guard.window=1", "trainer.max_steps=6")
+    chosen = ("strategy=only-gen", "reward.gen=falling", "guard.window=1", "trainer.max_steps=3")
     assert train("run", *chosen) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("suder-bench: step 2: collapse: the mean reward of gen fell from ")
