@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +13,11 @@ import yaml
 from fake_rewards import REWARDS
 from models.tiny import tiny_image_processor, tiny_janus_model, tiny_tokenizer
 from PIL import Image
-from safetensors.torch import load_file
+from small_trainings import PROMPTS, Train
 from transformers.utils.logging import disable_progress_bar
 
 from suder_bench import registry
 from suder_bench.cli import main
-from suder_bench.training import metrics
-
-PROMPTS = ("a red ball", "two blue boxes left of a star", "a green cup", "three striped hearts and a tree")
-CLOCKS = ("seconds/", "_per_second")
-"""What differs between equal trainings."""
 
 
 @pytest.fixture(scope="session")
@@ -95,9 +88,6 @@ def settings(tmp_path: Path, tiny_folder: Path, pictures: Path) -> dict[str, Any
     }
 
 
-Train = Callable[..., int]
-
-
 @pytest.fixture
 def train(tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Train]:
     """`train("run", "algorithm=grpo", ..., resume=True)`: the command, by default on `settings`; returns its status."""
@@ -117,41 +107,3 @@ def train(tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPa
 
     yield run
     registry.table.cache_clear()
-
-
-class Killed(BaseException):
-    """As if the process had ended."""
-
-
-@contextmanager
-def die_at(step: int) -> Iterator[None]:
-    """The training ends when this step has been logged, and before its checkpoint."""
-    append_row = metrics.append_row
-
-    def die(folder: Path, row: dict[str, Any]) -> None:
-        append_row(folder, row)
-        if row["step"] == step:
-            raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "append_row", die)
-        yield
-
-
-def rows(run: Path | str) -> list[dict[str, Any]]:
-    """What was logged."""
-    return [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
-
-
-def timeless(run: Path | str) -> list[dict[str, Any]]:
-    """What was logged and must be the same in an equal training."""
-    return [{name: value for name, value in row.items() if not any(clock in name for clock in CLOCKS)} for row in rows(run)]
-
-
-def weights(checkpoint: Path | str) -> dict[str, torch.Tensor]:
-    return load_file(Path(checkpoint) / "model.safetensors")
-
-
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    """Bit for bit."""
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)

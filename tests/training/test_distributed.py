@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from training.conftest import Train, rows, same, timeless, weights
+from small_trainings import Train, rows, same, timeless, weights
 
 from suder_bench.models.janus import JanusModel
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from training.conftest import Killed, Train, die_at, rows, same, timeless, weights
+from small_trainings import Killed, Train, die_at, rows, same, timeless, weights
 from transformers import TrainingArguments
 
 from suder_bench.cli import main

@@ -17,7 +17,7 @@ import yaml
 from fake_rewards import Letters, Red
 from models.tiny import tiny_tokenizer
 from PIL import Image
-from training.conftest import PROMPTS, Killed, Train, die_at, rows, same, timeless, weights
+from small_trainings import PROMPTS, Killed, Train, die_at, rows, same, timeless, weights
 
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.protocols import ImageSampling, TextSampling
