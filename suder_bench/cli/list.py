@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.resources import files
 from typing import Any
 
 from suder_bench import registry, suites
 from suder_bench.cli import options
 
-KINDS = ("benchmarks", "models", "judges", "rewards", "suites")
+KINDS = ("benchmarks", "models", "judges", "recipes", "rewards", "suites")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -34,9 +35,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def listed(kind: str) -> dict[str, Any]:
-    """Name -> where it comes from; for suites their benchmarks, for judges the back-ends of a role."""
+    """Name -> where it comes from; for suites their benchmarks, for judges the back-ends of a role, for recipes their first line."""
     if kind == "suites":
         return {name: list(benchmarks) for name, benchmarks in suites.SUITES.items()}
+    if kind == "recipes":
+        folder = files("suder_bench.training").joinpath("recipes")
+        recipes = sorted(file.name for file in folder.iterdir() if file.name.endswith(".yaml"))
+        first = {name: folder.joinpath(name).read_text(encoding="utf-8").partition("\n")[0] for name in recipes}
+        return {name.removesuffix(".yaml"): line.lstrip("# ") for name, line in first.items()}
     if kind == "judges":
         roles: dict[str, list[str]] = {}
         for name in registry.table("judges"):

@@ -250,9 +250,10 @@ def test_exit_statuses(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_lists_hold_every_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--json"]) == 0
     names = json.loads(capsys.readouterr().out)
-    assert list(names) == ["benchmarks", "models", "judges", "rewards", "suites"]
+    assert list(names) == ["benchmarks", "models", "judges", "recipes", "rewards", "suites"]
     assert names["suites"]["gen"] == ["geneval", "t2i-compbench"]
     assert "tiny-janus" in names["models"]
+    assert names["recipes"]["grpo"] == "GRPO in place of SimPO."
     assert names["judges"]["detector"] == ["world", "official", "mmdet"]
     assert main(["list", "suites"]) == 0
     assert "  gen    geneval, t2i-compbench\n" in capsys.readouterr().out
