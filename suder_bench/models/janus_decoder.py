@@ -54,7 +54,7 @@ class Decoder:
         cos, sin = self._rotary(x, (columns - padding[:, None]).clamp(min=0))
         for layer in self.layers:
             q, k, v = _heads(layer, x, cos, sin)
-            self.read.append((k, v))
+            self.read.append((k.contiguous(), v.contiguous()))  # every step's products would copy them otherwise
             shared = q.shape[1] != k.shape[1]
             scale = layer.self_attn.scaling
             attended = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None, scale=scale, enable_gqa=shared)
