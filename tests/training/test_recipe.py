@@ -150,7 +150,7 @@ def test_a_set_exchanges_the_recipe_that_is_extended(write: Write) -> None:
     write("extends: tiny\nglobal_batch_size: 32\n")
     recipe = read_recipe("mine.yaml", ["extends=only-und"])
     assert (recipe.strategy, recipe.global_batch_size) == ("only-und", 32)
-    assert read_recipe("janus-pro-7b", ["extends=tiny"]).trainer["save_steps"] == 50  # also where none was
+    assert read_recipe("janus-pro-7b", ["extends=tiny"]).trainer["save_steps"] == 40  # also where none was
 
 
 def test_a_file_needs_no_suffix_and_shipped_names_come_first(write: Write) -> None:
