@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from suder_bench.errors import UserError
+from suder_bench.plots import LABEL, OKABE_ITO, PANEL, STYLE, spread
 from suder_bench.rewards.compare import disagreements
 from suder_bench.rewards.sampled import Sampled
 from suder_bench.runs.jsonl import replace_file
 from suder_bench.runs.table import WORLD, fitted, interval, number
-from suder_bench.training.curves import LABEL, OKABE_ITO, PANEL, STYLE, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
