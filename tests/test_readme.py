@@ -106,6 +106,7 @@ def _argv(command: str) -> list[str]:
     assert program == "suder-bench", command
     limited = ["--limit", LIMIT] if arguments[0] in ("run", "track", "reward") and "--limit" not in arguments else []
     shortened = [part for setting in SHORT for part in ("--set", setting)] if arguments[0] == "train" else []
+    limited += ["--dry-run"] if arguments[0] == "reproduce" and "--dry-run" not in arguments else []  # it takes over an hour
     call = "import sys; from suder_bench.cli import main; sys.exit(main())"
     return [sys.executable, "-c", call, *arguments, *limited, *shortened]
 
