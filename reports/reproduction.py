@@ -8,13 +8,16 @@ checkpoint is.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from suder_bench import registry
+from suder_bench.reports.markdown import escape
+from suder_bench.runs.screen import duration
 from suder_bench.steps import Step
 from suder_bench.training.arguments import DEFAULTS
 from suder_bench.training.recipe import Recipe, read_recipe
@@ -179,6 +182,20 @@ def training_steps(recipe: Recipe) -> dict[str, int]:
         turns = {recipe.separate.first: epochs - epochs // 2, other: epochs // 2}
     together = max(counts[task] for task in recipe.tasks) if recipe.strategy != "separate" else 0
     return {task: turns[task] * ((together or counts[task]) // recipe.global_batch_size) for task in recipe.tasks}
+
+
+def told(record: Mapping[str, Any]) -> str:
+    """What reproduce.json says, as Markdown: the command, the machine, and each step with its time, failed attempts included."""
+    rows = ["| step | command | time | |", "|---|---|---:|---|"]
+    for step in record["steps"]:
+        seconds = sum(attempt["seconds"] or 0.0 for attempt in step["attempts"])
+        again = f", {len(step['attempts'])} attempts" if len(step["attempts"]) > 1 else ""
+        became = (step["status"] or "not run") + again + (f": {escape(step['reason'])}" if step["reason"] else "")
+        rows.append(f"| {step['name']} | `{step['command'].replace('|', chr(92) + '|')}` | {duration(seconds)} | {became} |")
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items() if version)
+    lines = ["# How this was made", "", "```sh", record["command"], "```", ""]
+    lines += [f"{duration(record['seconds'])} in all, on {escape(record['hardware'])}; {escape(versions)}.", ""]
+    return "\n".join([*lines, *rows]) + "\n"
 
 
 def _share(limit: int | None) -> float:

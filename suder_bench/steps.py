@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -113,7 +112,6 @@ class Work:
             "command": self.command,
             "status": "running",
             "hardware": self.hardware,
-            "python": platform.python_version(),
             "versions": dict(self.versions),
             "steps": [_entry(step, found.get(step.name)) for step in self.steps],
         }

@@ -199,7 +199,8 @@ def _render(found: dict[str, Any]) -> str:
 
 def _run(steps: Sequence[Step], chosen: Choices, say: Any, *, as_json: bool) -> int:
     from suder_bench.cli.doctor import hardware
-    from suder_bench.runs.jsonl import document
+    from suder_bench.reports.reproduction import told
+    from suder_bench.runs.jsonl import document, replace_file
     from suder_bench.runs.recipe import versions
     from suder_bench.runs.screen import duration
     from suder_bench.runs.store import RunFolder
@@ -209,6 +210,7 @@ def _run(steps: Sequence[Step], chosen: Choices, say: Any, *, as_json: bool) -> 
     try:
         with RunFolder(chosen.out).locked(), _terminable():
             complete = work.execute()
+            replace_file(chosen.out / "report" / "reproduction.md", told(work.record).encode())
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; the same command goes on from here ({chosen.out})") from None
     if as_json:

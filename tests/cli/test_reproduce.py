@@ -140,6 +140,9 @@ def test_the_same_command_goes_on_after_a_failure(here, commands, capsys):
     assert (record["status"], record["command"]) == ("complete", "suder-bench reproduce --scale tiny --out o")
     assert "o/grpo" in shlex.split(record["steps"][-1]["command"])
     assert "cores" in record["hardware"]
+    told = Path("o/report/reproduction.md").read_text()
+    assert "\nsuder-bench reproduce --scale tiny --out o\n" in told
+    assert "| done, 2 attempts |" in told
 
 
 def test_other_settings_in_the_same_folder_are_refused(here, commands, capsys):
