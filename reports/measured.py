@@ -157,8 +157,10 @@ def _training(path: Path) -> Iterator[Measured]:
     if not steps or max(steps) == 0:
         raise UserError(f"{path} has no evaluated checkpoint; make them with: suder-bench track {quoted(path)} --suite all")
     run = TrainingRun.open(path)
-    for step in [0, max(steps)] if 0 in steps else [max(steps)]:
-        yield _checkpoint(run, step, steps[step])
+    if 0 in steps:
+        yield _checkpoint(run, 0, steps[0])
+    last = {part.name: part for step in sorted(steps) if step for part in steps[step]}  # two models may end at different steps
+    yield _checkpoint(run, max(steps), list(last.values()) if run.strategy == "separate" else steps[max(steps)])
 
 
 def evolution(path: Path) -> list[Measured]:

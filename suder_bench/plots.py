@@ -51,6 +51,7 @@ STYLE: Any = {
     "ytick.color": GREY,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.0,
+    "text.parse_math": False,
     "pdf.fonttype": 42,
     "svg.hashsalt": "suder-bench",
 }
@@ -69,11 +70,19 @@ def check_installed(file: Path) -> None:
 def blank(width: float, height: float) -> Figure:
     """An empty figure of so many inches, whose parts are laid out without overlap. To be drawn and saved inside
     `rc_context(STYLE)`."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), dpi=200, layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06))
+    figure = unlaid(width, height)
+    figure.set_layout_engine(ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06))
+    return figure
+
+
+def unlaid(width: float, height: float) -> Figure:
+    """The same, whose parts stay where they are put."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=200)
     FigureCanvasAgg(figure)
     return figure
 
