@@ -111,20 +111,17 @@ def _judged(run: Shown, name: str, task: Task | str, rows: Iterable[Mapping[str,
 def _gallery(
     runs: Sequence[Shown], name: str, judged: Mapping[int, Judged], task: Task | str, pictures: Pictures, limit: int | None
 ) -> Gallery:
-    keys = sorted({key for own in judged.values() for key in own})
+    repeats: dict[str, list[int]] = {}
+    for one, repeat in sorted({key for own in judged.values() for key in own}):
+        repeats.setdefault(one, []).append(repeat)
     known = {sample.id: sample for sample in task.benchmark.samples()} if isinstance(task, Task) else {}
-    asked = dict.fromkeys(sample for sample, _ in keys)
-    samples = {one: sample for one, sample in known.items() if one in asked}
-    samples |= {one: Sample(one, one, "") for one in asked if one not in known}
-    repeats = max(repeat for _, repeat in keys) + 1
-    chosen = evenly(list(samples.values()), None if limit is None else max(1, limit // repeats))
-    made = set(keys)
-    items = [
-        _item(one, repeat, judged, runs, pictures) for one in chosen for repeat in range(repeats) if (one.id, repeat) in made
-    ]
+    samples = [sample for one, sample in known.items() if one in repeats]
+    samples += [Sample(one, one, "") for one in repeats if one not in known]
+    chosen = evenly(samples, limit and max(1, limit // max(map(len, repeats.values()))))
+    items = [_item(sample, repeat, judged, runs, pictures) for sample in chosen for repeat in repeats[sample.id]]
     world = any(runs[place].summary["world"] for place in judged)
     note = task if isinstance(task, str) else ""
-    return Gallery(name, world, tuple(judged), tuple(items), left_out=len(keys) - len(items), note=note)
+    return Gallery(name, world, tuple(judged), tuple(items), left_out=sum(map(len, repeats.values())) - len(items), note=note)
 
 
 def _item(sample: Sample, repeat: int, judged: Mapping[int, Judged], runs: Sequence[Shown], pictures: Pictures) -> dict[str, Any]:
