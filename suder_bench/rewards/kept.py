@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,9 +21,9 @@ FILE = "rewards.jsonl"
 
 @dataclass(frozen=True)
 class Kept:
-    """A prompt with its pictures, or a picture with its captions; pictures are files below the comparison's folder.
+    """A prompt with its pictures, or a picture with its captions; pictures are files, told from the comparison's folder.
 
-    `rewards` holds a number of each sample by reward, `verdict` what the benchmark says of each, None where nobody judges.
+    A picture made elsewhere is an absolute path. `rewards` holds a number of each sample by reward, `verdict` what the benchmark says of each, None where nobody judges.
     """
 
     part: Literal["pictures", "captions"]
@@ -77,4 +78,7 @@ def _row(part: Literal["pictures", "captions"], sampled: Sampled, i: int, given:
 
 
 def _relative(out: Path, files: Sequence[Path] | Sequence[str]) -> tuple[str, ...]:
-    return tuple(Path(file).relative_to(out).as_posix() for file in files)
+    """Below `out` where they lie there, so that the folder can be moved; absolute where the pictures were made elsewhere."""
+    whole = [Path(file).resolve() for file in files]
+    inside = out.resolve()
+    return tuple((file.relative_to(inside) if file.is_relative_to(inside) else file).as_posix() for file in whole)
