@@ -53,7 +53,7 @@ def _compared(number: int, path: Path) -> Figure | None:
         f"{PARTS[number].capitalize()} of {'prompts' if number == 9 else 'pictures'} spread evenly over the comparison.",
     ]
     if shown[0].verdict is not None:
-        judge = f"{found['benchmark']}'s, 1 is right" if number == 9 else "1 where everything a caption says is true"
+        judge = f"{found['benchmark']}'s" if number == 9 else "1 where everything a caption says is true"
         notes.append(f"verdict: {judge}.")
     content = _pictures(path, shown) if number == 9 else _captions(path, shown)
     name = f"figure-{number}-{'world' if found['world'] else 'real'}"

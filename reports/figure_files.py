@@ -19,9 +19,12 @@ from suder_bench.runs.jsonl import replace_file
 def write(figures: Sequence[Figure], out: Path) -> list[Path]:
     """Write the figures into `out`; those of an earlier report that are not made anew are removed. Returns the files.
 
-    Raises `UserError` without matplotlib, for a picture that cannot be read, and where `out` cannot be written.
+    Raises `plots.NotInstalledError` without matplotlib, other `UserError`s for a sheet that cannot be read, and where `out`
+    is a file or cannot be written.
     """
     folder = out / "figures"
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out '{out}' is a file; choose a folder")
     plots.check_installed(folder)
     from matplotlib import rc_context
 
@@ -29,7 +32,7 @@ def write(figures: Sequence[Figure], out: Path) -> list[Path]:
     try:
         for figure in figures:
             with rc_context(plots.STYLE):
-                drawing = _drawn(figure)
+                drawing = plots.settled(_drawn(figure))
                 for ending in plots.FORMATS:
                     files.append(folder / f"{figure.name}.{ending}")
                     plots.save(drawing, files[-1])

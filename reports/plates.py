@@ -78,7 +78,8 @@ class Page:
         for spine in ax.spines.values():
             spine.set(visible=bool(color), color=color or None, linewidth=1.8)
         try:
-            ax.imshow(pixels(file), interpolation="none", aspect="auto")
+            ax.imshow(pixels(file), interpolation="none")
+            ax.set_anchor("NW")
         except PictureError:
             ax.text(0.5, 0.5, "not readable", ha="center", va="center", fontsize=SMALL, transform=ax.transAxes)
 

@@ -59,12 +59,18 @@ _METADATA: Any = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"Cre
 """What matplotlib would write of when, and by which version of it."""
 
 
+class NotInstalledError(UserError):
+    """Nothing can be drawn without matplotlib; all else is done, so that it is a failure, not a mistake."""
+
+    status = 1
+
+
 def check_installed(file: Path) -> None:
-    """Raises `UserError` without matplotlib, which `file` needs."""
+    """Raises `NotInstalledError` without matplotlib, which `file` needs."""
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError:
-        raise UserError(f'{file} needs matplotlib; pip install "suder-bench[train]"') from None
+        raise NotInstalledError(f'{file} needs matplotlib; pip install "suder-bench[train]"') from None
 
 
 def blank(width: float, height: float) -> Figure:
@@ -84,6 +90,13 @@ def unlaid(width: float, height: float) -> Figure:
 
     figure = Figure(figsize=(width, height), dpi=200)
     FigureCanvasAgg(figure)
+    return figure
+
+
+def settled(figure: Figure) -> Figure:
+    """The figure with its parts laid out once and for all, where it is saved in several formats."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     return figure
 
 
