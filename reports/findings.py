@@ -222,8 +222,11 @@ def _finding(claim: Claim, roles: Mapping[str, Measured], difference: Difference
         lacking = (row if benchmark not in row.scores else other).label
         return Finding(claim, why=f"{lacking} was not scored on {benchmark}")
     before, after = other.scores[benchmark], row.scores[benchmark]
-    protocol = after.entry["protocol"]
-    metrics = [one.metric if one.metric in after.entry["metrics"] else f"{protocol}/{one.metric}" for one in claim.measured]
+    unmeasured = [one.metric for one in claim.measured for side in (before, after) if side.metric(one.metric) is None]
+    if unmeasured:
+        return Finding(claim, why=f"{benchmark} has no {unmeasured[0]} here, which needs more samples")
+    own = after.entry["metrics"]
+    metrics = [one.metric if one.metric in own else f"{after.entry['protocol']}/{one.metric}" for one in claim.measured]
     try:
         found = difference(benchmark, metrics, before.run, after.run)
     except UserError as error:
@@ -249,7 +252,7 @@ def _cells(one: Finding) -> list[str]:
     interval = "-" if one.low is None or one.high is None else f"{one.low:+.1f} to {one.high:+.1f}"
     says = f"**{one.verdict}**" if one.verdict == "contradicts" else one.verdict
     source = f"{printed} ({claim.source})" if printed else claim.source
-    return [escape(claim.text), escape(source), f"{one.difference:+.1f}", interval, f"{one.clusters:,}", says]
+    return [escape(claim.text), source, f"{one.difference:+.1f}", interval, f"{one.clusters:,}", says]
 
 
 def _plain(one: Finding) -> dict[str, Any]:

@@ -107,6 +107,14 @@ def test_runs_that_cannot_be_compared_are_told_and_not_tested(rows: Rows):
     assert "- SUDER raises GenEval: judges are a and b" in render(found, world=False).splitlines()
 
 
+def test_a_metric_that_few_samples_leave_out_is_told(rows: Rows):
+    made = rows("unified")
+    for row in made:
+        row.scores["t2i-compbench"].entry["metrics"]["shape"]["value"] = None
+    [t2i] = [one for one in findings(made, differences()) if one.claim.text == "SUDER raises T2I-CompBench"]
+    assert t2i.why == "t2i-compbench has no shape here, which needs more samples"
+
+
 def test_without_an_interval_nothing_can_be_told(rows: Rows):
     def one_prompt(benchmark: str, metrics: Sequence[str], a: Path, b: Path) -> Paired:
         return Paired(0.0, 1.0, 1.0, None, None, None, None, 1)
