@@ -163,7 +163,7 @@ def _judges(chosen: Choices) -> list[tuple[str, str]]:
             found.append((f"judge {role}: weights not found: {needs.weights}", needs.download))
         elif needs is None:  # an endpoint, or another package's
             panel = seat({role: overrides.get(role, backend)}, device="cpu", dtype="float32", offline=True, known_answers=False)
-            found += [(f"judge {role}", str(error)) for error in panel.missing.values()]
+            found += [(what, fix) for what, _, fix in (str(error).partition("; ") for error in panel.missing.values())]
     return found
 
 
