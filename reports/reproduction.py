@@ -125,8 +125,7 @@ def plan(chosen: Choices) -> list[Step]:
     runs["compare rewards"] = str(chosen.out / "rewards")
     argv = ("report", *runs.values(), "--out", str(chosen.out / "report"))
     makes = chosen.out / "report" / "tables.md"
-    seconds = START if chosen.tiny else None
-    return [*steps, Step("report", argv, makes, seconds, needs=("evaluate unified",), takes=runs)]
+    return [*steps, Step("report", argv, makes, needs=("evaluate unified",), takes=runs)]
 
 
 def _training(chosen: Choices, name: str, machine: tuple[str, ...]) -> Step:

@@ -168,12 +168,12 @@ def _judges(chosen: Choices) -> list[tuple[str, str]]:
 
 
 def _preview(steps: Sequence[Step], lacking: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """The document of `--dry-run --json`: seconds are estimates, null where nobody has measured them."""
+    """The document of `--dry-run --json`: seconds are estimates, null where nobody has measured them; in all of the others."""
     known = [step.seconds for step in steps if step.seconds is not None]
     return {
         "schema": 1,
         "steps": [{"name": step.name, "command": step.shown(), "seconds": step.seconds} for step in steps],
-        "seconds": sum(known) if len(known) == len(steps) else None,
+        "seconds": sum(known) if known else None,
         "lacking": [{"what": what, "fix": fix} for what, fix in lacking],
     }
 
@@ -187,11 +187,12 @@ def _render(found: dict[str, Any]) -> str:
     lines = []
     for number, step in enumerate(found["steps"], 1):
         lines += [f"{number:>2}  {step['name']}, {about(step['seconds'])}", f"    {step['command']}"]
+    unknown = sum(step["seconds"] is None for step in found["steps"])
     total = about(found["seconds"])
     if found["seconds"] is None:
         total += ": nobody has measured these commands; the first steps of a training tell (seconds/step in metrics.jsonl)"
     else:
-        total += " on two cores"
+        total += " on two cores" + (f", and {unknown} of unknown time" if unknown else "")
     lines += ["", f"{len(found['steps'])} commands, {total}"]
     lines += [f"missing: {one['what']}; {one['fix']}" for one in found["lacking"]]
     return "\n".join(lines) + "\n"

@@ -184,3 +184,29 @@ def test_mistakes_are_one_line(here, commands, capsys, arguments, message):
     assert shown.err.startswith(f"suder-bench: {message}")
     assert shown.err.count("\n") == 1
     assert list(here.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_whole_paper_in_miniature(here, capsys):
+    """All fourteen commands for real: about two minutes of one core, most of it starting processes."""
+    Path("prompts.txt").write_text("a red cube\na blue ball\ntwo green cones\na yellow ring\n")
+    small = ["global_batch_size=2", "trainer.per_device_train_batch_size=2", "num_generations=2"]
+    sets = [*small, "trainer.max_steps=2", "trainer.save_steps=1", f"data.prompts=[{here}/prompts.txt]"]
+    command = ["reproduce", "--scale", "tiny", "--quick", "--limit", "2", "--device", "cpu", "--out", "o"]
+    command += [word for one in sets for word in ("--set", one)]
+    assert main(command) == 0, capsys.readouterr().err
+    report = Path("o/report")
+    assert all((report / "tables" / f"table-{number}-world.md").is_file() for number in range(1, 7))
+    steps = {path.parts[1]: path for path in Path("o").glob("*/evaluations/step-0")}
+    assert set(steps) == {"unified"}  # the start model is evaluated once
+    found = json.loads((report / "findings.json").read_text())["findings"]
+    assert {one["claim"]["other"] for one in found if one["difference"] is not None} >= {
+        "base",
+        "only-gen",
+        "clip-reward",
+        "grpo",
+    }
+    assert (report / "reproduction.md").is_file()
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "resuming: 14 of 14 steps done" in capsys.readouterr().err
