@@ -34,7 +34,7 @@ def table(found: Mapping[str, Any]) -> str:
             lines += [*_head(found, part), "", *(_judged(entry) if entry["mean"] is not None else [])]
             lines += [_difference(row, entry["samples"]) for row in entry["differences"]]
             lines += [_correlation(row) for row in entry["correlations"]]
-            lines += [f"{name}: {_cost(row)}" for name, row in entry["rewards"].items()] + [""]
+            lines += [f"{name}: {_cost(row)}; length {_value(row['length'])}" for name, row in entry["rewards"].items()] + [""]
     return "\n".join([*lines, *_caveats(found), "intervals resample prompts (or captioned pictures)"])
 
 
@@ -71,8 +71,9 @@ def markdown(found: Mapping[str, Any], drawn: Sampled, written: Sampled | None) 
 
 def figure(found: Mapping[str, Any], file: Path) -> None:
     """The same in one picture; see `reward_figure`. Raises `UserError` without matplotlib."""
-    note = "Bands and bars: 95 % intervals, by prompt. AUC: share of pairs within a prompt ordered as the verdict."
-    draw(found, file, [note, *_caveats(found)])
+    judged = any(found[part] is not None and found[part]["mean"] is not None for part in PARTS)
+    what = " AUC: share of pairs within a prompt ordered as the verdict." if judged else ""
+    draw(found, file, [f"Bands and bars: 95 % intervals, by prompt.{what}", *_caveats(found)])
 
 
 def _head(found: Mapping[str, Any], part: str) -> list[str]:

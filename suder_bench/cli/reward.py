@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,30 +113,28 @@ def _asked(args: argparse.Namespace) -> Asked:
     elif args.prompts is not None and args.prompts not in drawing:
         raise unknown("generation benchmark", args.prompts, [*drawing, *(f"FILE{suffix}" for suffix in FILES)])
     benchmark = None if prompts is not None else args.prompts
-    name, source = args.model, None
+    name, made = args.model, {}
     if args.run is not None:
-        benchmark, name, source = _run(args)
+        benchmark, name, made = _run(args)
     elif prompts is None:
         benchmark = benchmark or "geneval"
     args.suite, args.benchmark, args.repeats = None, [benchmark or drawing[0]], args.samples or SAMPLES
     model, settings = options.settings(args, lambda: reference.choose(name))
-    if source is not None:
-        from dataclasses import replace
-
-        settings = replace(settings, source=source)
+    settings = replace(settings, **made)
     out: Path = args.out or Path("runs") / f"{model.label}-rewards"
     if (out / "run.json").is_file():
         raise UserError(f"{out} is a run folder; choose another --out for the comparison")
     return Asked(out, model, settings, benchmark, prompts)
 
 
-def _run(args: argparse.Namespace) -> tuple[str, str, Any]:
-    """The benchmark of a run that is compared on, its model unless another is given, and its data's source."""
+def _run(args: argparse.Namespace) -> tuple[str, str, dict[str, Any]]:
+    """The benchmark of a run that is compared on, its model unless another is given, and the settings that are the run's."""
     from suder_bench.rewards.sampled import benchmark_of
     from suder_bench.runs.recipe import settings_of
 
     benchmark, recipe = benchmark_of(args.run, args.prompts)
-    return benchmark, args.model or recipe["model"]["name"], settings_of(recipe, judges={}, offline=args.offline).source
+    source = settings_of(recipe, judges={}, offline=args.offline).source
+    return benchmark, args.model or recipe["model"]["name"], {"source": source, "seed": recipe["seed"]}
 
 
 def _compare(

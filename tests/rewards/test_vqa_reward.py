@@ -52,7 +52,7 @@ def test_the_share_of_yes_in_batches() -> None:
     [
         ("a photo of a red ball", "Is there a red ball in the image?"),
         ("A bowl touches a tent. ", "Is there a bowl touches a tent in the image?"),
-        ("a photo of three tents", "Are there three tents in the image?"),
+        ("a photo of three tents", "Is there three tents in the image?"),
         ("one moon and two bowls", "Is there one moon and two bowls in the image?"),
     ],
 )
