@@ -31,6 +31,9 @@ WORDS = (20, 2)
 BAR = 0.2
 """Inches of height that a bar takes with its space."""
 
+NEAREST = 0.02
+"""Of an axis of scores, from its one end to the other."""
+
 LINES = (1.75, 0.62)
 """Inches of height of a row of panels of lines, and of all that is above and below them."""
 
@@ -167,12 +170,20 @@ def _lines(chart: Chart) -> Drawing:
         ax.tick_params(labelsize=SMALL)
         if i + across >= count:
             ax.set_xlabel("training step", color=GREY, fontsize=SMALL)
+        _not_too_near(ax)
         plots.label_ends(ax, ends, gap=0.11 * max((label.count("\n") + 1 for _, _, label, _ in ends), default=1))
         for step, value, label in inside:  # there is no room beside the panel
             high = value > sum(ax.get_ylim()) / 2
-            place = {"xytext": (0, -6 if high else 5), "va": "top" if high else "bottom", "ha": "right"}
+            place: Any = {"xytext": (0, -6 if high else 5), "va": "top" if high else "bottom", "ha": "right"}
             ax.annotate(label, (step, value), textcoords="offset points", fontsize=SMALL, **place)
     return drawing
+
+
+def _not_too_near(ax: Axes) -> None:
+    """No axis of scores goes below 0, or is so short that it makes much of nothing."""
+    bottom, top = ax.get_ylim()
+    middle, half = (bottom + top) / 2, max(top - bottom, NEAREST) / 2
+    ax.set_ylim(max(middle - half, -0.04 * (middle + half)), middle + half)
 
 
 def _line(ax: Axes, marks: Sequence[Mark], one: Series, color: str, place: int) -> None:

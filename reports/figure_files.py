@@ -25,22 +25,20 @@ def write(figures: Sequence[Figure], out: Path) -> list[Path]:
     folder = out / "figures"
     if out.exists() and not out.is_dir():
         raise UserError(f"--out '{out}' is a file; choose a folder")
-    plots.check_installed(folder)
-    from matplotlib import rc_context
-
-    files = [out / "figures.md"]
+    if figures:
+        plots.check_installed(folder)
+    files = [out / "figures.md"] if figures else []
     try:
         for figure in figures:
-            with rc_context(plots.STYLE):
-                drawing = plots.settled(_drawn(figure))
-                for ending in plots.FORMATS:
-                    files.append(folder / f"{figure.name}.{ending}")
-                    plots.save(drawing, files[-1])
+            files += _draw(figure, folder)
             files.append(folder / f"{figure.name}.csv")
             replace_file(files[-1], numbers(figure).encode())
         for old in set(folder.glob("figure-*-*.*")) - set(files):
             old.unlink()
-        replace_file(files[0], "\n".join(map(page, figures)).encode())
+        if figures:
+            replace_file(files[0], "\n".join(map(page, figures)).encode())
+        else:
+            (out / "figures.md").unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write the figures into '{folder}' ({error.strerror or error}); choose another --out") from None
     return files
@@ -67,6 +65,17 @@ def page(figure: Figure) -> str:
         made = [f"- {plain(label)}\n" + "\n".join(f"  - {plain(one)}" for one in lines) for label, lines in figure.recipes]
         parts.append("How the measured series were made:\n\n" + "\n".join(made))
     return "\n\n".join(parts) + "\n"
+
+
+def _draw(figure: Figure, folder: Path) -> list[Path]:
+    from matplotlib import rc_context
+
+    files = [folder / f"{figure.name}.{ending}" for ending in plots.FORMATS]
+    with rc_context(plots.STYLE):
+        drawing = plots.settled(_drawn(figure))
+        for file in files:
+            plots.save(drawing, file)
+    return files
 
 
 def _drawn(figure: Figure) -> plots.Figure:

@@ -23,6 +23,9 @@ NAMES = {"simpo": "SimPO", "grpo": "GRPO"}
 CONFIGS = {"unified": "tiny", "separate": "separate", "simpo": "tiny", "grpo": "grpo"}
 """The shipped recipe that trains so."""
 
+STEPS = 3
+"""Where a training has been evaluated at so many steps, others with fewer have no line: start and end tell no evolution."""
+
 INTERVALS = {
     "bars": "Lines across the ends of bars: 95 % intervals.",
     "radar": "Bands: 95 % intervals.",
@@ -116,7 +119,10 @@ def _compared(layout: Layout, group: Sequence[Measured]) -> tuple[Series, ...]:
     before = "before training"
     labels = [f"{row.model}, {before}" for row in starts] if len(starts) > 1 else [before] * len(starts)
     labels += shortened([row.training for row in trained if row.training])
-    return tuple(_series(layout, label, [(None, row)]) for label, row in zip(labels, [*starts, *trained], strict=True))
+    return tuple(
+        _series(layout, label, [(None, row)], ", ".join(map(str, row.runs)))
+        for label, row in zip(labels, [*starts, *trained], strict=True)
+    )
 
 
 def _trained(one: Comparison, rows: Sequence[Measured]) -> list[Measured]:
@@ -158,11 +164,15 @@ def _evolutions(layout: Layout, paths: Sequence[Path]) -> list[Figure]:
         for row in group:
             run, step = followed[id(row)]
             by_run.setdefault(run, []).append((step, row))
-        lines = [points for points in by_run.values() if points[-1][1].training]  # of others only the start is in the group
-        if max(map(len, lines), default=0) > 1:
-            last = [points[-1][1] for points in lines]
+        lines = {run: points for run, points in by_run.items() if points[-1][1].training}  # of others only the start is there
+        most = max(map(len, lines.values()), default=0)
+        if most > 1:
+            lines = {run: points for run, points in lines.items() if len(points) >= min(most, STEPS)}
+            last = [points[-1][1] for points in lines.values()]
             labels = shortened([row.training for row in last if row.training])
-            series = tuple(_series(layout, label, points) for label, points in zip(labels, lines, strict=True))
+            series = tuple(
+                _series(layout, label, points, str(run)) for label, (run, points) in zip(labels, lines.items(), strict=True)
+            )
             columns = tuple(name for name in _names(layout) if any(one.of(name) for one in series))
             figures.append((last, Chart("lines", columns, series)))
     if not figures:
@@ -220,7 +230,7 @@ def _published(layout: Layout) -> list[Series]:
     ]
 
 
-def _series(layout: Layout, label: str, points: Sequence[tuple[int | None, Measured]]) -> Series:
+def _series(layout: Layout, label: str, points: Sequence[tuple[int | None, Measured]], source: str) -> Series:
     marks = []
     for step, row in points:
         for column in layout.columns:
@@ -228,9 +238,8 @@ def _series(layout: Layout, label: str, points: Sequence[tuple[int | None, Measu
             if found is not None:
                 value, low, high = (_fraction(column, found[key]) for key in ("value", "low", "high"))
                 marks.append(Mark(column.name, value or 0.0, low, high, step))
-    last = points[-1][1]
-    role: Role = "measured" if last.training else "start"
-    return Series(label, role, tuple(marks), ", ".join(map(str, last.runs)))
+    role: Role = "measured" if points[-1][1].training else "start"
+    return Series(label, role, tuple(marks), source)
 
 
 def _fraction(column: Column, value: float | None) -> float | None:

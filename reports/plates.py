@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from suder_bench.errors import PictureError
-from suder_bench.plots import GREY, LETTERS, OKABE_ITO, PAGE, unlaid
+from suder_bench.plots import COLUMN, GREY, LETTERS, OKABE_ITO, PAGE, unlaid
 from suder_bench.records import open_image
 from suder_bench.reports.figure import Captions, Figure, Picture, Pictures, Sheet
 
@@ -41,12 +41,12 @@ class Page:
     drawing: Drawing
 
     @classmethod
-    def blank(cls, figure: Figure, height: float) -> tuple[Page, float]:
+    def blank(cls, figure: Figure, height: float, width: float = PAGE) -> tuple[Page, float]:
         """A page with the figure's title, room for `height` and the notes below it; and where that room begins."""
-        title = textwrap.wrap(figure.subject, int(PAGE * LETTERS * 0.75))
-        notes = textwrap.wrap(figure.below, int(PAGE * LETTERS))
+        title = textwrap.wrap(figure.subject, int(width * LETTERS * 0.75))
+        notes = textwrap.wrap(figure.below, int(width * LETTERS))
         top, total = MARGIN + 0.16 * len(title) + GAP, MARGIN + 0.16 * len(title) + 2 * GAP + height + LINE * len(notes) + MARGIN
-        page = cls(unlaid(PAGE, total))
+        page = cls(unlaid(width, total))
         for i, line in enumerate(title):
             page.text(MARGIN, MARGIN + 0.16 * i, line, size=9, weight="bold")
         for i, line in enumerate(notes):
@@ -103,13 +103,14 @@ def draw_pictures(figure: Figure, content: Pictures) -> Drawing:
     head = LINE * max(map(len, heads), default=0)
     above = 0.0 if content.columns else LINE + 0.03
     row = above + cell + 0.03 + below + GAP
-    page, top = Page.blank(figure, head + 0.03 + row * len(content.prompts))
+    wide = max(COLUMN, 2 * MARGIN + side + most * (cell + GAP) - GAP)
+    page, top = Page.blank(figure, head + 0.03 + row * len(content.prompts), wide)
     for i, lines in enumerate(heads):
         for k, line in enumerate(lines):
             page.text(MARGIN + side + i * (cell + GAP), top + k * LINE, line, weight="bold")
     top += head + 0.03
     for prompt, pictures in content.prompts:
-        said = textwrap.wrap(prompt, int((side or PAGE - 2 * MARGIN) * LETTERS) - 1, break_long_words=True)
+        said = textwrap.wrap(prompt, int((side or wide - 2 * MARGIN) * LETTERS) - 1, break_long_words=True)
         for k, line in enumerate(_cut(said, int(cell / LINE) if side else 1)):
             page.text(MARGIN, top + k * LINE, line)
         for i, picture in enumerate(pictures):

@@ -115,3 +115,10 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, figures: list[F
     (tmp_path / "figures").write_text("a file")
     with pytest.raises(UserError, match=r"cannot write the figures into '.*figures' \(.*\); choose another --out"):
         write(figures[:1], tmp_path)
+
+
+def test_nothing_to_draw_needs_no_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    (tmp_path / "figures.md").write_text("of an earlier report")
+    assert write([], tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

@@ -82,7 +82,7 @@ def test_algorithms_stand_alone_because_the_paper_prints_no_numbers(tmp_path: Pa
 def test_lines_follow_each_training_over_its_steps(tmp_path: Path) -> None:
     runs = [
         write_training(tmp_path / "u", BOTH, 0.5, 0.55, 0.6),
-        write_training(tmp_path / "o", "strategy: only-gen\n", 0.5, 0.7),
+        write_training(tmp_path / "o", "strategy: only-gen\n", 0.5, 0.6, 0.7),
     ]
     [five], [six] = figures(5, *runs), figures(6, *runs)
     unified, only, paper = chart(five).series
@@ -91,6 +91,14 @@ def test_lines_follow_each_training_over_its_steps(tmp_path: Path) -> None:
     assert values(paper, "Color")[:2] == [(0, 0.6426), (43, 0.76)]
     assert chart(five).columns == ("Color", "Shape", "Texture", "Spatial", "Non-Spatial", "Complex")
     assert chart(six).columns == ("LLaVABench", "HallBench", "POPE", "MMB", "SEED")
+
+
+def test_start_and_end_are_no_line_beside_an_evolution(tmp_path: Path) -> None:
+    whole = write_training(tmp_path / "u", BOTH, 0.5, 0.55, 0.6)
+    short = write_training(tmp_path / "o", "strategy: only-gen\n", 0.5, 0.7)
+    [figure] = figures(5, whole, short)
+    assert [one.label for one in chart(figure).series] == ["unified", "Janus-Pro-7B (paper)"]
+    assert [one.label for one in chart(figures(5, short)[0]).series] == ["only-gen", "Janus-Pro-7B (paper)"]
 
 
 def test_the_world_and_the_paper_have_files_of_their_own(tmp_path: Path) -> None:
