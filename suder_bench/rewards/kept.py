@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,8 @@ FILE = "rewards.jsonl"
 class Kept:
     """A prompt with its pictures, or a picture with its captions; pictures are files, told from the comparison's folder.
 
-    A picture made elsewhere is an absolute path. `rewards` holds a number of each sample by reward, `verdict` what the benchmark says of each, None where nobody judges.
+    A picture made elsewhere is an absolute path. `rewards` holds a number of each sample by reward, `verdict` what the
+    benchmark says of each, None where nobody judges.
     """
 
     part: Literal["pictures", "captions"]
