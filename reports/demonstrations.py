@@ -49,7 +49,7 @@ def _compared(number: int, path: Path) -> Figure | None:
     names = tuple(shown[0].rewards)
     what = f"{PARTS[number]} by {found['model']}"
     notes = [
-        f"From the highest {names[0]} to the lowest; the highest is framed green, the lowest orange.",
+        f"From the highest {names[0]} to the lowest; the highest is green, the lowest orange.",
         f"{PARTS[number].capitalize()} of {'prompts' if number == 9 else 'pictures'} spread evenly over the comparison.",
     ]
     if shown[0].verdict is not None:

@@ -110,7 +110,7 @@ class Captions:
     def rows(self) -> Iterator[dict[str, object]]:
         for file, captions in self.pictures:
             for caption in captions:
-                numbers = dict(zip(self.names, caption.numbers, strict=True))
+                numbers = dict(zip(self.names, map(float, caption.numbers), strict=True))
                 yield {"picture": str(file), "caption": caption.text, **numbers, "frame": caption.frame}
 
 

@@ -81,8 +81,7 @@ def test_the_csv_holds_every_number_that_is_shown(tmp_path: Path, figures: list[
     assert rows[8]["series"] == "'=cmd"  # no spreadsheet runs it
     assert (rows[8]["low"], rows[12]["role"], rows[12]["value"]) == ("", "published", "0.7")
     [first, *_] = csv.DictReader((tmp_path / "out/figures/figure-10-world.csv").open())
-    assert first["dsr"] == "'-0.5"
-    assert (first["verdict"], first["frame"]) == ("1", "best")
+    assert (first["dsr"], first["verdict"], first["frame"]) == ("-0.5", "1.0", "best")
 
 
 def test_the_page_shows_each_figure_and_escapes_its_words(tmp_path: Path, figures: list[Figure]) -> None:

@@ -142,3 +142,14 @@ def test_a_comparison_that_is_not_whole_is_told(tmp_path: Path) -> None:
     (out / "rewards.jsonl").write_text('{"part": "pictures"}\n')
     with pytest.raises(UserError, match=r"rewards.jsonl is not readable \('given'\); repeat the suder-bench reward compare"):
         demonstrations.build(9, [out])
+
+
+def test_pictures_made_elsewhere_are_found_where_they_are(tmp_path: Path) -> None:
+    elsewhere, out = tmp_path / "elsewhere.png", tmp_path / "out"
+    out.mkdir()
+    Image.new("RGB", (8, 8)).save(elsewhere)
+    samples = Samples(("c",), {"dsr": np.array([[-1.0]])}, np.ones((1, 1)))
+    kept.write(out, Sampled(["a prompt"], [[elsewhere]], samples, {}), None)
+    [row] = kept.read(out)
+    assert row.verdict is None
+    assert (out / row.made[0]).samefile(elsewhere)
