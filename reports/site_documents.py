@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from suder_bench import suites
+from suder_bench.records import NOTHING
 from suder_bench.reports import lines
 from suder_bench.reports.site_curves import curves
 from suder_bench.reports.site_gallery import Gallery, galleries
@@ -44,10 +45,12 @@ def build(
     say: Callable[[str], None],
     *,
     figures: Path | None = None,
+    titles: Mapping[str, str] = NOTHING,
     limit: int | None = None,
 ) -> Site:
     """The site of run folders, training runs and comparisons of rewards; at most `limit` responses of each run and benchmark.
 
+    `figures` is a folder whose files are shown, under `titles` by name.
     Raises `UserError` for a run that is missing or not finished.
     """
     runs, pictures = read(paths), Pictures()
@@ -66,7 +69,9 @@ def build(
         "galleries": [_gallery(one) for one in shown],
         "trainings": [{"file": name, "label": str(path)} for name, path in trainings.items()],
         "rewards": [{"file": name, "label": str(path), "figures": _below(files, name)} for name, path in compared.items()],
-        "figures": [{"title": _title(file), "file": quote(f"figures/{file.name}")} for file in _figures(figures)],
+        "figures": [
+            {"title": titles.get(file.stem, file.stem), "file": quote(f"figures/{file.name}")} for file in _figures(figures)
+        ],
     }
     scripts = {"index": script("index", index)}
     scripts |= {f"run-{i}": script(f"run-{i}", one.summary["recipe"]) for i, one in enumerate(runs)}
@@ -182,10 +187,6 @@ def _figures(folder: Path | None) -> list[Path]:
     found = [file for file in folder.iterdir() if file.suffix in FIGURES] if folder and folder.is_dir() else []
     best = {file.stem: file for file in sorted(found, key=lambda file: FIGURES.index(file.suffix), reverse=True)}
     return sorted(best.values(), key=lambda file: [int(part) if part.isdecimal() else 0 for part in file.stem.split("-")])
-
-
-def _title(file: Path) -> str:
-    return file.stem.replace("-", " ").replace("_", " ").capitalize()
 
 
 def _below(files: Mapping[str, Path], name: str) -> list[str]:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from suder_bench.errors import UserError
+from suder_bench.reports.figure import Figure
 from suder_bench.reports.site_documents import Site, build
 from suder_bench.reports.tables import Table
 from suder_bench.runs.jsonl import replace_file
@@ -22,12 +23,20 @@ def templates() -> dict[str, bytes]:
 
 
 def report(
-    paths: Sequence[Path], tables: Sequence[Table], left_out: Sequence[str], out: Path, limit: int | None, screen: Screen
+    paths: Sequence[Path],
+    tables: Sequence[Table],
+    figures: Sequence[Figure],
+    left_out: Sequence[str],
+    out: Path,
+    limit: int | None,
+    screen: Screen,
 ) -> Path:
     """Write the site of a report into `out`/site, with the figures in `out`/figures; at most `limit` responses of each run
     and benchmark. Returns the page to open. Raises `UserError` for a run that is not finished, and when `out` cannot be written.
     """
-    return write(build(paths, tables, left_out, screen.say, figures=out / "figures", limit=limit), out / "site", screen)
+    titles = {figure.name: figure.title for figure in figures}
+    site = build(paths, tables, left_out, screen.say, figures=out / "figures", titles=titles, limit=limit)
+    return write(site, out / "site", screen)
 
 
 def write(site: Site, out: Path, screen: Screen) -> Path:

@@ -42,14 +42,15 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def tab(browser: Any, address: str, **context: Any) -> Iterator[Tab]:
-    """A page of its own; at its end nothing may have been complained of."""
+def tab(browser: Any, address: str, before: str = "", **context: Any) -> Iterator[Tab]:
+    """A page of its own, which runs the script `before` its own ones; at its end nothing may have been complained of."""
     opened = browser.new_context(**context)
     one = Tab(opened.new_page())
     one.page.on("console", lambda said: one.complaints.append(said.text) if said.type in ("error", "warning") else None)
     one.page.on("pageerror", lambda error: one.complaints.append(str(error)))
     one.page.on("request", lambda request: one.requests.append(request.url))
     one.page.on("requestfailed", lambda request: one.complaints.append(f"{request.url}: {request.failure}"))
+    one.page.add_init_script(before)
     one.page.goto(address)
     one.page.wait_for_selector("h1")
     yield one

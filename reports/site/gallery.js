@@ -269,7 +269,7 @@ function verdictOf(answer) {
   if (!answer) return { kind: "none", text: "no response" };
   if (answer.reason === undefined) return { kind: "none", text: "not judged" };
   if (answer.correct !== null) return answer.correct ? { kind: "correct", text: "✓ correct" } : { kind: "wrong", text: "✗ wrong" };
-  return { kind: "numbers", text: Object.entries(answer.scores).slice(0, 2).map(([name, value]) => `${name} ${number(value)}`).join(" · ") };
+  return { kind: "numbers", text: Object.entries(answer.scores).slice(0, 2).map(([name, value]) => `${name} ${short(value)}`).join(" · ") };
 }
 
 function judgedAs(verdict, answers) {
@@ -281,5 +281,5 @@ function judgedAs(verdict, answers) {
 
 function scoresOf(answer) {
   const scores = answer && answer.scores ? Object.entries(answer.scores) : [];
-  return scores.length > 0 && h("dl.scores", {}, scores.map(([name, value]) => [h("dt", {}, name), h("dd", {}, number(value))]));
+  return scores.length > 0 && h("dl.scores", {}, scores.map(([name, value]) => [h("dt", {}, name), h("dd", {}, short(value))]));
 }

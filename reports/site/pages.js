@@ -117,7 +117,7 @@ async function trainingPage(index) {
 async function rewardsPage(index) {
   const found = await Promise.all(index.rewards.map(async (one) => ({ ...one, ...(await load(one.file)) })));
   return [h("h1", {}, "Rewards"), found.map((one) => h("section", {},
-    h("h2", {}, `${one.model} on ${one.benchmark}`), h("p.quiet", {}, one.world && worldBadge(), ` ${one.label}, seed ${one.seed}`),
+    h("h2", {}, `${one.model} on ${one.benchmark}`), h("p.quiet", {}, one.world && [worldBadge(), " scored on the embedded world, not comparable with published numbers; "], `${one.label}, seed ${one.seed}`),
     ["pictures", "captions"].filter((part) => one[part]).map((part) => rewardTable(part, one[part])),
     one.figures.map((file) => h("figure.wide", {}, h("img", { src: file, loading: "lazy", alt: file.includes("disagree")
       ? "Prompts whose favourites have different verdicts, a column for each reward" : "Best-of-k curves and AUC of each reward" })))))];

@@ -49,6 +49,7 @@ function number(value) {
   return size > 0 && size < 0.0005 ? value.toExponential(1) : value.toFixed(3);
 }
 
+const short = (value) => (value === null ? "–" : String(Number(value.toFixed(3)))); // of a single verdict: 10, 3.8, 0.053
 const interval = (low, high) => (low === null || high === null ? "–" : `${number(low)} to ${number(high)}`);
 const many = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 

@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
         left_out += lacking
         files += written
     if arguments.site:
-        files.append(site_folder.report(arguments.runs, made, left_out, arguments.out, arguments.pictures, Screen()))
+        files.append(site_folder.report(arguments.runs, made, drawn, left_out, arguments.out, arguments.pictures, Screen()))
     if arguments.json:
         shown = [[{"number": one.number, "name": one.name, "title": one.title} for one in kind] for kind in (made, drawn)]
         found = {"schema": 1, "tables": shown[0], "figures": shown[1], "left_out": left_out, "files": files}
