@@ -191,7 +191,14 @@ class Work:
 
 
 def _entry(step: Step, old: Mapping[str, Any] | None) -> dict[str, Any]:
-    new = {"name": step.name, "command": step.shown(), "status": None, "reason": None, "log": None, "attempts": []}
+    new: dict[str, Any] = {
+        "name": step.name,
+        "command": step.shown(),
+        "status": None,
+        "reason": None,
+        "log": None,
+        "attempts": [],
+    }
     return new | (dict(old) if old else {})
 
 
