@@ -91,9 +91,9 @@ def _judged(run: Shown, name: str, task: Task | str, rows: Iterable[Mapping[str,
         key = filed_under(task, run.summary["benchmarks"][name]["judges"])
         ledger = [row for row in ledger if row.get("judges") == key] or ledger
     verdicts: dict[tuple[str, int, str], Verdict] = {}
-    for row in ledger:
+    for written in ledger:
         try:
-            one = read_verdict(name, row)
+            one = read_verdict(name, written)
         except (TypeError, KeyError, AttributeError, ValueError):
             continue
         verdicts[one.sample, one.repeat, one.digest] = one

@@ -92,7 +92,7 @@ def _evaluations(path: Path) -> Iterator[Shown]:
     """The start model and every checkpoint that has been evaluated. Raises `UserError` where there is none."""
     measured.read([path])
     run = TrainingRun.open(path)
-    folders = [(int(step[1]), file.parent) for file in path.glob("evaluations/step-*/*/summary.json") if (step := _step(file))]
+    folders = [(int(found[1]), file.parent) for file in path.glob("evaluations/step-*/*/summary.json") if (found := _step(file))]
     for step, folder in sorted(folders):
         training = Training.read(run, step)
         label = f"{training.label}, step {step:,}" if step else f"{run.model}, step 0"
