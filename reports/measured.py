@@ -153,22 +153,41 @@ def _run(path: Path) -> Measured:
 
 
 def _training(path: Path) -> Iterator[Measured]:
+    steps = _evaluated(path)
+    if not steps or max(steps) == 0:
+        raise UserError(f"{path} has no evaluated checkpoint; make them with: suder-bench track {quoted(path)} --suite all")
     run = TrainingRun.open(path)
+    if 0 in steps:
+        yield _checkpoint(run, 0, steps[0])
+    last = {part.name: part for step in sorted(steps) if step for part in steps[step]}  # two models may end at different steps
+    yield _checkpoint(run, max(steps), list(last.values()) if run.strategy == "separate" else steps[max(steps)])
+
+
+def evolution(path: Path) -> list[Measured]:
+    """The start model and every evaluated checkpoint of a training run, in order of step; steps in progress are left out."""
+    run = TrainingRun.open(path)
+    finished = {step: [part for part in parts if (part / "summary.json").is_file()] for step, parts in _evaluated(path).items()}
+    return [_checkpoint(run, step, parts) for step, parts in sorted(finished.items()) if parts]
+
+
+def _evaluated(path: Path) -> dict[int, list[Path]]:
+    """The run folders of each step."""
     steps = {}
     for folder in (path / "evaluations").glob("step-*"):
         found = _STEP.fullmatch(folder.name)
         parts = sorted(part.parent for part in folder.glob("*/run.json"))
         if found and parts:
             steps[int(found[1])] = parts
-    if not steps or max(steps) == 0:
-        raise UserError(f"{path} has no evaluated checkpoint; make them with: suder-bench track {quoted(path)} --suite all")
-    for step in [0, max(steps)] if 0 in steps else [max(steps)]:
-        merged: list[Measured] = []
-        for part in steps[step]:
-            one = _run(part)
-            merged = [replace(merged[0], scores={**merged[0].scores, **one.scores})] if merged else [one]
-        training = Training.read(run, step) if step else None
-        yield replace(merged[0], label=training.label if training else merged[0].model, training=training)
+    return steps
+
+
+def _checkpoint(run: TrainingRun, step: int, parts: Sequence[Path]) -> Measured:
+    merged: list[Measured] = []
+    for part in parts:
+        one = _run(part)
+        merged = [replace(merged[0], scores={**merged[0].scores, **one.scores})] if merged else [one]
+    training = Training.read(run, step) if step else None
+    return replace(merged[0], label=training.label if training else merged[0].model, training=training)
 
 
 def _named(rows: Sequence[Measured]) -> list[Measured]:

@@ -34,6 +34,35 @@ class Note:
     text: str
 
 
+@dataclass(frozen=True)
+class PublishedPoint:
+    """A mark of a printed figure. `step` is None where the figure has no steps."""
+
+    figure: int
+    series: str
+    step: int | None
+    column: str
+    value: float
+    source: str
+
+
+@cache
+def points(figure: int) -> tuple[PublishedPoint, ...]:
+    """The marks of one of Figures 3-6, in the paper's order; none where it prints no numbers."""
+    return tuple(
+        PublishedPoint(
+            figure=figure,
+            series=line["series"],
+            step=int(line["step"]) if line["step"] else None,
+            column=line["column"],
+            value=float(line["value"]),
+            source=line["source"],
+        )
+        for line in _read("figures.csv")
+        if int(line["figure"]) == figure
+    )
+
+
 @cache
 def rows(table: int) -> tuple[PublishedRow, ...]:
     """The rows of one of Tables 1-6, in the paper's order."""

@@ -87,7 +87,7 @@ def build(measured: Sequence[Measured], asked: Sequence[int] = ()) -> tuple[list
     if not tables:
         runs = ", ".join(quoted(run) for row in measured for run in row.runs)
         names = tuple(dict.fromkeys(name for layout in LAYOUTS.values() for name in layout.benchmarks))
-        raise UserError(f"no score for any of Tables 1-6 in {runs}; {_command(measured[0], names)}")
+        raise UserError(f"no score for any of Tables 1-6 in {runs}; {command(measured[0], names)}")
     return tables, left_out
 
 
@@ -99,7 +99,7 @@ def _admitted(layout: Layout, measured: Sequence[Measured]) -> list[Measured]:
     if not rows:
         needs = " or ".join(layout.benchmarks)
         raise UserError(
-            f"Table {layout.number} needs {needs}, which no run has scored; {_command(measured[0], layout.benchmarks)}"
+            f"Table {layout.number} needs {needs}, which no run has scored; {command(measured[0], layout.benchmarks)}"
         )
     return rows
 
@@ -127,7 +127,7 @@ def _trainings(layout: Layout, measured: Sequence[Measured]) -> list[Measured]:
             name for name in layout.benchmarks if not any(_has(row, one) for one in layout.columns if one.benchmark == name)
         ]
         if missing:
-            raise UserError(f"Table {layout.number} needs {' and '.join(missing)} of {row.label} too; {_command(row, missing)}")
+            raise UserError(f"Table {layout.number} needs {' and '.join(missing)} of {row.label} too; {command(row, missing)}")
     return rows
 
 
@@ -136,7 +136,8 @@ def _has(row: Measured, column: Column) -> bool:
     return scores is not None and scores.metric(column.metric) is not None
 
 
-def _command(row: Measured, benchmarks: Sequence[str]) -> str:
+def command(row: Measured, benchmarks: Sequence[str]) -> str:
+    """The command that scores these benchmarks of the row's model."""
     chosen = " ".join(f"--benchmark {name}" for name in benchmarks)
     for suite, names in suites.SUITES.items():
         if set(names) == set(benchmarks):
@@ -147,7 +148,8 @@ def _command(row: Measured, benchmarks: Sequence[str]) -> str:
     return f"score it with: suder-bench run --model {quoted(row.model)} {chosen}"
 
 
-def _tables(layout: Layout, rows: Sequence[Measured]) -> list[Table]:
+def apart(layout: Layout, rows: Sequence[Measured]) -> list[list[Measured]]:
+    """The rows in groups that may share a table (or a figure); those beside the paper's own come first."""
     groups: list[list[Measured]] = []
     for row in rows:
         for group in groups:
@@ -156,8 +158,19 @@ def _tables(layout: Layout, rows: Sequence[Measured]) -> list[Table]:
                 break
         else:
             groups.append([row])
-    groups.sort(key=lambda group: not _beside_published(layout, group[0]))  # stable: the table with the paper's rows first
-    if not _beside_published(layout, groups[0][0]):
+    return sorted(groups, key=lambda group: not beside_published(layout, group[0]))
+
+
+def heading(layout: Layout, group: Sequence[Measured]) -> tuple[str, str]:
+    """(name, words) that tell a group which is not the paper's from others."""
+    why = difference(group[0], layout.benchmarks)
+    name, title = ("world", WORLD) if group[0].world else ("other", OTHER)
+    return name, title + (f" ({why})" if why else "")
+
+
+def _tables(layout: Layout, rows: Sequence[Measured]) -> list[Table]:
+    groups = apart(layout, rows)
+    if not beside_published(layout, groups[0][0]):
         groups.insert(0, [])
     return [_table(layout, group, with_published=i == 0, number=i) for i, group in enumerate(groups)]
 
@@ -165,10 +178,11 @@ def _tables(layout: Layout, rows: Sequence[Measured]) -> list[Table]:
 def _together(layout: Layout, one: Measured, other: Measured) -> bool:
     shared = [name for name in layout.benchmarks if name in one.scores and name in other.scores]
     alike = all(one.scores[name].conditions == other.scores[name].conditions for name in shared)
-    return alike and one.world == other.world and _beside_published(layout, one) == _beside_published(layout, other)
+    return alike and one.world == other.world and beside_published(layout, one) == beside_published(layout, other)
 
 
-def _beside_published(layout: Layout, row: Measured) -> bool:
+def beside_published(layout: Layout, row: Measured) -> bool:
+    """Whether all that the layout shows of the row keeps the official protocol and judges on real data."""
     return all(row.scores[name].comparable for name in layout.benchmarks if name in row.scores)
 
 
@@ -180,9 +194,7 @@ def _table(layout: Layout, group: Sequence[Measured], *, with_published: bool, n
     if with_published:
         name, title = "paper", "published and measured" if group else "published"
     else:
-        apart = difference(group[0], layout.benchmarks)
-        name, title = ("world", WORLD) if group[0].world else ("other", OTHER)
-        title += f" ({apart})" if apart else ""
+        name, title = heading(layout, group)
     sources = dict.fromkeys(row.source for row in rows if row.source)
     return Table(
         number=layout.number,

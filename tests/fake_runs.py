@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from suder_bench.evaluators.geneval import GenEval
+from suder_bench.models.protocols import ImageSampling, TextSampling
+from suder_bench.records import Response, Verdict
 from suder_bench.reports.layout import LAYOUTS
+from suder_bench.runs.plan import samples_digest, seed_of
+from suder_bench.runs.store import RunFolder
 
 METRICS: dict[str, list[str]] = {}
 for _layout in LAYOUTS.values():
@@ -93,4 +101,49 @@ def write_training(folder: Path, recipe: str, *values: float, start: str = "my-m
     for i, value in enumerate(values):
         model = start if i == 0 else f"{folder}/checkpoint-{10 * i}"
         write_run(folder / "evaluations" / f"step-{10 * i}" / "all", summary(*benchmarks, model=model, value=value))
+    return folder
+
+
+def write_geneval(data: Path, prompts: Mapping[str, str]) -> Path:
+    """GenEval's official files with these prompts, each with its tag; every prompt asks for a star."""
+    folder = data / "geneval"
+    folder.mkdir(parents=True)
+    rows = [{"tag": tag, "include": [{"class": "star", "count": 1}], "prompt": prompt} for prompt, tag in prompts.items()]
+    (folder / "evaluation_metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (folder / "object_names.txt").write_text("star\n", encoding="utf-8")
+    return data
+
+
+def write_drawn(
+    folder: Path, data: Path, *, model: str = "my-model", repeats: int = 1, wrong: Container[int] = (), world: bool = False
+) -> Path:
+    """A finished run on the GenEval of `write_geneval`, its pictures plain; the samples numbered in `wrong` have none of a star.
+
+    The pictures of one sample are alike, and so are those of samples that leave the same remainder by 200.
+    """
+    samples = GenEval(data).samples()
+    asked = {"protocol": "official", "samples": len(samples), "repeats": repeats, "data": samples_digest(samples)}
+    content = summary(
+        "geneval",
+        model=model,
+        world=world,
+        data={"source": "folder", "size": None, "folder": str(data)},
+        benchmarks={"geneval": asked},
+        sampling={"image": asdict(ImageSampling()), "text": asdict(TextSampling())},
+    )
+    write_run(folder, content)
+    pictures = [Image.new("RGB", (8, 8), (i, 90, 250 - i)) for i in range(min(200, len(samples)))]
+    kept = [RunFolder(folder).save_picture(picture, f"images/geneval/{i:05d}.png") for i, picture in enumerate(pictures)]
+    responses, verdicts = [], []
+    for i, sample in enumerate(samples):
+        for repeat in range(repeats):
+            place = i % len(kept)
+            seed = seed_of(0, "geneval", sample.id, repeat)
+            responses.append(Response("geneval", sample.id, repeat, seed, kept[place], image=f"images/geneval/{place:05d}.png"))
+            right = i not in wrong
+            reason = "everything asked for is there" if right else f'expected 1 star, found none in <i>{i}</i> & "more"'
+            scores = {"correct": float(right)}
+            verdicts.append(Verdict("geneval", sample.id, repeat, kept[place], scores, right, reason))
+    RunFolder(folder).add_responses("geneval", responses)
+    RunFolder(folder).add_verdicts("geneval", "judges", verdicts)
     return folder

@@ -85,6 +85,15 @@ def test_the_added_reward_tells_right_from_wrong(installed):
     assert done.stdout.split() == ["1.0", "0.0"], done.stderr
 
 
+def test_the_added_reward_is_compared(suder_bench, tmp_path):
+    (tmp_path / "data").mkdir()
+    compared = ("--rewards", "brightness", "--prompts", "brightness", "--samples", "2", "--data", "data", "--json")
+    done = suder_bench("reward", "compare", "--model", "flat:honest", *compared)
+    assert done.returncode == 0, done.stderr
+    pictures = json.loads(done.stdout)["pictures"]
+    assert pictures["rewards"]["brightness"]["best"]["value"] == 1
+
+
 def test_every_file_that_contributing_points_at_exists():
     links = re.findall(r"\]\(([^)#:]+)\)", CONTRIBUTING.read_text(encoding="utf-8"))
     assert {f"tests/plugin/suder_bench_example/{what}.py" for what in ("benchmark", "model", "judge", "reward")} <= set(links)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,9 @@ def test_every_command_runs(tmp_path, mirror):
         if mirror is None and re.search(r"data (fetch|verify)|--data official", command):
             continue
         _made_elsewhere(tmp_path)
+        if command.startswith("suder-bench view"):
+            _looked_at(_argv(command), tmp_path, environment)
+            continue
         done = subprocess.run(_argv(command), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     summary = json.loads((tmp_path / "runs" / "tiny-janus-gen" / "summary.json").read_text())
@@ -106,14 +110,24 @@ def _argv(command: str) -> list[str]:
     assert program == "suder-bench", command
     limited = ["--limit", LIMIT] if arguments[0] in ("run", "track", "reward") and "--limit" not in arguments else []
     shortened = [part for setting in SHORT for part in ("--set", setting)] if arguments[0] == "train" else []
+    limited += ["--dry-run"] if arguments[0] == "reproduce" and "--dry-run" not in arguments else []  # it takes over an hour
     call = "import sys; from suder_bench.cli import main; sys.exit(main())"
     return [sys.executable, "-c", call, *arguments, *limited, *shortened]
+
+
+def _looked_at(argv: list[str], folder: Path, environment: dict[str, str]) -> None:
+    """Wait until the pages are served, and end that as a reader does."""
+    with subprocess.Popen([*argv, "--no-browser"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("http://127.0.0.1:")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
 
 
 def _made_elsewhere(folder: Path) -> None:
     """What the README takes for given, as soon as there is something to make it from."""
     pictures, answers = folder / "my-pictures", folder / "my-answers.jsonl"
-    trained, shown = folder / "runs" / "t" / "checkpoint-2", folder / "runs" / "t" / "checkpoint-50"
+    trained, shown = folder / "runs" / "t" / "checkpoint-2", folder / "runs" / "t" / "checkpoint-40"
     if trained.is_dir() and not shown.exists():
         trained.rename(shown)  # what the whole training would have saved
     if not pictures.exists() and (folder / "runs" / "first" / "images" / "geneval").is_dir():

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from suder_bench import registry, suites
-from suder_bench.errors import UserError
+from suder_bench import plots, registry, suites
+from suder_bench.plots import GREY, LETTERS, OKABE_ITO, PANEL, STYLE, label_ends
 from suder_bench.runs.jsonl import replace_file
 from suder_bench.runs.store import RunFolder
 
@@ -27,39 +27,10 @@ Series = Sequence[tuple[int, float]]
 
 COLUMNS = ("step", "suite", "benchmark", "metric", "value", "low", "high", "n")
 REWARDS = ("gen/reward", "und/reward")
-OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Colours that colour-blind readers tell apart, without the yellow that vanishes on paper; black is the headline's."""
 
 SMOOTHING = 20
 """A reward's running mean takes this part of the steps: one in twenty."""
 
-PANEL = (3.2, 2.3)
-"""Width and height in inches."""
-
-LETTERS = 19
-"""Of the note below the panels, per inch."""
-
-LABEL = 0.075
-"""The height of a label as a share of its panel's."""
-
-STYLE: Any = {
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "axes.edgecolor": "#555555",
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.6,
-    "xtick.color": "#555555",
-    "ytick.color": "#555555",
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.0,
-}
 _STEP = re.compile(r"step-([0-9]+)")
 
 
@@ -125,14 +96,10 @@ def draw(points: Sequence[Point], rewards: Mapping[str, Series], file: Path, tit
 
     Raises `UserError` without matplotlib. Draws nothing where there is nothing to draw.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-        from matplotlib.ticker import MaxNLocator
-    except ModuleNotFoundError:
-        raise UserError(f'{file} needs matplotlib; pip install "suder-bench[train]"') from None
+    plots.check_installed(file)
+    from matplotlib import rc_context
+    from matplotlib.ticker import MaxNLocator
+
     panels = _panels(points)
     count = len(panels) + len(rewards)
     if not count:
@@ -141,51 +108,28 @@ def draw(points: Sequence[Point], rewards: Mapping[str, Series], file: Path, tit
     rows = -(-count // columns)
     last = max([point.step for point in points] + [step for values in rewards.values() for step, _ in values]) or 1
     with rc_context(STYLE):
-        figure = Figure(
-            figsize=(columns * PANEL[0], rows * PANEL[1] + 0.5), dpi=200, layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06)
-        )
-        canvas = FigureCanvasAgg(figure)
+        figure = plots.blank(columns * PANEL[0], rows * PANEL[1] + 0.5)
         axes = [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
         for index, ax in enumerate(axes):
             ax.set_xlim(-0.02 * last, 1.02 * last)
             ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
             ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
             if index + columns >= count:
-                ax.set_xlabel("training step", color="#555555")
+                ax.set_xlabel("training step", color=GREY)
         for ax, (name, own) in zip(axes, panels.items(), strict=False):
             _draw_scores(ax, name, own)
         for ax, (name, values) in zip(axes[len(panels) :], rewards.items(), strict=True):
             _draw_reward(ax, name, values)
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
         note = textwrap.fill(_note(points), int(columns * PANEL[0] * LETTERS))
-        figure.supxlabel(note, x=0.01, ha="left", fontsize=7, color="#555555")
-        content = io.BytesIO()
-        canvas.print_png(content)
-    replace_file(file, content.getvalue())
+        figure.supxlabel(note, x=0.01, ha="left", fontsize=7, color=GREY)
+        plots.save(figure, file)
 
 
 def smooth(values: Sequence[float], window: int) -> np.ndarray:
     """The mean of each value and its neighbours, `window` (odd) in all and fewer at the ends."""
     half = window // 2
     return np.array([np.mean(values[max(0, i - half) : i + half + 1]) for i in range(len(values))])
-
-
-def spread(wanted: Sequence[float], gap: float) -> list[float]:
-    """Places for labels at least `gap` apart, in the order of the wanted ones and as near to them as that allows."""
-    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
-    blocks: list[tuple[float, list[int]]] = []  # (centre, members): touching labels move as one
-    for index in order:
-        centre, members = wanted[index], [index]
-        while blocks and centre - blocks[-1][0] < gap * (len(members) + len(blocks[-1][1])) / 2:
-            other, others = blocks.pop()
-            centre = (centre * len(members) + other * len(others)) / (len(members) + len(others))
-            members = [*others, *members]
-        blocks.append((centre, members))
-    places = [0.0] * len(wanted)
-    for centre, members in blocks:
-        for position, index in enumerate(members):
-            places[index] = centre + gap * (position - (len(members) - 1) / 2)
-    return places
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
@@ -221,29 +165,21 @@ def _draw_scores(ax: Axes, name: str, points: Sequence[Point]) -> None:
     ax.fill_between(steps, low, high, color="#BBBBBB", alpha=0.6, linewidth=0)
     if len(steps) == 1:  # a band of no width is not seen
         ax.vlines(steps, low, high, color="#BBBBBB", linewidth=4)
-    ends = [(steps[-1], values[-1], headline[0].metric, "black")]
+    ends = [(steps[-1], values[-1], _short(headline[0].metric), "black")]
     for index, (metric, tag) in enumerate(_tags(points).items()):
         tag_steps, tag_values, _, _ = _columns(tag)
         color = OKABE_ITO[index % len(OKABE_ITO)]
         style = "-" if index < len(OKABE_ITO) else (0, (5, 2))
         ax.plot(tag_steps, tag_values, color=color, linewidth=0.9, linestyle=style, marker="o", markersize=1.8)
-        ends.append((tag_steps[-1], tag_values[-1], metric, color))
+        ends.append((tag_steps[-1], tag_values[-1], _short(metric), color))
     ax.plot(steps, values, color="black", linewidth=1.6, marker="o", markersize=3.5)
     ax.set_title(name if len(ends) > 1 else f"{name}: {headline[0].metric}", fontweight="bold")
     if len(ends) > 1:
-        _label(ax, ends)
+        label_ends(ax, ends)
 
 
-def _label(ax: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Name each line to the right of the panel, with a dotted lead to its end."""
-    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    edge = right + 0.05 * (right - left)
-    places = spread([value for _, value, _, _ in ends], LABEL * (top - bottom))
-    for (step, value, name, color), place in zip(ends, places, strict=True):
-        ax.plot([step, right, edge], [value, value, place], color=color, linewidth=0.7, linestyle=":", clip_on=False)
-        label = name.rpartition("/")[2].replace("_", " ")
-        ax.text(edge, place, f" {label}", va="center", fontsize=7, fontweight="bold" if color == "black" else "normal")
-    ax.set_ylim(bottom, top)
+def _short(metric: str) -> str:
+    return metric.rpartition("/")[2].replace("_", " ")
 
 
 def _draw_reward(ax: Axes, name: str, values: Series) -> None:

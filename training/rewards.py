@@ -15,13 +15,17 @@ from PIL import Image
 from suder_bench import registry
 from suder_bench.errors import UserError, unknown
 from suder_bench.models.janus_pixels import picture
-from suder_bench.models.protocols import DualLikelihood, Model, TellsItsWorld
+from suder_bench.models.protocols import Model, TellsItsWorld
 from suder_bench.rewards.dsr import Dsr
+from suder_bench.rewards.evaluator import PREFIX, EvaluatorReward, generation_benchmarks
 from suder_bench.rewards.protocols import CaptionReward
-from suder_bench.training.evaluator_reward import PREFIX, EvaluatorReward, generation_benchmarks
+from suder_bench.rewards.srum import Srum
+from suder_bench.rewards.vqa import Vqa
 
 Task = Literal["gen", "und"]
 USUAL: Mapping[str, str] = MappingProxyType({})
+SELF = (Dsr, Vqa, Srum)
+"""The rewards that ask a unified model about its own samples."""
 
 
 class RewardError(UserError):
@@ -51,7 +55,7 @@ class RewardSum:
         weights: Mapping[str, float],
         *,
         model: Model,
-        scorer: DualLikelihood,
+        scorer: Model,
         task: Task,
         data: Path | None,
         batch_size: int,
@@ -62,7 +66,7 @@ class RewardSum:
         """The named rewards, for pictures (`task` gen) or captions (und).
 
         A name is one of the registry's, or `evaluator:BENCHMARK` for a generation benchmark's verdict, over the files in
-        `data` or its training split. `dsr` is scored by `scorer`: the model itself, a frozen copy or its partner. `judges`
+        `data` or its training split. The self-rewards ask `scorer`: the model itself, a frozen copy or its partner. `judges`
         are back-ends by role for the evaluators. Raises `UserError` for names, weights and files, `JudgeError` for a
         missing judge.
         """
@@ -82,10 +86,10 @@ class RewardSum:
                     offline=offline,
                     say=say,
                 )
-            elif name == Dsr.name:
-                rewards[name] = Dsr(scorer, batch_size=batch_size)
+            elif (kind := _class_of(name, task)) in SELF:
+                rewards[name] = kind.load(scorer, batch_size=batch_size)
             else:
-                rewards[name] = _class_of(name, task).load(model)
+                rewards[name] = kind.load(model)
         return cls(rewards, weights)
 
     def check(self, prompts: Sequence[str]) -> None:

@@ -153,7 +153,8 @@ def _restricted(settings: Settings, branch: str, tasks: Sequence[Task]) -> Setti
 class Tracker:
     """Evaluates each model of a training run into `out`/step-N/SUITE, an ordinary run folder.
 
-    `failures` tells what was left out or not evaluated in full, and why. With `fresh` nothing at hand counts.
+    `failures` tells what was left out or not evaluated in full, and why. With `fresh` nothing at hand counts; with `last`
+    only the checkpoint with the most steps is evaluated, of the separate strategy that of each model.
     """
 
     training: TrainingRun
@@ -163,6 +164,7 @@ class Tracker:
     screen: Screen
     batch_size: int | None = None
     fresh: bool = False
+    last: bool = False
     failures: dict[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -173,12 +175,14 @@ class Tracker:
                 refuse_change(one.out, old, plain(recipe_of(one.out.name, one.part.settings, one.part.tasks, {})))
 
     def evaluations(self) -> list[Evaluation]:
-        """The start model and the checkpoints that are there now, in order of step."""
+        """The start model and the checkpoints that are there now, or only the last of these, in order of step."""
         found = []
         for part in self.parts:
             models = {0: self.start}
             for step, folder in self.training.checkpoints(part.branch).items():
                 models[step] = ModelReference(str(folder), self.start.adapter, str(folder))
+            if self.last:
+                models = {step: models[step] for step in [max(models)] if step}
             suite = part.settings.suite
             found += [Evaluation(step, part, model, self.out / f"step-{step}" / suite) for step, model in models.items()]
         return sorted(found, key=lambda one: one.step)

@@ -16,8 +16,10 @@ import torch
 from PIL import Image
 
 from suder_bench.errors import JudgeError, UserError
+from suder_bench.evaluators.judges import known_answers
 from suder_bench.evaluators.judges.protocols import Picture
 from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, Place, chunks, load_pretrained, pixels, prepared
+from suder_bench.world import checkpoints
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, PreTrainedTokenizerBase
@@ -138,6 +140,23 @@ class ClipSimilarity:
                 raise JudgeError(
                     f"a {color} picture is nearer to '{other}' ({far:.3f}) than to '{color}' ({near:.3f}); wrong weights?"
                 )
+
+
+class TinyClip(ClipSimilarity):
+    """tiny-clip, trained on the world's pictures and shipped: the same cosine by a network that must look, unlike the world's
+    own judges. Its known answers are the world's, but for a thing that covers another."""
+
+    def __init__(self, towers: Towers) -> None:
+        super().__init__(towers)
+        self.backend = "tiny-clip"
+
+    @classmethod
+    def load(cls, *, device: str = "cpu", dtype: str = "auto", offline: bool = False) -> Self:
+        """Raises `JudgeError` in a source tree without the weights."""
+        return cls(TransformersTowers.load("clip", str(checkpoints.path("tiny-clip")), device=device, dtype=dtype, offline=True))
+
+    def check(self) -> None:
+        known_answers.check_clip(self, covered=False)
 
 
 class ClipColors:

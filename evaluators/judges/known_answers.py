@@ -89,10 +89,11 @@ def check_vqa(judge: VisualQuestionAnswerer) -> None:
         _require(no < 0.5, f"'{own[1]}' of a picture that does not", "no", f"p(yes) = {no:.2f}")
 
 
-def check_clip(judge: ImageTextScorer) -> None:
-    """A picture is more like its own text than like another's."""
-    shown = pictures()
-    texts = [" and ".join(f"a {t.color} {t.noun}" for t in scene.things) for scene in scenes()]
+def check_clip(judge: ImageTextScorer, *, covered: bool = True) -> None:
+    """A picture is more like its own text than like another's; without `covered` that one is left out where a thing is."""
+    asked = scenes() if covered else scenes()[:-1]
+    shown = [picture(scene) for scene in asked]
+    texts = [" and ".join(f"a {t.color} {t.noun}" for t in scene.things) for scene in asked]
     own = judge.similarity(shown, texts)
     other = judge.similarity(shown, texts[1:] + texts[:1])
     for text, right, wrong in zip(texts, own, other, strict=True):

@@ -17,6 +17,8 @@ COMMANDS = {
     "track": "evaluate a training run's checkpoints as they appear, with curves",
     "compare": "compare two runs with a paired test for each metric",
     "report": "write the paper's tables from runs, beside the published rows",
+    "reproduce": "the whole paper: train, evaluate and report everything, resumable",
+    "view": "look at runs in a browser: numbers, pictures, verdicts, curves",
     "reward": "compare rewards: which one picks the better samples of a model",
     "list": "list the benchmarks, models, judges, rewards and suites",
     "data": "write the world's benchmark files, or fetch and check the official ones",

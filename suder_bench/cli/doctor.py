@@ -239,6 +239,18 @@ def _installed(package: str) -> bool:
     return True
 
 
+def hardware() -> str:
+    """The machine in a line: processor, cores, memory and accelerators."""
+    names = [line.partition(":")[2].strip() for line in _processors() if line.startswith("model name")]
+    accelerators = [one.says for one in _accelerators() if not one.says.startswith("none")]
+    return ", ".join([names[0] if names else platform.machine(), f"{_cores()} cores", f"{_memory()} memory", *accelerators])
+
+
+def _processors() -> list[str]:
+    file = Path("/proc/cpuinfo")
+    return file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 

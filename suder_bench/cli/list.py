@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def listed(kind: str) -> dict[str, Any]:
-    """Name -> where it comes from; for suites their benchmarks, for judges the back-ends of a role, for recipes their first line."""
+    """Name -> where it comes from; for suites their benchmarks, of judges a role's back-ends, of recipes the first line."""
     if kind == "suites":
         return {name: list(benchmarks) for name, benchmarks in suites.SUITES.items()}
     if kind == "recipes":

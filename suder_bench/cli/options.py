@@ -110,6 +110,16 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="auto", choices=["auto", *DTYPES], help="of the model's weights")
 
 
+def add_site(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-site", dest="site", action="store_false", help="write no pages for a browser")
+    parser.add_argument(
+        "--pictures",
+        type=positive,
+        metavar="N",
+        help="at most N responses of each run and benchmark in the pages, evenly spread (default: all)",
+    )
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout instead of the table")
 

@@ -1,4 +1,4 @@
-"""`suder-bench report`: the paper's tables from run folders and training runs, beside the published rows."""
+"""`suder-bench report`: the paper's tables and figures from runs, beside the published numbers, and a site of all."""
 
 from __future__ import annotations
 
@@ -6,44 +6,107 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from suder_bench.cli import options
 
+if TYPE_CHECKING:
+    from suder_bench.reports.figure import Figure
+    from suder_bench.reports.measured import Measured
+    from suder_bench.reports.tables import Table
+
 TABLES = range(1, 7)
+FIGURES = range(3, 11)
 
 
 def main(argv: Sequence[str]) -> int:
     parser = options.Parser(
         "report",
         "Write Tables 1-6 of the paper as Markdown, LaTeX and CSV: the published rows, and those of the given runs with 95 % "
-        "intervals, gains and how they were made. What is not comparable stands in tables of its own.",
+        "intervals, gains and how they were made; and Figures 3-10 as PNG, SVG, PDF and CSV. What is not comparable stands in "
+        "tables and figures of its own. Pages for a browser, with every response, its verdict and the curves of training, are "
+        "written into DIR/site.",
     )
     parser.add_argument(
-        "runs", metavar="RUN", type=Path, nargs="+", help="run folders and training runs; others compare to the first"
+        "runs",
+        metavar="RUN",
+        type=Path,
+        nargs="+",
+        help="run folders and training runs, compared to the first; folders of reward compare",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="where the report goes")
     parser.add_argument("--table", type=_table, action="append", metavar="N", help="only this table; may be repeated")
+    parser.add_argument("--figure", type=_figure, action="append", metavar="N", help="only this figure; may be repeated")
+    options.add_site(parser)
     options.add_json(parser)
     arguments = parser.parse_args(argv)
-    from suder_bench.reports import measured, tables
+    from suder_bench.reports import findings, measured, site_folder, tables
+    from suder_bench.reports.site_runs import is_comparison, not_comparisons
     from suder_bench.reports.write import write
     from suder_bench.runs.jsonl import document
+    from suder_bench.runs.screen import Screen
 
-    made, left_out = tables.build(measured.read(arguments.runs), sorted(set(arguments.table or ())))
-    files = write(made, arguments.out)
+    made: list[Table] = []
+    drawn: list[Figure] = []
+    left_out: list[str] = []
+    files: list[Path] = []
+    told: list[Path] = []
+    complete = True
+    rows = measured.read([path for path in arguments.runs if not is_comparison(path)])
+    if arguments.table or not arguments.figure:
+        not_comparisons(arguments.runs)
+        made, left_out = tables.build(rows, sorted(set(arguments.table or ())))
+        files += write(made, arguments.out)
+        told = findings.write(findings.findings(rows), rows, arguments.out)
+        files += told
+    if arguments.figure or not arguments.table:
+        drawn, lacking, written, complete = _figures(arguments, rows)
+        left_out += lacking
+        files += written
+    if arguments.site:
+        files.append(site_folder.report(arguments.runs, made, drawn, left_out, arguments.out, arguments.pictures, Screen()))
     if arguments.json:
-        shown = [{"number": table.number, "name": table.name, "title": table.title} for table in made]
-        sys.stdout.write(document({"schema": 1, "tables": shown, "left_out": left_out, "files": files}))
-        return 0
+        shown = [[{"number": one.number, "name": one.name, "title": one.title} for one in kind] for kind in (made, drawn)]
+        found = {"schema": 1, "tables": shown[0], "figures": shown[1], "left_out": left_out, "files": files}
+        sys.stdout.write(document(found))
+        return 0 if complete else 1
     for table in made:
         print(f"{arguments.out / 'tables' / table.name}.md  {table.title}")
+    for figure in drawn:
+        print(f"{arguments.out / 'figures' / figure.name}.png  {figure.title}")
     for why in left_out:
         print(f"left out  {why}")
-    print(f"all in {arguments.out / 'tables.md'}; LaTeX: {arguments.out / 'tables.tex'}")
-    return 0
+    if arguments.site:
+        print(f"pages to look at: {files[-1]}")
+    for file in told[:1]:
+        print(f"{file}  what agrees with the paper, and what does not")
+    pages = [f"{arguments.out / 'figures.md'}"] if drawn else []
+    if made:
+        pages = [f"{arguments.out / 'tables.md'}", *pages, f"LaTeX: {arguments.out / 'tables.tex'}"]
+    print(f"all in {'; '.join(pages)}")
+    return 0 if complete else 1
+
+
+def _figures(arguments: argparse.Namespace, rows: Sequence[Measured]) -> tuple[list[Figure], list[str], list[Path], bool]:
+    """The figures drawn, why others were not, their files, and whether they could be: without matplotlib there are none."""
+    from suder_bench.plots import NotInstalledError
+    from suder_bench.reports import figure_files, figures
+
+    made, left_out = figures.build(rows, arguments.runs, sorted(set(arguments.figure or ())))
+    try:
+        return made, left_out, figure_files.write(made, arguments.out), True
+    except NotInstalledError as error:
+        print(f"suder-bench: {error}", file=sys.stderr)
+        return [], left_out, [], False
 
 
 def _table(text: str) -> int:
     if not text.isdecimal() or int(text) not in TABLES:
         raise argparse.ArgumentTypeError(f"'{text}' is not one of the paper's tables, {TABLES[0]} to {TABLES[-1]}")
+    return int(text)
+
+
+def _figure(text: str) -> int:
+    if not text.isdecimal() or int(text) not in FIGURES:
+        raise argparse.ArgumentTypeError(f"'{text}' is none of the paper's figures that runs make, {FIGURES[0]} to {FIGURES[-1]}")
     return int(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,25 @@ from suder_bench.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from suder_bench.models.protocols import Model
-    from suder_bench.rewards.sampled import Sampled
-    from suder_bench.runs.execute import Run
+    from suder_bench.models.reference import ModelReference
+    from suder_bench.rewards.sampled import Pictures, Sampled
+    from suder_bench.runs.plan import Settings
     from suder_bench.runs.screen import Screen
 
 ACTIONS = ("compare",)
+SAMPLES = 8
+FILES = (".txt", ".jsonl")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to compare on: the prompts of `benchmark`, or `prompts` of a file; `model` is who is rewarded."""
+
+    out: Path
+    model: ModelReference
+    settings: Settings
+    benchmark: str | None
+    prompts: Sequence[str] | None
 
 
 def main(argv: Sequence[str]) -> int:
@@ -25,13 +40,14 @@ def main(argv: Sequence[str]) -> int:
         raise unknown("reward command", argv[0] if argv else "", ACTIONS)
     args = _parser().parse_args(argv[1:] if argv[0] in ACTIONS else argv)
     options.prepare(offline=args.offline)
+    from suder_bench.rewards import named
     from suder_bench.runs.screen import Screen
 
     screen = Screen()
-    names = _names(args)
-    run, out = _run(args)
-    model = run.model.load(device=run.settings.device, dtype=run.settings.dtype)
-    found, complete = _compare(run, out, model, names, args, screen)
+    asked = _asked(args)
+    names = named.names(args.rewards, asked=asked.benchmark)
+    model = asked.model.load(device=asked.settings.device, dtype=asked.settings.dtype)
+    found, complete = _compare(asked, model, names, args, screen)
     if args.json:
         from suder_bench.runs.jsonl import document
 
@@ -40,27 +56,35 @@ def main(argv: Sequence[str]) -> int:
         from suder_bench.reports.rewards import table
 
         print(table(found))
-    screen.say(f"result: {out / 'compare.md'}")
+    screen.say(f"result: {asked.out / 'compare.md'}")
     return 0 if complete else 1
 
 
 def _parser() -> options.Parser:
     parser = options.Parser(
         "reward compare",
-        "Draw several pictures of each prompt of a benchmark (and captions of the world's pictures), and tell how well each "
-        "reward agrees with the verdicts. The same command again goes on where it stopped.",
+        "Draw several pictures of each prompt (and captions of the world's pictures), or take those of a run or from elsewhere, "
+        "and tell how well each reward agrees with the benchmark's verdicts. The same command again goes on where it stopped.",
     )
-    parser.add_argument("--model", required=True, help="as for run")
+    parser.add_argument("--model", help="who draws, and is asked by its own rewards; as for run (default with --run: the run's)")
     parser.add_argument(
-        "--rewards", default="dsr,clip", metavar="NAME,NAME", help="see suder-bench list rewards (default: dsr,clip)"
+        "--rewards",
+        default="dsr,clip",
+        metavar="NAME,NAME",
+        help="see suder-bench list rewards, and evaluator:BENCHMARK for its verdict (default: dsr,clip)",
     )
-    parser.add_argument("--prompts", default="geneval", metavar="BENCHMARK", help="a generation benchmark (default: geneval)")
-    parser.add_argument("--samples", type=options.positive, default=8, metavar="N", help="of each prompt, 2 or more (default: 8)")
+    parser.add_argument(
+        "--prompts",
+        metavar="BENCHMARK|FILE",
+        help="a generation benchmark, or a .txt or .jsonl file of prompts, which have no verdict (default: geneval)",
+    )
+    parser.add_argument("--run", type=Path, metavar="RUN", help="take the pictures and verdicts of this run, drawing nothing")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="take pictures made elsewhere, in the benchmark's layout")
+    parser.add_argument("--samples", type=options.positive, metavar="N", help=f"of each prompt, 2 or more (default: {SAMPLES})")
     parser.add_argument(
         "--captions",
-        type=options.whole,
-        metavar="N",
-        help="pictures of the world to caption, 0 for none (default: as many as prompts)",
+        metavar="N|FILE",
+        help="pictures of the world to caption, 0 for none (default: as many as prompts), or a .jsonl of captions made elsewhere",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="samples and results (default: runs/MODEL-rewards)")
     parser.add_argument("--fresh", action="store_true", help="start over, discarding the samples")
@@ -69,66 +93,80 @@ def _parser() -> options.Parser:
     return parser
 
 
-def _names(args: argparse.Namespace) -> list[str]:
-    """The rewards' names. Raises `UserError` for all that can be told before anything is loaded."""
-    from suder_bench import registry
-
-    names = list(dict.fromkeys(name.strip() for name in args.rewards.split(",")))
-    for name in names:
-        if name not in registry.table("rewards"):
-            raise unknown("reward", name, registry.table("rewards"))
-    benchmarks = registry.table("benchmarks")
-    drawing = [name for name in benchmarks if registry.load("benchmarks", name).kind == "generation"]
-    if args.prompts not in drawing:
-        raise unknown("generation benchmark", args.prompts, drawing)
-    if args.samples < 2:
-        raise UserError("--samples 1 leaves nothing to choose from; give 2 or more")
-    return names
-
-
-def _run(args: argparse.Namespace) -> tuple[Run, Path]:
+def _asked(args: argparse.Namespace) -> Asked:
+    """Raises `UserError` for all that can be told before anything is loaded."""
     from suder_bench.models import reference
-    from suder_bench.runs.execute import Run
+    from suder_bench.rewards.evaluator import generation_benchmarks
 
-    args.suite, args.benchmark, args.repeats = None, [args.prompts], args.samples
-    model, settings = options.settings(args, lambda: reference.choose(args.model))
+    if args.run is not None and (args.images is not None or args.samples is not None):
+        raise UserError("--run has its own pictures; leave out --images and --samples")
+    if args.samples == 1:
+        raise UserError("--samples 1 leaves nothing to choose from; give 2 or more")
+    if args.model is None and args.run is None:
+        raise UserError("whose rewards? give --model, or --run RUN for those of a run's model")
+    drawing = generation_benchmarks()
+    prompts = None
+    if args.prompts is not None and Path(args.prompts).suffix in FILES and args.run is None and args.images is None:
+        from suder_bench.training.prompts import read_prompts
+
+        prompts = read_prompts([args.prompts], lambda line: None, offline=True)
+    elif args.prompts is not None and args.prompts not in drawing:
+        raise unknown("generation benchmark", args.prompts, [*drawing, *(f"FILE{suffix}" for suffix in FILES)])
+    benchmark = None if prompts is not None else args.prompts
+    name, made = args.model, {}
+    if args.run is not None:
+        benchmark, name, made = _run(args)
+    elif prompts is None:
+        benchmark = benchmark or "geneval"
+    args.suite, args.benchmark, args.repeats = None, [benchmark or drawing[0]], args.samples or SAMPLES
+    model, settings = options.settings(args, lambda: reference.choose(name))
+    settings = replace(settings, **made)
     out: Path = args.out or Path("runs") / f"{model.label}-rewards"
     if (out / "run.json").is_file():
         raise UserError(f"{out} is a run folder; choose another --out for the comparison")
-    return Run(out / "samples", model, settings, batch_size=args.batch_size, fresh=args.fresh), out
+    return Asked(out, model, settings, benchmark, prompts)
+
+
+def _run(args: argparse.Namespace) -> tuple[str, str, dict[str, Any]]:
+    """The benchmark of a run that is compared on, its model unless another is given, and the settings that are the run's."""
+    from suder_bench.rewards.sampled import benchmark_of
+    from suder_bench.runs.recipe import settings_of
+
+    benchmark, recipe = benchmark_of(args.run, args.prompts)
+    source = settings_of(recipe, judges={}, offline=args.offline).source
+    return benchmark, args.model or recipe["model"]["name"], {"source": source, "seed": recipe["seed"]}
 
 
 def _compare(
-    run: Run, out: Path, model: Model, names: Sequence[str], args: argparse.Namespace, screen: Screen
+    asked: Asked, model: Model, names: Sequence[str], args: argparse.Namespace, screen: Screen
 ) -> tuple[dict[str, Any], bool]:
     """Sample, judge, reward, and write everything into `out`; returns the document of --json, and whether all of it could be."""
-    from suder_bench import registry
-    from suder_bench.models.protocols import StoredPictures, TextToImage
     from suder_bench.reports import rewards as report
     from suder_bench.reports.reward_gallery import gallery
-    from suder_bench.rewards import sampled
+    from suder_bench.rewards import kept, named, sampled
     from suder_bench.rewards.compare import compare
     from suder_bench.runs.jsonl import document, replace_file
 
-    if not isinstance(model, TextToImage | StoredPictures):
-        raise UserError(
-            f"model '{model.name}' draws no pictures, so that there is nothing to reward; choose one that does (janus)"
-        )
-    loaded = {name: registry.load("rewards", name).load(model) for name in names}
-    drawn = sampled.draw(run, model, loaded, screen)
-    written = _captions(run, out, model, loaded, len(drawn.given) if args.captions is None else args.captions, screen)
+    out = asked.out
+    loaded = {name: named.load(name, model, asked.settings, screen.say) for name in names}
+    pictures = _pictures(asked, model, loaded, args, screen)
+    drawn = sampled.rewarded(pictures, loaded, screen)
+    written = _captions(asked, model, loaded, drawn, args, screen)
     found = {
         "schema": 1,
-        "model": run.model.name,
-        "benchmark": args.prompts,
-        "world": run.settings.source.world,
-        "seed": run.settings.seed,
-        "samples": str(run.out),
+        "model": asked.model.name,
+        "benchmark": asked.benchmark,
+        "prompts": None if asked.prompts is None else args.prompts,
+        "world": asked.settings.source.world,
+        "seed": asked.settings.seed,
+        "samples": str(args.run or out / "samples"),
+        "images": None if args.images is None else str(args.images),
         "pictures": _entry(drawn, compare(drawn.samples)),
         "captions": None if written is None else _entry(written, compare(written.samples)),
     }
     replace_file(out / "compare.json", document(found).encode())
     replace_file(out / "compare.md", report.markdown(found, drawn, written).encode())
+    kept.write(out, drawn, written)
     gallery(drawn, out / "disagreements.png", cases=report.CASES)
     try:
         report.figure(found, out / "compare.png")
@@ -138,34 +176,83 @@ def _compare(
     return found, True
 
 
-def _captions(run: Run, out: Path, model: Model, loaded: Mapping[str, Any], pictures: int, screen: Screen) -> Sampled | None:
+def _pictures(asked: Asked, model: Model, rewards: Mapping[str, Any], args: argparse.Namespace, screen: Screen) -> Pictures:
+    from suder_bench.models import reference
+    from suder_bench.models.protocols import StoredPictures, TextToImage
+    from suder_bench.rewards import named, sampled
+    from suder_bench.runs.execute import Run
+
+    settings = asked.settings
+    if args.run is not None:
+        assert asked.benchmark is not None
+        return sampled.of_run(args.run, asked.benchmark, screen, offline=settings.offline)
+    painter, who = model, asked.model
+    if args.images is not None:
+        who = reference.choose(f"folder:{args.images}")
+        painter = who.load(device=settings.device, dtype=settings.dtype)
+    if not isinstance(painter, TextToImage | StoredPictures) or (
+        asked.prompts is not None and not isinstance(painter, TextToImage)
+    ):
+        raise UserError(
+            f"model '{painter.name}' draws no pictures, so that there is nothing to reward; choose one that does (janus)"
+        )
+    if asked.prompts is None:
+        run = Run(asked.out / "samples", who, settings, batch_size=args.batch_size, fresh=args.fresh)
+        return sampled.draw(run, painter, screen)
+    assert isinstance(painter, TextToImage)
+    named.check(list(rewards.values()), asked.prompts)
+    return sampled.for_prompts(
+        painter,
+        {"weights": model.fingerprint, "temperature": settings.image.temperature, "guidance": settings.image.guidance},
+        asked.prompts[: settings.limit],
+        repeats=settings.repeats or SAMPLES,
+        seed=settings.seed,
+        sampling=settings.image,
+        out=asked.out / "samples",
+        screen=screen,
+        fresh=args.fresh,
+    )
+
+
+def _captions(
+    asked: Asked, model: Model, loaded: Mapping[str, Any], drawn: Sampled, args: argparse.Namespace, screen: Screen
+) -> Sampled | None:
     """Captions with the rewards that score them, or None, saying why, where there can be none."""
     from suder_bench.models.protocols import ImageToText, TellsItsWorld
-    from suder_bench.rewards import sampled
+    from suder_bench.rewards import captions
     from suder_bench.rewards.protocols import CaptionReward
     from suder_bench.runs.jsonl import Ledger
 
     able = {name: reward for name, reward in loaded.items() if isinstance(reward, CaptionReward)}
+    if args.captions is not None and not args.captions.isdecimal():
+        if not able:
+            raise UserError(
+                f"--captions {args.captions}: none of the rewards {', '.join(loaded)} scores captions; add dsr or clip"
+            )
+        return captions.read(Path(args.captions), able, screen)
+    pictures = len(drawn.given) if args.captions is None else int(args.captions)
     if not pictures or not able:
         return None
     if not (isinstance(model, TellsItsWorld) and model.world and isinstance(model, ImageToText)):
         screen.say("captions are compared on the world only, for a model trained on it")
         return None
-    if run.fresh:
-        Ledger(out / "captions").repair(lambda row: False)
-    return sampled.write(
+    if args.fresh:
+        Ledger(asked.out / "captions").repair(lambda row: False)
+    return captions.write(
         model,
         model.fingerprint,
         able,
         pictures=pictures,
-        repeats=run.settings.repeats or 1,
-        seed=run.settings.seed,
-        out=out / "captions",
+        repeats=drawn.samples.words.shape[1],
+        seed=asked.settings.seed,
+        out=asked.out / "captions",
         screen=screen,
     )
 
 
 def _entry(sampled: Sampled, compared: dict[str, Any]) -> dict[str, Any]:
     for name, entry in compared["rewards"].items():
-        entry["milliseconds"] = round(1000 * sampled.seconds[name], 3)
+        cost = sampled.costs[name]
+        entry["milliseconds"] = round(1000 * cost.seconds, 3)
+        entry["megabytes"] = None if cost.bytes is None else round(cost.bytes / 1e6, 3)
     return {**compared, "skipped": sampled.skipped}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suder_bench.cli import compare, options
+from suder_bench.cli import options
 from suder_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a training run")
     parser.add_argument("--follow", action="store_true", help="wait for new checkpoints until the training ends")
+    parser.add_argument("--last", action="store_true", help="only the checkpoint with the most steps")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where evaluations and curves go (default: RUN/evaluations)")
     parser.add_argument("--fresh", action="store_true", help="evaluate everything again")
     options.add_settings(parser, "the start model")
@@ -63,6 +64,8 @@ def _tracker(args: argparse.Namespace, screen: Screen) -> Tracker:
     """Raises `UserError` for everything that can be known to fail before the first evaluation."""
     from suder_bench.training.track import BRANCHES, Tracker, TrainingRun, parts
 
+    if args.last and args.follow:
+        raise UserError("--last and --follow exclude each other; the last checkpoint is known when the training has ended")
     training = TrainingRun.open(args.run)
     start, settings = options.settings(args, training.start)
     state = training.state
@@ -82,6 +85,7 @@ def _tracker(args: argparse.Namespace, screen: Screen) -> Tracker:
         screen=screen,
         batch_size=args.batch_size,
         fresh=args.fresh,
+        last=args.last,
     )
     tracker.check()
     return tracker
@@ -130,13 +134,15 @@ def collect(tracker: Tracker, screen: Screen) -> dict[str, Any]:
 
 
 def _row(point: Point, out: Path, screen: Screen) -> dict[str, Any]:
+    from suder_bench.runs.paired import Side, compare
+
     run = out / f"step-{point.step}" / point.suite
     row = {"step": point.step, "run": str(run), "value": point.value, "low": point.low, "high": point.high, "n": point.n}
     start = out / "step-0" / point.suite
     difference = None
     if point.step and (start / "summary.json").is_file():
         try:
-            found = compare.compare(compare.Side.open(start), compare.Side.open(run), [point.benchmark])
+            found = compare(Side.open(start), Side.open(run), [point.benchmark])
         except UserError as error:
             screen.say(f"suder-bench: {error}")
         else:

@@ -7,6 +7,7 @@ Serves any checkpoint of that class alike, from the tiny one to Janus-Pro-7B: si
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Self
 
 import torch
@@ -174,6 +175,27 @@ class JanusModel:
             return janus_likelihood.TokenScores([], [])
         prompts = [self._question(question, features[i : i + 1]) for i, question in zip(which.tolist(), questions, strict=True)]
         return janus_likelihood.answer_scores(self.model, prompts, answers, entropy=entropy)
+
+    def choice_logprobs(
+        self, images: Sequence[Image.Image] | torch.Tensor, questions: Sequence[str], choices: Sequence[str]
+    ) -> torch.Tensor:
+        """log p(choice | picture, question) by the first token that differs, (questions, choices); see `ChoiceLikelihood`."""
+        ids = [answer_ids(self.tokenizer, choice) for choice in choices]
+        shared = [same[0] for same in takewhile(lambda column: len(set(column)) == 1, zip(*ids, strict=False))]
+        different = [each[len(shared)] for each in ids if len(each) > len(shared)]
+        if len(set(different)) < len(choices):
+            raise ValueError(f"no one token tells the choices {', '.join(choices)} apart")
+        features, which = self._features(images)
+        if len(which) != len(questions):
+            raise ValueError(f"{len(which)} pictures, {len(questions)} questions")
+        if not questions:
+            return torch.empty(0, len(choices))
+        begun = janus_likelihood.embed(self.model, shared)
+        prompts = [
+            torch.cat([self._question(question, features[i : i + 1]), begun])
+            for i, question in zip(which.tolist(), questions, strict=True)
+        ]
+        return janus_likelihood.next_token_scores(self.model, prompts, different)
 
     def image_logprobs(self, texts: Sequence[str], image_tokens: torch.Tensor) -> torch.Tensor:
         """log p(image tokens | text), (texts, image tokens), without guidance; see `DualLikelihood`."""

@@ -47,6 +47,15 @@ def answer_scores(
     return _scores(model.lm_head(torch.cat(scored)), targets, entropy=entropy)
 
 
+def next_token_scores(
+    model: JanusForConditionalGeneration, prompts: Sequence[torch.Tensor], tokens: Sequence[int]
+) -> torch.Tensor:
+    """log p(token | prompt), (prompts, tokens), for each prompt of embeddings (tokens, width), from the text head."""
+    hidden = _read(model, prompts)
+    last = torch.stack([h[len(prompt) - 1] for h, prompt in zip(hidden, prompts, strict=True)])
+    return torch.log_softmax(model.lm_head(last).float(), dim=-1)[:, list(tokens)]
+
+
 def image_scores(
     model: JanusForConditionalGeneration,
     prompts: Sequence[Sequence[int]],

@@ -99,3 +99,16 @@ class DualLikelihood(Protocol):
     def tokenize_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """The discrete codes of each picture, shape (images, image tokens), int64."""
         ...
+
+
+@runtime_checkable
+class ChoiceLikelihood(Protocol):
+    """What a model would begin its answer with: differentiable and in float32, as `DualLikelihood`."""
+
+    def choice_logprobs(self, images: Sequence[Image.Image], questions: Sequence[str], choices: Sequence[str]) -> torch.Tensor:
+        """log p(choice | image, question), shape (questions, choices), as far as it tells the choices apart: of the first
+        token in which they differ, after those they share. One image per question.
+
+        Raises `ValueError` for choices that one token does not tell apart.
+        """
+        ...

@@ -1,6 +1,6 @@
 """CLIP's cosine as a reward: the external reward that SUDER's ablation puts in the place of its own (arXiv 2506.07963, Table 5).
 
-Judged by the role "clip": ViT-B/32, or what reads the world for a model that was trained on it.
+Judged by the role "clip": ViT-B/32, or for a model of the world tiny-clip, a CLIP that was trained on it as well.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, Self, runtime_checkable
 
+from huggingface_hub import constants
 from PIL import Image
 
-from suder_bench.models.protocols import Model
-from suder_bench.rewards.judged import seated
+from suder_bench.models.protocols import Model, TellsItsWorld
+from suder_bench.runs import judges
 
 
 class Similarity(Protocol):
@@ -30,7 +31,7 @@ class ReadsBeginnings(Protocol):
 
 
 class Clip:
-    """The cosine of picture and text, which ignores the model that is rewarded. In [-1, 1], of the world's judge in [0, 1]."""
+    """The cosine of picture and text, in [-1, 1], which ignores the model that is rewarded."""
 
     name = "clip"
 
@@ -40,7 +41,12 @@ class Clip:
     @classmethod
     def load(cls, model: Model) -> Self:
         """Raises `JudgeError` where CLIP's weights cannot be had, or it gets known answers wrong."""
-        judge: Similarity = seated("clip", model)  # type: ignore[assignment]
+        world = isinstance(model, TellsItsWorld) and model.world
+        chosen = {"clip": "tiny-clip" if world else "official"}
+        panel = judges.seat(chosen, device="auto", dtype="auto", offline=constants.HF_HUB_OFFLINE)
+        for missing in panel.missing.values():
+            raise missing
+        judge: Similarity = panel.judges["clip"]  # type: ignore[assignment]
         return cls(judge)
 
     def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:

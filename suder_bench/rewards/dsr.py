@@ -30,11 +30,11 @@ class Dsr:
         self.batch_size = batch_size
 
     @classmethod
-    def load(cls, model: Model) -> Self:
+    def load(cls, model: Model, *, batch_size: int = 32) -> Self:
         """The unified strategy. Raises `UserError` when the model cannot score its own modalities."""
         if not isinstance(model, DualLikelihood):
             raise UserError(f"reward 'dsr' needs a model that scores texts and pictures; '{model.name}' does not (janus does)")
-        return cls(model)
+        return cls(model, batch_size=batch_size)
 
     @torch.no_grad()
     def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image] | torch.Tensor) -> list[float]:

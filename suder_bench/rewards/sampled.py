@@ -1,170 +1,180 @@
-"""Samples to compare rewards on: pictures that a run drew and its benchmark judged, and captions of the world's pictures."""
+"""Pictures to compare rewards on: drawn and judged by a run, drawn for prompts of one's own, or made elsewhere."""
 
 from __future__ import annotations
 
+import io
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from suder_bench import registry
 from suder_bench.errors import UserError
-from suder_bench.models.janus_prompts import CAPTION_REQUEST
-from suder_bench.models.protocols import ImageToText, Model, TextSampling
+from suder_bench.models.protocols import ImageSampling, Model, TextToImage
 from suder_bench.records import Verdict, open_image
 from suder_bench.rewards.compare import Samples
-from suder_bench.rewards.protocols import CaptionReward, Reward
+from suder_bench.rewards.protocols import Reward
+from suder_bench.rewards.scoring import Cost, batches, score
 from suder_bench.runs.execute import Run
-from suder_bench.runs.jsonl import Ledger
-from suder_bench.runs.plan import plan, seed_of
+from suder_bench.runs.jsonl import Ledger, replace_file
+from suder_bench.runs.plan import Task, plan, seed_of
+from suder_bench.runs.recipe import settings_of
 from suder_bench.runs.score import stored_rows
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import RunFolder
-from suder_bench.world.examples import scene, stream
-from suder_bench.world.language import FAMILIES
-from suder_bench.world.reading import faithful
-from suder_bench.world.render import picture
-from suder_bench.world.scenes import Scene
-
-BATCH = 32
-LONGEST = 64
-"""Tokens of a caption. The world's are shorter."""
 
 NUMBERS = ("score", "correct")
 """What a generation benchmark calls a verdict's number, in [0, 1]."""
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """As many picture files of each prompt. `verdict` is (prompts, samples), None where nobody judges; `clusters` names what
+    the bootstrap resamples; `skipped` counts prompts that lack a picture."""
+
+    prompts: Sequence[str]
+    files: Sequence[Sequence[Path]]
+    clusters: Sequence[str]
+    verdict: np.ndarray | None = None
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
 class Sampled:
     """Samples with what made them. `given` holds a text for each prompt, or a picture; `made` (prompts, samples) picture
-    files, or captions. `seconds` is what a reward takes for a sample; `skipped` counts prompts that lack a sample."""
+    files, or captions. `costs` are each reward's for one sample; `skipped` counts prompts that lack a sample."""
 
     given: Sequence[str] | Sequence[Image.Image]
     made: Sequence[Sequence[Path]] | Sequence[Sequence[str]]
     samples: Samples
-    seconds: Mapping[str, float]
+    costs: Mapping[str, Cost]
     skipped: int = 0
 
 
-def draw(run: Run, model: Model, rewards: Mapping[str, Reward], screen: Screen) -> Sampled:
-    """The run's pictures, drawn and judged where they are not yet, with every reward's number.
-
-    Raises `UserError` when nothing was judged, and for a reward that gives no number.
-    """
+def draw(run: Run, model: Model, screen: Screen) -> Pictures:
+    """The run's pictures, drawn and judged where they are not yet. Raises `UserError` when nothing was judged."""
     run.execute(screen, lambda: model)
     [task] = plan(run.settings, screen.say)
-    folder = RunFolder(run.out)
+    return _judged(task, RunFolder(run.out), f"{run.out} has no {task.name} prompt with all its {task.repeats} pictures judged")
+
+
+def benchmark_of(path: Path, benchmark: str | None) -> tuple[str, dict[str, Any]]:
+    """The benchmark of a run whose pictures are taken, by default its only or first one that draws, and the run's recipe.
+
+    Raises `UserError` for what is no run, or has no such pictures.
+    """
+    recipe = RunFolder(path).read()
+    if recipe is None:
+        raise UserError(f"'{path}' is not a run folder (no run.json); pictures made elsewhere need --images")
+    drawing = [name for name in recipe["benchmarks"] if registry.load("benchmarks", name).kind == "generation"]
+    if not drawing or (benchmark is not None and benchmark not in drawing):
+        wanted = "pictures of a benchmark" if benchmark is None else f"{benchmark} pictures"
+        raise UserError(f"{path} has no {wanted} (it has: {', '.join(recipe['benchmarks'])}); choose another run or --prompts")
+    return benchmark or drawing[0], recipe
+
+
+def of_run(path: Path, benchmark: str, screen: Screen, *, offline: bool) -> Pictures:
+    """The pictures and verdicts of a finished run. Raises `UserError` for fewer than two pictures of a prompt, or no verdicts."""
+    name, recipe = benchmark_of(path, benchmark)
+    settings = settings_of(recipe, judges=recipe.get("judge_choice", {}), offline=offline)
+    [task] = plan(replace(settings, benchmarks=(name,)), screen.say)
+    if task.repeats < 2:
+        raise UserError(
+            f"{path} has one {name} picture of a prompt, which leaves nothing to choose from; run it with --repeats 8"
+        )
+    lacks = f"{path} has no {name} prompt with all its {task.repeats} pictures judged; suder-bench score {path} judges them"
+    return _judged(task, RunFolder(path), lacks)
+
+
+def for_prompts(
+    model: TextToImage,
+    identity: Mapping[str, Any],
+    prompts: Sequence[str],
+    *,
+    repeats: int,
+    seed: int,
+    sampling: ImageSampling,
+    out: Path,
+    screen: Screen,
+    fresh: bool = False,
+) -> Pictures:
+    """`repeats` pictures of each prompt, which nobody judges, kept in the folder `out`; a prompt that comes twice counts once.
+
+    `identity` tells the weights and settings, so that no others' pictures are taken for theirs; `fresh` takes none at all.
+    """
+    different = list(dict.fromkeys(prompts))
+    mine = {**identity, "seed": seed}
+    ledger = Ledger(out / "responses")
+    known = {
+        (row["prompt"], row["repeat"]): out / row["image"]
+        for row in ledger.repair(lambda row: not fresh and row.items() >= mine.items() and (out / row["image"]).is_file())
+    }
+    keys = [(prompt, k) for prompt in different for k in range(repeats)]
+    missing = [key for key in keys if key not in known]
+    if len(missing) < len(keys):
+        screen.say(f"resuming: {len(keys) - len(missing):,} of {len(keys):,} done")
+    with screen.bar("pictures", len(missing)) as bar:
+        for batch in batches(missing):
+            seeds = [seed_of(seed, "prompts", prompt, k) for prompt, k in batch]
+            made = model.generate([prompt for prompt, _ in batch], seeds=seeds, sampling=sampling)
+            names = [f"images/{each:016x}.png" for each in seeds]
+            for name, one in zip(names, made, strict=True):
+                _save(one.picture, out / name)
+            rows = zip(batch, names, strict=True)
+            ledger.append({**mine, "prompt": prompt, "repeat": k, "image": name} for (prompt, k), name in rows)
+            known |= {key: out / name for key, name in zip(batch, names, strict=True)}
+            bar.advance(len(batch))
+    return Pictures(different, [[known[prompt, k] for k in range(repeats)] for prompt in different], different)
+
+
+def rewarded(pictures: Pictures, rewards: Mapping[str, Reward], screen: Screen) -> Sampled:
+    """The pictures with every reward's numbers. Raises `UserError` for a reward that gives no number."""
+    flat = [(prompt, file) for prompt, own in zip(pictures.prompts, pictures.files, strict=True) for file in own]
+
+    def prepare(name: str, batch: Sequence[tuple[str, Path]]) -> Callable[[], Sequence[float]]:
+        prompts, shown = [prompt for prompt, _ in batch], [open_image(file) for _, file in batch]
+        return lambda: rewards[name].score_images(prompts, shown)
+
+    numbers, costs = score(rewards, flat, prepare, "pictures", screen)
+    count = len(pictures.prompts)
+    samples = Samples(
+        clusters=tuple(pictures.clusters),
+        rewards={name: values.reshape(count, -1) for name, values in numbers.items()},
+        words=np.repeat([[len(prompt.split())] for prompt in pictures.prompts], len(flat) // count, axis=1),
+        verdict=pictures.verdict,
+    )
+    return Sampled(pictures.prompts, pictures.files, samples, costs, pictures.skipped)
+
+
+def _judged(task: Task, folder: RunFolder, lacks: str) -> Pictures:
+    """The prompts of a task that have all their pictures and verdicts. Raises `UserError(lacks)` where there is none."""
     judged: dict[str, list[Verdict]] = {}
     for sample, verdict in stored_rows(task, (folder.read() or {"judges": {}})["judges"].get(task.name, {}), folder):
         if math.isfinite(_number(verdict)):
             judged.setdefault(sample.id, []).append(verdict)
     whole = [sample for sample in task.samples if len(judged.get(sample.id, [])) == task.repeats]
     if not whole:
-        raise UserError(f"{run.out} has no {task.name} prompt with all its {task.repeats} pictures judged; see what failed above")
+        raise UserError(lacks)
     responses = folder.responses(task.name, repair=False)
-    files = [[run.out / str(responses[one.id, repeat].image) for repeat in range(task.repeats)] for one in whole]
-    flat = [(sample.prompt, file) for sample, own in zip(whole, files, strict=True) for file in own]
-
-    def score(name: str, batch: Sequence[tuple[str, Path]]) -> Callable[[], Sequence[float]]:
-        prompts, pictures = [prompt for prompt, _ in batch], [open_image(file) for _, file in batch]
-        return lambda: rewards[name].score_images(prompts, pictures)
-
-    numbers, seconds = _scored(rewards, flat, score, "pictures", screen)
     verdicts = [sorted(judged[sample.id], key=lambda verdict: verdict.repeat) for sample in whole]
-    samples = Samples(
-        clusters=tuple(sample.cluster for sample in whole),
-        rewards={name: values.reshape(len(whole), -1) for name, values in numbers.items()},
-        words=np.repeat([[len(sample.prompt.split())] for sample in whole], task.repeats, axis=1),
+    return Pictures(
+        prompts=[sample.prompt for sample in whole],
+        files=[[folder.path / str(responses[one.id, repeat].image) for repeat in range(task.repeats)] for one in whole],
+        clusters=[sample.cluster for sample in whole],
         verdict=np.array([[_number(verdict) for verdict in own] for own in verdicts]),
+        skipped=len(task.samples) - len(whole),
     )
-    return Sampled([sample.prompt for sample in whole], files, samples, seconds, len(task.samples) - len(whole))
-
-
-def write(
-    model: ImageToText,
-    identity: str,
-    rewards: Mapping[str, CaptionReward],
-    *,
-    pictures: int,
-    repeats: int,
-    seed: int,
-    out: Path,
-    screen: Screen,
-) -> Sampled:
-    """`repeats` captions at temperature 1 of each of the world's val pictures, kept in the ledger `out`; the verdict is
-    whether each thing a caption says is true. `identity` names the weights, so that no others' captions are taken for theirs."""
-    scenes = list(_scenes(pictures))
-    shown = [picture(one) for one in scenes]
-    ledger = Ledger(out)
-    mine = {"weights": identity, "seed": seed}
-    known = {(row["picture"], row["repeat"]): row["text"] for row in ledger.repair(lambda row: row.items() >= mine.items())}
-    keys = [(i, k) for i in range(pictures) for k in range(repeats)]
-    missing = [key for key in keys if key not in known]
-    with screen.bar("captions", len(missing)) as bar:
-        for batch in _batches(missing):
-            texts = model.answer(
-                [[shown[i]] for i, _ in batch],
-                [CAPTION_REQUEST] * len(batch),
-                seeds=[seed_of(seed, "captions", str(i), k) for i, k in batch],
-                sampling=TextSampling(temperature=1.0, max_new_tokens=LONGEST),
-            )
-            fresh = dict(zip(batch, texts, strict=True))
-            ledger.append({**mine, "picture": i, "repeat": k, "text": text} for (i, k), text in fresh.items())
-            known |= fresh
-            bar.advance(len(batch))
-
-    def score(name: str, batch: Sequence[tuple[int, int]]) -> Callable[[], Sequence[float]]:
-        return lambda: rewards[name].score_captions([shown[i] for i, _ in batch], [known[key] for key in batch])
-
-    numbers, seconds = _scored(rewards, keys, score, "captions", screen)
-    captions = [[known[i, k] for k in range(repeats)] for i in range(pictures)]
-    samples = Samples(
-        clusters=tuple(map(str, range(pictures))),
-        rewards={name: values.reshape(pictures, repeats) for name, values in numbers.items()},
-        words=np.array([[len(text.split()) for text in own] for own in captions]),
-        verdict=np.array([[faithful(text, one) for text in own] for own, one in zip(captions, scenes, strict=True)], float),
-    )
-    return Sampled(shown, captions, samples, seconds)
-
-
-def _scored(
-    rewards: Mapping[str, Any],
-    items: Sequence[Any],
-    score: Callable[[str, Any], Callable[[], Sequence[float]]],
-    what: str,
-    screen: Screen,
-) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Each reward's numbers of all items, and its seconds for one; `score` gets a batch ready, and what it returns is timed."""
-    numbers, seconds = {}, {}
-    for name in rewards:
-        values: list[float] = []
-        spent = 0.0
-        with screen.bar(f"{name} of {what}", len(items)) as bar:
-            for batch in _batches(items):
-                ready = score(name, batch)
-                start = time.perf_counter()
-                values += ready()
-                spent += time.perf_counter() - start
-                bar.advance(len(batch))
-        if not np.isfinite(values).all():
-            raise UserError(f"reward '{name}' gives no number for some of the {what}; leave it out of --rewards")
-        numbers[name], seconds[name] = np.array(values, float), spent / len(items)
-    return numbers, seconds
 
 
 def _number(verdict: Verdict) -> float:
     return next((float(verdict.scores[name]) for name in NUMBERS if name in verdict.scores), math.nan)
 
 
-def _scenes(count: int) -> Iterator[Scene]:
-    """Of the val split, the families in turn."""
-    families = list(FAMILIES)
-    return (scene([families[i % len(families)]], stream("reward compare", i)) for i in range(count))
-
-
-def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    return (items[i : i + BATCH] for i in range(0, len(items), BATCH))
+def _save(picture: Image.Image, file: Path) -> None:
+    content = io.BytesIO()
+    picture.convert("RGB").save(content, format="PNG")
+    replace_file(file, content.getvalue())

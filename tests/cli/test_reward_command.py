@@ -55,9 +55,7 @@ class Chancy(FakeModel):
     def generate(self, prompts: Sequence[str], *, seeds: Sequence[int], sampling: ImageSampling) -> list[GeneratedImage]:
         self._meet(prompts)
         wanted = [int(prompt.split()[-1]) for prompt in prompts]
-        return [
-            GeneratedImage(flat(shade if seed % 2 == 0 else 255, seed)) for shade, seed in zip(wanted, seeds, strict=True)
-        ]
+        return [GeneratedImage(flat(shade if seed % 2 == 0 else 255, seed)) for shade, seed in zip(wanted, seeds, strict=True)]
 
     def answer(
         self,
@@ -92,8 +90,8 @@ def model(tmp_path: Path, fakes: None, monkeypatch: pytest.MonkeyPatch) -> Chanc
 
 
 def compare(*arguments: str, rewards: str = "dark,bright") -> int:
-    chosen = ["--rewards", rewards, "--prompts", "drawing", "--data", "data", "--device", "cpu", "--out", "o", *arguments]
-    return main(["reward", "compare", "--model", "fake:chancy", *chosen])
+    chosen = ["--rewards", rewards, "--prompts", "drawing", "--data", "data", "--device", "cpu", "--out", "o"]
+    return main(["reward", "compare", "--model", "fake:chancy", *chosen, "--samples", "2", *arguments])
 
 
 def test_a_reward_that_knows_and_one_that_knows_the_opposite(model: Chancy, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,6 +107,7 @@ def test_a_reward_that_knows_and_one_that_knows_the_opposite(model: Chancy, caps
     assert pictures["rewards"]["dark"]["milliseconds"] >= 0
     assert (captions["prompts"], captions["samples"]) == (3, 6)
     assert captions["rewards"]["dark"]["length"]["value"] == 1
+    assert pictures["rewards"]["dark"]["megabytes"] is None or pictures["rewards"]["dark"]["megabytes"] >= 0
     for picture in ("compare.png", "disagreements.png"):
         with Image.open(Path("o") / picture) as opened:
             assert opened.width > 400
@@ -140,6 +139,16 @@ def test_the_same_command_again_draws_nothing_and_prints_the_table(model: Chancy
         ([], "dsr", "reward 'dsr' needs a model that scores texts and pictures"),
         (["--samples", "1"], "dark", "--samples 1 leaves nothing to choose from"),
         (["--prompts", "reading"], "dark", "unknown generation benchmark 'reading'"),
+        (["--prompts", "no.txt"], "dark", "prompt file no.txt does not exist"),
+        (
+            [],
+            "evaluator:geneval",
+            "reward 'evaluator:geneval' judges only its own prompts, not drawing's; give --prompts geneval",
+        ),
+        ([], "evaluator:drawin", "unknown reward 'evaluator:drawin'; did you mean 'evaluator:drawing'?"),
+        (["--run", "none"], "dark", "leave out --images and --samples"),
+        (["--captions", "none.jsonl", "--limit", "2"], "dark", "--captions 'none.jsonl' is neither a number"),
+        (["--images", "none"], "dark", "model 'folder:none': no such folder"),
     ],
 )
 def test_mistakes_in_one_line(
@@ -149,6 +158,96 @@ def test_mistakes_in_one_line(
     shown = capsys.readouterr()
     assert says in shown.err
     assert len(shown.err.splitlines()) == 1
+
+
+def test_prompts_of_ones_own_have_no_verdict(model: Chancy, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.txt").write_text("shade 3\nshade 9\nshade 3\n")
+    arguments = ["--prompts", "mine.txt", "--samples", "4", "--captions", "0"]
+    assert compare(*arguments, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    pictures = found["pictures"]
+    assert (found["benchmark"], found["prompts"]) == (None, "mine.txt")
+    assert (pictures["prompts"], pictures["samples"], pictures["mean"], pictures["curves"]) == (2, 4, None, {})
+    assert pictures["correlations"][0]["value"] == -1
+    assert pictures["rewards"]["dark"]["auc"] is None
+    assert not Path("o/disagreements.png").exists()
+    page = Path("o/compare.md").read_text()
+    assert "no verdicts here" in page
+    assert "AUC |" not in page
+    asked = len(model.batches)
+    assert compare(*arguments) == 0
+    shown = capsys.readouterr()
+    assert "resuming: 8 of 8 done" in shown.err
+    assert "dark and bright: tau -1.000" in shown.out
+    assert "ms" in shown.out
+    assert len(model.batches) == asked
+    assert compare(*arguments, rewards="dark,evaluator:drawing") == 2
+    assert "'evaluator:drawing' does not know the prompt 'shade 3'" in capsys.readouterr().err
+
+
+def test_a_benchmarks_verdict_is_its_own_oracle(model: Chancy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare("--samples", "4", "--captions", "0", "--json", rewards="evaluator:drawing,dark") == 0
+    pictures = json.loads(capsys.readouterr().out)["pictures"]
+    verdict = pictures["rewards"]["evaluator:drawing"]
+    assert (verdict["best"], verdict["auc"]["value"]) == (pictures["oracle"], 1)
+    assert "evaluator:drawing is the verdict itself" in Path("o/compare.md").read_text()
+
+
+def test_the_pictures_of_a_run_and_pictures_made_elsewhere(model: Chancy, capsys: pytest.CaptureFixture[str]) -> None:
+    made = ["--benchmark", "drawing", "--data", "data", "--device", "cpu", "--repeats", "4", "--out", "r"]
+    assert main(["run", "--model", "fake:chancy", *made]) == 0
+    asked = len(model.batches)
+    capsys.readouterr()
+    alike = ["--rewards", "dark,bright", "--device", "cpu", "--captions", "0", "--json"]
+    assert main(["reward", "compare", "--run", "r", "--out", "of-run", *alike]) == 0
+    of_run = json.loads(capsys.readouterr().out)
+    assert (of_run["model"], of_run["benchmark"], of_run["samples"]) == ("fake:chancy", "drawing", "r")
+    assert (of_run["pictures"]["prompts"], of_run["pictures"]["samples"]) == (12, 4)
+    assert of_run["pictures"]["rewards"]["dark"]["auc"]["value"] == 1
+    assert len(model.batches) == asked
+    assert compare("--images", "r/images", "--samples", "4", "--captions", "0", "--json") == 0
+    elsewhere = json.loads(capsys.readouterr().out)
+    assert elsewhere["images"] == "r/images"
+    assert elsewhere["pictures"]["curves"] == of_run["pictures"]["curves"]
+    assert len(model.batches) == asked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--run", "none"], "'none' is not a run folder (no run.json)"),
+        (["--run", "r", "--prompts", "geneval"], "r has no geneval pictures (it has: drawing)"),
+        (["--run", "r"], "r has one drawing picture of a prompt, which leaves nothing to choose from"),
+        ([], "whose rewards? give --model, or --run RUN"),
+    ],
+)
+def test_runs_that_cannot_be_compared_on(
+    model: Chancy, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    made = ["--benchmark", "drawing", "--data", "data", "--device", "cpu", "--repeats", "1", "--limit", "2", "--out", "r"]
+    assert main(["run", "--model", "fake:chancy", *made]) == 0
+    capsys.readouterr()
+    assert main(["reward", "compare", "--rewards", "dark", "--device", "cpu", "--out", "o", *arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_captions_made_elsewhere(model: Chancy, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        flat(5, 0).save(name)
+    written = [("a.png", "a ball"), ("a.png", "a big ball"), ("b.png", "x"), ("b.png", "a star"), ("c.png", "one alone")]
+    rows = [json.dumps({"image": image, "caption": caption}) for image, caption in written]
+    Path("said.jsonl").write_text("\n".join(rows))
+    assert compare("--captions", "said.jsonl", "--limit", "2", "--json") == 0
+    captions = json.loads(capsys.readouterr().out)["captions"]
+    assert (captions["prompts"], captions["samples"], captions["skipped"], captions["mean"]) == (2, 2, 1, None)
+    assert captions["correlations"][0]["value"] == 1
+    assert captions["rewards"]["dark"]["length"]["value"] == 1
+    Path("said.jsonl").write_text('{"image": "a.png"}')
+    assert compare("--captions", "said.jsonl", "--limit", "2") == 2
+    assert "said.jsonl:1: not a caption" in capsys.readouterr().err
+    Path("said.jsonl").write_text(rows[0])
+    assert compare("--captions", "said.jsonl", "--limit", "2") == 2
+    assert "said.jsonl has no picture with two captions" in capsys.readouterr().err
 
 
 def test_a_model_that_cannot_draw_and_a_command_there_is_not(

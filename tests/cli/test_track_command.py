@@ -69,6 +69,28 @@ def test_json_holds_the_same_numbers(run: FakeRun, capsys: pytest.CaptureFixture
     assert found["benchmarks"]["reading"]["steps"][1]["to_start"]["difference"] == 1.0
 
 
+def test_the_last_checkpoint_alone_is_evaluated(run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    run.begin().checkpoint(20, 0.5)
+    run.checkpoint(40, 1.0)
+    assert track("--last") == 0
+    assert run.skills("drawing", "drawing") == {40: 1.0}
+    assert capsys.readouterr().err == "step 40, drawing: evaluating r/checkpoint-40, 0 more to do\n"
+
+
+def test_each_model_of_the_separate_strategy_has_a_last_checkpoint(run: FakeRun) -> None:
+    run.begin(strategy="separate").checkpoint(20, 0.5, "gen")
+    run.checkpoint(40, 1.0, "gen")
+    run.checkpoint(30, 1.0, "und")
+    assert track("--last", benchmarks=("drawing", "reading")) == 0
+    assert (run.skills("drawing", "drawing"), run.skills("reading", "reading")) == ({40: 1.0}, {30: 1.0})
+
+
+def test_last_and_follow_exclude_each_other(run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    run.begin().checkpoint(20, 1.0)
+    assert track("--last", "--follow") == 2
+    assert capsys.readouterr().err.startswith("suder-bench: --last and --follow exclude each other")
+
+
 def test_the_same_command_again_does_nothing_and_says_so(run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     run.begin().checkpoint(20, 1.0)
     track()

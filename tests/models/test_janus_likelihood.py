@@ -37,6 +37,22 @@ def test_text_scores_are_those_of_the_models_forward(janus: JanusModel) -> None:
         torch.testing.assert_close(logprobs, expected, atol=1e-5, rtol=0)
 
 
+def test_choices_are_told_apart_by_the_first_token_that_differs(janus: JanusModel) -> None:
+    questions = ["Is there a star?", "Is there a striped heart in the picture?"]
+    ids = [answer_ids(janus.tokenizer, choice) for choice in ("Yes", "No")]
+    first = next(k for k, pair in enumerate(zip(*ids, strict=False)) if len(set(pair)) == 2)
+    found = janus.choice_logprobs(pictures(2), questions, ["Yes", "No"])
+    assert (found.shape, found.dtype, found.requires_grad) == ((2, 2), torch.float32, True)
+    for i, answer in enumerate(ids):
+        alone = janus.answer_scores(pictures(2), questions, [answer, answer]).logprobs
+        torch.testing.assert_close(found[:, i], torch.stack([one[first] for one in alone]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(janus.choice_logprobs(pictures(1), questions[:1], ["Yes", "No"])[0], found[0], atol=1e-5, rtol=0)
+    assert janus.choice_logprobs([], [], ["Yes", "No"]).shape == (0, 2)
+    for alike in (["No", "No"], ["No", "Nothing"]):
+        with pytest.raises(ValueError, match="no one token tells the choices"):
+            janus.choice_logprobs(pictures(1), ["?"], alike)
+
+
 def test_scores_do_not_depend_on_the_batch(janus: JanusModel) -> None:
     together = janus.text_logprobs(pictures(3), TEXTS)
     tokens = janus.tokenize_images(pictures(3))

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import sys
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from suder_bench.errors import UserError
-from suder_bench.training.curves import COLUMNS, draw, read_points, read_rewards, smooth, spread, write_csv
+from suder_bench.training.curves import COLUMNS, draw, read_points, read_rewards, smooth, write_csv
 
 
 def evaluation(folder: Path, step: int, suite: str = "gen", world: bool = False, **benchmarks: dict[str, Any]) -> None:
@@ -139,17 +135,3 @@ def test_a_missing_matplotlib_is_told_with_its_install_command(tmp_path: Path, m
 def test_smoothing_is_a_mean_over_what_neighbours_there_are() -> None:
     assert smooth([1, 2, 6, 2, 1], 3) == pytest.approx([1.5, 3, 10 / 3, 3, 1.5])
     assert smooth([1, 2, 6], 1).tolist() == [1, 2, 6]
-
-
-@given(st.lists(st.floats(-10, 10), max_size=12), st.floats(0.01, 2))
-def test_labels_keep_their_distance_and_their_order(wanted: list[float], gap: float) -> None:
-    places = spread(wanted, gap)
-    assert len(places) == len(wanted)
-    ordered = sorted(zip(wanted, places, strict=True))
-    assert all(later[1] - former[1] >= gap - 1e-9 for former, later in pairwise(ordered))
-    assert math.isclose(sum(places), sum(wanted), abs_tol=1e-6)
-
-
-def test_labels_with_room_stay_where_they_are() -> None:
-    assert spread([0.9, 0.1, 0.5], 0.2) == [0.9, 0.1, 0.5]
-    assert spread([0.5, 0.5], 0.2) == pytest.approx([0.4, 0.6])

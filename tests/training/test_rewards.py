@@ -20,8 +20,8 @@ from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.geneval import GenEval
 from suder_bench.evaluators.t2i_compbench import CATEGORIES, T2ICompBench
 from suder_bench.models.janus_pixels import picture
+from suder_bench.rewards.evaluator import EvaluatorReward
 from suder_bench.training import rewards
-from suder_bench.training.evaluator_reward import EvaluatorReward
 from suder_bench.training.rewards import RewardError, RewardSum
 from suder_bench.world import render, tasks, train_split
 from suder_bench.world.examples import stream
@@ -142,6 +142,21 @@ def test_nothing_to_score() -> None:
     scores = load({"dsr": 1, "redness": 1, "clip": 1, "evaluator:geneval": 1}).images([], torch.zeros(0, 3, 4, 4))
     assert (scores.total.shape, set(map(len, scores.parts.values()))) == ((0,), {0})
     assert load({"dsr": 1, "clip": 1}, "und").captions([], []).total.shape == (0,)
+
+
+def test_self_rewards_ask_the_scorer_too() -> None:
+    class Asked(Scorer):
+        def choice_logprobs(self, images: Any, questions: Sequence[str], choices: Sequence[str]) -> torch.Tensor:
+            self.seen.append(len(images))
+            return torch.zeros(len(images), 2)
+
+    scorer = Asked()
+    scores = load({"vqa": 1, "srum": 1}, scorer=scorer).images(["a", "b"], pixels(0.0, 1.0))
+    assert scores.parts["vqa"].tolist() == [0.5, 0.5]
+    assert scores.parts["srum"].tolist() == [0.25, 0.25]
+    assert scorer.seen == [2, 4, 4, 4, 4, 4]
+    with pytest.raises(UserError, match=r"reward 'vqa' cannot score captions; choose reward.und from clip, dsr"):
+        load({"vqa": 1}, "und", scorer=scorer)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])

@@ -28,14 +28,22 @@ NUMBERS = ("score", "correct")
 class EvaluatorReward:
     """The number of a benchmark's verdict on a picture, which only a prompt has that the benchmark knows.
 
-    Those are its training prompts, and where it has none apart, all of its data folder's. A prompt that stands in several
-    places is judged as in the first.
+    A prompt that stands in several places is judged as in the first.
     """
 
-    def __init__(self, benchmark: Benchmark, seats: Mapping[str, Any], *, batch_size: int = 32):
-        """`seats` are the judges by role; `batch_size` bounds their memory."""
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        seats: Mapping[str, Any],
+        *,
+        samples: Sequence[Sample] | None = None,
+        batch_size: int = 32,
+    ):
+        """`seats` are the judges by role; `batch_size` bounds their memory. `samples` hold the prompts that are known: by
+        default those to train on, and where the benchmark has none apart, all of its data folder's."""
         self.name = f"{PREFIX}{benchmark.name}"
-        samples = benchmark.training_samples() if isinstance(benchmark, AsksInTraining) else benchmark.samples()
+        if samples is None:
+            samples = benchmark.training_samples() if isinstance(benchmark, AsksInTraining) else benchmark.samples()
         self._benchmark, self._seats, self._batch_size = benchmark, seats, batch_size
         self._asked: dict[str, Sample] = {}
         for sample in samples:
@@ -58,18 +66,21 @@ class EvaluatorReward:
         `backends` are judges by role instead of the usual ones. Raises `UserError` for what is no generation benchmark,
         missing files, and a missing judge.
         """
-        choices = generation_benchmarks()
-        if name not in choices:
-            raise unknown("reward", f"{PREFIX}{name}", [f"{PREFIX}{choice}" for choice in choices])
+        _check(name)
         of_world = world if data is None else Source("folder", path=data).world
         with _folder(name, world=world, data=data, offline=offline, say=say) as folder:
             benchmark = build(name, folder, OFFICIAL)
-            mine = {role: backend for role, backend in backends.items() if role in benchmark.judge_roles}
-            chosen = judges.choose(benchmark.judge_roles, mine, world=of_world)
-            panel = judges.seat(chosen, device="auto", dtype="auto", offline=offline)
-            for missing in panel.missing.values():
-                raise missing
-            return cls(benchmark, panel.judges, batch_size=batch_size)
+            return cls(benchmark, _seats(benchmark, backends, world=of_world, offline=offline), batch_size=batch_size)
+
+    @classmethod
+    def of_tests(
+        cls, name: str, source: Source, *, backends: Mapping[str, str], offline: bool, say: Callable[[str], None]
+    ) -> Self:
+        """The reward of benchmark `name` for the prompts that it tests with, which are not to be trained on; raises as `load`."""
+        _check(name)
+        benchmark = build(name, source.folder(name, say, offline=offline), OFFICIAL)
+        seats = _seats(benchmark, backends, world=source.world, offline=offline)
+        return cls(benchmark, seats, samples=benchmark.samples())
 
     def check(self, prompts: Sequence[str]) -> None:
         """Raises `UserError` naming the first prompt that the benchmark cannot judge, and what to do."""
@@ -77,7 +88,7 @@ class EvaluatorReward:
             if prompt.strip() not in self._asked:
                 raise UserError(
                     f"reward '{self.name}' does not know the prompt '{prompt}': {self._benchmark.name} judges only what its files"
-                    f" ask; train on its own training prompts, give files that hold this one, or choose another reward"
+                    f" ask; take its own prompts, give files that hold this one, or choose another reward"
                 )
 
     def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:
@@ -107,6 +118,22 @@ class EvaluatorReward:
 def generation_benchmarks() -> list[str]:
     """The benchmarks whose verdicts are about pictures."""
     return [name for name in registry.table("benchmarks") if registry.load("benchmarks", name).kind == "generation"]
+
+
+def _check(name: str) -> None:
+    choices = generation_benchmarks()
+    if name not in choices:
+        raise unknown("reward", f"{PREFIX}{name}", [f"{PREFIX}{choice}" for choice in choices])
+
+
+def _seats(benchmark: Benchmark, backends: Mapping[str, str], *, world: bool, offline: bool) -> Mapping[str, Any]:
+    """The judges by role, on any device. Raises `JudgeError` for a missing one."""
+    mine = {role: backend for role, backend in backends.items() if role in benchmark.judge_roles}
+    chosen = judges.choose(benchmark.judge_roles, mine, world=world)
+    panel = judges.seat(chosen, device="auto", dtype="auto", offline=offline)
+    for missing in panel.missing.values():
+        raise missing
+    return panel.judges
 
 
 @contextmanager

@@ -1,0 +1,206 @@
+"""The paper as a plan: which commands train, evaluate, compare and report all that Tables 1-6 and Figures 3-6 show.
+
+Every entry is an ordinary command that a person could type and that goes on where it was stopped. The start model is
+evaluated once, with the checkpoints of the unified training, which Figures 5 and 6 follow; of each ablation only the last
+checkpoint is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from suder_bench import registry
+from suder_bench.reports.markdown import escape
+from suder_bench.runs.screen import duration
+from suder_bench.steps import Step
+from suder_bench.training.arguments import DEFAULTS
+from suder_bench.training.recipe import Recipe, read_recipe
+from suder_bench.world import train_split
+
+SCALES = ("tiny", "janus-pro-1b", "janus-pro-7b")
+ABLATIONS = {
+    "only-und": "captioning alone (Table 4)",
+    "only-gen": "drawing alone (Tables 4 and 5)",
+    "clip-reward": "drawing alone, rewarded by CLIP (Table 5)",
+    "separate": "two models in turns (Figure 3)",
+    "grpo": "GRPO in place of SimPO (Figure 4)",
+}
+"""Recipes beside the unified one, and what each is for."""
+
+PROMPTS = "geneval"
+"""The benchmark on whose prompts rewards are compared."""
+
+REWARDS = ("dsr", "clip", "vqa", "srum")
+
+QUICK = ("trainer.max_steps=6", "trainer.save_strategy=steps", "trainer.save_steps=3", "trainer.warmup_steps=1")
+QUICK_LIMIT = 24
+QUICK_SAMPLES = 4
+
+# Measured on tiny-janus with two cores, in seconds: a step of 16 prompts and 16 pictures x 8 takes 4.5 s, of which 54 % is
+# sampling, 27 % scoring and 20 % update (tests/bench/bench_training.py). Between the tasks each is divided as it was in steps of
+# only-gen and only-und: pictures are 90 % of sampling, 55 % of scoring and 46 % of the update.
+CANDIDATE = {"gen": 0.0223, "und": 0.0061}
+"""To sample and score one picture or caption."""
+UPDATE = {"gen": 0.0128, "und": 0.0153}
+"""To train on one of them."""
+REFERENCE = 0.65
+"""GRPO's pass over the frozen start weights, as a share of an update: its updates took 6.6 times as long as SimPO's."""
+EVALUATION = 72.0
+"""All benchmarks of the quick world, one checkpoint."""
+SAMPLES = 120
+"""Samples of a benchmark of the quick world, in the mean: a limit of so many or more shortens nothing."""
+COMPARISON = 81.0
+"""Rewards dsr, clip and vqa of 112 prompts and 112 pictures x 8 (docs/rewards.md)."""
+START = 12.0
+"""Starting a process and loading models."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user chose. `sets` go over every recipe; `limit` and `judges` are those of `run`; `processes` train at scales
+    above tiny."""
+
+    scale: str
+    out: Path
+    quick: bool = False
+    sets: tuple[str, ...] = ()
+    limit: int | None = None
+    judges: tuple[str, ...] = ()
+    device: str = "auto"
+    offline: bool = False
+    processes: int = 1
+
+    @property
+    def tiny(self) -> bool:
+        return self.scale == "tiny"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The unified training's. Raises `UserError` for a wrong setting."""
+        return read_recipe(self.scale, self.training_sets("unified"))
+
+    def training_sets(self, name: str) -> tuple[str, ...]:
+        """What `--set` puts over the recipe of a training, the user's own last."""
+        quick = QUICK if self.quick else ()
+        extends = () if self.tiny or name == "unified" else (f"extends={self.scale}",)
+        if name != "separate":
+            return (*extends, *quick, *self.sets)
+        return (*extends, *self._separate(), *self.sets, "trainer.max_steps=-1")  # which counts in whole epochs
+
+    def _separate(self) -> tuple[str, ...]:
+        """The two models have pictures of their own recipe, which is the world's, and need the scale's where that is real."""
+        whole = self.recipe
+        if self.quick:
+            first = {"source": whole.data.images[0].source, "count": 2 * whole.global_batch_size}
+            short = ("separate.epochs=total", "trainer.num_train_epochs=2", "trainer.save_strategy=epoch", "num_generations=2")
+            return ("data.prompts=[geneval:world]", f"data.images={_flow([first])}", *short)
+        if self.tiny:
+            return ()
+        images = [{"source": one.source, **({} if one.count is None else {"count": one.count})} for one in whole.data.images]
+        epochs = whole.trainer.get("num_train_epochs", DEFAULTS["num_train_epochs"])
+        return (f"data.images={_flow(images)}", f"trainer.num_train_epochs={epochs}")
+
+
+def plan(chosen: Choices) -> list[Step]:
+    """All steps in order. Raises `UserError` for a setting that a recipe does not take."""
+    machine = (*(() if chosen.device == "auto" else ("--device", chosen.device)), *(("--offline",) if chosen.offline else ()))
+    limit = chosen.limit or (QUICK_LIMIT if chosen.quick else None)
+    limited = ("--limit", str(limit)) if limit else ()
+    judges = tuple(word for judge in chosen.judges for word in ("--judge", judge))
+    steps = []
+    for name in ("unified", *ABLATIONS):
+        steps.append(_training(chosen, name, machine))
+        last = () if name == "unified" else ("--last",)
+        steps.append(_evaluation(chosen, name, (*last, *limited, *judges, *machine), limit))
+    roles = registry.load("benchmarks", PROMPTS).judge_roles
+    asked = tuple(word for judge in chosen.judges if judge.partition("=")[0] in roles for word in ("--judge", judge))
+    steps.append(_rewards(chosen, (*limited, *asked, *machine), limit))
+    runs = {f"evaluate {name}": str(chosen.out / name) for name in ("unified", *ABLATIONS)}
+    runs["compare rewards"] = str(chosen.out / "rewards")
+    argv = ("report", *runs.values(), "--out", str(chosen.out / "report"))
+    makes = chosen.out / "report" / "tables.md"
+    return [*steps, Step("report", argv, makes, needs=("evaluate unified",), takes=runs)]
+
+
+def _training(chosen: Choices, name: str, machine: tuple[str, ...]) -> Step:
+    config, sets = chosen.scale if name == "unified" else name, chosen.training_sets(name)
+    recipe = read_recipe(config, sets)
+    words = tuple(word for one in sets for word in ("--set", one))
+    out = chosen.out / name
+    argv = ("train", "--config", config, *words, "--out", str(out), "--resume", *machine)
+    seconds = training_seconds(recipe) if chosen.tiny else None
+    return Step(f"train {name}", argv, out / "finished.json", seconds, processes=0 if chosen.tiny else chosen.processes)
+
+
+def _evaluation(chosen: Choices, name: str, options: tuple[str, ...], limit: int | None) -> Step:
+    out = chosen.out / name
+    argv = ("track", str(out), "--suite", "all", *options)
+    seconds = None
+    if chosen.tiny:
+        saves = read_recipe(chosen.scale if name == "unified" else name, chosen.training_sets(name)).trainer
+        every, steps = saves.get("save_steps", 0), saves.get("max_steps", 0)
+        models = 1 if name != "unified" or every < 1 else 1 + math.ceil(steps / every)
+        seconds = START + models * EVALUATION * _share(limit)
+    return Step(f"evaluate {name}", argv, out / "evaluations" / "curves.csv", seconds, needs=(f"train {name}",))
+
+
+def _rewards(chosen: Choices, options: tuple[str, ...], limit: int | None) -> Step:
+    known = [name for name in REWARDS if name in registry.table("rewards")]
+    out = chosen.out / "rewards"
+    samples = QUICK_SAMPLES if chosen.quick else 8
+    argv = ("reward", "compare", "--model", chosen.recipe.model, "--rewards", ",".join(known), "--prompts", PROMPTS)
+    seconds = START + COMPARISON * _share(limit) * samples / 8 if chosen.tiny else None
+    return Step("compare rewards", (*argv, "--samples", str(samples), "--out", str(out), *options), out / "compare.json", seconds)
+
+
+def training_seconds(recipe: Recipe) -> float:
+    """What a training of tiny-janus on the world takes on two cores."""
+    items, group = recipe.global_batch_size, recipe.num_generations
+    steps = training_steps(recipe)
+    trained, passes = (2, 1.0) if recipe.algorithm == "simpo" else (group, 1 + REFERENCE)
+    each = {task: items * (group * CANDIDATE[task] + trained * passes * UPDATE[task]) for task in recipe.tasks}
+    return START + sum(steps[task] * seconds for task, seconds in each.items())
+
+
+def training_steps(recipe: Recipe) -> dict[str, int]:
+    """How often each task is trained on a batch: of the world's prompts and pictures, unless `max_steps` says it."""
+    limit = recipe.trainer.get("max_steps", -1)
+    if limit > 0:
+        return dict.fromkeys(recipe.tasks, limit)
+    epochs = int(recipe.trainer.get("num_train_epochs", DEFAULTS["num_train_epochs"]))
+    counts = {"gen": len(train_split.geneval_rows()), "und": sum(one.count or train_split.PICTURES for one in recipe.data.images)}
+    turns = {"gen": epochs, "und": epochs}
+    if recipe.strategy == "separate" and recipe.separate.epochs == "total":
+        other = "und" if recipe.separate.first == "gen" else "gen"
+        turns = {recipe.separate.first: epochs - epochs // 2, other: epochs // 2}
+    together = max(counts[task] for task in recipe.tasks) if recipe.strategy != "separate" else 0
+    return {task: turns[task] * ((together or counts[task]) // recipe.global_batch_size) for task in recipe.tasks}
+
+
+def told(record: Mapping[str, Any]) -> str:
+    """What reproduce.json says, as Markdown: the command, the machine, and each step with its time, failed attempts included."""
+    rows = ["| step | command | time | |", "|---|---|---:|---|"]
+    for step in record["steps"]:
+        seconds = sum(attempt["seconds"] or 0.0 for attempt in step["attempts"])
+        again = f", {len(step['attempts'])} attempts" if len(step["attempts"]) > 1 else ""
+        became = (step["status"] or "not run") + again + (f": {escape(step['reason'])}" if step["reason"] else "")
+        rows.append(f"| {step['name']} | `{step['command'].replace('|', chr(92) + '|')}` | {duration(seconds)} | {became} |")
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items() if version)
+    lines = ["# How this was made", "", "```sh", record["command"], "```", ""]
+    lines += [f"{duration(record['seconds'])} in all, on {escape(record['hardware'])}; {escape(versions)}.", ""]
+    return "\n".join([*lines, *rows]) + "\n"
+
+
+def _share(limit: int | None) -> float:
+    return 1.0 if limit is None else min(1.0, limit / SAMPLES)
+
+
+def _flow(value: Sequence[object]) -> str:
+    """One line of YAML."""
+    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=math.inf).strip()

@@ -1,0 +1,61 @@
+"""A training run over its steps, as a site draws it: the evaluations' metrics and everything that was logged."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from suder_bench.training.curves import Point, read_points
+
+POINTS = 400
+"""Of a logged quantity at most: a curve is no wider than so many pixels."""
+
+BRANCHES = ("", "gen", "und")
+"""The folders that log: the run's own, or those of the two models of the separate strategy."""
+
+
+def curves(run: Path) -> dict[str, Any]:
+    """{"scores": a curve for each metric of the paper, "logged": {name: [[step, value], ...]}}; NaN is left out."""
+    points = read_points(run / "evaluations")
+    panels: dict[tuple[str, str], list[Point]] = {}
+    for point in points:
+        if point.headline or point.tag:
+            panels.setdefault((point.benchmark, point.metric), []).append(point)
+    scores = [
+        {
+            "benchmark": benchmark,
+            "metric": metric,
+            "headline": own[0].headline,
+            "world": own[0].world,
+            "points": [[one.step, one.value, one.low, one.high] for one in own if one.value is not None],
+        }
+        for (benchmark, metric), own in panels.items()
+    ]
+    return {"scores": scores, "logged": {name: _thinned(values) for name, values in sorted(_logged(run).items())}}
+
+
+def _logged(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """Numbers by name over the steps; a step that was done again after a resume counts as done last."""
+    found: dict[str, dict[int, float]] = {}
+    for branch in BRANCHES:
+        file = run / branch / "metrics.jsonl"
+        for line in file.read_bytes().splitlines() if file.is_file() else ():
+            try:
+                row = json.loads(line)
+                step = int(row.pop("step"))
+            except (ValueError, TypeError, KeyError, AttributeError):  # the training may be writing to it
+                continue
+            for name, value in row.items():
+                if isinstance(value, int | float) and math.isfinite(value):
+                    found.setdefault(f"{name} ({branch})" if branch else name, {})[step] = float(value)
+    return {name: sorted(values.items()) for name, values in found.items()}
+
+
+def _thinned(values: Sequence[tuple[int, float]]) -> list[list[float]]:
+    """Means of neighbours where there are more than `POINTS`."""
+    size = -(-len(values) // POINTS)
+    blocks = [values[i : i + size] for i in range(0, len(values), size)] if values else []
+    return [[block[-1][0], sum(value for _, value in block) / len(block)] for block in blocks]

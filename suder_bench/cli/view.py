@@ -1,0 +1,67 @@
+"""`suder-bench view`: the report's pages on this machine, for run folders too large to copy small pictures of."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from suder_bench.cli import options
+from suder_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from suder_bench.reports.tables import Table
+
+PORT = 8378
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = options.Parser(
+        "view",
+        "Show runs in a browser: the pages that report writes, served on 127.0.0.1. Nothing is copied; pictures are read from "
+        "the run folders when a page shows them. Ctrl-C ends it.",
+    )
+    parser.add_argument(
+        "runs", metavar="RUN", type=Path, nargs="+", help="run folders, training runs, and folders of reward compare"
+    )
+    parser.add_argument("--port", type=_port, default=PORT, metavar="N", help=f"0 takes any free one (default: {PORT})")
+    parser.add_argument("--no-browser", dest="browser", action="store_false", help="only say the address")
+    arguments = parser.parse_args(argv)
+    from suder_bench.reports import view
+    from suder_bench.reports.site_documents import build
+    from suder_bench.runs.screen import Screen
+
+    tables, left_out = _tables(arguments.runs)
+    site = build(arguments.runs, tables, left_out, Screen().say)
+    with view.server(site, arguments.port) as server:
+        address = f"http://{view.HOST}:{server.server_address[1]}/"
+        print(f"{address}  (Ctrl-C ends it)", flush=True)
+        if arguments.browser and (sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()):
+            webbrowser.open(address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("no longer serving") from None
+    return 0
+
+
+def _tables(paths: Sequence[Path]) -> tuple[list[Table], list[str]]:
+    """The paper's tables, as far as the runs suffice for them."""
+    from suder_bench.reports import measured, tables
+    from suder_bench.reports.site_runs import is_comparison
+
+    rows = measured.read([path for path in paths if not is_comparison(path)])
+    try:
+        return tables.build(rows) if rows else ([], [])
+    except UserError as error:
+        return [], [str(error)]
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a port, 0 to 65535")
+    return int(text)

@@ -1,0 +1,45 @@
+"""Rewards by name, as `reward compare` takes them: the registry's, third parties' among them, and `evaluator:BENCHMARK`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from suder_bench import registry
+from suder_bench.errors import UserError, unknown
+from suder_bench.models.protocols import Model
+from suder_bench.rewards.evaluator import PREFIX, EvaluatorReward, generation_benchmarks
+from suder_bench.rewards.protocols import Reward
+from suder_bench.runs.plan import Settings
+
+
+def names(text: str, *, asked: str | None) -> list[str]:
+    """The names of a list with commas, once each; `asked` is the benchmark whose prompts are rewarded, None for others.
+
+    Raises `UserError` for an unknown one, and for a benchmark's verdict on prompts of another.
+    """
+    found = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    judging = [f"{PREFIX}{name}" for name in generation_benchmarks()]
+    known = [*registry.table("rewards"), *judging]
+    for name in found:
+        if name not in known:
+            raise unknown("reward", name, known)
+        if name in judging and asked is not None and name != f"{PREFIX}{asked}":
+            benchmark = name.removeprefix(PREFIX)
+            raise UserError(f"reward '{name}' judges only its own prompts, not {asked}'s; give --prompts {benchmark}")
+    return found
+
+
+def load(name: str, model: Model, settings: Settings, say: Callable[[str], None]) -> Reward:
+    """A self-reward asks the model, a benchmark's verdict has the judges and files of the settings. Raises `UserError`."""
+    if name.startswith(PREFIX):
+        benchmark = name.removeprefix(PREFIX)
+        return EvaluatorReward.of_tests(benchmark, settings.source, backends=settings.judges, offline=settings.offline, say=say)
+    reward: Reward = registry.load("rewards", name).load(model)
+    return reward
+
+
+def check(rewards: Sequence[object], prompts: Sequence[str]) -> None:
+    """Raises `UserError` for a prompt that a benchmark among the rewards does not ask, before anything is drawn for it."""
+    for reward in rewards:
+        if isinstance(reward, EvaluatorReward):
+            reward.check(prompts)

@@ -1,0 +1,138 @@
+"""Two runs compared metric by metric on the prompts that both answered, where they measured the same thing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from suder_bench import stats
+from suder_bench.benchmark import Benchmark
+from suder_bench.errors import UserError, unknown
+from suder_bench.records import Sample, Statistic, Verdict
+from suder_bench.runs.plan import plan
+from suder_bench.runs.recipe import settings_of
+from suder_bench.runs.score import stored_rows
+from suder_bench.runs.store import RunFolder
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two runs: its folder as the user wrote it, and its run.json."""
+
+    path: Path
+    recipe: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, path: Path) -> Side:
+        """Raises `UserError` when there is no scored run in the folder."""
+        recipe = RunFolder(path).read()
+        if recipe is None:
+            raise UserError(f"{path} holds no run.json; give two run folders, as in: suder-bench compare runs/a runs/b")
+        return cls(path, recipe)
+
+    @property
+    def scored(self) -> list[str]:
+        return [name for name in self.recipe["benchmarks"] if name in self.recipe.get("judges", {})]
+
+
+def compare(a: Side, b: Side, only: Sequence[str] | None = None) -> dict[str, Any]:
+    """The document that `suder-bench compare --json` prints. Raises `UserError` where the two runs measured different things."""
+    shared = [name for name in a.scored if name in b.scored]
+    if not shared:
+        scored = "; ".join(f"{side.path} scored {', '.join(side.scored) or 'nothing'}" for side in (a, b))
+        raise UserError(f"no benchmark to compare: {scored}; finish a run by repeating its command")
+    for name in only or []:
+        if name not in shared:
+            raise unknown("benchmark of both runs", name, shared)
+    names = [name for name in shared if not only or name in only]
+    for name in names:
+        _refuse_difference(name, a, b)
+    return {
+        "schema": 1,
+        "a": {"run": str(a.path), "model": a.recipe["model"]["name"]},
+        "b": {"run": str(b.path), "model": b.recipe["model"]["name"]},
+        "world": a.recipe["world"],
+        "benchmarks": {name: _benchmark(name, a, b) for name in names},
+    }
+
+
+def mean_difference(name: str, metrics: Sequence[str], a: Side, b: Side) -> stats.Paired:
+    """The unweighted mean of some metrics of a benchmark in both runs, and the difference b - a with its interval.
+
+    Raises `UserError` where the two runs measured different things, and for a metric that one of them lacks.
+    """
+    for side in (a, b):
+        if name not in side.scored:
+            raise UserError(f"{side.path} has not scored {name}; finish a run by repeating its command")
+    _refuse_difference(name, a, b)
+    (_, of_a, clusters_a), (_, of_b, clusters_b), _ = _shared(name, a, b)
+    for metric in metrics:
+        if metric not in of_a or metric not in of_b:
+            raise unknown(f"metric of {name}", metric, set(of_a) & set(of_b))
+    means = ({"": _mean([of[metric] for metric in metrics])} for of in (of_a, of_b))
+    return stats.paired(next(means), clusters_a, next(means), clusters_b)[""]
+
+
+def _mean(parts: Sequence[Statistic]) -> Statistic:
+    return Statistic(of=lambda weights: np.mean([part.of(weights) for part in parts], axis=0), n=sum(part.n for part in parts))
+
+
+def _refuse_difference(name: str, a: Side, b: Side) -> None:
+    """Numbers of one name that measured two things must not be subtracted."""
+    entries = a.recipe["benchmarks"][name], b.recipe["benchmarks"][name]
+    judges = a.recipe["judges"][name], b.recipe["judges"][name]
+    told = [", ".join(f"{role} {judge['backend']} {judge['fingerprint'][:8]}" for role, judge in side.items()) for side in judges]
+    for what, left, right in (
+        ("protocol", entries[0]["protocol"], entries[1]["protocol"]),
+        ("data", entries[0]["data"], entries[1]["data"]),
+        ("judges", *told),
+    ):
+        if left != right:
+            raise UserError(
+                f"{a.path} and {b.path} cannot be compared: {name} {what} are {left} and {right};"
+                " run one of them again like the other, or choose another --benchmark"
+            )
+
+
+def _benchmark(name: str, a: Side, b: Side) -> dict[str, Any]:
+    (one, of_a, clusters_a), (_, of_b, clusters_b), shared = _shared(name, a, b)
+    found = stats.paired(of_a, clusters_a, of_b, clusters_b)
+    return {
+        "headline": one.headline,
+        "paper_metrics": list(one.paper_metrics),
+        "clusters": shared,
+        "metrics": {metric: asdict(paired) for metric, paired in found.items()},
+    }
+
+
+_Half = tuple[Benchmark, dict[str, Statistic], list[str]]
+
+
+def _shared(name: str, a: Side, b: Side) -> tuple[_Half, _Half, int]:
+    """Of each run the benchmark, its statistics and the cluster of every row; and how many clusters both have."""
+    halves = []
+    for benchmark, rows in (_rows(name, a), _rows(name, b)):
+        halves.append((benchmark, dict(benchmark.statistics(rows)), [sample.cluster for sample, _ in rows]))
+    shared = len(set(halves[0][2]) & set(halves[1][2]))
+    if not shared:
+        raise UserError(f"{a.path} and {b.path} have no {name} prompt in common; run one of them again with the other's --limit")
+    return halves[0], halves[1], shared
+
+
+def _rows(name: str, side: Side) -> tuple[Benchmark, list[tuple[Sample, Verdict]]]:
+    """The benchmark over the data of one run, and that run's verdicts."""
+    settings = settings_of(side.recipe, judges={}, offline=True)
+    [task] = plan(replace(settings, benchmarks=(name,)), lambda line: print(line, file=sys.stderr))
+    if task.data != side.recipe["benchmarks"][name]["data"]:
+        raise UserError(
+            f"the {name} files of {side.path} are not the ones it was made with; put those back, or run it again with --fresh"
+        )
+    rows = stored_rows(task, side.recipe["judges"][name], RunFolder(side.path))
+    if not rows:
+        raise UserError(f"{side.path} has no {name} verdicts of this version; score it again: suder-bench score {side.path}")
+    return task.benchmark, rows

@@ -1,0 +1,220 @@
+"""A list of commands as one resumable piece of work: each is a process of its own, with its log, its time and what became of it.
+
+DIR/reproduce.json     the record: command, hardware, versions, and for each step its status and seconds; kept up to date
+DIR/logs/NN-name.log   what a step said, of all its attempts
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from suder_bench.errors import UserError
+from suder_bench.runs.jsonl import document, replace_file
+from suder_bench.runs.screen import duration
+
+RECORD = "reproduce.json"
+GRACE = 30.0
+"""Seconds that a step has to end in once it was asked to."""
+
+Status = Literal["done", "failed", "skipped", "interrupted"]
+Runner = Callable[[Sequence[str], Path], int]
+"""Runs a command line with its output added to a log; returns its exit status."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One suder-bench command. `argv` stands after `suder-bench`; `makes` is there once it is done; `seconds` is an estimate,
+    None where nobody has measured it.
+
+    A step starts only when all it `needs` are done. `takes` maps other steps to the word of `argv` that they make: a word whose
+    step is not done is left out. With `processes` it is launched by accelerate.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    makes: Path
+    seconds: float | None = None
+    needs: tuple[str, ...] = ()
+    takes: Mapping[str, str] = field(default_factory=dict)
+    processes: int = 0
+
+    def words(self, lacking: Sequence[str] = ()) -> tuple[str, ...]:
+        """`argv` without what the `lacking` steps would have made."""
+        left_out = {word for name, word in self.takes.items() if name in lacking}
+        return tuple(word for word in self.argv if word not in left_out)
+
+    def shown(self, lacking: Sequence[str] = ()) -> str:
+        """The command as a person types it."""
+        if not self.processes:
+            return shlex.join(["suder-bench", *self.words(lacking)])
+        launch = ["accelerate", "launch", "--num_processes", str(self.processes), "-m", "suder_bench"]
+        return shlex.join([*launch, *self.words(lacking)])
+
+    def command(self, lacking: Sequence[str] = ()) -> list[str]:
+        """The command as this interpreter runs it."""
+        modules = ["suder_bench"]
+        if self.processes:
+            modules = ["accelerate.commands.launch", "--num_processes", str(self.processes), "-m", "suder_bench"]
+        return [sys.executable, "-m", *modules, *self.words(lacking)]
+
+
+def run_logged(command: Sequence[str], log: Path) -> int:
+    """A `Runner`: the process ends with this one, when this one is interrupted."""
+    with log.open("ab") as out:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            try:
+                process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            raise
+
+
+@dataclass
+class Work:
+    """Steps run one after another in the folder `out`; `command` is what the user typed, `hardware` a line about the machine.
+
+    A step that is done stays done, until one that it needs or takes is run again. One that fails is told in a line, and those
+    that need it are skipped; the rest goes on.
+    """
+
+    steps: Sequence[Step]
+    out: Path
+    command: str
+    hardware: str
+    versions: Mapping[str, str | None]
+    say: Callable[[str], None]
+    run: Runner = run_logged
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def execute(self) -> bool:
+        """Whether all steps are done now. Raises `UserError` for a folder that holds other work."""
+        old = read_record(self.out)
+        if old is not None and old["command"] != self.command:
+            raise UserError(f"{self.out} holds {old['command']}; repeat that command, or choose another --out")
+        found = {entry["name"]: entry for entry in (old or {"steps": []})["steps"]}
+        self.record = {
+            "schema": 1,
+            "command": self.command,
+            "status": "running",
+            "hardware": self.hardware,
+            "versions": dict(self.versions),
+            "steps": [_entry(step, found.get(step.name)) for step in self.steps],
+        }
+        done = [entry["name"] for entry in self.record["steps"] if entry["status"] == "done"]
+        if old is not None:
+            self.say(f"resuming: {len(done)} of {len(self.steps)} steps done")
+        self._close_attempts()
+        try:
+            fresh: set[str] = set()
+            for number, step in enumerate(self.steps):
+                self._step(number, step, fresh)
+        except BaseException:
+            self._end("interrupted")
+            raise
+        complete = all(entry["status"] == "done" for entry in self.record["steps"])
+        self._end("complete" if complete else "failed")
+        return complete
+
+    def _step(self, number: int, step: Step, fresh: set[str]) -> None:
+        entry, count = self.record["steps"][number], f"[{number + 1}/{len(self.steps)}]"
+        lacking = [one["name"] for one in self.record["steps"][:number] if one["status"] != "done"]
+        missing = [name for name in step.needs if name in lacking]
+        if missing:
+            entry |= {"status": "skipped", "reason": f"it needs {', '.join(missing)}"}
+            self.say(f"{count} {step.name}: skipped, {entry['reason']}")
+            self._write()
+            return
+        before = fresh.intersection((*step.needs, *step.takes))
+        if entry["status"] == "done" and entry["command"] == step.shown(lacking) and step.makes.exists() and not before:
+            return
+        log = self.out / "logs" / f"{number + 1:02d}-{step.name.replace(' ', '-')}.log"
+        entry |= {"command": step.shown(lacking), "log": str(log), "reason": None, "status": None}
+        self.say(f"{count} {step.name}: {entry['command']}")
+        status, reason = self._attempt(step, entry, lacking, log)
+        entry |= {"status": status, "reason": reason}
+        if status == "done":
+            fresh.add(step.name)
+        took = duration(entry["attempts"][-1]["seconds"])
+        became = f"done in {took}" if status == "done" else f"failed after {took}: {reason} ({log})"
+        self.say(f"{count} {step.name}: {became}")
+        self._write()
+
+    def _attempt(self, step: Step, entry: dict[str, Any], lacking: Sequence[str], log: Path) -> tuple[Status, str | None]:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            file.write(f"$ {entry['command']}\n".encode())
+        attempt: dict[str, Any] = {"started": time.time(), "seconds": None, "status": "interrupted"}
+        entry["attempts"].append(attempt)
+        self._write()
+        started = time.perf_counter()
+        try:
+            status = self.run(step.command(lacking), log)
+        finally:
+            attempt["seconds"] = round(time.perf_counter() - started, 1)
+        if status == 0 and step.makes.exists():
+            attempt["status"] = "done"
+            return "done", None
+        attempt["status"] = "failed"
+        return "failed", last_line(log) if status else f"it ended without {step.makes}"
+
+    def _close_attempts(self) -> None:
+        """An attempt that was killed with this process took until its log was last written to."""
+        for entry in self.record["steps"]:
+            for attempt in entry["attempts"]:
+                if attempt["seconds"] is None:
+                    with suppress(OSError):
+                        attempt["seconds"] = round(max(0.0, os.stat(entry["log"]).st_mtime - attempt["started"]), 1)
+
+    def _end(self, status: str) -> None:
+        self.record["status"] = status
+        self._write()
+
+    def _write(self) -> None:
+        taken = [attempt["seconds"] or 0.0 for entry in self.record["steps"] for attempt in entry["attempts"]]
+        self.record["seconds"] = round(sum(taken), 1)
+        replace_file(self.out / RECORD, document(self.record).encode())
+
+
+def _entry(step: Step, old: Mapping[str, Any] | None) -> dict[str, Any]:
+    new: dict[str, Any] = {
+        "name": step.name,
+        "command": step.shown(),
+        "status": None,
+        "reason": None,
+        "log": None,
+        "attempts": [],
+    }
+    return new | (dict(old) if old else {})
+
+
+def read_record(out: Path) -> dict[str, Any] | None:
+    """reproduce.json of a folder, or None. Raises `UserError` when it cannot be read."""
+    file = out / RECORD
+    if not file.is_file():
+        return None
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is not readable ({error}); remove it, and what is finished will be found again") from None
+    return found
+
+
+def last_line(log: Path) -> str:
+    """The last thing a step said, without the program's name before it."""
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip().removeprefix("suder-bench: ") if lines else "it said nothing"

@@ -1,0 +1,212 @@
+"""`suder-bench reproduce` as a user meets it: the plan for each scale, its estimate, resuming, failing and ending early."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from suder_bench.cli import main
+from suder_bench.reports.reproduction import SCALES, Choices, plan, training_seconds
+from suder_bench.steps import Step
+from suder_bench.training.recipe import read_recipe
+
+TRAININGS = ["unified", "only-und", "only-gen", "clip-reward", "separate", "grpo"]
+MAKE = "import sys, pathlib; p = pathlib.Path(sys.argv[1]); p.parent.mkdir(parents=True, exist_ok=True); p.write_text('made')"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SUDER_BENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.fixture
+def commands(here: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """What steps run in place of their commands; each makes its file unless it is told otherwise here."""
+    chosen: dict[str, list[str]] = {}
+    make = [sys.executable, "-S", "-c", MAKE]
+    monkeypatch.setattr(Step, "command", lambda step, lacking=(): chosen.get(step.name, [*make, str(step.makes)]))
+    return chosen
+
+
+def test_the_plan_trains_evaluates_compares_and_reports():
+    names = [step.name for step in plan(Choices("tiny", Path("o")))]
+    assert names == [*(f"{what} {name}" for name in TRAININGS for what in ("train", "evaluate")), "compare rewards", "report"]
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_command_is_one_that_its_command_takes(scale, quick, capsys):
+    for step in plan(Choices(scale, Path("o"), quick=quick, judges=("detector-2d=file:f",), limit=5, offline=True)):
+        command, *arguments = step.argv
+        if command == "train":
+            assert main([*step.argv, "--dry-run"]) == 0
+        elif command == "report":
+            assert main(list(step.argv)) == 2
+            assert capsys.readouterr().err.startswith("suder-bench: o/unified does not exist")
+        else:
+            import_module(f"suder_bench.cli.{command}")._parser().parse_args(arguments[command == "reward" :])
+
+
+@pytest.mark.parametrize("scale", SCALES[1:])
+def test_the_ablations_of_a_large_model_are_those_of_its_own_recipe(scale):
+    whole = read_recipe(scale)
+    for step in plan(Choices(scale, Path("o"), processes=8))[:12:2]:
+        config, sets = step.argv[2], [after for word, after in zip(step.argv, step.argv[1:], strict=False) if word == "--set"]
+        recipe = read_recipe(config, sets)
+        assert (recipe.model, recipe.data, recipe.reward.scorer) == (whole.model, whole.data, "current")
+        assert recipe.trainer["num_train_epochs"] == 5
+        assert step.shown().startswith("accelerate launch --num_processes 8 -m suder_bench train --config ")
+
+
+def test_only_the_unified_run_is_followed_from_its_start_model_on():
+    steps = {step.name: step for step in plan(Choices("tiny", Path("o")))}
+    assert "--last" not in steps["evaluate unified"].argv
+    assert all("--last" in steps[f"evaluate {name}"].argv for name in TRAININGS[1:])
+    assert list(steps["report"].takes.values()) == [*(f"o/{name}" for name in TRAININGS), "o/rewards"]
+
+
+def test_the_user_s_settings_go_over_all_recipes():
+    sets = ("trainer.max_steps=3", "num_generations=4", "weights.und=0.3")
+    for step in plan(Choices("tiny", Path("o"), quick=True, sets=sets))[:12:2]:
+        given = [after for word, after in zip(step.argv, step.argv[1:], strict=False) if word == "--set"]
+        recipe = read_recipe(step.argv[2], given)
+        assert (recipe.num_generations, recipe.weights.und) == (4, 0.3)
+        assert recipe.trainer["max_steps"] == (-1 if step.name == "train separate" else 3)
+
+
+def test_the_estimate_is_that_of_the_measured_step():
+    assert training_seconds(read_recipe("tiny")) == pytest.approx(200 * 4.5, rel=0.05)
+    halved = training_seconds(read_recipe("tiny", ["num_generations=4", "trainer.max_steps=100"]))
+    assert 100 * 2.25 < halved < 100 * 4.5
+    assert training_seconds(read_recipe("separate")) < training_seconds(read_recipe("tiny"))
+
+
+def test_a_dry_run_prints_and_starts_nothing(here, commands, capsys):
+    assert main(["reproduce", "--scale", "tiny", "--out", "my out", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(" 1  train unified, about 15:")
+    assert lines[1] == "    suder-bench train --config tiny --out 'my out/unified' --resume"
+    assert lines[-1].startswith("14 commands, about 1:")
+    assert list(here.iterdir()) == []
+
+
+def test_the_quick_plan_is_short(here, capsys):
+    assert main(["reproduce", "--scale", "tiny", "--quick", "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["seconds"] < 15 * 60
+    assert [shlex.split(step["command"])[0] for step in found["steps"]] == ["suder-bench"] * 14
+
+
+def test_what_a_large_scale_lacks_is_told_before_anything_starts(here, commands, capsys):
+    assert main(["reproduce", "--scale", "janus-pro-1b", "--device", "cpu", "--out", "o"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert all(line.startswith("suder-bench: ") for line in lines)
+    told = "\n".join(lines)
+    assert "training pictures './journeydb' are not here; put the pictures there" in told
+    assert "suder-bench data fetch geneval" in told
+    assert "judge detector-2d: UniDet RS200 (Unified_learned_OCIM_RS200_6x+2x) has no back-end; give --judge" in told
+    assert not Path("o").exists()
+    assert main(["reproduce", "--scale", "janus-pro-1b", "--device", "cpu", "--out", "o", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "14 commands, time unknown: nobody has measured these commands" in shown
+    assert "missing: training pictures './coco118k'" in shown
+
+
+def test_the_same_command_goes_on_after_a_failure(here, commands, capsys):
+    commands["train grpo"] = [sys.executable, "-S", "-c", "import sys; sys.exit('suder-bench: collapsed')"]
+    command = ["reproduce", "--scale", "tiny", "--out", "o"]
+    assert main(command) == 1
+    shown = capsys.readouterr()
+    assert "[11/14] train grpo: failed after 0:00: collapsed (o/logs/11-train-grpo.log)" in shown.err
+    assert "[12/14] evaluate grpo: skipped, it needs train grpo" in shown.err
+    assert "[14/14] report: done in" in shown.err
+    report = json.loads(Path("o/reproduce.json").read_text())["steps"][-1]
+    assert "o/grpo" not in shlex.split(report["command"])
+    del commands["train grpo"]
+    assert main(command) == 0
+    assert "resuming: 12 of 14 steps done" in capsys.readouterr().err
+    record = json.loads(Path("o/reproduce.json").read_text())
+    assert (record["status"], record["command"]) == ("complete", "suder-bench reproduce --scale tiny --out o")
+    assert "o/grpo" in shlex.split(record["steps"][-1]["command"])
+    assert "cores" in record["hardware"]
+    told = Path("o/report/reproduction.md").read_text()
+    assert "\nsuder-bench reproduce --scale tiny --out o\n" in told
+    assert "| done, 2 attempts |" in told
+
+
+def test_other_settings_in_the_same_folder_are_refused(here, commands, capsys):
+    assert main(["reproduce", "--scale", "tiny", "--out", "o"]) == 0
+    assert main(["reproduce", "--scale", "tiny", "--quick", "--out", "o"]) == 2
+    assert "o holds suder-bench reproduce --scale tiny --out o; repeat that command" in capsys.readouterr().err
+
+
+def test_a_request_to_end_ends_the_step_at_work(here, commands, capsys):
+    commands["evaluate unified"] = [sys.executable, "-S", "-c", "import time; print('begun', flush=True); time.sleep(600)"]
+
+    def end() -> None:
+        log = Path("o/logs/02-evaluate-unified.log")
+        while not (log.is_file() and "begun" in log.read_text()):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end, daemon=True).start()
+    assert main(["reproduce", "--scale", "tiny", "--out", "o"]) == 130
+    assert "interrupted; the same command goes on from here (o)" in capsys.readouterr().err
+    record = json.loads(Path("o/reproduce.json").read_text())
+    assert (record["status"], record["steps"][1]["attempts"][0]["status"]) == ("interrupted", "interrupted")
+    del commands["evaluate unified"]
+    assert main(["reproduce", "--scale", "tiny", "--out", "o"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: --scale"),
+        (["--scale", "huge"], "argument --scale: invalid choice: 'huge'"),
+        (["--scale", "tiny", "--set", "trainer.max_step=3"], "--set trainer.max_step=3: unknown key 'trainer.max_step'"),
+        (["--scale", "tiny", "--judge", "detector"], "--judge 'detector' is not ROLE=BACKEND"),
+    ],
+)
+def test_mistakes_are_one_line(here, commands, capsys, arguments, message):
+    assert main(["reproduce", *arguments]) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith(f"suder-bench: {message}")
+    assert shown.err.count("\n") == 1
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_whole_paper_in_miniature(here, capsys):
+    """All fourteen commands for real: about two minutes of one core, most of it starting processes."""
+    Path("prompts.txt").write_text("a red cube\na blue ball\ntwo green cones\na yellow ring\n")
+    small = ["global_batch_size=2", "trainer.per_device_train_batch_size=2", "num_generations=2"]
+    sets = [*small, "trainer.max_steps=2", "trainer.save_steps=1", f"data.prompts=[{here}/prompts.txt]"]
+    command = ["reproduce", "--scale", "tiny", "--quick", "--limit", "2", "--device", "cpu", "--out", "o"]
+    command += [word for one in sets for word in ("--set", one)]
+    assert main(command) == 0, capsys.readouterr().err
+    report = Path("o/report")
+    assert all((report / "tables" / f"table-{number}-world.md").is_file() for number in range(1, 7))
+    steps = {path.parts[1]: path for path in Path("o").glob("*/evaluations/step-0")}
+    assert set(steps) == {"unified"}  # the start model is evaluated once
+    found = json.loads((report / "findings.json").read_text())["findings"]
+    assert {one["claim"]["other"] for one in found if one["difference"] is not None} >= {
+        "base",
+        "only-gen",
+        "clip-reward",
+        "grpo",
+    }
+    assert (report / "reproduction.md").is_file()
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "resuming: 14 of 14 steps done" in capsys.readouterr().err

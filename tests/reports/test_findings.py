@@ -1,0 +1,156 @@
+"""What agrees with the paper and what contradicts it, from runs whose differences are given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from fake_runs import summary, write_run, write_training
+
+from suder_bench.errors import UserError
+from suder_bench.reports import measured
+from suder_bench.reports.findings import Finding, claims, findings, render, write
+from suder_bench.stats import Paired
+
+RECIPES = {
+    "unified": "strategy: unified\n",
+    "only-und": "strategy: only-und\n",
+    "only-gen": "strategy: only-gen\n",
+    "clip-reward": "strategy: only-gen\nreward: {gen: {clip: 1.0}}\n",
+    "separate": "strategy: separate\n",
+    "grpo": "strategy: unified\nalgorithm: grpo\n",
+}
+Rows = Callable[..., list[measured.Measured]]
+
+
+@pytest.fixture
+def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rows:
+    """rows(*names) -> the rows of these trainings; only the unified one measured its start model too."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(*names: str) -> list[measured.Measured]:
+        for name in names:
+            write_training(Path(name), RECIPES[name], 0.5, 0.6)
+            if name != "unified":
+                (Path(name) / "evaluations" / "step-0" / "all" / "run.json").unlink()
+        return measured.read([Path(name) for name in names])
+
+    return make
+
+
+def differences(**by_pair: float) -> Callable[[str, Sequence[str], Path, Path], Paired]:
+    """b - a by the names of their trainings ("unified_base"), known within 0.02; 0 for other pairs."""
+
+    def difference(benchmark: str, metrics: Sequence[str], a: Path, b: Path) -> Paired:
+        names = ["base" if "step-0" in path.parts else path.parts[0].replace("-", "") for path in (b, a)]
+        found = by_pair.get("_".join(names), 0.0)
+        return Paired(0.5, 0.5 + found, found, found - 0.02, found + 0.02, 0.01, 0.02, 100)
+
+    return difference
+
+
+def told(found: Sequence[Finding]) -> dict[str, str]:
+    return {one.claim.text: one.verdict for one in found}
+
+
+def test_the_paper_s_own_differences_are_those_of_its_tables():
+    printed = {claim.text: dict(claim.printed) for claim in claims()}
+    assert round(printed["SUDER raises T2I-CompBench"]["Janus-Pro-7B"], 2) == Decimal("11.68")
+    assert printed["SUDER raises GenEval"] == {"Janus-Pro-1B": 5, "Janus-Pro-7B": 5}
+    assert printed["SUDER raises POPE"]["Janus-Pro-7B"] == Decimal("-0.2")
+    assert printed["DSR leaves LLaVABench higher than CLIP as a reward"] == {"Janus-Pro-7B": Decimal("3.3")}
+    assert printed["Two models in turns are ahead of one in LLaVABench"] == {"Janus-Pro-7B": 2}
+    assert printed["SimPO draws better than GRPO"] == {}
+
+
+def test_the_verdict_is_the_interval_s_sign(rows: Rows):
+    made = rows(*RECIPES)
+    found = told(findings(made, differences(unified_base=0.1, unified_grpo=-0.1, onlygen_clipreward=0.01, unified_onlygen=-0.05)))
+    assert {verdict for text, verdict in found.items() if text.startswith("SUDER raises")} == {"agrees"}
+    assert found["SimPO draws better than GRPO"] == "contradicts"
+    assert found["DSR draws better than CLIP as a reward"] == "cannot tell"
+    assert found["Training on both tasks draws as well as generation alone"] == "contradicts"
+    assert found["Training on both tasks raises HallBench as much as understanding alone"] == "cannot tell"
+
+
+def test_a_fall_agrees_where_the_paper_has_one(rows: Rows):
+    made = rows("unified", "only-und")
+    assert told(findings(made, differences(onlyund_base=-0.1)))["Training on understanding alone harms drawing"] == "agrees"
+
+
+def test_differences_are_in_points_of_the_printed_column(rows: Rows):
+    found = {one.claim.text: one for one in findings(rows("unified"), differences(unified_base=0.1))}
+    geneval, llava = found["SUDER raises GenEval"], found["SUDER raises LLaVABench"]
+    assert (geneval.difference, geneval.low, geneval.high) == pytest.approx((10, 8, 12))
+    assert llava.difference == pytest.approx(0.1)  # which counts in points already
+    assert geneval.runs == ("unified/evaluations/step-10/all", "unified/evaluations/step-0/all")
+
+
+def test_what_was_not_trained_is_named_with_its_command(rows: Rows):
+    found = findings(rows("unified"), differences())
+    [grpo] = [one for one in found if one.claim.other == "grpo"]
+    assert grpo.why == "needs suder-bench train --config grpo --out runs/grpo && suder-bench track runs/grpo --suite all --last"
+    text = render(found, world=True)
+    assert "Of 20 claims of the paper 7 were tested on the embedded world" in text
+    assert "\nNot tested:\n" in text
+
+
+def test_runs_that_cannot_be_compared_are_told_and_not_tested(rows: Rows):
+    def refuse(benchmark: str, metrics: Sequence[str], a: Path, b: Path) -> Paired:
+        raise UserError("judges are a and b")
+
+    found = findings(rows("unified"), refuse)
+    assert {one.verdict for one in found} == {"cannot tell"}
+    assert "- SUDER raises GenEval: judges are a and b" in render(found, world=False).splitlines()
+
+
+def test_a_metric_that_few_samples_leave_out_is_told(rows: Rows):
+    made = rows("unified")
+    for row in made:
+        row.scores["t2i-compbench"].entry["metrics"]["shape"]["value"] = None
+    [t2i] = [one for one in findings(made, differences()) if one.claim.text == "SUDER raises T2I-CompBench"]
+    assert t2i.why == "t2i-compbench has no shape here, which needs more samples"
+
+
+def test_without_an_interval_nothing_can_be_told(rows: Rows):
+    def one_prompt(benchmark: str, metrics: Sequence[str], a: Path, b: Path) -> Paired:
+        return Paired(0.0, 1.0, 1.0, None, None, None, None, 1)
+
+    found = findings(rows("unified"), one_prompt)
+    assert {one.verdict for one in found} == {"cannot tell"}
+    assert "| +100.0 | - | 1 | cannot tell |" in render(found, world=False)
+
+
+def test_runs_without_a_training_have_no_findings(tmp_path: Path):
+    assert findings(measured.read([write_run(tmp_path / "r", summary())])) == []
+    assert write([], [], tmp_path / "out") == []
+
+
+def test_both_files_say_the_same(rows: Rows, tmp_path: Path):
+    made = rows("unified", "grpo")
+    page, numbers = write(findings(made, differences(unified_grpo=-0.1)), made, tmp_path / "out")
+    assert "SimPO draws better than GRPO | Figure 4, no numbers printed | -10.0 | -12.0 to -8.0 | 100 | **contradicts** |" in (
+        page.read_text()
+    )
+    [simpo] = [one for one in json.loads(numbers.read_text())["findings"] if one["claim"]["other"] == "grpo"]
+    assert (simpo["verdict"], simpo["clusters"], simpo["difference"]) == ("contradicts", 100, pytest.approx(-10))
+
+
+def test_the_separate_strategy_is_one_row_of_two_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    run = Path("s")
+    run.mkdir()
+    (run / "recipe.yaml").write_text("model: start\nstrategy: separate\n")
+    for step, suite, names in ((40, "gen", ("geneval",)), (80, "gen", ("geneval",)), (60, "und", ("pope",))):
+        model = f"s/{suite}/checkpoint-{step}"
+        write_run(run / "evaluations" / f"step-{step}" / suite, summary(*names, model=model, value=step / 100))
+    [row] = measured.read([run])
+    assert {name: one.summary["model"] for name, one in row.scores.items()} == {
+        "geneval": "s/gen/checkpoint-80",
+        "pope": "s/und/checkpoint-60",
+    }
+    assert row.training is not None
+    assert row.training.strategy == "separate"
