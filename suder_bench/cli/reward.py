@@ -113,7 +113,8 @@ def _asked(args: argparse.Namespace) -> Asked:
     elif args.prompts is not None and args.prompts not in drawing:
         raise unknown("generation benchmark", args.prompts, [*drawing, *(f"FILE{suffix}" for suffix in FILES)])
     benchmark = None if prompts is not None else args.prompts
-    name, made = args.model, {}
+    name: str = args.model
+    made: dict[str, Any] = {}
     if args.run is not None:
         benchmark, name, made = _run(args)
     elif prompts is None:

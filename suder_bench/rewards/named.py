@@ -8,7 +8,7 @@ from suder_bench import registry
 from suder_bench.errors import UserError, unknown
 from suder_bench.models.protocols import Model
 from suder_bench.rewards.evaluator import PREFIX, EvaluatorReward, generation_benchmarks
-from suder_bench.rewards.protocols import Reward
+from suder_bench.rewards.protocols import PictureReward
 from suder_bench.runs.plan import Settings
 
 
@@ -29,12 +29,12 @@ def names(text: str, *, asked: str | None) -> list[str]:
     return found
 
 
-def load(name: str, model: Model, settings: Settings, say: Callable[[str], None]) -> Reward:
+def load(name: str, model: Model, settings: Settings, say: Callable[[str], None]) -> PictureReward:
     """A self-reward asks the model, a benchmark's verdict has the judges and files of the settings. Raises `UserError`."""
     if name.startswith(PREFIX):
         benchmark = name.removeprefix(PREFIX)
         return EvaluatorReward.of_tests(benchmark, settings.source, backends=settings.judges, offline=settings.offline, say=say)
-    reward: Reward = registry.load("rewards", name).load(model)
+    reward: PictureReward = registry.load("rewards", name).load(model)
     return reward
 
 

@@ -10,18 +10,22 @@ from PIL import Image
 from suder_bench.models.protocols import Model
 
 
-class Reward(Protocol):
-    """Loaded as `Class.load(model)`: a self-reward asks the model that drew the pictures, any other reward ignores it."""
+class PictureReward(Protocol):
+    """A reward at hand, however it came to be."""
 
     name: str
+
+    def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:
+        """One finite number per pair; it depends on that pair only, never on the rest of the batch."""
+        ...
+
+
+class Reward(PictureReward, Protocol):
+    """Loaded as `Class.load(model)`: a self-reward asks the model that drew the pictures, any other reward ignores it."""
 
     @classmethod
     def load(cls, model: Model) -> Self:
         """Raises `UserError` when the model lacks what the reward asks of it."""
-        ...
-
-    def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:
-        """One finite number per pair; it depends on that pair only, never on the rest of the batch."""
         ...
 
 

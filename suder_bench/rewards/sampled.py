@@ -17,7 +17,7 @@ from suder_bench.errors import UserError
 from suder_bench.models.protocols import ImageSampling, Model, TextToImage
 from suder_bench.records import Verdict, open_image
 from suder_bench.rewards.compare import Samples
-from suder_bench.rewards.protocols import Reward
+from suder_bench.rewards.protocols import PictureReward
 from suder_bench.rewards.scoring import Cost, batches, score
 from suder_bench.runs.execute import Run
 from suder_bench.runs.jsonl import Ledger, replace_file
@@ -131,7 +131,7 @@ def for_prompts(
     return Pictures(different, [[known[prompt, k] for k in range(repeats)] for prompt in different], different)
 
 
-def rewarded(pictures: Pictures, rewards: Mapping[str, Reward], screen: Screen) -> Sampled:
+def rewarded(pictures: Pictures, rewards: Mapping[str, PictureReward], screen: Screen) -> Sampled:
     """The pictures with every reward's numbers. Raises `UserError` for a reward that gives no number."""
     flat = [(prompt, file) for prompt, own in zip(pictures.prompts, pictures.files, strict=True) for file in own]
 

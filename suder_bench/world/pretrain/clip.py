@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ def tokenizer(texts: Sequence[str]) -> CLIPTokenizer:
         (text.lower() for text in texts),
         trainers.BpeTrainer(vocab_size=2000, min_frequency=2, end_of_word_suffix="</w>", show_progress=False),
     )
-    merges = [tuple(pair) for pair in json.loads(core.to_str())["model"]["merges"]]
+    merges: list[Any] = [tuple(pair) for pair in json.loads(core.to_str())["model"]["merges"]]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     known = [*letters, *(letter + "</w>" for letter in letters), *dict.fromkeys("".join(pair) for pair in merges)]
     words = [*known, "<|startoftext|>", "<|endoftext|>"]
@@ -56,7 +57,7 @@ def tokenizer(texts: Sequence[str]) -> CLIPTokenizer:
 
 def config(words: CLIPTokenizer) -> CLIPConfig:
     """About a million parameters; patches are the cells that things lie on."""
-    common = {
+    common: dict[str, Any] = {
         "hidden_size": WIDTH,
         "intermediate_size": 2 * WIDTH,
         "num_attention_heads": 4,
