@@ -42,15 +42,14 @@ QUICK = ("trainer.max_steps=6", "trainer.save_strategy=steps", "trainer.save_ste
 QUICK_LIMIT = 24
 QUICK_SAMPLES = 4
 
-# Measured on tiny-janus with two cores, in seconds: a step of 16 prompts and 16 pictures x 8 takes 4.5 s, of which 54 % is
-# sampling, 27 % scoring and 20 % update (tests/bench/bench_training.py). Between the tasks each is divided as it was in steps of
-# only-gen and only-und: pictures are 90 % of sampling, 55 % of scoring and 46 % of the update.
-CANDIDATE = {"gen": 0.0223, "und": 0.0061}
+# Measured on tiny-janus with two cores (tests/bench/bench_training.py), in seconds: a step of 16 prompts x 8 takes 3.94 s, of which
+# 82 % is sampling and scoring and 18 % update; one of 16 pictures x 8 takes 1.18 s (61 %, 38 %); one of both takes 5.3 s.
+CANDIDATE = {"gen": 0.0252, "und": 0.0056}
 """To sample and score one picture or caption."""
-UPDATE = {"gen": 0.0128, "und": 0.0153}
+UPDATE = {"gen": 0.0222, "und": 0.0140}
 """To train on one of them."""
-REFERENCE = 0.65
-"""GRPO's pass over the frozen start weights, as a share of an update: its updates took 6.6 times as long as SimPO's."""
+REFERENCE = 0.97
+"""GRPO's pass over the frozen start weights, as a share of an update: its updates took 7.9 times as long as SimPO's."""
 EVALUATION = 72.0
 """All benchmarks of the quick world, one checkpoint."""
 SAMPLES = 120
