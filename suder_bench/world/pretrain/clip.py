@@ -63,7 +63,11 @@ def config(words: CLIPTokenizer) -> CLIPConfig:
         "num_attention_heads": 4,
         "projection_dim": WIDTH,
     }
-    ids = {"bos_token_id": words.bos_token_id, "eos_token_id": words.eos_token_id, "pad_token_id": words.pad_token_id}
+    ids: dict[str, Any] = {
+        "bos_token_id": words.bos_token_id,
+        "eos_token_id": words.eos_token_id,
+        "pad_token_id": words.pad_token_id,
+    }
     text = CLIPTextConfig(vocab_size=len(words), max_position_embeddings=77, num_hidden_layers=2, **common, **ids)
     vision = CLIPVisionConfig(image_size=SIZE, patch_size=CELL, num_hidden_layers=4, **common)
     made = CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=WIDTH)
