@@ -6,7 +6,7 @@ takes any field of transformers' `TrainingArguments`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -148,6 +148,11 @@ def read_recipe(config: str, sets: Sequence[str] = ()) -> Recipe:
     A recipe may extend another: `extends: NAME`, which `--set extends=NAME` exchanges. Raises `UserError` with file, line and
     key for an unknown key or a value of a wrong type.
     """
+    return read_placed(config, sets)[0]
+
+
+def read_placed(config: str, sets: Sequence[str] = ()) -> tuple[Recipe, Callable[[str], str]]:
+    """The recipe as `read_recipe` gives it, and a function of a dotted key: where its value, or the group's, was written."""
     tree = Tree.of_sets(sets)
     base = tree.children.pop("extends", None)
     top = _read(config, None)
@@ -158,8 +163,17 @@ def read_recipe(config: str, sets: Sequence[str] = ()) -> Recipe:
     merged = _extended(top, seen=(config,))
     merged.put_over(tree)
     recipe = build(Recipe, merged, "")
-    _check(recipe, merged)
-    return recipe
+
+    def place(key: str) -> str:
+        here, found = merged, "recipe"
+        for name in key.split("."):
+            if name in here.children:
+                here = here.children[name]
+                found = here.place
+        return found
+
+    _check(recipe, place)
+    return recipe, place
 
 
 def _recipes() -> Any:
@@ -197,17 +211,9 @@ def _extended(tree: Tree, seen: tuple[str, ...]) -> Tree:
     return below
 
 
-def _check(recipe: Recipe, tree: Tree) -> None:
+def _check(recipe: Recipe, place: Callable[[str], str]) -> None:
     """What types cannot say. Raises `UserError` naming place, key, value and choices."""
     from suder_bench.training.arguments import check_field  # which needs a `Recipe`
-
-    def place(key: str) -> str:
-        here, found = tree, "recipe"
-        for name in key.split("."):
-            if name in here.children:
-                here = here.children[name]
-                found = here.place
-        return found
 
     def wrong(key: str, says: str) -> UserError:
         return UserError(f"{place(key)}: {key} {says}")

@@ -7,8 +7,8 @@ import importlib.metadata
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ STATE_FILE = "trainer_state.json"
 
 @dataclass(frozen=True)
 class Training:
-    """One training in one folder. `say` is told every step, on the first process."""
+    """One training in one folder. `say` is told every step, on the first process; `place` says where a key was written."""
 
     recipe: Recipe
     out: Path
@@ -55,6 +55,7 @@ class Training:
     dtype: str
     offline: bool
     say: Callable[[str], None]
+    place: Callable[[str], str]
 
     def run(self, *, resume: bool) -> int:
         """Train to the end and return the number of optimizer steps. Raises `UserError` for a folder that holds another
@@ -80,7 +81,8 @@ class Training:
             return _steps_done(self.out)
         prompts, pictures = self._data()
         counts: dict[Task, int] = {"gen": len(prompts), "und": len(pictures)}
-        start = reference.choose(recipe.model)
+        with self._blamed("model"):
+            start = reference.choose(recipe.model)
         if recipe.strategy != "separate":
             trainer = self._trainer(self.out, {task: counts[task] for task in recipe.tasks}, prompts, pictures, start)
             return _go(trainer, self.out)
@@ -102,9 +104,20 @@ class Training:
     def _data(self) -> tuple[Sequence[str], Sequence[Image.Image]]:
         """Prompts and pictures of the tasks that are trained; nothing is opened for the other one."""
         recipe = self.recipe
-        prompts = read_prompts(recipe.data.prompts, self.say, offline=self.offline) if "gen" in recipe.tasks else []
-        pictures: Sequence[Image.Image] = open_images(recipe.data.images) if "und" in recipe.tasks else []
+        with self._blamed("data.prompts"):
+            prompts = read_prompts(recipe.data.prompts, self.say, offline=self.offline) if "gen" in recipe.tasks else []
+        with self._blamed("data.images"):
+            pictures: Sequence[Image.Image] = open_images(recipe.data.images) if "und" in recipe.tasks else []
         return prompts, pictures
+
+    @contextmanager
+    def _blamed(self, key: str) -> Iterator[None]:
+        """A mistake that comes to light here is the key's: tell its place in the recipe too."""
+        try:
+            yield
+        except UserError as mistake:
+            mistake.args = (f"{self.place(key)}: {key}: {mistake}",)
+            raise
 
     def _trainer(
         self,
@@ -139,7 +152,8 @@ class Training:
             return load_model(which, recipe, device=device, dtype=self.dtype)
 
         with shards.whole_weights(args):
-            model, source = load(start)
+            with self._blamed("model"):
+                model, source = load(start)
             acting = load(start)[0] if shards.are_used(args) else model
             frozen = load(start)[0] if needs_start or self._frozen(partner) else None
             scorer = acting if frozen is None or recipe.reward.scorer == "current" else frozen
@@ -174,19 +188,20 @@ class Training:
 
     def _reward(self, task: Task, model: JanusModel, scorer: JanusModel, prompts: Sequence[str]) -> RewardSum:
         settings = self.recipe.reward
-        reward = RewardSum.load(
-            getattr(settings, task),
-            model=model,
-            scorer=scorer,
-            task=task,
-            data=None,
-            batch_size=settings.batch_size,
-            judges=settings.judges,
-            offline=self.offline,
-            say=self.say,
-        )
-        if task == "gen":
-            reward.check(prompts)
+        with self._blamed(f"reward.{task}"):
+            reward = RewardSum.load(
+                getattr(settings, task),
+                model=model,
+                scorer=scorer,
+                task=task,
+                data=None,
+                batch_size=settings.batch_size,
+                judges=settings.judges,
+                offline=self.offline,
+                say=self.say,
+            )
+            if task == "gen":
+                reward.check(prompts)
         return reward
 
 

@@ -24,9 +24,9 @@ def main(argv: Sequence[str]) -> int:
         config = str(args.out / "recipe.yaml")
         if not (args.resume and Path(config).is_file()):
             raise UserError(f"{args.out} holds no training to resume; start one with --config RECIPE")
-    from suder_bench.training.recipe import read_recipe
+    from suder_bench.training.recipe import read_placed
 
-    recipe = read_recipe(config, args.set)
+    recipe, place = read_placed(config, args.set)
     if args.dry_run:
         print(recipe.as_yaml(), end="")
         return 0
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
         if first:
             print(f"suder-bench: {line}", file=sys.stderr, flush=True)
 
-    steps = Training(recipe, out, device=device, dtype=dtype, offline=args.offline, say=say).run(resume=args.resume)
+    steps = Training(recipe, out, device=device, dtype=dtype, offline=args.offline, say=say, place=place).run(resume=args.resume)
     say(f"{steps} steps; checkpoints are in {out}; suder-bench track {out} --suite gen evaluates them")
     return 0
 

@@ -197,11 +197,11 @@ def _empty_prompts(train: Train) -> None:
         (_other_things, (), False, "run holds other things than a training (thesis.tex); choose another --out"),
         (_other_things, (), True, "run holds other things than a training (thesis.tex); choose another --out"),
         (_another_training, (), True, "run was trained with model='tiny-janus', not "),
-        (_nothing, ("model=folder:.",), False, "model 'folder:.' cannot be trained: 'folder' neither draws nor scores"),
+        (_nothing, ("model=folder:.",), False, "folder:.: model: model 'folder:.' cannot be trained: 'folder' neither draws nor scores"),
         (_nothing, ("model=tiny-jnaus",), False, "unknown model 'tiny-jnaus'; did you mean 'tiny-janus'?"),
-        (_empty_prompts, ("data.prompts=empty.txt",), False, "prompt file empty.txt holds no prompt; write one a line"),
+        (_empty_prompts, ("data.prompts=empty.txt",), False, ": data.prompts: prompt file empty.txt holds no prompt; write"),
         (_nothing, ("data.prompts=none.txt",), False, "prompt file none.txt does not exist"),
-        (_nothing, ("reward.gen=dsrr",), False, "unknown reward 'dsrr'; did you mean 'dsr'?"),
+        (_nothing, ("reward.gen=dsrr",), False, "--set reward.gen=dsrr: reward.gen: unknown reward 'dsrr'; did you mean"),
         (_nothing, ("reward.und=red",), False, "reward 'red' cannot score captions"),
         (
             _nothing,
@@ -229,6 +229,26 @@ def test_mistakes_are_told_in_one_line(
     assert line.startswith("suder-bench: ")
     assert said in line
     assert not list(Path("run").glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("model: folder:.", "model: model 'folder:.' cannot be trained"),
+        ("data: {prompts: [empty.txt]}", "data.prompts: prompt file empty.txt holds no prompt"),
+        ("data: {images: [{source: nowhere}]}", "data.images: "),
+        ("reward: {gen: dsrr}", "reward.gen: unknown reward 'dsrr'"),
+        ("reward: {und: vqa}", "reward.und: "),
+    ],
+)
+def test_a_mistake_names_file_line_and_key(
+    line: str, said: str, train: Train, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _empty_prompts(train)
+    Path("usual.yaml").write_text(yaml.safe_dump(settings))
+    Path("mine.yaml").write_text(f"extends: ./usual.yaml\n{line}\n")
+    assert train("run", config="mine.yaml") == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"suder-bench: mine.yaml, line 2: {said}")
 
 
 def test_a_process_has_one_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
