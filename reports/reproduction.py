@@ -42,8 +42,8 @@ QUICK = ("trainer.max_steps=6", "trainer.save_strategy=steps", "trainer.save_ste
 QUICK_LIMIT = 24
 QUICK_SAMPLES = 4
 
-# Measured on tiny-janus with two cores (tests/bench/bench_training.py), in seconds: a step of 16 prompts x 8 takes 3.94 s, of which
-# 82 % is sampling and scoring and 18 % update; one of 16 pictures x 8 takes 1.18 s (61 %, 38 %); one of both takes 5.3 s.
+# Measured on tiny-janus with two cores (tests/bench/bench_training.py), in seconds: a step of 16 prompts x 8 takes 3.94 s, of
+# which 82 % is sampling and scoring and 18 % update; one of 16 pictures x 8 1.18 s (61 %, 38 %); one of both 5.3 s.
 CANDIDATE = {"gen": 0.0252, "und": 0.0056}
 """To sample and score one picture or caption."""
 UPDATE = {"gen": 0.0222, "und": 0.0140}

@@ -107,12 +107,17 @@ class EvaluatorReward:
         return scores
 
     def _number(self, verdict: Verdict) -> float:
-        for name in NUMBERS:
-            if name in verdict.scores:
-                return float(verdict.scores[name])
-        raise UserError(
-            f"reward '{self.name}': a verdict holds {', '.join(verdict.scores) or 'no number'}, none of {', '.join(NUMBERS)}"
-        )
+        number = number_of(verdict)
+        if number is None:
+            held = ", ".join(verdict.scores) or "no number"
+            raise UserError(f"reward '{self.name}': a verdict holds {held}, none of {', '.join(NUMBERS)}, and no right or wrong")
+        return number
+
+
+def number_of(verdict: Verdict) -> float | None:
+    """What a verdict says of its one picture; right or wrong as 1 or 0 where it has no other number, None where it has none."""
+    correct = None if verdict.correct is None else float(verdict.correct)
+    return next((float(verdict.scores[name]) for name in NUMBERS if name in verdict.scores), correct)
 
 
 def generation_benchmarks() -> list[str]:

@@ -15,8 +15,9 @@ from PIL import Image
 from suder_bench import registry
 from suder_bench.errors import UserError
 from suder_bench.models.protocols import ImageSampling, Model, TextToImage
-from suder_bench.records import Verdict, open_image
+from suder_bench.records import open_image
 from suder_bench.rewards.compare import Samples
+from suder_bench.rewards.evaluator import number_of
 from suder_bench.rewards.protocols import PictureReward
 from suder_bench.rewards.scoring import Cost, batches, score
 from suder_bench.runs.execute import Run
@@ -26,9 +27,6 @@ from suder_bench.runs.recipe import settings_of
 from suder_bench.runs.score import stored_rows
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import RunFolder
-
-NUMBERS = ("score", "correct")
-"""What a generation benchmark calls a verdict's number, in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -152,26 +150,22 @@ def rewarded(pictures: Pictures, rewards: Mapping[str, PictureReward], screen: S
 
 def _judged(task: Task, folder: RunFolder, lacks: str) -> Pictures:
     """The prompts of a task that have all their pictures and verdicts. Raises `UserError(lacks)` where there is none."""
-    judged: dict[str, list[Verdict]] = {}
+    judged: dict[str, dict[int, float]] = {}
     for sample, verdict in stored_rows(task, (folder.read() or {"judges": {}})["judges"].get(task.name, {}), folder):
-        if math.isfinite(_number(verdict)):
-            judged.setdefault(sample.id, []).append(verdict)
+        number = number_of(verdict)
+        if number is not None and math.isfinite(number):
+            judged.setdefault(sample.id, {})[verdict.repeat] = number
     whole = [sample for sample in task.samples if len(judged.get(sample.id, [])) == task.repeats]
     if not whole:
         raise UserError(lacks)
     responses = folder.responses(task.name, repair=False)
-    verdicts = [sorted(judged[sample.id], key=lambda verdict: verdict.repeat) for sample in whole]
     return Pictures(
         prompts=[sample.prompt for sample in whole],
         files=[[folder.path / str(responses[one.id, repeat].image) for repeat in range(task.repeats)] for one in whole],
         clusters=[sample.cluster for sample in whole],
-        verdict=np.array([[_number(verdict) for verdict in own] for own in verdicts]),
+        verdict=np.array([[judged[sample.id][repeat] for repeat in range(task.repeats)] for sample in whole]),
         skipped=len(task.samples) - len(whole),
     )
-
-
-def _number(verdict: Verdict) -> float:
-    return next((float(verdict.scores[name]) for name in NUMBERS if name in verdict.scores), math.nan)
 
 
 def _save(picture: Image.Image, file: Path) -> None:

@@ -278,7 +278,7 @@ def test_official_prompts_are_judged_by_official_judges(monkeypatch: pytest.Monk
 def test_a_verdict_without_a_number_is_refused(tmp_path: Path) -> None:
     class Wordy(GenEval):
         def verdicts(self, answered: Any, judges: Any) -> Any:
-            return (SimpleNamespace(scores={"words": 1.0}) for _ in answered)
+            return (SimpleNamespace(scores={"words": 1.0}, correct=None) for _ in answered)
 
     train_split.write_geneval(tmp_path)
     reward = EvaluatorReward(Wordy(tmp_path), {})
