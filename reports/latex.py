@@ -74,7 +74,7 @@ def render(table: Table) -> str:
             rf"\renewcommand{{\thetable}}{{{table.number}}}",
             rf"\caption{{{escape(table.title.removeprefix(f'Table {table.number}. '))}. Best in bold, second underlined.}}",
             r"\small",
-            rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
+            rf"\begin{{tabular}}{{p{{6.5cm}}{'r' * (width - 1)}}}",  # a label may be as long as the names of its runs
             r"\toprule",
             *body,
             r"\bottomrule",
@@ -99,7 +99,7 @@ def _row(cells: Sequence[Entry | str]) -> str:
 
 
 def _label(line: Line) -> str:
-    return rf"\quad {_entry(line.label)}" if line.detail else _entry(line.label)
+    return r"\raggedright " + (r"\quad " if line.detail else "") + _entry(line.label)
 
 
 def _entry(entry: Entry) -> str:

@@ -45,7 +45,7 @@ def latex_lines(text: str) -> list[list[str]]:
     depths = [bare[:i].count("{") - bare[:i].count("}") for i in range(len(bare) + 1)]
     assert min(depths) == depths[-1] == 0
     assert text.isascii()
-    [(columns, body)] = re.findall(r"\\begin\{tabular\}\{(lr+)\}\n(.*?)\\end\{tabular\}", text, flags=re.DOTALL)
+    [(columns, body)] = re.findall(r"\\begin\{tabular\}\{p\{6.5cm\}(r+)\}.*?\n(.*?)\\end\{tabular\}", text, flags=re.DOTALL)
     found = []
     for line in body.splitlines():
         if line in (r"\toprule", r"\midrule", r"\bottomrule"):
@@ -53,7 +53,7 @@ def latex_lines(text: str) -> list[list[str]]:
         assert line.endswith(r" \\")
         cells = re.split(r"(?<!\\)&", line[:-3])
         span = re.match(r"\\multicolumn\{(\d+)\}", line)
-        assert (int(span[1]) if span else len(cells)) == len(columns)
+        assert (int(span[1]) if span else len(cells)) == 1 + len(columns)
         if not span:
             found.append([plain_latex(cell) for cell in cells])
     return found
@@ -61,7 +61,7 @@ def latex_lines(text: str) -> list[list[str]]:
 
 def plain_latex(cell: str) -> str:
     """A cell's own text: without footnote letters and ranks."""
-    cell = re.sub(r"\\textsuperscript\{[^}]*\}|\\quad", "", cell).strip()
+    cell = re.sub(r"\\textsuperscript\{[^}]*\}|\\quad|\\raggedright", "", cell).strip()
     cell = MARKUP.sub("{", cell).replace("{-}", "-")
     return re.sub(r"^\{(.*)\}$", r"\1", cell)
 
