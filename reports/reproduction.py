@@ -23,7 +23,6 @@ from suder_bench.training.arguments import DEFAULTS
 from suder_bench.training.recipe import Recipe, read_recipe
 from suder_bench.world import train_split
 
-SCALES = ("tiny", "janus-pro-1b", "janus-pro-7b")
 ABLATIONS = {
     "only-und": "captioning alone (Table 4)",
     "only-gen": "drawing alone (Tables 4 and 5)",
@@ -54,8 +53,6 @@ EVALUATION = 72.0
 """All benchmarks of the quick world, one checkpoint."""
 SAMPLES = 120
 """Samples of a benchmark of the quick world, in the mean: a limit of so many or more shortens nothing."""
-COMPARISON = 81.0
-"""Rewards dsr, clip and vqa of 112 prompts and 112 pictures x 8 (docs/rewards.md)."""
 START = 12.0
 """Starting a process and loading models."""
 
@@ -119,7 +116,7 @@ def plan(chosen: Choices) -> list[Step]:
         steps.append(_evaluation(chosen, name, (*last, *limited, *judges, *machine), limit))
     roles = registry.load("benchmarks", PROMPTS).judge_roles
     asked = tuple(word for judge in chosen.judges if judge.partition("=")[0] in roles for word in ("--judge", judge))
-    steps.append(_rewards(chosen, (*limited, *asked, *machine), limit))
+    steps.append(_rewards(chosen, (*limited, *asked, *machine)))
     runs = {f"evaluate {name}": str(chosen.out / name) for name in ("unified", *ABLATIONS)}
     runs["compare rewards"] = str(chosen.out / "rewards")
     argv = ("report", *runs.values(), "--out", str(chosen.out / "report"))
@@ -149,13 +146,12 @@ def _evaluation(chosen: Choices, name: str, options: tuple[str, ...], limit: int
     return Step(f"evaluate {name}", argv, out / "evaluations" / "curves.csv", seconds, needs=(f"train {name}",))
 
 
-def _rewards(chosen: Choices, options: tuple[str, ...], limit: int | None) -> Step:
+def _rewards(chosen: Choices, options: tuple[str, ...]) -> Step:
     known = [name for name in REWARDS if name in registry.table("rewards")]
     out = chosen.out / "rewards"
     samples = QUICK_SAMPLES if chosen.quick else 8
     argv = ("reward", "compare", "--model", chosen.recipe.model, "--rewards", ",".join(known), "--prompts", PROMPTS)
-    seconds = START + COMPARISON * _share(limit) * samples / 8 if chosen.tiny else None
-    return Step("compare rewards", (*argv, "--samples", str(samples), "--out", str(out), *options), out / "compare.json", seconds)
+    return Step("compare rewards", (*argv, "--samples", str(samples), "--out", str(out), *options), out / "compare.json")
 
 
 def training_seconds(recipe: Recipe) -> float:

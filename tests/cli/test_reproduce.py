@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from suder_bench.cli import main
-from suder_bench.reports.reproduction import SCALES, Choices, plan, training_seconds
+from suder_bench.cli.reproduce import SCALES
+from suder_bench.reports.reproduction import Choices, plan, training_seconds
 from suder_bench.steps import Step
 from suder_bench.training.recipe import read_recipe
 
