@@ -70,16 +70,18 @@ class Table:
 
 
 def build(measured: Sequence[Measured], asked: Sequence[int] = ()) -> tuple[list[Table], list[str]]:
-    """The tables asked for, or all that the rows suffice for; and why others were left out.
+    """The tables asked for, or all that the rows suffice for; and a line for each table left out and each row with gaps.
 
     Raises `UserError` for a table asked for whose benchmark nobody scored, and when none can be made.
     """
     tables: list[Table] = []
+    made: list[Layout] = []
     left_out: list[str] = []
     for number in asked or LAYOUTS:
         layout = LAYOUTS[number]
         try:
             tables += _tables(layout, _admitted(layout, measured))
+            made.append(layout)
         except UserError as error:
             if asked:
                 raise
@@ -88,7 +90,23 @@ def build(measured: Sequence[Measured], asked: Sequence[int] = ()) -> tuple[list
         runs = ", ".join(quoted(run) for row in measured for run in row.runs)
         names = tuple(dict.fromkeys(name for layout in LAYOUTS.values() for name in layout.benchmarks))
         raise UserError(f"no score for any of Tables 1-6 in {runs}; {command(measured[0], names)}")
-    return tables, left_out
+    return tables, left_out + _gaps(made, measured)
+
+
+def _gaps(made: Sequence[Layout], measured: Sequence[Measured]) -> list[str]:
+    """Of the tables made, what each row lacks, and the command that scores it; comparisons of trainings have no gaps."""
+    lines = []
+    for row in measured:
+        lacking = {
+            layout: missing
+            for layout in made
+            if not layout.compares and (missing := [name for name in layout.benchmarks if name not in row.scores])
+        }
+        if lacking:
+            numbers = ", ".join(f"Table {layout.number}" for layout in lacking)
+            missing = list(dict.fromkeys(name for names in lacking.values() for name in names))
+            lines.append(f"{row.label} in {numbers}: not scored on {', '.join(missing)}; {command(row, missing)}")
+    return lines
 
 
 def _admitted(layout: Layout, measured: Sequence[Measured]) -> list[Measured]:

@@ -200,6 +200,19 @@ def test_a_table_that_needs_both_suites(tmp_path: Path) -> None:
     )
 
 
+def test_runs_of_different_suites(tmp_path: Path) -> None:
+    one = write_run(tmp_path / "one", summary(*GEN, model="one"))
+    other = write_run(tmp_path / "other", summary(*UND, model="other"))
+    made, lines = build(measured.read([one, other]), [1, 2, 3])
+    assert [table.number for table in made] == [1, 2, 3]
+    assert lines == [
+        f"one in Table 3: not scored on {', '.join(LAYOUTS[3].benchmarks)}; "
+        "score it with: suder-bench run --model one --suite und",
+        "other in Table 1, Table 2: not scored on t2i-compbench, geneval; "
+        "score it with: suder-bench run --model other --suite gen",
+    ]
+
+
 def test_a_comparison_of_trainings_without_one(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", summary())
     assert "make one with: suder-bench train --config clip-reward --out runs/clip-reward" in refused([run], 5)
