@@ -6,9 +6,11 @@ DIR/logs/NN-name.log   what a step said, of all its attempts
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -69,9 +71,15 @@ class Step:
 
 
 def run_logged(command: Sequence[str], log: Path) -> int:
-    """A `Runner`: the process ends with this one, when this one is interrupted."""
+    """A `Runner`: the process ends with this one, when this one is interrupted; on Linux also when it is killed."""
     with log.open("ab") as out:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        )
         try:
             return process.wait()
         except BaseException:
@@ -82,6 +90,12 @@ def run_logged(command: Sequence[str], log: Path) -> int:
                 process.kill()
                 process.wait()
             raise
+
+
+def _end_with_parent() -> None:
+    """A step that outlived this process would hold the lock that the same command needs when it goes on."""
+    set_parent_death_signal = 1  # linux/prctl.h
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 @dataclass

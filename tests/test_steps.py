@@ -180,6 +180,32 @@ def test_kill_9_loses_only_the_step_at_work(tmp_path):
     assert killed["seconds"] >= 0
 
 
+STARTS = """
+import sys
+from pathlib import Path
+from suder_bench.steps import run_logged
+
+run_logged([sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"], Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a step outlives a killed parent")
+def test_kill_9_ends_the_step_at_work_too(tmp_path):
+    log = tmp_path / "log"
+    process = subprocess.Popen([sys.executable, "-c", STARTS, str(log)])
+    while not (log.is_file() and log.read_text().endswith("\n")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    step = Path("/proc") / log.read_text().strip() / "stat"
+    assert step.exists()
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    while step.exists() and step.read_text().split()[2] != "Z":  # nobody may be there to collect it
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_output_and_errors_go_into_the_log(tmp_path):
     log = tmp_path / "log"
     assert run_logged([sys.executable, "-c", "import sys; print('out'); sys.exit('err')"], log) == 1
