@@ -51,9 +51,7 @@ def load_model(reference: ModelReference, recipe: Recipe, *, device: str, dtype:
         )
     place = janus_files.choose_device(device)
     folder = janus_files.find(reference.reference)
-    network, tokenizer, processor = janus_files.load(
-        folder, device=place, dtype=janus_files.choose_dtype(dtype, place)
-    )
+    network, tokenizer, processor = janus_files.load(folder, device=place, dtype=janus_files.choose_dtype(dtype, place))
     model = JanusModel(
         network,
         tokenizer,
@@ -219,9 +217,7 @@ def _inject(network: nn.Module, lora: Lora, seed: int) -> None:
     except ImportError:
         raise UserError('LoRA needs the package peft; install it with pip install "suder-bench[train]"') from None
     targets = rf"model\.language_model\..*\.({'|'.join(map(re.escape, lora.target_modules))})"
-    config = LoraConfig(
-        r=lora.r, lora_alpha=lora.lora_alpha, lora_dropout=lora.lora_dropout, target_modules=targets, bias="none"
-    )
+    config = LoraConfig(r=lora.r, lora_alpha=lora.lora_alpha, lora_dropout=lora.lora_dropout, target_modules=targets, bias="none")
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         try:

@@ -96,9 +96,7 @@ class Sampler:
 
     def _seeds(self, items: Sequence[Item]) -> list[int]:
         return [
-            seed_of(self.seed, f"training/{item.task}", str(item.place), repeat)
-            for item in items
-            for repeat in range(self.group)
+            seed_of(self.seed, f"training/{item.task}", str(item.place), repeat) for item in items for repeat in range(self.group)
         ]
 
     def _parts(self, count: int) -> Iterator[slice]:

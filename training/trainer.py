@@ -131,9 +131,7 @@ class SuderTrainer(Trainer):
                 found += start.answer_scores(shown, [start.caption_request] * len(shown), tokens).logprobs
         return found
 
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> torch.Tensor:
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> torch.Tensor:
         """The batch's share of the step's loss. Inputs without a signal count as a loss of 0."""
         rollout: Rollout = inputs
         groups, losses = self._simpo(model, rollout) if self.recipe.algorithm == "simpo" else self._grpo(model, rollout)
@@ -226,16 +224,12 @@ class StopAfterEpochs(TrainerCallback):
         self.epochs = epochs
         self._saved = 0
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:
         if state.global_step >= state.max_steps:
             control.should_save = True
         return control
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:
         self._saved = state.global_step
         return control
 

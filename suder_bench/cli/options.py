@@ -150,9 +150,7 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
         seed=args.seed,
         limit=args.limit,
         repeats=args.repeats,
-        image=ImageSampling(
-            temperature=args.temperature, guidance=model.guidance if args.guidance is None else args.guidance
-        ),
+        image=ImageSampling(temperature=args.temperature, guidance=model.guidance if args.guidance is None else args.guidance),
         device=device,
         dtype=dtype,
         judges=overrides,

@@ -207,9 +207,7 @@ class JanusModel:
         """The same, also under guidance, and with the distributions' entropies when asked for."""
         rows = [self._generation_ids(text) for text in texts]
         blanks = [self._blank(row) for row in rows] if guidance != 1 else []
-        return janus_likelihood.image_scores(
-            self.model, rows, image_tokens, blanks=blanks, guidance=guidance, entropy=entropy
-        )
+        return janus_likelihood.image_scores(self.model, rows, image_tokens, blanks=blanks, guidance=guidance, entropy=entropy)
 
     def tokenize_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Codes (pictures, image tokens), on the CPU, of the same squares that the vision tower sees."""
@@ -225,9 +223,7 @@ class JanusModel:
         """Embeddings of a question about the pictures whose features (pictures, image tokens, width) are given."""
         if not len(features):
             return janus_likelihood.embed(self.model, prompt_ids(self.tokenizer, question_text(question, "")))
-        block = image_block(
-            self._boi, self._placeholder, self._eoi, image_tokens=self.image_tokens, images=len(features)
-        )
+        block = image_block(self._boi, self._placeholder, self._eoi, image_tokens=self.image_tokens, images=len(features))
         return janus_likelihood.embed(self.model, prompt_ids(self.tokenizer, question_text(question, block)), features)
 
     def _features(self, images: Sequence[Image.Image] | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

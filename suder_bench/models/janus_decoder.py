@@ -85,9 +85,7 @@ class Decoder:
             q, k, v = _heads(layer, x, cos, sin)
             keys[:, :, column : self.length] = k
             values[:, :, column : self.length] = v
-            attended = self._attend(
-                q * layer.self_attn.scaling, *read, keys[:, :, : self.length], values[:, :, : self.length]
-            )
+            attended = self._attend(q * layer.self_attn.scaling, *read, keys[:, :, : self.length], values[:, :, : self.length])
             x = _rest(layer, x, attended)
         self.positions = self.positions + 1
         return _norm(self.llama.norm, x[:, 0])

@@ -191,9 +191,7 @@ def test_a_question_without_or_with_two_pictures(janus: JanusModel) -> None:
 def test_equal_pictures_are_read_once(janus: JanusModel, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
     tower = janus.model.model.get_image_features
-    monkeypatch.setattr(
-        janus.model.model, "get_image_features", lambda x, **kwargs: (read.append(len(x)), tower(x, **kwargs))[1]
-    )
+    monkeypatch.setattr(janus.model.model, "get_image_features", lambda x, **kwargs: (read.append(len(x)), tower(x, **kwargs))[1])
     images = [[picture(0)], [picture(1)], [picture(0)], [picture(0), picture(1)]]
     janus.answer(images, ["yes or no?"] * 4, seeds=range(4), sampling=TextSampling(max_new_tokens=2))
     assert read == [2]

@@ -104,9 +104,7 @@ def test_an_epoch_is_as_long_as_it_says_in_whole_steps_of_all_tasks(batches: Mic
     assert len(epochs(batches, 1)) == len(batches)
     assert all(len(batch) == batches.batch_size and len({item.task for item in batch}) == 1 for batch in epochs(batches, 1))
     for step in steps(batches, 1):
-        assert {task: len(of(task, step)) for task in batches.counts} == dict.fromkeys(
-            batches.counts, batches.global_batch_size
-        )
+        assert {task: len(of(task, step)) for task in batches.counts} == dict.fromkeys(batches.counts, batches.global_batch_size)
 
 
 # Order

@@ -20,9 +20,7 @@ from suder_bench.training.rewards import Scores
 from suder_bench.training.rollout import Rollout
 
 
-def rollout(
-    task: Task = "gen", rewards: tuple[float, ...] = (-1.0, -3.0, -2.0, -2.0), **parts: tuple[float, ...]
-) -> Rollout:
+def rollout(task: Task = "gen", rewards: tuple[float, ...] = (-1.0, -3.0, -2.0, -2.0), **parts: tuple[float, ...]) -> Rollout:
     """Two groups of two; captions of 1, 2, 3 and 4 tokens."""
     scores = Scores(
         torch.tensor(rewards, dtype=torch.float64),

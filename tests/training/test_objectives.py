@@ -106,9 +106,7 @@ def test_simpo_is_trls() -> None:
 def test_simpos_gradient_is_that_of_finite_differences() -> None:
     lengths = [3, 1, 4, 2]
     flat = torch.cat(draws(lengths, seed=2)).requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda one: simpo_losses(one.split(lengths)[:2], one.split(lengths)[2:], SimPO()), (flat,)
-    )
+    assert torch.autograd.gradcheck(lambda one: simpo_losses(one.split(lengths)[:2], one.split(lengths)[2:], SimPO()), (flat,))
 
 
 # Best and worst
@@ -174,9 +172,7 @@ def test_neither_a_shift_nor_a_scale_of_the_rewards_changes_an_advantage(
     rewards: torch.Tensor, shift: float, scale: float, population: bool
 ) -> None:
     settings = GRPO(advantage_epsilon=0.0, population_std=population)
-    torch.testing.assert_close(
-        advantages(scale * rewards + shift, settings), advantages(rewards, settings), atol=1e-6, rtol=1e-6
-    )
+    torch.testing.assert_close(advantages(scale * rewards + shift, settings), advantages(rewards, settings), atol=1e-6, rtol=1e-6)
 
 
 @steady

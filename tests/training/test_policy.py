@@ -185,9 +185,7 @@ def start(tiny_folder: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("gathered", [False, True])
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
-def test_a_checkpoint_is_an_ordinary_folder(
-    make: Make, start: Path, tmp_path: Path, lora: Lora | None, gathered: bool
-) -> None:
+def test_a_checkpoint_is_an_ordinary_folder(make: Make, start: Path, tmp_path: Path, lora: Lora | None, gathered: bool) -> None:
     policy = shaken(make(start, lora=lora))
     policy.save(tmp_path / "saved", policy.state_dict() if gathered else None)
     chosen = reference.choose(str(tmp_path / "saved"))
@@ -235,9 +233,7 @@ def test_only_adapters_learn_and_they_start_as_nothing(make: Make) -> None:
     for task in ("gen", "und"):
         assert torch.equal(scored(policy, task, samples[task]), scored(make(), task, samples[task]))
         found = gradients(policy, task)
-        assert {name for name, gradient in found.items() if gradient is not None} == {
-            name for name in found if ".lora_" in name
-        }
+        assert {name for name, gradient in found.items() if gradient is not None} == {name for name in found if ".lora_" in name}
         for name, gradient in found.items():
             assert gradient is None or "lora_A" in name or gradient.abs().sum() > 0, name  # A learns once B is not 0
     targets = {name.split(".lora_")[0].rpartition(".")[2] for name in found if ".lora_" in name}

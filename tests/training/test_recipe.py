@@ -256,9 +256,9 @@ recipes = st.builds(
     data=st.builds(
         Data,
         prompts=st.lists(words, min_size=1, max_size=2).map(tuple),
-        images=st.lists(
-            st.builds(ImageSource, words, st.none() | st.integers(1, 9999), split=words), min_size=1, max_size=2
-        ).map(tuple),
+        images=st.lists(st.builds(ImageSource, words, st.none() | st.integers(1, 9999), split=words), min_size=1, max_size=2).map(
+            tuple
+        ),
     ),
     reward=st.builds(Rewards, gen=weights_by_name, und=weights_by_name, score_end=st.booleans()),
     sampling=st.builds(Sampling, temperature=numbers, guidance=st.none() | numbers, caption_request=words),
@@ -433,9 +433,7 @@ def test_what_training_arguments_refuse_is_one_line() -> None:
     assert "\n" not in str(told.value)
 
 
-def test_an_unknown_reward_is_one_line_of_the_command(
-    train: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_reward_is_one_line_of_the_command(train: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert train("run", "reward.gen=clop") == 2
     told = capsys.readouterr().err.strip().splitlines()
     assert re.search(r"unknown reward 'clop'; .*\(choices: .*dsr", told[-1])

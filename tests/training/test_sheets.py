@@ -97,9 +97,7 @@ def test_a_sheet_shows_the_first_groups(task: Task, tmp_path: Path) -> None:
     assert many.shape[1] < 2000
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x" * 3000, "word " * 500, "one\ntwo\n\n\tthree", "ein Bär, 熊 \U0001f43b", "\x00\x07�"]
-)
+@pytest.mark.parametrize("text", ["", "x" * 3000, "word " * 500, "one\ntwo\n\n\tthree", "ein Bär, 熊 \U0001f43b", "\x00\x07�"])
 def test_any_text_fits(text: str, tmp_path: Path) -> None:
     usual = saved(rollout("und", REWARDS), tmp_path)
     odd = saved(rollout("und", REWARDS, captions=text), tmp_path)
