@@ -20,7 +20,9 @@ PARTS = {9: "pictures", 10: "captions"}
 TASKS = {9: "gen", 10: "und"}
 """How a training's sheets are called."""
 
-ROWS = 4
+ROWS, SAMPLES = 4, 8
+"""Prompts or pictures that are shown, and samples of each, at most."""
+
 _SHEET = re.compile(r"step-([0-9]+)-(gen|und)\.png")
 
 
@@ -47,11 +49,14 @@ def _compared(number: int, path: Path) -> Figure | None:
         return None
     shown = [rows[i * len(rows) // ROWS] for i in range(ROWS)] if len(rows) > ROWS else rows
     names = tuple(shown[0].rewards)
-    what = f"{PARTS[number]} by {found['model']}"
+    maker = found.get(f"{PARTS[number]}_by", found["model"])
+    what = f"{PARTS[number]} by {maker}" + ("" if maker == found["model"] else f", asked of {found['model']}")
     notes = [
         f"From the highest {names[0]} to the lowest; the highest is green, the lowest orange.",
         f"{PARTS[number].capitalize()} of {'prompts' if number == 9 else 'pictures'} spread evenly over the comparison.",
     ]
+    if len(shown[0].made) > SAMPLES:
+        notes[0] += f" {SAMPLES} of {len(shown[0].made):,} samples each, spread evenly over that order."
     if shown[0].verdict is not None:
         judge = f"{found['benchmark']}'s" if number == 9 else "1 where everything a caption says is true"
         notes.append(f"verdict: {judge}.")
@@ -90,7 +95,11 @@ def _first(row: Kept) -> tuple[float, ...]:
 
 
 def _order(row: Kept) -> list[int]:
-    return sorted(range(len(row.made)), key=lambda k: -_first(row)[k])
+    """From the highest of the first reward to the lowest; of many samples some, spread evenly from end to end."""
+    order = sorted(range(len(row.made)), key=lambda k: -_first(row)[k])
+    if len(order) <= SAMPLES:
+        return order
+    return [order[round(i * (len(order) - 1) / (SAMPLES - 1))] for i in range(SAMPLES)]
 
 
 def _numbers(row: Kept, k: int) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from suder_bench.errors import UserError
 from suder_bench.reports import demonstrations, grids, published
 from suder_bench.reports.figure import NUMBERS, Chart, Figure, Kind, Mark, Role, Series
 from suder_bench.reports.layout import LAYOUTS, Column, Layout
-from suder_bench.reports.measured import Measured, Training, evolution, quoted
+from suder_bench.reports.measured import Measured, Training, evolution, quoted, starts_of
 from suder_bench.reports.recipes import recipe
 from suder_bench.reports.tables import apart, beside_published, command, heading
 
@@ -103,8 +103,8 @@ def build(rows: Sequence[Measured], paths: Sequence[Path], asked: Sequence[int] 
 
 def _comparisons(one: Comparison, rows: Sequence[Measured]) -> list[Figure]:
     trained = _trained(one, rows)
-    starts = [row for row in rows if row.training is None and row.label in {other.base for other in trained}]
-    groups = [group for group in apart(one.layout, [*starts, *trained]) if {one.value(row) for row in group} >= {*one.values}]
+    compared = [*starts_of(trained, rows), *trained]
+    groups = [group for group in apart(one.layout, compared) if {one.value(row) for row in group} >= {*one.values}]
     if not groups:
         raise UserError(
             f"Figure {one.layout.number} compares {' with '.join(one.values)}, and those given were not scored alike; "
@@ -199,6 +199,7 @@ def _figure(layout: Layout, rows: Sequence[Measured], chart: Chart, paper: Seque
         kind, words = heading(layout, rows)
     else:
         kind, words = "paper", " and ".join([*(["published"] if paper else []), *(["measured"] if rows else [])])
+    first = 0 if kind == "paper" else 1
     notes = [INTERVALS[chart.kind]] if rows else []
     notes += [f"The paper's numbers: {source}." for source in dict.fromkeys(one.source for one in paper)]
     if not published.points(layout.number):
@@ -206,7 +207,7 @@ def _figure(layout: Layout, rows: Sequence[Measured], chart: Chart, paper: Seque
     columns = [name for name in _names(layout) if name in chart.columns or any(one.of(name) for one in paper)]
     return Figure(
         number=layout.number,
-        name=f"figure-{layout.number}-{kind}" + (f"-{place}" if place > 1 else ""),
+        name=f"figure-{layout.number}-{kind}" + (f"-{place}" if place > first else ""),
         subject=layout.title,
         conditions=words,
         content=Chart(chart.kind, tuple(columns), (*chart.series, *paper)),

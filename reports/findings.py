@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from suder_bench.errors import UserError
 from suder_bench.reports import published
 from suder_bench.reports.layout import LAYOUTS, Column
 from suder_bench.reports.markdown import escape
-from suder_bench.reports.measured import Measured
+from suder_bench.reports.measured import Measured, starts_of
 from suder_bench.runs.jsonl import document, replace_file
 from suder_bench.runs.paired import Side, mean_difference
 from suder_bench.stats import Paired
@@ -70,7 +71,7 @@ class Finding:
     difference: float | None = None
     low: float | None = None
     high: float | None = None
-    clusters: int = 0
+    n: int = 0
     runs: tuple[str, str] = ("", "")
     why: str = ""
 
@@ -114,36 +115,59 @@ def claims() -> list[Claim]:
 
 def findings(rows: Sequence[Measured], difference: Difference | None = None) -> list[Finding]:
     """Each claim against the rows of a report; none at all where nothing was trained."""
-    roles = _roles(rows)
-    if not set(roles) - {BASE}:
+    compared = roles(rows)
+    if not set(compared) - {BASE}:
         return []
-    return [_finding(claim, roles, difference or _difference) for claim in claims()]
+    side = cache(Side.open)  # which reads each run's verdicts once
+
+    def measured(benchmark: str, metrics: Sequence[str], a: Path, b: Path) -> Paired:
+        return mean_difference(benchmark, metrics, side(a), side(b))
+
+    return [_finding(claim, compared, difference or measured) for claim in claims()]
+
+
+def roles(rows: Sequence[Measured]) -> dict[str, Measured]:
+    """The rows that claims speak of, by recipe or `BASE`; all of one start model, the unified training's where there is one.
+
+    Of several trainings of one kind the first counts.
+    """
+    made = [(name, row) for row in rows for name, kind in ROWS.items() if row.training and kind == row.training.kind]
+    unified = [row for name, row in made if name == "unified"]
+    found: dict[str, Measured] = {}
+    for first in [*unified, *(row for _, row in made)][:1]:
+        bases = starts_of([first], rows)
+        found = {BASE: bases[0]} if bases else {}
+        for name, row in made:
+            if row.training and first.training and row.training.start == first.training.start:
+                found.setdefault(name, row)
+    return found
 
 
 def write(found: Sequence[Finding], rows: Sequence[Measured], out: Path) -> list[Path]:
-    """findings.md and findings.json into `out`; nothing where there are no findings. Returns the files."""
+    """findings.md and findings.json into `out`, of what `findings` made of the rows; old ones go. Returns the files."""
+    page, numbers = out / FILE, (out / FILE).with_suffix(".json")
     if not found:
+        for file in (page, numbers):
+            file.unlink(missing_ok=True)
         return []
-    world = any(row.world for row in rows)
-    contents = {
-        out / FILE: render(found, world=world),
-        (out / FILE).with_suffix(".json"): document({"schema": 1, "world": world, "findings": [_plain(one) for one in found]}),
-    }
+    told = {"schema": 1, "world": _world(rows), "findings": [_plain(one) for one in found]}
+    contents = {page: render(found, rows), numbers: document(told)}
     for file, content in contents.items():
         replace_file(file, content.encode())
     return list(contents)
 
 
-def render(found: Sequence[Finding], *, world: bool) -> str:
-    """A summary, a table with a line for each claim that could be tested, and what is missing for the others."""
+def render(found: Sequence[Finding], rows: Sequence[Measured]) -> str:
+    """A summary, a table with a line for each claim that could be tested, whose rows they are, and what is missing."""
     tested = [one for one in found if one.difference is not None]
     counts = {verdict: sum(one.verdict == verdict for one in tested) for verdict in ("agrees", "contradicts", "cannot tell")}
-    where = "on the embedded world, whose scores are not comparable with published ones: only directions are" if world else "here"
+    world = "on the embedded world, whose scores are not comparable with published ones: only directions are"
+    where = world if _world(rows) else "here"
     lines = [
         "# Findings",
         "",
-        f"Of {len(found)} claims of the paper {len(tested)} were tested {where}. {counts['agrees']} agree, "
-        f"{counts['contradicts']} are contradicted, {counts['cannot tell']} cannot be told.",
+        f"Of {len(found)} claims of the paper {len(tested)} were tested {where}. Agree: {counts['agrees']}; "
+        f"contradicted: {counts['contradicts']}; cannot be told: {counts['cannot tell']}.",
         "",
         "| claim | the paper, points | measured, points | 95 % interval | n | |",
         "|---|---|---:|---:|---:|---|",
@@ -152,10 +176,16 @@ def render(found: Sequence[Finding], *, world: bool) -> str:
     lines += [
         "",
         "Differences are first minus second of what a claim names, of the mean of its columns, paired by prompt, picture or "
-        "question group (`n` in both). *agrees* and *contradicts* mean that the interval lies on one side of zero; that two are "
-        "alike can be contradicted and never shown. An interval covers which prompts were asked and what was sampled, and not "
-        f"another seed of the training: each training was run once. About one in twenty of {len(tested)} intervals misses.",
+        "question group; `n` counts the pictures, questions or question groups of each side. *agrees* and *contradicts* mean "
+        "that the interval lies on one side of zero; that two are alike can be contradicted and never shown. An interval "
+        "covers which prompts were asked and what was sampled, and not another seed of the training: each training was run once. "
+        f"About one in twenty of {len(tested)} intervals misses.",
     ]
+    compared = roles(rows)
+    lines += ["", "Compared:", ""]
+    lines += [f"- {name}: {escape(row.label)} ({escape(', '.join(map(str, row.runs)))})" for name, row in compared.items()]
+    others = [row for row in rows if row.training and not any(row is one for one in compared.values())]
+    lines += [f"- in no claim, for another start model or the second of its kind: {escape(row.label)}" for row in others]
     lacking = [one for one in found if one.difference is None]
     if lacking:
         lines += ["", "Not tested:", "", *(f"- {escape(one.claim.text)}: {escape(one.why)}" for one in lacking)]
@@ -199,24 +229,15 @@ def _separate(columns: Sequence[str]) -> tuple[tuple[str, Decimal], ...]:
     return (("Janus-Pro-7B", sum(gaps, Decimal(0)) / len(gaps)),)
 
 
-def _roles(rows: Sequence[Measured]) -> dict[str, Measured]:
-    """The rows that claims speak of; of several of one kind the first, and as base what the unified one is compared with."""
-    found: dict[str, Measured] = {}
-    for row in rows:
-        made = row.training and (row.training.strategy, row.training.algorithm, row.training.reward)
-        for name, kind in ROWS.items():
-            if made == kind:
-                found.setdefault(name, row)
-    trained = [row for row in (found.get("unified"), *found.values()) if row]
-    bases = [row for row in rows if trained and row.training is None and row.label == trained[0].base]
-    return {**found, **({BASE: bases[0]} if bases else {})}
+def _world(rows: Sequence[Measured]) -> bool:
+    return any(row.world for row in roles(rows).values())
 
 
-def _finding(claim: Claim, roles: Mapping[str, Measured], difference: Difference) -> Finding:
+def _finding(claim: Claim, compared: Mapping[str, Measured], difference: Difference) -> Finding:
     for name in (claim.row, claim.other):
-        if name not in roles:
+        if name not in compared:
             return Finding(claim, why=_make(name))
-    row, other = roles[claim.row], roles[claim.other]
+    row, other = compared[claim.row], compared[claim.other]
     benchmark = claim.measured[0].benchmark
     if benchmark not in row.scores or benchmark not in other.scores:
         lacking = (row if benchmark not in row.scores else other).label
@@ -236,10 +257,6 @@ def _finding(claim: Claim, roles: Mapping[str, Measured], difference: Difference
     return Finding(claim, found.difference * scale, low, high, found.n, (str(after.run), str(before.run)))
 
 
-def _difference(benchmark: str, metrics: Sequence[str], a: Path, b: Path) -> Paired:
-    return mean_difference(benchmark, metrics, Side.open(a), Side.open(b))
-
-
 def _make(name: str) -> str:
     if name == BASE:
         return "the model before training was not measured; suder-bench track of the unified training does so"
@@ -252,7 +269,7 @@ def _cells(one: Finding) -> list[str]:
     interval = "-" if one.low is None or one.high is None else f"{one.low:+.1f} to {one.high:+.1f}"
     says = f"**{one.verdict}**" if one.verdict == "contradicts" else one.verdict
     source = f"{printed} ({claim.source})" if printed else claim.source
-    return [escape(claim.text), source, f"{one.difference:+.1f}", interval, f"{one.clusters:,}", says]
+    return [escape(claim.text), source, f"{one.difference:+.1f}", interval, f"{one.n:,}", says]
 
 
 def _plain(one: Finding) -> dict[str, Any]:

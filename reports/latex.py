@@ -56,7 +56,7 @@ def escape(text: str) -> str:
 
 
 def render(table: Table) -> str:
-    """A `table*` that needs the package booktabs."""
+    """A `table*` that needs the package booktabs, and below it how the measured rows were made, which may go over pages."""
     width = 1 + len(table.columns)
     body = [_row([Entry("Model"), *lines.header(table)])]
     for title, found in lines.groups(table):
@@ -64,12 +64,10 @@ def render(table: Table) -> str:
         body += [_row([_label(line), *line.entries]) for line in found]
     notes = [rf"\textsuperscript{{{letter}}} {escape(text)}" for text, letter in table.footnotes.items()]
     notes += [escape(text) for text in table.notes]
-    for label, recipe in table.recipes:
-        notes.append(f"{escape(label)}: " + " ".join(f"{escape(one)}." for one in recipe))
-    footer = "\n".join(rf"\par {note}" for note in notes)
+    recipes = [f"{escape(label)}: " + " ".join(f"{escape(one)}." for one in recipe) for label, recipe in table.recipes]
     return "\n".join(
         [
-            r"\begin{table*}[p]",
+            r"\begin{table*}[!htp]",
             r"\centering",
             rf"\renewcommand{{\thetable}}{{{table.number}}}",
             rf"\caption{{{escape(table.title.removeprefix(f'Table {table.number}. '))}. Best in bold, second underlined.}}",
@@ -81,9 +79,12 @@ def render(table: Table) -> str:
             r"\end{tabular}",
             r"\par\medskip",
             r"\begin{minipage}{\linewidth}\footnotesize\raggedright\sloppy",
-            footer,
+            *(rf"\par {note}" for note in notes),
             r"\end{minipage}",
             r"\end{table*}",
+            r"{\footnotesize\raggedright\sloppy",
+            *(rf"\par {one}" for one in recipes),
+            r"\par}",
             "",
         ]
     )

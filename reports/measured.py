@@ -36,7 +36,7 @@ class Scores:
 
     @property
     def planned(self) -> Mapping[str, Any]:
-        """What run.json said of the benchmark; empty for responses made elsewhere."""
+        """What run.json said of the benchmark: its data, and how often each sample was asked where this program did."""
         found: Mapping[str, Any] = self.summary["recipe"].get("benchmarks", {}).get(self.benchmark, {})
         return found
 
@@ -88,6 +88,10 @@ class Training:
         return cls(run.path, run.model, run.strategy, str(recipe.get("algorithm", "simpo")), reward, step)
 
     @property
+    def kind(self) -> tuple[str, str, str]:
+        return self.strategy, self.algorithm, self.reward
+
+    @property
     def label(self) -> str:
         return f"{self.start} + {self.reward} ({self.algorithm}), {self.strategy}"
 
@@ -109,6 +113,10 @@ class Measured:
     @property
     def runs(self) -> list[Path]:
         return list(dict.fromkeys(one.run for one in self.scores.values()))
+
+    def starts(self, other: Measured) -> bool:
+        """Whether `other` was trained from this row's model."""
+        return self.training is None and other.training is not None and self.model == other.training.start
 
     @property
     def world(self) -> bool:
@@ -182,12 +190,14 @@ def _evaluated(path: Path) -> dict[int, list[Path]]:
 
 
 def _checkpoint(run: TrainingRun, step: int, parts: Sequence[Path]) -> Measured:
-    merged: list[Measured] = []
-    for part in parts:
-        one = _run(part)
-        merged = [replace(merged[0], scores={**merged[0].scores, **one.scores})] if merged else [one]
+    """The row of a step; of a benchmark scored in several of its runs, the one with the most samples counts."""
+    made = [_run(part) for part in parts]
+    scores: dict[str, Scores] = {}
+    for name, one in ((name, one) for row in made for name, one in row.scores.items()):
+        if name not in scores or one.entry["n_samples"] > scores[name].entry["n_samples"]:
+            scores[name] = one
     training = Training.read(run, step) if step else None
-    return replace(merged[0], label=training.label if training else merged[0].model, training=training)
+    return replace(made[0], label=training.label if training else made[0].model, scores=scores, training=training)
 
 
 def _named(rows: Sequence[Measured]) -> list[Measured]:
@@ -198,13 +208,26 @@ def _named(rows: Sequence[Measured]) -> list[Measured]:
 
 
 def _based(rows: Sequence[Measured]) -> list[Measured]:
-    """Each row with its base: the start model of its training where that was measured, else the first row."""
+    """Each row with its base: the start model of its training where that was measured, else the first row.
+
+    Of several rows of the start model it is the one with the most benchmarks scored alike.
+    """
     based = []
     for row in rows:
-        starts = [one for one in rows if row.training and one.training is None and one.model == row.training.start]
-        base = (starts or list(rows[:1]))[0]
+        starts = [one for one in rows if one.starts(row)]
+        base = max(starts, key=lambda one: _alike(one, row), default=rows[0])  # the first of equals
         based.append(row if base is row else replace(row, base=base.label))
     return based
+
+
+def _alike(one: Measured, other: Measured) -> int:
+    shared = set(one.scores) & set(other.scores)
+    return sum(one.scores[name].conditions == other.scores[name].conditions for name in shared)
+
+
+def starts_of(trained: Sequence[Measured], rows: Sequence[Measured]) -> list[Measured]:
+    """The rows that trained ones are compared with and that are the models they were trained from."""
+    return [row for row in rows if any(row.starts(one) and row.label == one.base for one in trained)]
 
 
 def read_summary(path: Path) -> dict[str, Any]:

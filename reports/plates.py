@@ -122,7 +122,8 @@ def draw_pictures(figure: Figure, content: Pictures) -> Drawing:
 def _cell(page: Page, picture: Picture, left: float, top: float, cell: float) -> None:
     color = FRAMES.get(picture.frame, "")
     page.picture(picture.file, left, top, cell, cell, color)
-    for k, line in enumerate(picture.lines):
+    letters = int(cell * LETTERS * 7 / SMALL)
+    for k, line in enumerate(_ended(line, letters) for line in picture.lines):
         page.text(left, top + cell + 0.04 + k * LINE, line, size=SMALL, color=color if color and k == 0 else INK)
 
 
@@ -139,7 +140,7 @@ def draw_captions(figure: Figure, content: Captions) -> Drawing:
     heights = [max(CELL, LINE * sum(len(lines) for _, lines in block)) + 2 * GAP for block in blocks]
     page, top = Page.blank(figure, LINE + 0.03 + sum(heights))
     for i, name in enumerate(content.names):
-        page.text(left + i * number, top, name, weight="bold")
+        page.text(left + i * number, top, _ended(name, int(number * LETTERS)), weight="bold")
     top += LINE + 0.03
     for (file, _), block, height in zip(content.pictures, blocks, heights, strict=True):
         page.picture(file, MARGIN, top, CELL, CELL)
@@ -166,6 +167,12 @@ def draw_sheet(figure: Figure, content: Sheet) -> Drawing:
     ax.imshow(np.asarray(sheet), interpolation="none", aspect="auto")
     ax.set_axis_off()
     return page.drawing
+
+
+def _ended(line: str, letters: int) -> str:
+    """The line in so many letters; of one that is longer the name in front is cut, and the number behind it stays."""
+    name, space, number = line.rpartition(" ") if " " in line else (line, "", "")
+    return line if len(line) <= letters else f"{name[: max(1, letters - len(space + number) - 2)]}..{space}{number}"
 
 
 def _cut(lines: Sequence[str], most: int) -> list[str]:

@@ -71,7 +71,7 @@ def _made(scores: Scores) -> str:
 def _judged(scores: Scores) -> str:
     entry, planned = scores.entry, scores.planned
     parts = [f"{scores.benchmark}: protocol {entry['protocol']}", f"{entry['n_samples']:,} samples"]
-    if planned:
+    if "repeats" in planned:
         parts[-1] += f" x {planned['repeats']}"
     parts.append(f"{entry['n_responses']:,} responses judged")
     judges = [f"{role} {_judge(judge)}" for role, judge in entry["judges"].items()]

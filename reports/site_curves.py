@@ -18,21 +18,25 @@ BRANCHES = ("", "gen", "und")
 
 
 def curves(run: Path) -> dict[str, Any]:
-    """{"scores": a curve for each metric of the paper, "logged": {name: [[step, value], ...]}}; NaN is left out."""
+    """{"scores": a curve for each metric of the paper in each suite that scored it, "logged": {name: [[step, value], ...]}}.
+
+    NaN is left out.
+    """
     points = read_points(run / "evaluations")
-    panels: dict[tuple[str, str], list[Point]] = {}
+    panels: dict[tuple[str, str, str], list[Point]] = {}
     for point in points:
         if point.headline or point.tag:
-            panels.setdefault((point.benchmark, point.metric), []).append(point)
+            panels.setdefault((point.benchmark, point.metric, point.suite), []).append(point)
     scores = [
         {
             "benchmark": benchmark,
             "metric": metric,
+            "suite": suite,
             "headline": own[0].headline,
             "world": own[0].world,
             "points": [[one.step, one.value, one.low, one.high] for one in own if one.value is not None],
         }
-        for (benchmark, metric), own in panels.items()
+        for (benchmark, metric, suite), own in panels.items()
     ]
     return {"scores": scores, "logged": {name: _thinned(values) for name, values in sorted(_logged(run).items())}}
 

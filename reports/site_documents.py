@@ -53,6 +53,7 @@ def build(
     `figures` is a folder whose files are shown, under `titles` by name.
     Raises `UserError` for a run that is missing or not finished.
     """
+    paths = list(dict.fromkeys(paths))
     runs, pictures = read(paths), Pictures()
     shown = galleries(runs, pictures, limit, say)
     trainings = {f"training-{i}": path for i, path in enumerate(path for path in paths if is_training(path))}

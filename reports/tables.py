@@ -16,7 +16,7 @@ from suder_bench import suites
 from suder_bench.errors import UserError
 from suder_bench.reports import published
 from suder_bench.reports.layout import LAYOUTS, Column, Layout
-from suder_bench.reports.measured import Measured, quoted
+from suder_bench.reports.measured import Measured, quoted, starts_of
 from suder_bench.reports.recipes import difference, losses, recipe
 
 Rank = Literal["", "best", "second"]
@@ -138,8 +138,7 @@ def _trainings(layout: Layout, measured: Sequence[Measured]) -> list[Measured]:
             f"and none was given; make one with: suder-bench train --config {config} --out runs/{config} && "
             f"suder-bench track runs/{config} --suite all"
         )
-    bases = [row for row in measured if row.training is None and row.label in {one.base for one in trained}]
-    rows = [*bases, *trained]
+    rows = [*starts_of(trained, measured), *trained]
     for row in rows:
         missing = [
             name for name in layout.benchmarks if not any(_has(row, one) for one in layout.columns if one.benchmark == name)

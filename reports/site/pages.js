@@ -95,7 +95,8 @@ async function trainingPage(index) {
     for (const score of run.scores) {
       const title = `${score.benchmark}: ${score.metric.replaceAll("_", " ")}`;
       if (!found.has(title)) found.set(title, { headline: score.headline, world: score.world, series: [] });
-      found.get(title).series.push({ label: run.label, points: score.points });
+      const again = run.scores.some((other) => other !== score && other.benchmark === score.benchmark && other.metric === score.metric);
+      found.get(title).series.push({ label: again ? `${run.label}, ${score.suite}` : run.label, points: score.points });
     }
   }
   const charts = (headline) => [...found].filter(([, one]) => one.headline === headline).map(([title, one]) => curve(title, one.series));
@@ -117,21 +118,22 @@ async function trainingPage(index) {
 async function rewardsPage(index) {
   const found = await Promise.all(index.rewards.map(async (one) => ({ ...one, ...(await load(one.file)) })));
   return [h("h1", {}, "Rewards"), found.map((one) => h("section", {},
-    h("h2", {}, `${one.model} on ${one.benchmark}`), h("p.quiet", {}, one.world && [worldBadge(), " scored on the embedded world, not comparable with published numbers; "], `${one.label}, seed ${one.seed}`),
+    h("h2", {}, `${one.model} on ${one.benchmark || one.prompts}`), h("p.quiet", {}, one.world && [worldBadge(), " scored on the embedded world, not comparable with published numbers; "], `${one.label}, seed ${one.seed}`),
     ["pictures", "captions"].filter((part) => one[part]).map((part) => rewardTable(part, one[part])),
     one.figures.map((file) => h("figure.wide", {}, h("img", { src: file, loading: "lazy", alt: file.includes("disagree")
-      ? "Prompts whose favourites have different verdicts, a column for each reward" : "Best-of-k curves and AUC of each reward" })))))];
+      ? "Prompts whose favourites have different verdicts, a column for each reward" : one.pictures.mean ? "Best-of-k curves and AUC of each reward" : "How the rewards rank the samples alike" })))))];
 }
 
 function rewardTable(part, entry) {
-  const columns = [["best", `best of ${entry.samples}`], ["worst", `worst of ${entry.samples}`], ["auc", "AUC"], ["tau", "tau"], ["length", "length"]];
+  const judged = [["best", `best of ${entry.samples}`], ["worst", `worst of ${entry.samples}`], ["auc", "AUC"], ["tau", "tau"]];
+  const columns = [...(entry.mean ? judged : []), ["length", "length"]];
   const one = (metric) => h("td.num", {}, number(metric && metric.value), h("small", {}, metric ? interval(metric.low, metric.high) : ""));
   const rows = Object.entries(entry.rewards).map(([name, row]) => h("tr", {}, h("th", { scope: "row" }, name), columns.map(([key]) => one(row[key])), h("td.num", {}, number(row.milliseconds))));
   const head = h("tr", {}, ["Reward", ...columns.map(([, title]) => title), "ms"].map((title, i) => h(i ? "th.num" : "th", { scope: "col" }, title)));
   const steps = (points) => points.map((point, i) => [i + 1, point.value, point.low, point.high]).filter((point) => point[1] !== null);
   const series = Object.entries(entry.curves).map(([label, points]) => ({ label, points: steps(points), aside: ["random", "oracle"].includes(label) }));
   return h("section", {}, h("h3", {}, part),
-    h("p.quiet", {}, `${many(entry.prompts, "prompt")} × ${entry.samples} samples; mean verdict ${number(entry.mean.value)}, oracle ${number(entry.oracle.value)}; 95 % intervals resample prompts`),
+    h("p.quiet", {}, `${many(entry.prompts, "prompt")} × ${entry.samples} samples; ${entry.mean ? `mean verdict ${number(entry.mean.value)}, oracle ${number(entry.oracle.value)}` : "no verdicts"}; 95 % intervals resample prompts`),
     scrolling(part, h("table.rewards", {}, h("thead", {}, head), h("tbody", {}, rows))),
     h("div.curves", {}, curve("verdict of the best of k", series, "k samples")));
 }

@@ -162,6 +162,8 @@ def _compare(
         "seed": asked.settings.seed,
         "samples": str(args.run or out / "samples"),
         "images": None if args.images is None else str(args.images),
+        "pictures_by": _painter(asked, args),
+        "captions_by": asked.model.name if args.captions is None or args.captions.isdecimal() else args.captions,
         "pictures": _entry(drawn, compare(drawn.samples)),
         "captions": None if written is None else _entry(written, compare(written.samples)),
     }
@@ -175,6 +177,15 @@ def _compare(
         screen.say(f"suder-bench: {error}")
         return found, False
     return found, True
+
+
+def _painter(asked: Asked, args: argparse.Namespace) -> str:
+    """Who drew the pictures: a model, or the folder they are in."""
+    from suder_bench.rewards.sampled import benchmark_of
+
+    if args.run is not None:
+        return str(benchmark_of(args.run, args.prompts)[1]["model"]["name"])
+    return asked.model.name if args.images is None else str(args.images)
 
 
 def _pictures(asked: Asked, model: Model, rewards: Mapping[str, Any], args: argparse.Namespace, screen: Screen) -> Pictures:

@@ -75,7 +75,7 @@ def compare(samples: Samples) -> dict[str, Any]:
 def best_of(reward: np.ndarray, verdict: np.ndarray, k: int) -> np.ndarray:
     """The expected verdict of the best of k by `reward`; (prompts, samples) twice to (prompts,)."""
     n = reward.shape[1]
-    chance = np.array([comb(i, k - 1) for i in range(n)]) / comb(n, k)
+    chance = np.array([comb(i, k - 1) / comb(n, k) for i in range(n)])  # of Python's integers, which hold any of them
     order = reward.argsort(axis=1, kind="stable")
     return np.asarray(np.take_along_axis(_level(reward, verdict), order, axis=1) @ chance)
 

@@ -15,7 +15,7 @@ from suder_bench.records import Answered, Response, Sample, Verdict
 from suder_bench.runs import judges
 from suder_bench.runs.batches import BatchSize
 from suder_bench.runs.execute import Outcome
-from suder_bench.runs.plan import build
+from suder_bench.runs.plan import build, samples_digest
 from suder_bench.runs.recipe import versions
 from suder_bench.runs.score import Judged, Scored, judge
 from suder_bench.runs.screen import Screen
@@ -67,7 +67,7 @@ class Elsewhere:
         skipped = missing + len(strange) + judged.unread
         counts = {"samples": len(samples), "skipped": skipped, "failed": judged.failed}
         scored = Scored(benchmark, self.protocol, rows, judges=identity, **counts)
-        return Outcome(summarise(self._recipe(), [scored]), complete=not judged.failed)
+        return Outcome(summarise(self._recipe(samples), [scored]), complete=not judged.failed)
 
     def _missing(self, benchmark: Benchmark, samples: Sequence[Sample], answered: Sequence[Answered], screen: Screen) -> int:
         """Tell how many responses are not there; as many are due to a sample as most have, and never more than official."""
@@ -93,11 +93,12 @@ class Elsewhere:
             return ""
         return f" ({self.responses / cast(GenerationBenchmark, benchmark).image_path(sample, 0)})"
 
-    def _recipe(self) -> dict[str, Any]:
+    def _recipe(self, samples: Sequence[Sample]) -> dict[str, Any]:
         return {
             "schema": SCHEMA,
             "run": self.responses.name,
             "suite": self.benchmark,
+            "benchmarks": {self.benchmark: {"protocol": self.protocol, "samples": len(samples), "data": samples_digest(samples)}},
             "model": {"name": str(self.responses)},
             "data": {"source": self.source.kind, "size": self.source.size, "folder": self.source.path},
             "world": self.source.world,

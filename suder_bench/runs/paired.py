@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class Side:
 
     path: Path
     recipe: Mapping[str, Any]
+    read: dict[str, tuple[Benchmark, list[tuple[Sample, Verdict]]]] = field(default_factory=dict, compare=False, repr=False)
+    """What `_rows` has read of it, which decodes every picture."""
 
     @classmethod
     def open(cls, path: Path) -> Side:
@@ -64,6 +66,7 @@ def compare(a: Side, b: Side, only: Sequence[str] | None = None) -> dict[str, An
 def mean_difference(name: str, metrics: Sequence[str], a: Side, b: Side) -> stats.Paired:
     """The unweighted mean of some metrics of a benchmark in both runs, and the difference b - a with its interval.
 
+    `n` counts what the metrics average over (pictures, questions, groups), in the run that has fewer.
     Raises `UserError` where the two runs measured different things, and for a metric that one of them lacks.
     """
     for side in (a, b):
@@ -74,8 +77,9 @@ def mean_difference(name: str, metrics: Sequence[str], a: Side, b: Side) -> stat
     for metric in metrics:
         if metric not in of_a or metric not in of_b:
             raise unknown(f"metric of {name}", metric, set(of_a) & set(of_b))
-    means = ({"": _mean([of[metric] for metric in metrics])} for of in (of_a, of_b))
-    return stats.paired(next(means), clusters_a, next(means), clusters_b)[""]
+    mean_a, mean_b = (_mean([of[metric] for metric in metrics]) for of in (of_a, of_b))
+    found = stats.paired({"": mean_a}, clusters_a, {"": mean_b}, clusters_b)[""]
+    return replace(found, n=min(mean_a.n, mean_b.n))
 
 
 def _mean(parts: Sequence[Statistic]) -> Statistic:
@@ -126,6 +130,8 @@ def _shared(name: str, a: Side, b: Side) -> tuple[_Half, _Half, int]:
 
 def _rows(name: str, side: Side) -> tuple[Benchmark, list[tuple[Sample, Verdict]]]:
     """The benchmark over the data of one run, and that run's verdicts."""
+    if name in side.read:
+        return side.read[name]
     settings = settings_of(side.recipe, judges={}, offline=True)
     [task] = plan(replace(settings, benchmarks=(name,)), lambda line: print(line, file=sys.stderr))
     if task.data != side.recipe["benchmarks"][name]["data"]:
@@ -135,4 +141,5 @@ def _rows(name: str, side: Side) -> tuple[Benchmark, list[tuple[Sample, Verdict]
     rows = stored_rows(task, side.recipe["judges"][name], RunFolder(side.path))
     if not rows:
         raise UserError(f"{side.path} has no {name} verdicts of this version; score it again: suder-bench score {side.path}")
-    return task.benchmark, rows
+    side.read[name] = task.benchmark, rows
+    return side.read[name]

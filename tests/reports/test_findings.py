@@ -90,11 +90,12 @@ def test_differences_are_in_points_of_the_printed_column(rows: Rows):
 
 
 def test_what_was_not_trained_is_named_with_its_command(rows: Rows):
-    found = findings(rows("unified"), differences())
+    made = rows("unified")
+    found = findings(made, differences())
     [grpo] = [one for one in found if one.claim.other == "grpo"]
     assert grpo.why == "needs suder-bench train --config grpo --out runs/grpo && suder-bench track runs/grpo --suite all --last"
-    text = render(found, world=True)
-    assert "Of 20 claims of the paper 7 were tested on the embedded world" in text
+    text = render(found, made)
+    assert "Of 20 claims of the paper 7 were tested here" in text
     assert "\nNot tested:\n" in text
 
 
@@ -102,9 +103,10 @@ def test_runs_that_cannot_be_compared_are_told_and_not_tested(rows: Rows):
     def refuse(benchmark: str, metrics: Sequence[str], a: Path, b: Path) -> Paired:
         raise UserError("judges are a and b")
 
-    found = findings(rows("unified"), refuse)
+    made = rows("unified")
+    found = findings(made, refuse)
     assert {one.verdict for one in found} == {"cannot tell"}
-    assert "- SUDER raises GenEval: judges are a and b" in render(found, world=False).splitlines()
+    assert "- SUDER raises GenEval: judges are a and b" in render(found, made).splitlines()
 
 
 def test_a_metric_that_few_samples_leave_out_is_told(rows: Rows):
@@ -119,9 +121,48 @@ def test_without_an_interval_nothing_can_be_told(rows: Rows):
     def one_prompt(benchmark: str, metrics: Sequence[str], a: Path, b: Path) -> Paired:
         return Paired(0.0, 1.0, 1.0, None, None, None, None, 1)
 
-    found = findings(rows("unified"), one_prompt)
+    made = rows("unified")
+    found = findings(made, one_prompt)
     assert {one.verdict for one in found} == {"cannot tell"}
-    assert "| +100.0 | - | 1 | cannot tell |" in render(found, world=False)
+    assert "| +100.0 | - | 1 | cannot tell |" in render(found, made)
+
+
+def test_an_unrelated_model_is_not_the_one_before_training(rows: Rows, tmp_path: Path):
+    rows("unified")
+    write_run(tmp_path / "other", summary(model="other"))
+    (tmp_path / "unified/evaluations/step-0/all/run.json").unlink()
+    found = {one.claim.text: one for one in findings(measured.read([Path("other"), Path("unified")]), differences())}
+    assert found["SUDER raises GenEval"].why.startswith("the model before training was not measured")
+
+
+def test_trainings_of_two_start_models_are_never_compared(rows: Rows):
+    rows("only-gen")
+    write_training(Path("large"), RECIPES["unified"], 0.5, 0.6, start="large-model")
+    made = measured.read([Path("only-gen"), Path("large")])
+    found = {one.claim.text: one for one in findings(made, differences())}
+    assert found["SUDER raises GenEval"].difference == 0
+    assert "only-gen" in found["Training on both tasks draws as well as generation alone"].why
+    text = render(list(found.values()), made)
+    assert "- in no claim, for another start model or the second of its kind: my-model \\+ dsr" in text
+
+
+def test_another_run_of_the_world_does_not_make_findings_the_worlds(rows: Rows, tmp_path: Path):
+    rows("unified")
+    write_run(tmp_path / "w", summary(model="toy", world=True))
+    made = measured.read([Path("unified"), Path("w")])
+    assert "claims of the paper 7 were tested here" in render(findings(made, differences()), made)
+
+
+def test_what_was_compared_is_named(rows: Rows):
+    made = rows("unified")
+    assert "- base: my-model (unified/evaluations/step-0/all)" in render(findings(made, differences()), made)
+
+
+def test_findings_of_an_earlier_report_do_not_stay(rows: Rows, tmp_path: Path):
+    made = rows("unified")
+    files = write(findings(made, differences()), made, tmp_path / "out")
+    assert write([], [], tmp_path / "out") == []
+    assert not any(file.exists() for file in files)
 
 
 def test_runs_without_a_training_have_no_findings(tmp_path: Path):
@@ -136,7 +177,7 @@ def test_both_files_say_the_same(rows: Rows, tmp_path: Path):
         page.read_text()
     )
     [simpo] = [one for one in json.loads(numbers.read_text())["findings"] if one["claim"]["other"] == "grpo"]
-    assert (simpo["verdict"], simpo["clusters"], simpo["difference"]) == ("contradicts", 100, pytest.approx(-10))
+    assert (simpo["verdict"], simpo["n"], simpo["difference"]) == ("contradicts", 100, pytest.approx(-10))
 
 
 def test_the_separate_strategy_is_one_row_of_two_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

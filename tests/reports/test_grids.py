@@ -31,7 +31,7 @@ def pictures(figure: Figure) -> Pictures:
     return figure.content
 
 
-def compared(out: Path, *, world: bool = True, captions: bool = True) -> Path:
+def compared(out: Path, *, world: bool = True, captions: bool = True, drawer: str = "m") -> Path:
     """A folder of `reward compare`: five prompts with three pictures each, and two captioned pictures."""
     (out / "captions").mkdir(parents=True)
     files = [[out / f"samples/{i}-{k}.png" for k in range(3)] for i in range(5)]
@@ -44,7 +44,8 @@ def compared(out: Path, *, world: bool = True, captions: bool = True) -> Path:
     said = Samples(("a", "b"), {"dsr": np.array([[-1.0, -0.5], [-0.5, -0.5]])}, np.ones((2, 2)), np.ones((2, 2)))
     written = Sampled([Image.new("RGB", (8, 8))] * 2, [["a cat", "a dog"], ["one", "other"]], said, {})
     kept.write(out, drawn, written if captions else None)
-    (out / "compare.json").write_text(json.dumps({"schema": 1, "model": "m", "benchmark": "geneval", "world": world}))
+    found = {"schema": 1, "model": "m", "benchmark": "geneval", "world": world, "pictures_by": drawer, "captions_by": "m"}
+    (out / "compare.json").write_text(json.dumps(found))
     return out
 
 
@@ -103,6 +104,22 @@ def test_pictures_stand_from_the_highest_reward_to_the_lowest(tmp_path: Path) ->
     assert [picture.frame for picture in row] == ["best", "", "worst"]
     assert row[0].lines == ("dsr -0.500", "clip 0.500", "verdict 1")
     assert row[0].file == tmp_path / "c/samples/0-1.png"
+
+
+def test_pictures_that_another_drew_are_told(tmp_path: Path) -> None:
+    [figure] = demonstrations.build(9, [compared(tmp_path / "c", drawer="painter")])
+    assert figure.subject == "dsr and clip of pictures by painter, asked of m"
+
+
+def test_of_many_samples_some_are_shown_from_end_to_end(tmp_path: Path) -> None:
+    out, many = compared(tmp_path / "c"), 30
+    values = np.arange(many, dtype=float)[None]
+    files = [[out / f"samples/0-{k % 3}.png" for k in range(many)]]
+    kept.write(out, Sampled(["a prompt"], files, Samples(("c",), {"dsr": values}, np.ones((1, many))), {}), None)
+    [figure] = demonstrations.build(9, [out])
+    [(_, row)] = pictures(figure).prompts
+    assert [row[0].lines, row[-1].lines, len(row)] == [("dsr 29.000",), ("dsr 0.000",), 8]
+    assert "8 of 30 samples each, spread evenly over that order" in figure.notes[0]
 
 
 def test_captions_stand_from_the_highest_reward_to_the_lowest(tmp_path: Path) -> None:

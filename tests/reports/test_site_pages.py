@@ -29,7 +29,7 @@ new MutationObserver((_, observer) => {
 """Notes when the first pictures of a gallery were painted, in milliseconds."""
 
 METRIC = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 8}
-COMPARISON = {
+COMPARISON: dict[str, Any] = {
     "schema": 1,
     "model": "my-model",
     "benchmark": "geneval",
@@ -48,6 +48,21 @@ COMPARISON = {
 }
 
 
+UNJUDGED = {
+    **COMPARISON,
+    "benchmark": None,
+    "prompts": "mine.txt",
+    "pictures": {
+        **COMPARISON["pictures"],
+        "mean": None,
+        "oracle": None,
+        "rewards": {"dsr": {**dict.fromkeys(("best", "worst", "auc", "tau")), "length": METRIC, "milliseconds": 1.5}},
+        "curves": {},
+    },
+}
+"""Of prompts that no benchmark judges."""
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two models on the same prompts, a training run and a comparison of rewards."""
@@ -58,9 +73,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_drawn(folder / "tuned", data, world=True, model="tuned", wrong=range(1, 11)),
         _training(folder / "t"),
         folder / "c",
+        folder / "u",
     ]
-    (folder / "c").mkdir()
-    (folder / "c" / "compare.json").write_text(json.dumps(COMPARISON))
+    for name, comparison in (("c", COMPARISON), ("u", UNJUDGED)):
+        (folder / name).mkdir()
+        (folder / name / "compare.json").write_text(json.dumps(comparison))
     assert main(["report", *map(str, runs), "--out", str(folder / "report")]) == 0
     return folder / "report" / "site" / "index.html"
 
@@ -238,7 +255,9 @@ def test_training_draws_scores_with_bands_and_what_was_logged(pages: Tab) -> Non
 
 def test_rewards_figures_and_recipes(pages: Tab) -> None:
     go(pages, "#/rewards")
-    assert "0.400 to 0.600" in pages.page.inner_text("table.rewards")
+    assert pages.texts("main h2") == ["my-model on geneval", "my-model on mine.txt"]
+    assert "0.400 to 0.600" in pages.page.inner_text("table.rewards >> nth=0")
+    assert pages.page.locator("table.rewards >> nth=1").locator("thead th").all_inner_texts() == ["Reward", "length", "ms"]
     assert "embedded world" in pages.page.inner_text("main")
     go(pages, "#/figures")
     figure = pages.page.locator("figure img")

@@ -99,6 +99,42 @@ def test_gains_are_points_over_the_first_run(tmp_path: Path) -> None:
     assert row(table, "Janus-Pro-7B + SUDER").cells[-1].gain == "+5"
 
 
+def test_another_model_is_no_start_of_a_training(tmp_path: Path) -> None:
+    other = write_run(tmp_path / "other", summary(model="other"))
+    training = write_training(tmp_path / "t", "", 0.5, 0.6)
+    (training / "evaluations/step-0/all/run.json").unlink()
+    rows = measured.read([other, training])
+    assert [row.base for row in rows] == ["", "other"]  # which its gains are told over
+    [table] = [one for one in build(rows, [4])[0] if one.name == "table-4-paper"]
+    assert "other" not in labels(table)
+
+
+def test_of_several_runs_of_the_start_model_the_one_scored_alike_is_the_base(tmp_path: Path) -> None:
+    few = write_run(tmp_path / "few", summary(value=0.4, benchmarks={}, limit=6))
+    training = write_training(tmp_path / "t", "", 0.5, 0.6)
+    rows = measured.read([few, training])
+    assert [row.base for row in rows] == ["", rows[0].label, rows[1].label]
+    assert rows[1].runs == [training / "evaluations/step-0/all"]
+
+
+def test_of_two_evaluations_of_a_step_the_larger_counts(tmp_path: Path) -> None:
+    training = write_training(tmp_path / "t", "", 0.5, 0.6)
+    small = summary("geneval", model=f"{training}/checkpoint-10", value=0.1)
+    small["benchmarks"]["geneval"]["n_samples"] = 6
+    write_run(training / "evaluations/step-10/geneval", small)
+    rows = measured.read([training])
+    [table] = build(rows, [2])[0]
+    assert values(row(table, rows[1].label)) == ["0.60"] * 7
+
+
+def test_responses_made_elsewhere_share_a_table_where_data_and_judges_are_the_same(tmp_path: Path) -> None:
+    elsewhere = summary("geneval", model="elsewhere")
+    data = elsewhere["recipe"]["benchmarks"]["geneval"]["data"]
+    elsewhere["recipe"]["benchmarks"] = {"geneval": {"protocol": "official", "samples": 100, "data": data}}
+    [table] = build(measured.read([write_run(tmp_path / "e", elsewhere), write_run(tmp_path / "r", summary("geneval"))]), [2])[0]
+    assert labels(table)[-2:] == ["elsewhere", "my-model"]
+
+
 def test_runs_of_one_model_share_a_row(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / "gen", summary(*GEN)), write_run(tmp_path / "und", summary(*UND))]
     [one] = measured.read(runs)

@@ -35,6 +35,12 @@ def test_best_of_k_is_the_mean_over_all_subsets(row: list[tuple[int, float]], da
     assert best_of(verdict, verdict, k)[0] >= best_of(reward, verdict, k)[0] - 1e-12
 
 
+def test_best_of_many_needs_counts_beyond_64_bits() -> None:
+    n = 200
+    reward = np.arange(n, dtype=float)[None]
+    assert best_of(reward, reward / n, 100)[0] == pytest.approx((100 / 101 * (n + 1) - 1) / n)  # of the numbers 1 to n
+
+
 def _top(row: list[tuple[int, float]]) -> float:
     best = max(reward for reward, _ in row)
     return float(np.mean([verdict for reward, verdict in row if reward == best]))
