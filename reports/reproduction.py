@@ -131,7 +131,7 @@ def _training(chosen: Choices, name: str, machine: tuple[str, ...]) -> Step:
     out = chosen.out / name
     argv = ("train", "--config", config, *words, "--out", str(out), "--resume", *machine)
     seconds = training_seconds(recipe) if chosen.tiny else None
-    return Step(f"train {name}", argv, out / "finished.json", seconds, processes=0 if chosen.tiny else chosen.processes)
+    return Step(f"train {name}", argv, out / "finished.json", seconds, processes=1 if chosen.tiny else chosen.processes)
 
 
 def _evaluation(chosen: Choices, name: str, options: tuple[str, ...], limit: int | None) -> Step:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -28,6 +29,10 @@ RECORD = "reproduce.json"
 GRACE = 30.0
 """Seconds that a step has to end in once it was asked to."""
 
+_LAUNCHER = r"(?!.*(?:CalledProcessError|ChildFailedError))"
+_SAID = re.compile(rf"(?:\[rank\d+\]: ?)?(?:suder-bench: (.*)|({_LAUNCHER}[\w.]*(?:Error|Exception)\b.*))")
+"""A line of the program, or the last one of a traceback."""
+
 Status = Literal["done", "failed", "skipped", "interrupted"]
 Runner = Callable[[Sequence[str], Path], int]
 """Runs a command line with its output added to a log; returns its exit status."""
@@ -39,7 +44,7 @@ class Step:
     None where nobody has measured it.
 
     A step starts only when all it `needs` are done. `takes` maps other steps to the word of `argv` that they make: a word whose
-    step is not done is left out. With `processes` it is launched by accelerate.
+    step is not done is left out. Two `processes` and more are launched by accelerate.
     """
 
     name: str
@@ -48,7 +53,7 @@ class Step:
     seconds: float | None = None
     needs: tuple[str, ...] = ()
     takes: Mapping[str, str] = field(default_factory=dict)
-    processes: int = 0
+    processes: int = 1
 
     def words(self, lacking: Sequence[str] = ()) -> tuple[str, ...]:
         """`argv` without what the `lacking` steps would have made."""
@@ -57,7 +62,7 @@ class Step:
 
     def shown(self, lacking: Sequence[str] = ()) -> str:
         """The command as a person types it."""
-        if not self.processes:
+        if self.processes == 1:
             return shlex.join(["suder-bench", *self.words(lacking)])
         launch = ["accelerate", "launch", "--num_processes", str(self.processes), "-m", "suder_bench"]
         return shlex.join([*launch, *self.words(lacking)])
@@ -65,7 +70,7 @@ class Step:
     def command(self, lacking: Sequence[str] = ()) -> list[str]:
         """The command as this interpreter runs it."""
         modules = ["suder_bench"]
-        if self.processes:
+        if self.processes > 1:
             modules = ["accelerate.commands.launch", "--num_processes", str(self.processes), "-m", "suder_bench"]
         return [sys.executable, "-m", *modules, *self.words(lacking)]
 
@@ -229,6 +234,7 @@ def read_record(out: Path) -> dict[str, Any] | None:
 
 
 def last_line(log: Path) -> str:
-    """The last thing a step said, without the program's name before it."""
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip().removeprefix("suder-bench: ") if lines else "it said nothing"
+    """The last thing a step said, without the program's name before it; what launchers say of a failed process tells nothing."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    own = [found[1] or found[2] for found in map(_SAID.match, lines) if found]
+    return own[-1] if own else lines[-1] if lines else "it said nothing"

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from suder_bench.errors import UserError
-from suder_bench.steps import RECORD, Step, Work, run_logged
+from suder_bench.steps import RECORD, Step, Work, last_line, run_logged
 
 
 @dataclass
@@ -210,6 +210,23 @@ def test_output_and_errors_go_into_the_log(tmp_path):
     log = tmp_path / "log"
     assert run_logged([sys.executable, "-c", "import sys; print('out'); sys.exit('err')"], log) == 1
     assert sorted(log.read_text().split()) == ["err", "out"]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            ["suder-bench: step 1/2", "suder-bench: no prompts", "Traceback ...", "subprocess.CalledProcessError: exit 2"],
+            "no prompts",
+        ),
+        (["suder-bench: step 1/2", "Traceback ...", "[rank0]: ValueError: 3 is no 4", "=" * 60], "ValueError: 3 is no 4"),
+        (["killed by somebody"], "killed by somebody"),
+        ([], "it said nothing"),
+    ],
+)
+def test_the_reason_of_a_failure_is_the_step_s_own_line_and_not_the_launcher_s(tmp_path, said, reason):
+    (tmp_path / "log").write_text("\n".join(said))
+    assert last_line(tmp_path / "log") == reason
 
 
 def test_commands_as_typed_and_as_run(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import socket
 import types
 import typing
 from enum import Enum
@@ -44,6 +45,7 @@ OURS = {
     "logging_nan_inf_filter": "a loss that is no number stops the training",
     "remove_unused_columns": "there are no columns",
     "disable_tqdm": "every step prints a line",
+    "ignore_data_skip": "a training goes on with the next item",
 }
 """Fields that follow from other settings, and what to say of them."""
 
@@ -55,6 +57,9 @@ def arguments(recipe: Recipe, out: Path, *, device: str, tasks: int) -> Training
         number = device.removeprefix("cuda:")
         raise UserError(f"training takes the first GPU it sees, not '{device}'; set CUDA_VISIBLE_DEVICES={number}")
     chosen = DEFAULTS | {name: check_field(name, value) for name, value in recipe.trainer.items()}
+    if chosen.get("deepspeed"):
+        chosen["deepspeed"] = _configuration(chosen["deepspeed"])
+        _alone()
     world = int(os.environ.get("WORLD_SIZE", "1"))
     share = int(chosen["per_device_train_batch_size"]) * world
     try:
@@ -75,7 +80,18 @@ def arguments(recipe: Recipe, out: Path, *, device: str, tasks: int) -> Training
     except (ValueError, TypeError) as error:
         raise UserError(f"trainer: {str(error).splitlines()[0]}") from None
     except ImportError as error:
-        raise UserError(f'{str(error).splitlines()[0]}; install it with pip install "suder-bench[train]"') from None
+        extras = "train,deepspeed" if chosen.get("deepspeed") else "train"
+        raise UserError(f'{str(error).splitlines()[0]}; install it with pip install "suder-bench[{extras}]"') from None
+
+
+def _alone() -> None:
+    """Tell DeepSpeed that no launcher started this process, where none did: it would ask MPI."""
+    if "LOCAL_RANK" not in os.environ:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        os.environ.update(alone)
 
 
 def check_field(name: str, value: Any) -> Any:
@@ -89,7 +105,9 @@ def check_field(name: str, value: Any) -> Any:
         value = _typed(name, value, known[name])
     if name == "per_device_train_batch_size" and value < 1:
         raise UserError(f"trainer.{name} must be above 0, not {value}")
-    return _configuration(value) if name == "deepspeed" else value
+    if name == "deepspeed":
+        _configuration(value)
+    return value
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
@@ -35,6 +35,8 @@ class Tree:
     items: list[Tree] | None = None
     children: dict[str, Tree] = field(default_factory=dict)
     is_mapping: bool = False
+    is_dotted: bool = False
+    """A mapping that stands for the way of a dotted key, and not for one that somebody wrote."""
 
     @classmethod
     def of_node(cls, node: yaml.Node, name: str) -> Tree:
@@ -53,8 +55,8 @@ class Tree:
         return cls(place, children=children, is_mapping=True)
 
     @classmethod
-    def of_sets(cls, sets: Sequence[str]) -> Tree:
-        root = cls("--set", is_mapping=True)
+    def of_sets(cls, sets: Sequence[str], whole: Collection[str] = ()) -> Tree:
+        root = cls("--set", is_mapping=True, is_dotted=True)
         for pair in sets:
             key, equals, text = pair.partition("=")
             if not (key and equals):
@@ -62,22 +64,25 @@ class Tree:
             tree = parse(text, f"--set {pair}")
             tree.place = f"--set {pair}"
             for name in reversed(key.split(".")):
-                tree = cls(f"--set {pair}", children={name: tree}, is_mapping=True)
-            root.put_over(tree)
+                tree = cls(f"--set {pair}", children={name: tree}, is_mapping=True, is_dotted=True)
+            root.put_over(tree, whole)
         return root
 
-    def put_over(self, other: Tree) -> None:
-        """Take what `other` says. A mapping of rewards or trainer settings is added to key by key like any other."""
+    def put_over(self, other: Tree, whole: Collection[str] = (), key: str = "") -> None:
+        """Take what `other` says. A mapping is added to key by key; one under a dotted key in `whole` replaces what stood there,
+        unless a longer key of --set goes into it."""
         self.place = other.place
-        if not (self.is_mapping and other.is_mapping):
-            self.value, self.items = other.value, other.items
-            self.children, self.is_mapping = other.children, other.is_mapping
+        if key in whole and other.is_dotted and isinstance(self.value, str):  # `clip` is short for `{clip: 1}`
+            self.children, self.is_mapping = {self.value: Tree(self.place, 1.0)}, True
+        if not (self.is_mapping and other.is_mapping) or (key in whole and not other.is_dotted):
+            self.value, self.items, self.children = other.value, other.items, other.children
+            self.is_mapping, self.is_dotted = other.is_mapping, other.is_dotted
             return
-        for key, tree in other.children.items():
-            if key in self.children:
-                self.children[key].put_over(tree)
+        for name, tree in other.children.items():
+            if name in self.children:
+                self.children[name].put_over(tree, whole, f"{key}.{name}" if key else name)
             else:
-                self.children[key] = tree
+                self.children[name] = tree
 
     def plain(self) -> Any:
         """The value as YAML means it."""

@@ -7,7 +7,7 @@ takes any field of transformers' `TrainingArguments`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,9 @@ from suder_bench.training.placed_yaml import Tree, build, parse
 Strategy = Literal["unified", "only-gen", "only-und", "separate"]
 Task = Literal["gen", "und"]
 Part = Literal["language_model", "lm_head", "generation_head", "aligner", "generation_aligner"]
+
+SUMS = ("reward.gen", "reward.und")
+"""Keys whose mapping is one value: a later one replaces an earlier one."""
 
 TASKS: Mapping[str, tuple[Task, ...]] = {
     "unified": ("gen", "und"),
@@ -153,15 +156,16 @@ def read_recipe(config: str, sets: Sequence[str] = ()) -> Recipe:
 
 def read_placed(config: str, sets: Sequence[str] = ()) -> tuple[Recipe, Callable[[str], str]]:
     """The recipe as `read_recipe` gives it, and a function of a dotted key: where its value, or the group's, was written."""
-    tree = Tree.of_sets(sets)
+    tree = Tree.of_sets(sets, SUMS)
     base = tree.children.pop("extends", None)
     top = _read(config, None)
     if base is not None:
         if not isinstance(base.value, str):
             raise UserError(f"{base.place}: extends must be the name of a recipe, not {base.value!r}")
         top.children["extends"] = base
-    merged = _extended(top, seen=(config,))
-    merged.put_over(tree)
+    merged = _unsaid()
+    merged.put_over(_extended(top, seen=(config,)), SUMS)
+    merged.put_over(tree, SUMS)
     recipe = build(Recipe, merged, "")
 
     def place(key: str) -> str:
@@ -172,8 +176,13 @@ def read_placed(config: str, sets: Sequence[str] = ()) -> tuple[Recipe, Callable
                 found = here.place
         return found
 
-    _check(recipe, place)
-    return recipe, place
+    return _checked(recipe, place), place
+
+
+def _unsaid() -> Tree:
+    """The default rewards, to which a dotted key adds as to written ones."""
+    tasks = {task: Tree("recipe", "dsr") for task in ("gen", "und")}
+    return Tree("recipe", is_mapping=True, children={"reward": Tree("recipe", is_mapping=True, children=tasks)})
 
 
 def _recipes() -> Any:
@@ -207,12 +216,12 @@ def _extended(tree: Tree, seen: tuple[str, ...]) -> Tree:
     if not isinstance(base.value, str) or base.value in seen:
         raise UserError(f"{base.place}: 'extends: {base.value}' is no other recipe (choices: {', '.join(shipped())})")
     below = _extended(_read(base.value, base.place), (*seen, base.value))
-    below.put_over(tree)
+    below.put_over(tree, SUMS)
     return below
 
 
-def _check(recipe: Recipe, place: Callable[[str], str]) -> None:
-    """What types cannot say. Raises `UserError` naming place, key, value and choices."""
+def _checked(recipe: Recipe, place: Callable[[str], str]) -> Recipe:
+    """The recipe with the `trainer` settings in their own types. Raises `UserError` naming place, key, value and choices."""
     from suder_bench.training.arguments import check_field  # which needs a `Recipe`
 
     def wrong(key: str, says: str) -> UserError:
@@ -239,11 +248,15 @@ def _check(recipe: Recipe, place: Callable[[str], str]) -> None:
             raise wrong(f"reward.{task}", "names no reward")
     if not recipe.sampling.caption_request.strip():
         raise wrong("sampling.caption_request", "is empty")
+    trainer = {}
     for name, value in recipe.trainer.items():
         try:
-            check_field(name, value)
+            trainer[name] = check_field(name, value)
         except UserError as mistake:
             raise UserError(f"{place(f'trainer.{name}')}: {mistake}") from None
+    if trainer.get("save_only_model") and recipe.strategy == "separate":
+        raise wrong("trainer.save_only_model", "keeps no optimizer, and each model needs its own when its turn comes again")
+    return replace(recipe, trainer=trainer)
 
 
 def _plain(value: Any) -> Any:

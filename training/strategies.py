@@ -148,16 +148,19 @@ class Training:
         needs_start = recipe.algorithm == "grpo" and (recipe.grpo.beta != 0 or recipe.grpo.anchor == "reference")
         device = "cpu" if args.device.type == "cpu" else str(args.device)  # processes on the CPU are said to be on cpu:0
 
-        def load(which: ModelReference) -> tuple[JanusModel, Path]:
-            return load_model(which, recipe, device=device, dtype=self.dtype)
+        # DeepSpeed casts the weights that learn, and no others; a copy in another precision would differ from them at the start.
+        copies = "bfloat16" if args.deepspeed_plugin is not None and args.bf16 else self.dtype
+
+        def copy_of(which: ModelReference) -> JanusModel:
+            return load_model(which, recipe, device=device, dtype=copies)[0]
 
         with shards.whole_weights(args):
             with self._blamed("model"):
-                model, source = load(start)
-            acting = load(start)[0] if shards.are_used(args) else model
-            frozen = load(start)[0] if needs_start or self._frozen(partner) else None
+                model, source = load_model(start, recipe, device=device, dtype=self.dtype)
+            acting = copy_of(start) if shards.are_used(args) else model
+            frozen = copy_of(start) if needs_start or self._frozen(partner) else None
             scorer = acting if frozen is None or recipe.reward.scorer == "current" else frozen
-            scorer = scorer if partner is None else load(partner)[0]
+            scorer = scorer if partner is None else copy_of(partner)
         policy, copy = Policy.of(recipe, model, source), None if acting is model else Policy.of(recipe, acting, source)
         for judge in {id(one): one for one in (frozen, scorer, acting) if one is not None and one is not model}.values():
             judge.model.requires_grad_(False).eval()
@@ -222,6 +225,10 @@ def _state(checkpoint: Path) -> dict[str, Any]:
 
 def _go(trainer: SuderTrainer, folder: Path) -> int:
     last = last_checkpoint(folder)
+    if last is not None and trainer.args.save_only_model:
+        raise UserError(
+            f"{last} has no optimizer to go on with (trainer.save_only_model); train from the start into another --out"
+        )
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     trainer.accelerator.wait_for_everyone()  # the first process may still be writing what the next turn reads
     return int(trainer.state.global_step)
@@ -282,12 +289,12 @@ def _claim(out: Path, recipe: Recipe, *, resume: bool) -> None:
         return
     if not resume:
         raise UserError(f"{out} holds a training; go on with --resume, or choose another --out")
-    old, new = (yaml.safe_load(one) for one in (file.read_text(encoding="utf-8"), text))
-    changed = [key for key in _flat(old | new) if _flat(old).get(key) != _flat(new).get(key)]
+    old, new = (_flat(yaml.safe_load(one)) for one in (file.read_text(encoding="utf-8"), text))
+    changed = [key for key in old | new if old.get(key) != new.get(key)]
     if changed:
         key = changed[0]
         raise UserError(
-            f"{out} was trained with {key}={_flat(old).get(key)!r}, not {_flat(new).get(key)!r};"
+            f"{out} was trained with {key}={old.get(key)!r}, not {new.get(key)!r};"
             " resume with the same recipe, or choose another --out"
         )
 

@@ -99,8 +99,9 @@ def _lacking(chosen: Choices) -> list[tuple[str, str]]:
     found = []
     if chosen.device in ("auto", "cuda") and not _has_gpu():
         found.append(("no GPU here", "see suder-bench doctor, or train on the processor with --device cpu"))
-    found += [(f"{one.name}: {one.says}", str(one.fix)) for one in doctor.extras() if one.name == "train" and one.state != "ok"]
     recipe = chosen.recipe
+    extras = {"train", "deepspeed"} if recipe.trainer.get("deepspeed") else {"train"}
+    found += [(f"{one.name}: {one.says}", str(one.fix)) for one in doctor.extras() if one.name in extras and one.state != "ok"]
     found += _weights(recipe.model)
     for source in recipe.data.images:
         if not source.source.startswith("hub:") and source.source != "world" and not Path(source.source).expanduser().exists():

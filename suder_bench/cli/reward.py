@@ -80,7 +80,12 @@ def _parser() -> options.Parser:
     )
     parser.add_argument("--run", type=Path, metavar="RUN", help="take the pictures and verdicts of this run, drawing nothing")
     parser.add_argument("--images", type=Path, metavar="DIR", help="take pictures made elsewhere, in the benchmark's layout")
-    parser.add_argument("--samples", type=options.positive, metavar="N", help=f"of each prompt, 2 or more (default: {SAMPLES})")
+    parser.add_argument(
+        "--samples",
+        type=options.positive,
+        metavar="N",
+        help=f"of each prompt, 2 or more (default: {SAMPLES}; with --images as many as the benchmark's own)",
+    )
     parser.add_argument(
         "--captions",
         metavar="N|FILE",
@@ -95,6 +100,7 @@ def _parser() -> options.Parser:
 
 def _asked(args: argparse.Namespace) -> Asked:
     """Raises `UserError` for all that can be told before anything is loaded."""
+    from suder_bench import registry
     from suder_bench.models import reference
     from suder_bench.rewards.evaluator import generation_benchmarks
 
@@ -104,6 +110,10 @@ def _asked(args: argparse.Namespace) -> Asked:
         raise UserError("--samples 1 leaves nothing to choose from; give 2 or more")
     if args.model is None and args.run is None:
         raise UserError("whose rewards? give --model, or --run RUN for those of a run's model")
+    if args.captions is not None and not args.captions.isdecimal():
+        from suder_bench.rewards import captions
+
+        captions.read(Path(args.captions))
     drawing = generation_benchmarks()
     prompts = None
     if args.prompts is not None and Path(args.prompts).suffix in FILES and args.run is None and args.images is None:
@@ -119,7 +129,8 @@ def _asked(args: argparse.Namespace) -> Asked:
         benchmark, name, made = _run(args)
     elif prompts is None:
         benchmark = benchmark or "geneval"
-    args.suite, args.benchmark, args.repeats = None, [benchmark or drawing[0]], args.samples or SAMPLES
+    samples = SAMPLES if args.images is None or benchmark is None else registry.load("benchmarks", benchmark).repeats
+    args.suite, args.benchmark, args.repeats = None, [benchmark or drawing[0]], args.samples or samples
     model, settings = options.settings(args, lambda: reference.choose(name))
     settings = replace(settings, **made)
     out: Path = args.out or Path("runs") / f"{model.label}-rewards"
@@ -241,7 +252,7 @@ def _captions(
             raise UserError(
                 f"--captions {args.captions}: none of the rewards {', '.join(loaded)} scores captions; add dsr or clip"
             )
-        return captions.read(Path(args.captions), able, screen)
+        return captions.rewarded(Path(args.captions), able, screen)
     pictures = len(drawn.given) if args.captions is None else int(args.captions)
     if not pictures or not able:
         return None

@@ -66,22 +66,32 @@ def write(
     return _rewarded(shown, captions, list(map(str, range(pictures))), verdict, rewards, screen)
 
 
-def read(file: Path, rewards: Mapping[str, CaptionReward], screen: Screen) -> Sampled:
-    """Captions made elsewhere, which nobody judges: lines of JSON with `image` (a file, beside this one where it is not
-    absolute) and `caption`. Pictures with fewer captions than others are skipped.
+def read(file: Path) -> dict[str, list[str]]:
+    """Captions made elsewhere, by picture: lines of JSON with `image` (a file, beside this one where it is not absolute) and
+    `caption`.
 
     Raises `UserError` naming the line that is none, and where no picture has two captions.
     """
     if not file.is_file():
         raise UserError(f"--captions '{file}' is neither a number of pictures nor a file of captions")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--captions '{file}' cannot be read ({error}); write it as UTF-8") from None
     found: dict[str, list[str]] = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             image, caption = _line(line, f"{file}:{number}")
             found.setdefault(image, []).append(caption)
-    most = max(map(len, found.values()), default=0)
-    if most < 2:
+    if max(map(len, found.values()), default=0) < 2:
         raise UserError(f"{file} has no picture with two captions, which leaves nothing to choose from; write several of each")
+    return found
+
+
+def rewarded(file: Path, rewards: Mapping[str, CaptionReward], screen: Screen) -> Sampled:
+    """What `read` finds with every reward's numbers, judged by nobody. Pictures with fewer captions than others are skipped."""
+    found = read(file)
+    most = max(map(len, found.values()))
     whole = {image: captions for image, captions in found.items() if len(captions) == most}
     shown = [open_image(file.parent / image) for image in whole]
     sampled = _rewarded(shown, list(whole.values()), list(whole), None, rewards, screen)

@@ -57,7 +57,8 @@ def draw(run: Run, model: Model, screen: Screen) -> Pictures:
     """The run's pictures, drawn and judged where they are not yet. Raises `UserError` when nothing was judged."""
     run.execute(screen, lambda: model)
     [task] = plan(run.settings, screen.say)
-    return _judged(task, RunFolder(run.out), f"{run.out} has no {task.name} prompt with all its {task.repeats} pictures judged")
+    lacks = f"{run.out} has no {task.name} prompt with all its {task.repeats} pictures judged"
+    return _judged(task, RunFolder(run.out), f"{lacks}; where there are fewer of each, give --samples N")
 
 
 def benchmark_of(path: Path, benchmark: str | None) -> tuple[str, dict[str, Any]]:

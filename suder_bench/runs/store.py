@@ -56,9 +56,12 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process; the system frees it when the process ends, however it ends.
 
-        Raises `UserError` when another process holds it.
+        Raises `UserError` when another process holds it, and for what is no folder.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise UserError(f"'{self.path}' is no folder and cannot become one; choose another --out") from None
         descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:

@@ -159,6 +159,28 @@ def test_accelerate_launches_the_recipe(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
+@deepspeed
+def test_deepspeed_needs_no_launcher_for_one_process(settings: dict[str, Any]) -> None:
+    words = command(settings, "run", "trainer.deepspeed=zero2", "trainer.max_steps=1")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-m", "suder_bench", *words], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [row["step"] for row in rows("run")] == [1]
+
+
+@pytest.mark.slow
+@deepspeed
+def test_copies_have_the_precision_that_deepspeed_gives_to_what_learns(settings: dict[str, Any]) -> None:
+    """The start model and a policy that has not learned yet say the same."""
+    sixteen = ("trainer.deepspeed=zero2", "trainer.bf16=true", "trainer.per_device_train_batch_size=1")
+    launch(command(settings, "run", *sixteen, "algorithm=grpo", "trainer.max_steps=1"))
+    [row] = rows("run")
+    assert (row["gen/kl"], row["und/kl"]) == (0, 0)
+
+
+@pytest.mark.slow
 def test_fsdp(train: Train, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AS_ON_GPUS", "1")
     sets = (*SMOOTH, "algorithm=grpo")

@@ -182,7 +182,10 @@ def test_words_that_old_yaml_takes_for_truth_values(write: Write) -> None:
     ("sets", "expected"),
     [
         (["reward.gen=clip"], {"clip": 1.0}),
-        (["reward.gen={clip: 2}"], {"dsr": 1.0, "clip": 2.0}),
+        (["reward.gen={clip: 2}"], {"clip": 2.0}),
+        (["reward.gen.clip=1", "reward.gen={clip: 2}"], {"clip": 2.0}),
+        (["reward.gen={clip: 2}", "reward.gen.dsr=0.5"], {"clip": 2.0, "dsr": 0.5}),
+        (["reward.gen=clip", "reward.gen.dsr=0.5"], {"clip": 1.0, "dsr": 0.5}),
         (["reward.gen.clip=2"], {"dsr": 1.0, "clip": 2.0}),
         (["reward.gen.clip=2", "reward.gen.dsr=0.5"], {"clip": 2.0, "dsr": 0.5}),
         (["reward.gen.clip=2", "reward.gen=evaluator:geneval"], {"evaluator:geneval": 1.0}),
@@ -195,7 +198,44 @@ def test_a_word_replaces_rewards_and_keys_are_added(sets: list[str], expected: d
 
 def test_the_last_of_two_sets_counts() -> None:
     assert read_recipe("tiny", ["simpo.beta=3", "simpo.beta=4"]).simpo.beta == 4.0
-    assert read_recipe("tiny", ["reward.gen=clip", "reward.gen.dsr=1"]).reward.gen == {"dsr": 1.0}
+    assert read_recipe("tiny", ["reward.gen.dsr=2", "reward.gen=clip"]).reward.gen == {"clip": 1.0}
+
+
+@pytest.mark.parametrize("scale", ["tiny", "janus-pro-1b", "janus-pro-7b"])
+@pytest.mark.parametrize(
+    ("name", "strategy", "algorithm", "reward"),
+    [
+        ("only-und", "only-und", "simpo", {"dsr": 1.0}),
+        ("only-gen", "only-gen", "simpo", {"dsr": 1.0}),
+        ("clip-reward", "only-gen", "simpo", {"clip": 1.0}),
+        ("separate", "separate", "simpo", {"dsr": 1.0}),
+        ("grpo", "unified", "grpo", {"dsr": 1.0}),
+    ],
+)
+def test_an_ablation_differs_from_its_scale_in_one_thing(
+    scale: str, name: str, strategy: str, algorithm: str, reward: dict[str, float]
+) -> None:
+    recipe, base = read_recipe(name, [f"extends={scale}"]), read_recipe(scale)
+    assert (recipe.strategy, recipe.algorithm, recipe.reward.gen) == (strategy, algorithm, reward)
+    assert recipe.model == base.model
+    assert recipe.reward.und == {"dsr": 1.0}
+
+
+def test_a_sum_of_rewards_replaces_one_of_another_scale_alike() -> None:
+    for scale in ("tiny", "janus-pro-7b"):
+        assert read_recipe(scale, ["reward.gen={clip: 0.5}"]).reward.gen == {"clip": 0.5}
+        assert read_recipe(scale, ["reward.gen.clip=0.5"]).reward.gen == {"dsr": 1.0, "clip": 0.5}
+
+
+def test_trainer_settings_have_their_own_types() -> None:
+    sets = ["trainer.num_train_epochs=2e0", "trainer.save_steps=4e1", "trainer.learning_rate=3e-6"]
+    chosen = read_recipe("separate", sets).trainer
+    assert (chosen["num_train_epochs"], chosen["save_steps"], chosen["learning_rate"]) == (2.0, 40.0, 3e-6)
+
+
+def test_the_separate_strategy_needs_its_optimizers() -> None:
+    with pytest.raises(UserError, match=r"--set .*: trainer.save_only_model keeps no optimizer"):
+        read_recipe("separate", ["trainer.save_only_model=true"])
 
 
 @pytest.mark.parametrize(

@@ -264,6 +264,24 @@ def test_a_mistake_does_not_take_the_folder(train: Train) -> None:
     assert train("run", "trainer.max_steps=1") == 0
 
 
+def test_a_setting_that_is_left_out_is_a_change_too(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("run", "trainer.max_steps=1", "trainer.max_grad_norm=0.1", "reward.gen.red=0.5") == 0
+    for left, key in (("reward.gen.red=0.5", "trainer.max_grad_norm=0.1"), ("trainer.max_grad_norm=0.1", "reward.gen.red=0.5")):
+        capsys.readouterr()
+        assert train("run", "trainer.max_steps=1", left, resume=True) == 2
+        assert f"run was trained with {key}, not None; resume with the same recipe" in capsys.readouterr().err
+
+
+def test_without_an_optimizer_nothing_goes_on(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("run", "trainer.max_steps=1", "trainer.save_only_model=true") == 0
+    Path("run/finished.json").unlink()
+    state = Path("run/checkpoint-1/trainer_state.json")
+    state.write_text(state.read_text().replace('"max_steps": 1', '"max_steps": 2'))
+    capsys.readouterr()
+    assert train("run", "trainer.max_steps=1", "trainer.save_only_model=true", resume=True) == 2
+    assert "has no optimizer to go on with (trainer.save_only_model)" in capsys.readouterr().err
+
+
 def test_a_changed_recipe_is_refused_with_the_key(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     assert train("run", "trainer.max_steps=1") == 0
     capsys.readouterr()
