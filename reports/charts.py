@@ -140,7 +140,7 @@ def _spoke(ax: Any, angle: float, column: str, series: Sequence[tuple[Series, st
 
 
 def _lines(chart: Chart) -> Drawing:
-    """A panel for each column over training steps; each line is named in the last panel of a row that has it."""
+    """A panel for each column over training steps; each line is named in the last panel of a whole row that has it."""
     from matplotlib.ticker import MaxNLocator
 
     count = len(chart.columns)
@@ -150,6 +150,7 @@ def _lines(chart: Chart) -> Drawing:
     drawing = plots.blank(width, rows * LINES[0] + LINES[1] + (0.25 if width == COLUMN else 0))
     last = max([mark.step or 0 for one in chart.series for mark in one.marks]) or 1
     color = colors(chart)
+    named: set[str] = set()
     for i, column in enumerate(chart.columns):
         ax = drawing.add_subplot(rows, across, i + 1)
         ax.set_xlim(-0.02 * last, 1.02 * last)
@@ -160,9 +161,10 @@ def _lines(chart: Chart) -> Drawing:
             if marks:
                 _line(ax, marks, one, color[one.label], k)
                 end = (float(marks[-1].step or 0), marks[-1].value)
-                if not later:
+                if i % across == across - 1:
                     ends.append((*end, _short(one.label), color[one.label]))
-                elif not any(one.of(name) for name in later):
+                    named.add(one.label)
+                elif not any(one.of(name) for name in later) and (later or one.label not in named):
                     inside.append((*end, _short(one.label)))
         ax.set_title(column, fontweight="bold")
         ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
