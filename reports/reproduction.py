@@ -53,6 +53,10 @@ EVALUATION = 72.0
 """All benchmarks of the quick world, one checkpoint."""
 SAMPLES = 120
 """Samples of a benchmark of the quick world, in the mean: a limit of so many or more shortens nothing."""
+COMPARISON = 0.154
+"""To draw, judge and reward one picture, and a caption beside it."""
+REPORT = 48.0
+"""Tables, figures and pages of six trainings."""
 START = 12.0
 """Starting a process and loading models."""
 
@@ -116,12 +120,13 @@ def plan(chosen: Choices) -> list[Step]:
         steps.append(_evaluation(chosen, name, (*last, *limited, *judges, *machine), limit))
     roles = registry.load("benchmarks", PROMPTS).judge_roles
     asked = tuple(word for judge in chosen.judges if judge.partition("=")[0] in roles for word in ("--judge", judge))
-    steps.append(_rewards(chosen, (*limited, *asked, *machine)))
+    steps.append(_rewards(chosen, (*limited, *asked, *machine), limit))
     runs = {f"evaluate {name}": str(chosen.out / name) for name in ("unified", *ABLATIONS)}
     runs["compare rewards"] = str(chosen.out / "rewards")
     argv = ("report", *runs.values(), "--out", str(chosen.out / "report"))
     makes = chosen.out / "report" / "tables.md"
-    return [*steps, Step("report", argv, makes, needs=("evaluate unified",), takes=runs)]
+    seconds = REPORT if chosen.tiny else None
+    return [*steps, Step("report", argv, makes, seconds, needs=("evaluate unified",), takes=runs)]
 
 
 def _training(chosen: Choices, name: str, machine: tuple[str, ...]) -> Step:
@@ -146,12 +151,14 @@ def _evaluation(chosen: Choices, name: str, options: tuple[str, ...], limit: int
     return Step(f"evaluate {name}", argv, out / "evaluations" / "curves.csv", seconds, needs=(f"train {name}",))
 
 
-def _rewards(chosen: Choices, options: tuple[str, ...]) -> Step:
+def _rewards(chosen: Choices, options: tuple[str, ...], limit: int | None) -> Step:
     known = [name for name in REWARDS if name in registry.table("rewards")]
     out = chosen.out / "rewards"
     samples = QUICK_SAMPLES if chosen.quick else 8
     argv = ("reward", "compare", "--model", chosen.recipe.model, "--rewards", ",".join(known), "--prompts", PROMPTS)
-    return Step("compare rewards", (*argv, "--samples", str(samples), "--out", str(out), *options), out / "compare.json")
+    argv = (*argv, "--samples", str(samples), "--out", str(out), *options)
+    seconds = START + min(SAMPLES, limit or SAMPLES) * samples * COMPARISON if chosen.tiny else None
+    return Step("compare rewards", argv, out / "compare.json", seconds)
 
 
 def training_seconds(recipe: Recipe) -> float:

@@ -169,7 +169,7 @@ def _judges(chosen: Choices) -> list[tuple[str, str]]:
 
 
 def _preview(steps: Sequence[Step], lacking: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """The document of `--dry-run --json`: seconds are estimates, null where nobody has measured them; in all of the others."""
+    """The document of `--dry-run --json`: seconds are estimates, null where nobody has measured them, which is above tiny."""
     known = [step.seconds for step in steps if step.seconds is not None]
     return {
         "schema": 1,
@@ -188,12 +188,11 @@ def _render(found: dict[str, Any]) -> str:
     lines = []
     for number, step in enumerate(found["steps"], 1):
         lines += [f"{number:>2}  {step['name']}, {about(step['seconds'])}", f"    {step['command']}"]
-    unknown = sum(step["seconds"] is None for step in found["steps"])
     total = about(found["seconds"])
     if found["seconds"] is None:
         total += ": nobody has measured these commands; the first steps of a training tell (seconds/step in metrics.jsonl)"
     else:
-        total += " on two cores" + (f", and {unknown} of unknown time" if unknown else "")
+        total += " on two cores"
     lines += ["", f"{len(found['steps'])} commands, {total}"]
     lines += [f"missing: {one['what']}; {one['fix']}" for one in found["lacking"]]
     return "\n".join(lines) + "\n"

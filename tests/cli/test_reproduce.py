@@ -102,6 +102,7 @@ def test_a_dry_run_prints_and_starts_nothing(here, commands, capsys):
     assert lines[0].startswith(" 1  train unified, about ")
     assert lines[1] == "    suder-bench train --config tiny --out 'my out/unified' --resume"
     assert lines[-1].startswith("14 commands, about 1:")
+    assert "time unknown" not in "".join(lines)
     assert list(here.iterdir()) == []
 
 
