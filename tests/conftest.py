@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 from fakes import ENTRIES
 
 from suder_bench import registry
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's `&` has it so, and what the tests interrupt would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

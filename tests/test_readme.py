@@ -119,9 +119,12 @@ def _looked_at(argv: list[str], folder: Path, environment: dict[str, str]) -> No
     """Wait until the pages are served, and end that as a reader does."""
     with subprocess.Popen([*argv, "--no-browser"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("http://127.0.0.1:")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130
+        try:
+            assert process.stdout.readline().startswith("http://127.0.0.1:")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 130
+        finally:
+            process.kill()
 
 
 def _made_elsewhere(folder: Path) -> None:
