@@ -155,8 +155,8 @@ def _rewards(chosen: Choices, options: tuple[str, ...], limit: int | None) -> St
     known = [name for name in REWARDS if name in registry.table("rewards")]
     out = chosen.out / "rewards"
     samples = QUICK_SAMPLES if chosen.quick else 8
-    argv = ("reward", "compare", "--model", chosen.recipe.model, "--rewards", ",".join(known), "--prompts", PROMPTS)
-    argv = (*argv, "--samples", str(samples), "--out", str(out), *options)
+    what = ("--model", chosen.recipe.model, "--rewards", ",".join(known), "--prompts", PROMPTS, "--samples", str(samples))
+    argv = ("reward", "compare", *what, "--out", str(out), *options)
     seconds = START + min(SAMPLES, limit or SAMPLES) * samples * COMPARISON if chosen.tiny else None
     return Step("compare rewards", argv, out / "compare.json", seconds)
 
