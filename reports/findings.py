@@ -131,15 +131,16 @@ def roles(rows: Sequence[Measured]) -> dict[str, Measured]:
 
     Of several trainings of one kind the first counts.
     """
-    made = [(name, row) for row in rows for name, kind in ROWS.items() if row.training and kind == row.training.kind]
-    unified = [row for name, row in made if name == "unified"]
-    found: dict[str, Measured] = {}
-    for first in [*unified, *(row for _, row in made)][:1]:
-        bases = starts_of([first], rows)
-        found = {BASE: bases[0]} if bases else {}
-        for name, row in made:
-            if row.training and first.training and row.training.start == first.training.start:
-                found.setdefault(name, row)
+    names = {kind: name for name, kind in ROWS.items()}
+    made = [(names[one.kind], one.start, row) for row in rows if (one := row.training) and one.kind in names]
+    if not made:
+        return {}
+    _, start, first = next((one for one in made if one[0] == "unified"), made[0])
+    bases = starts_of([first], rows)
+    found = {BASE: bases[0]} if bases else {}
+    for name, its, row in made:
+        if its == start:
+            found.setdefault(name, row)
     return found
 
 
@@ -150,7 +151,7 @@ def write(found: Sequence[Finding], rows: Sequence[Measured], out: Path) -> list
         for file in (page, numbers):
             file.unlink(missing_ok=True)
         return []
-    told = {"schema": 1, "world": _world(rows), "findings": [_plain(one) for one in found]}
+    told = {"schema": 1, "world": _world(roles(rows)), "findings": [_plain(one) for one in found]}
     contents = {page: render(found, rows), numbers: document(told)}
     for file, content in contents.items():
         replace_file(file, content.encode())
@@ -159,10 +160,11 @@ def write(found: Sequence[Finding], rows: Sequence[Measured], out: Path) -> list
 
 def render(found: Sequence[Finding], rows: Sequence[Measured]) -> str:
     """A summary, a table with a line for each claim that could be tested, whose rows they are, and what is missing."""
+    compared = roles(rows)
     tested = [one for one in found if one.difference is not None]
     counts = {verdict: sum(one.verdict == verdict for one in tested) for verdict in ("agrees", "contradicts", "cannot tell")}
     world = "on the embedded world, whose scores are not comparable with published ones: only directions are"
-    where = world if _world(rows) else "here"
+    where = world if _world(compared) else "here"
     lines = [
         "# Findings",
         "",
@@ -181,7 +183,6 @@ def render(found: Sequence[Finding], rows: Sequence[Measured]) -> str:
         "covers which prompts were asked and what was sampled, and not another seed of the training: each training was run once. "
         f"About one in twenty of {len(tested)} intervals misses.",
     ]
-    compared = roles(rows)
     lines += ["", "Compared:", ""]
     lines += [f"- {name}: {escape(row.label)} ({escape(', '.join(map(str, row.runs)))})" for name, row in compared.items()]
     others = [row for row in rows if row.training and not any(row is one for one in compared.values())]
@@ -229,8 +230,8 @@ def _separate(columns: Sequence[str]) -> tuple[tuple[str, Decimal], ...]:
     return (("Janus-Pro-7B", sum(gaps, Decimal(0)) / len(gaps)),)
 
 
-def _world(rows: Sequence[Measured]) -> bool:
-    return any(row.world for row in roles(rows).values())
+def _world(compared: Mapping[str, Measured]) -> bool:
+    return any(row.world for row in compared.values())
 
 
 def _finding(claim: Claim, compared: Mapping[str, Measured], difference: Difference) -> Finding:

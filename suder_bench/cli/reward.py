@@ -110,10 +110,11 @@ def _asked(args: argparse.Namespace) -> Asked:
         raise UserError("--samples 1 leaves nothing to choose from; give 2 or more")
     if args.model is None and args.run is None:
         raise UserError("whose rewards? give --model, or --run RUN for those of a run's model")
-    if args.captions is not None and not args.captions.isdecimal():
+    written = _captions_file(args)
+    if written is not None:
         from suder_bench.rewards import captions
 
-        captions.read(Path(args.captions))
+        captions.read(written)
     drawing = generation_benchmarks()
     prompts = None
     if args.prompts is not None and Path(args.prompts).suffix in FILES and args.run is None and args.images is None:
@@ -174,7 +175,7 @@ def _compare(
         "samples": str(args.run or out / "samples"),
         "images": None if args.images is None else str(args.images),
         "pictures_by": _painter(asked, args),
-        "captions_by": asked.model.name if args.captions is None or args.captions.isdecimal() else args.captions,
+        "captions_by": str(_captions_file(args) or asked.model.name),
         "pictures": _entry(drawn, compare(drawn.samples)),
         "captions": None if written is None else _entry(written, compare(written.samples)),
     }
@@ -188,6 +189,11 @@ def _compare(
         screen.say(f"suder-bench: {error}")
         return found, False
     return found, True
+
+
+def _captions_file(args: argparse.Namespace) -> Path | None:
+    """Of captions made elsewhere; None where they are written here, so many as `--captions` says."""
+    return None if args.captions is None or args.captions.isdecimal() else Path(args.captions)
 
 
 def _painter(asked: Asked, args: argparse.Namespace) -> str:
@@ -247,12 +253,11 @@ def _captions(
     from suder_bench.runs.jsonl import Ledger
 
     able = {name: reward for name, reward in loaded.items() if isinstance(reward, CaptionReward)}
-    if args.captions is not None and not args.captions.isdecimal():
+    file = _captions_file(args)
+    if file is not None:
         if not able:
-            raise UserError(
-                f"--captions {args.captions}: none of the rewards {', '.join(loaded)} scores captions; add dsr or clip"
-            )
-        return captions.rewarded(Path(args.captions), able, screen)
+            raise UserError(f"--captions {file}: none of the rewards {', '.join(loaded)} scores captions; add dsr or clip")
+        return captions.rewarded(file, able, screen)
     pictures = len(drawn.given) if args.captions is None else int(args.captions)
     if not pictures or not able:
         return None
