@@ -12,6 +12,9 @@ import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
+LEFT = "net::ERR_ABORTED"
+"""What becomes of a picture that is on its way when its page is reloaded or left."""
+
 
 @dataclass
 class Tab:
@@ -24,9 +27,21 @@ class Tab:
     def texts(self, selector: str) -> list[str]:
         return [text.strip() for text in self.page.locator(selector).all_inner_texts()]
 
+    def failed(self, request: Any) -> None:
+        if request.failure != LEFT:
+            self.complaints.append(f"{request.url}: {request.failure}")
+
     def status(self, wanted: str) -> None:
         """Wait until the gallery says how many items it shows."""
-        self.page.wait_for_function("text => document.querySelector('.status')?.textContent.includes(text)", arg=wanted)
+        self.shows(".status", wanted)
+
+    def shows(self, selector: str, text: str) -> None:
+        """Wait until there is such an element with the text in it.
+
+        Not Playwright's `wait_for_function`: it evaluates a string each time it looks, which the pages' Content Security
+        Policy forbids, so it fails wherever the first look comes too early.
+        """
+        self.page.locator(selector, has_text=text).first.wait_for()
 
 
 @contextmanager
@@ -49,7 +64,7 @@ def tab(browser: Any, address: str, before: str = "", **context: Any) -> Iterato
     one.page.on("console", lambda said: one.complaints.append(said.text) if said.type in ("error", "warning") else None)
     one.page.on("pageerror", lambda error: one.complaints.append(str(error)))
     one.page.on("request", lambda request: one.requests.append(request.url))
-    one.page.on("requestfailed", lambda request: one.complaints.append(f"{request.url}: {request.failure}"))
+    one.page.on("requestfailed", one.failed)
     one.page.add_init_script(before)
     one.page.goto(address)
     one.page.wait_for_selector("h1")

@@ -198,8 +198,9 @@ class Gallery {
 
   async open(i) {
     if (i < 0 || i >= this.count) return;
-    const item = await this.item(this.position(i));
     this.state.item = String(i);
+    const item = await this.item(this.position(i));
+    if (this.state.item !== String(i)) return; // another was asked for meanwhile, or it was closed
     this.state.page = String(Math.floor(i / this.perPage));
     const seeds = new Set(item.answers.filter(Boolean).map((answer) => answer.seed));
     const step = (text, label, to) => h("button", { type: "button", "aria-label": label, disabled: to < 0 || to >= this.count, onclick: () => this.open(to) }, text);
