@@ -153,7 +153,7 @@ class GenEval:
 
 def _prompt_folders(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
     """The folders with digits for a name, in order, each with its pictures in the order of their numbers."""
-    for prompt_folder in sorted(path for path in folder.iterdir() if path.name.isdigit() and path.is_dir()):
+    for prompt_folder in sorted(path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()):
         files = [(int(match[1]), file) for file in prompt_folder.glob("samples/*") if (match := _PICTURE.fullmatch(file.name))]
         yield prompt_folder, [file for _, file in sorted(files)]
 
@@ -167,7 +167,7 @@ def _read_metadata(file: Path) -> Iterator[Sample]:
             prompt = record["prompt"]
         except KeyError as error:
             raise UserError(f"{file}:{number}: no {error} in the record") from error
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError, IndexError) as error:
             raise UserError(f"{file}:{number}: {error}") from error
         yield Sample(id=f"{index:05d}", cluster=f"{index:05d}", prompt=prompt, truth=record)
 

@@ -66,7 +66,7 @@ class Task:
 
 def found_objects(detections: Sequence[Detection], tag: str) -> dict[str, list[Detection]]:
     """Detections by class, most confident first: strictly above 0.3 (0.9 when counting), at most 16 of a class."""
-    threshold = 0.9 if tag == "counting" else 0.3
+    threshold = np.float32(0.9 if tag == "counting" else 0.3)  # as precise as a detector's score
     found: dict[str, list[Detection]] = {}
     for detection in sorted(detections, key=lambda detection: -detection.score):
         same = found.setdefault(detection.label, []) if detection.score > threshold else None

@@ -20,6 +20,7 @@ from suder_bench.errors import UserError
 from suder_bench.evaluators import yes_no
 from suder_bench.evaluators.answers import check_pictures, json_document, pair, picture_folder, quoted, with_fields
 from suder_bench.evaluators.judges.protocols import LanguageJudge
+from suder_bench.evaluators.reviews import RIGHT, UNCLEAR, judge_mark
 from suder_bench.evaluators.weighted import all_correct, average, count, mean
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 
@@ -27,8 +28,8 @@ FILE = "HallusionBench.json"
 KEY = ("category", "subcategory", "set_id", "figure_id", "question_id")
 FIELDS = (*KEY, "visual_input", "question", "gt_answer", "gt_answer_details")
 OFFICIAL_ROWS = 1129
-
-WRONG, RIGHT, UNCLEAR = 0, 1, 2
+EDITED = "2"
+"""What `visual_input` says of an edited figure."""
 
 TEACHER = """You are a teacher who marks an answer to a question. Compare the answer with the reference. \
 Reply with one word: "correct" if it agrees with the reference, "incorrect" if it contradicts it or misses its point, \
@@ -97,6 +98,7 @@ class HallusionBench:
         asked = {name: row for name, row in self.rows.items() if self.judged or row.get("filename")}
         figures = Counter(figure(row) for row in asked.values())
         groups = Counter(group(row) for row in asked.values())
+        hard = Counter(group(row) for row in asked.values() if row["visual_input"] == EDITED)
         first = next((row["filename"] for row in asked.values() if row.get("filename")), "")
         pictures = picture_folder([self.folder / name for name in ("images", "hallusion_bench", ".")], first)
         return [
@@ -107,7 +109,8 @@ class HallusionBench:
                 images=(pictures / row["filename"],) if row.get("filename") else (),
                 truth={key: row[key] for key in FIELDS}
                 | {"answer": yes_no.YES if row["gt_answer"] == "1" else yes_no.NO}
-                | {"figure_rows": figures[figure(row)], "group_rows": groups[group(row)]},
+                | {"figure_rows": figures[figure(row)], "group_rows": groups[group(row)]}
+                | {"easy_rows": groups[group(row)] - hard[group(row)], "hard_rows": hard[group(row)]},
             )
             for name, row in asked.items()
         ]
@@ -147,12 +150,11 @@ class HallusionBench:
 
     def _marks(self, answered: Sequence[Answered], judge: LanguageJudge) -> list[tuple[int, str]]:
         truths = [one.sample.truth for one in answered]
-        replies = judge.review(
-            "",
+        replies = judge.mark(
             [
                 TEACHER.format(question=truth["question"], reference=truth["gt_answer_details"], answer=one.text)
                 for one, truth in zip(answered, truths, strict=True)
-            ],
+            ]
         )
         return [(judge_mark(reply), f"judged {quoted(reply)}") for reply in replies]
 
@@ -161,7 +163,7 @@ class HallusionBench:
         correct = np.array([verdict.correct for _, verdict in rows], dtype=bool)
         repeats = [verdict.repeat for _, verdict in rows]
         unclear = np.array([verdict.scores["unclear"] > 0 for _, verdict in rows], dtype=bool)
-        edited = np.array([truth["visual_input"] == "2" for truth in truths], dtype=bool)
+        edited = np.array([truth["visual_input"] == EDITED for truth in truths], dtype=bool)
         is_figure = np.array([not text_only(truth) for truth in truths], dtype=bool)
         figures: list[Hashable] = [(figure(truth), repeat) for truth, repeat in zip(truths, repeats, strict=True)]
         groups: list[Hashable] = [(group(truth), repeat) for truth, repeat in zip(truths, repeats, strict=True)]
@@ -171,6 +173,10 @@ class HallusionBench:
         everything = np.ones(len(rows), dtype=bool)
         per_group = all_correct(correct, groups, everything, complete=lambda key, n: n == group_rows[key])
 
+        def whole(kept: np.ndarray, count_of: str) -> Statistic:
+            due = {key: truth[count_of] for key, truth in zip(groups, truths, strict=True)}
+            return mean(*all_correct(correct, groups, kept, complete=lambda key, n: n == due[key]))
+
         def three(keep: np.ndarray, prefix: str = "") -> dict[str, Statistic]:
             a, f, q = mean(correct, keep), mean(per_figure[0], per_figure[1] & keep), mean(per_group[0], per_group[1] & keep)
             return {f"{prefix}average": average([a, f, q], n=a.n), f"{prefix}aAcc": a, f"{prefix}fAcc": f, f"{prefix}qAcc": q}
@@ -178,8 +184,7 @@ class HallusionBench:
         found = three(everything)
         for prefix in sorted({truth["category"] for truth in truths} | {subcategory(truth) for truth in truths}):
             found |= three(np.array([prefix in (t["category"], subcategory(t)) for t in truths], dtype=bool), f"{prefix}/")
-        found["easy"] = mean(*all_correct(correct, groups, ~edited))
-        found["hard"] = mean(*all_correct(correct, groups, edited))
+        found["easy"], found["hard"] = whole(~edited, "easy_rows"), whole(edited, "hard_rows")
         found["unclear" if self.judged else "unextracted"] = count(unclear)
         return {f"{self._prefix}{name}": statistic for name, statistic in found.items()}
 
@@ -187,12 +192,6 @@ class HallusionBench:
 def exact_mark(one: Answered) -> tuple[int, str]:
     said = yes_no.vlmevalkit(one.text)
     return (UNCLEAR if said == yes_no.NEITHER else int(said == one.sample.truth["answer"])), said
-
-
-def judge_mark(reply: str) -> int:
-    """The official reading of a judge's reply, by substring: "not incorrect" is wrong all the same."""
-    word = reply.lower()
-    return WRONG if "incorrect" in word else RIGHT if "correct" in word else UNCLEAR
 
 
 def json_rows(file: Path) -> list[Any]:

@@ -6,7 +6,6 @@ judge is told, per category) and `images/`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +18,11 @@ from suder_bench.data.folder import benchmark_folder
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import check_pictures, id_text, json_document, json_lines, pair, quoted
 from suder_bench.evaluators.judges.protocols import LanguageJudge
+from suder_bench.evaluators.reviews import FAILED, parse_scores
 from suder_bench.evaluators.weighted import count, mean, ratio
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 
 CATEGORIES = ("conv", "detail", "complex")
-FAILED = (-1.0, -1.0)
 SYSTEM = "You rate the answers of two assistants with care and without favour."
 """Ours: the official system message is part of the authors' script, not of the benchmark's files."""
 
@@ -43,7 +42,7 @@ class LlavaBench:
     kind: Kind = "understanding"
     repeats = 1
     headline = "all"
-    paper_metrics: tuple[str, ...] = ("all", *CATEGORIES, "failed_parses")
+    paper_metrics: tuple[str, ...] = ("all", *CATEGORIES)
     judge_roles: tuple[str, ...] = ("llm",)
     protocols: tuple[str, ...] = ("official",)
 
@@ -154,26 +153,21 @@ def review_prompt(one: Answered) -> str:
     return "\n\n".join([*blocks, f"[System]\n{truth['rule']}"]) + "\n\n"
 
 
-def parse_scores(review: str) -> tuple[float, float]:
-    """(reference, model) from the first line: two numbers with one space or comma between them, nothing else; else `FAILED`."""
-    fields = review.split("\n")[0].replace(",", " ").split(" ")
-    try:
-        reference, model = map(float, fields)
-    except ValueError:
-        return FAILED
-    return (reference, model) if math.isfinite(reference) and math.isfinite(model) else FAILED
-
-
 def relative(model: Statistic, reference: Statistic, decimals: int | None = None) -> Statistic:
-    """100 x model / reference to one decimal, the two means first rounded to `decimals`."""
+    """100 x model / reference to one decimal. With `decimals` as the official script has it: the two means are rounded first,
+    and by Python's `round`, which differs from numpy's where a half cannot be written in binary."""
 
     def of(weights: np.ndarray) -> np.ndarray:
         above, below = model.of(weights), reference.of(weights)
-        if decimals is not None:
-            above, below = np.round(above, decimals), np.round(below, decimals)
-        return np.round(100 * ratio(above, below), 1)
+        if decimals is None:
+            return np.round(100 * ratio(above, below), 1)
+        above, below = _rounded(above, decimals), _rounded(below, decimals)
+        return _rounded(100 * ratio(above, below), 1)
 
     return Statistic(of, n=model.n)
+
+
+_rounded = np.vectorize(lambda value, decimals: round(float(value), decimals), otypes=[float])
 
 
 def _key(one: Answered) -> tuple[str, int, str]:

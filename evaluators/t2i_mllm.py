@@ -30,16 +30,17 @@ Reply with JSON only, the explanation in at most 20 words: {{"score": <number>, 
 
 
 def parse_score(reply: str) -> int:
-    """The score in a judge's reply: a JSON object with an integer `score`, else "score": digits; -1 for neither."""
+    """The score in a judge's reply: a JSON object with a whole number as its `score`, else digits after "score":, which may be
+    quoted; -1 for neither."""
     text = re.sub(r"```(?:json)?", "", reply).strip()
     for candidate in re.findall(r"\{[^{}]*\}", text, flags=re.DOTALL):
         try:
             score = json.loads(candidate).get("score")
         except ValueError:
             continue
-        if isinstance(score, int) and not isinstance(score, bool):
+        if type(score) is int and score >= 0:
             return score
-    found = re.search(r'"?score"?\s*:\s*"?(\d+)"?', text)
+    found = re.search(r'"score":\s*"?(\d+)', text)
     return int(found[1]) if found else NO_SCORE
 
 

@@ -22,7 +22,7 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 def mean(values: np.ndarray, keep: np.ndarray | None = None) -> Statistic:
     """The weighted mean of `values` over the rows in the boolean `keep` (all by default)."""
     kept = np.ones(len(values)) if keep is None else keep.astype(float)
-    kept_values = np.asarray(values, dtype=float) * kept
+    kept_values = np.where(kept > 0, np.asarray(values, dtype=float), 0.0)  # 0 times NaN would be NaN
     return Statistic(lambda weights: ratio(weights @ kept_values, weights @ kept), n=int(kept.sum()))
 
 

@@ -37,6 +37,10 @@ PROMPTS = "geneval"
 
 REWARDS = ("dsr", "clip", "vqa", "srum")
 
+LIMIT = 300
+"""Samples of each benchmark of the full world that a checkpoint of tiny-janus answers: the quick world has too few to tell
+differences of a few points."""
+
 QUICK = ("trainer.max_steps=6", "trainer.save_strategy=steps", "trainer.save_steps=3", "trainer.warmup_steps=1")
 QUICK_LIMIT = 24
 QUICK_SAMPLES = 4
@@ -49,10 +53,10 @@ UPDATE = {"gen": 0.0222, "und": 0.0140}
 """To train on one of them."""
 REFERENCE = 0.97
 """GRPO's pass over the frozen start weights, as a share of an update: its updates took 7.9 times as long as SimPO's."""
-EVALUATION = 72.0
-"""All benchmarks of the quick world, one checkpoint."""
-SAMPLES = 120
-"""Samples of a benchmark of the quick world, in the mean: a limit of so many or more shortens nothing."""
+EVALUATION = 0.8
+"""One sample of each benchmark of the full world, with all its repeats."""
+COMPARED = 112
+"""Prompts of the quick world's GenEval."""
 COMPARISON = 0.154
 """To draw, judge and reward one picture, and a caption beside it."""
 REPORT = 48.0
@@ -91,20 +95,14 @@ class Choices:
         extends = () if self.tiny or name == "unified" else (f"extends={self.scale}",)
         if name != "separate":
             return (*extends, *quick, *self.sets)
-        return (*extends, *self._separate(), *self.sets, "trainer.max_steps=-1")  # which counts in whole epochs
+        short = self._short_epochs() if self.quick else ()
+        return (*extends, *short, *self.sets, "trainer.max_steps=-1")  # which counts in whole epochs
 
-    def _separate(self) -> tuple[str, ...]:
-        """The two models have pictures of their own recipe, which is the world's, and need the scale's where that is real."""
+    def _short_epochs(self) -> tuple[str, ...]:
         whole = self.recipe
-        if self.quick:
-            first = {"source": whole.data.images[0].source, "count": 2 * whole.global_batch_size}
-            short = ("separate.epochs=total", "trainer.num_train_epochs=2", "trainer.save_strategy=epoch", "num_generations=2")
-            return ("data.prompts=[geneval:world]", f"data.images={_flow([first])}", *short)
-        if self.tiny:
-            return ()
-        images = [{"source": one.source, **({} if one.count is None else {"count": one.count})} for one in whole.data.images]
-        epochs = whole.trainer.get("num_train_epochs", DEFAULTS["num_train_epochs"])
-        return (f"data.images={_flow(images)}", f"trainer.num_train_epochs={epochs}")
+        first = {"source": whole.data.images[0].source, "count": 2 * whole.global_batch_size}
+        two = ("separate.epochs=total", "trainer.num_train_epochs=2", "trainer.save_strategy=epoch", "num_generations=2")
+        return ("data.prompts=[geneval:world]", f"data.images={_flow([first])}", *two)
 
 
 def plan(chosen: Choices) -> list[Step]:
@@ -112,15 +110,16 @@ def plan(chosen: Choices) -> list[Step]:
     machine = (*(() if chosen.device == "auto" else ("--device", chosen.device)), *(("--offline",) if chosen.offline else ()))
     limit = chosen.limit or (QUICK_LIMIT if chosen.quick else None)
     limited = ("--limit", str(limit)) if limit else ()
+    asked = ("--size", "full", "--limit", str(limit or LIMIT)) if chosen.tiny else limited
     judges = tuple(word for judge in chosen.judges for word in ("--judge", judge))
     steps = []
     for name in ("unified", *ABLATIONS):
         steps.append(_training(chosen, name, machine))
         last = () if name == "unified" else ("--last",)
-        steps.append(_evaluation(chosen, name, (*last, *limited, *judges, *machine), limit))
+        steps.append(_evaluation(chosen, name, (*last, *asked, *judges, *machine), limit or LIMIT))
     roles = registry.load("benchmarks", PROMPTS).judge_roles
-    asked = tuple(word for judge in chosen.judges if judge.partition("=")[0] in roles for word in ("--judge", judge))
-    steps.append(_rewards(chosen, (*limited, *asked, *machine), limit))
+    judges = tuple(word for judge in chosen.judges if judge.partition("=")[0] in roles for word in ("--judge", judge))
+    steps.append(_rewards(chosen, (*limited, *judges, *machine), limit or COMPARED))
     runs = {f"evaluate {name}": str(chosen.out / name) for name in ("unified", *ABLATIONS)}
     runs["compare rewards"] = str(chosen.out / "rewards")
     argv = ("report", *runs.values(), "--out", str(chosen.out / "report"))
@@ -139,7 +138,7 @@ def _training(chosen: Choices, name: str, machine: tuple[str, ...]) -> Step:
     return Step(f"train {name}", argv, out / "finished.json", seconds, processes=1 if chosen.tiny else chosen.processes)
 
 
-def _evaluation(chosen: Choices, name: str, options: tuple[str, ...], limit: int | None) -> Step:
+def _evaluation(chosen: Choices, name: str, options: tuple[str, ...], limit: int) -> Step:
     out = chosen.out / name
     argv = ("track", str(out), "--suite", "all", *options)
     seconds = None
@@ -147,17 +146,17 @@ def _evaluation(chosen: Choices, name: str, options: tuple[str, ...], limit: int
         saves = read_recipe(chosen.scale if name == "unified" else name, chosen.training_sets(name)).trainer
         every, steps = saves.get("save_steps", 0), saves.get("max_steps", 0)
         models = 1 if name != "unified" or every < 1 else 1 + math.ceil(steps / every)
-        seconds = START + models * EVALUATION * _share(limit)
+        seconds = START + models * EVALUATION * limit
     return Step(f"evaluate {name}", argv, out / "evaluations" / "curves.csv", seconds, needs=(f"train {name}",))
 
 
-def _rewards(chosen: Choices, options: tuple[str, ...], limit: int | None) -> Step:
+def _rewards(chosen: Choices, options: tuple[str, ...], limit: int) -> Step:
     known = [name for name in REWARDS if name in registry.table("rewards")]
     out = chosen.out / "rewards"
     samples = QUICK_SAMPLES if chosen.quick else 8
     what = ("--model", chosen.recipe.model, "--rewards", ",".join(known), "--prompts", PROMPTS, "--samples", str(samples))
     argv = ("reward", "compare", *what, "--out", str(out), *options)
-    seconds = START + min(SAMPLES, limit or SAMPLES) * samples * COMPARISON if chosen.tiny else None
+    seconds = START + min(COMPARED, limit) * samples * COMPARISON if chosen.tiny else None
     return Step("compare rewards", argv, out / "compare.json", seconds)
 
 
@@ -197,10 +196,6 @@ def told(record: Mapping[str, Any]) -> str:
     lines = ["# How this was made", "", "```sh", record["command"], "```", ""]
     lines += [f"{duration(record['seconds'])} in all, on {escape(record['hardware'])}; {escape(versions)}.", ""]
     return "\n".join([*lines, *rows]) + "\n"
-
-
-def _share(limit: int | None) -> float:
-    return 1.0 if limit is None else min(1.0, limit / SAMPLES)
 
 
 def _flow(value: Sequence[object]) -> str:

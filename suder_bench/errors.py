@@ -18,6 +18,10 @@ class JudgeError(UserError):
     status = 1
 
 
+class Unreachable(JudgeError):
+    """A judge that cannot be asked. What does not need it can still be scored."""
+
+
 class PictureError(UserError):
     """A picture that cannot be read. Whatever holds others goes on without it."""
 

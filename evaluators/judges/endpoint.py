@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import io
 import json
 import os
@@ -14,11 +15,15 @@ import urllib.request
 from collections.abc import Sequence
 from typing import Any, Self
 
-from suder_bench.errors import JudgeError
+from suder_bench.errors import JudgeError, Unreachable, UserError
+from suder_bench.evaluators.answers import quoted
 from suder_bench.evaluators.judges import known_answers
 from suder_bench.evaluators.judges.protocols import Picture
 
 URL, KEY, MODEL = "OPENAI_BASE_URL", "OPENAI_API_KEY", "SUDER_BENCH_LLM"
+NOT_OURS = (401, 403, 404)
+"""What a server answers to whatever it is asked: address, model or key are wrong. Any other refusal is of one request."""
+
 LOCAL = ("localhost", "127.0.0.1", "::1")
 TRIES = 4
 TIMEOUT = 300.0
@@ -26,12 +31,13 @@ TIMEOUT = 300.0
 
 
 class Endpoint:
-    """Implements `LanguageJudge` and `PictureRater`. Never exact: which weights answer cannot be seen from here."""
+    """Implements `LanguageJudge` (role "llm") and `PictureRater` ("mllm"). Never exact: which weights answer cannot be seen."""
 
     exact = False
 
-    def __init__(self, url: str, model: str, key: str | None, *, pause: float = 1.0) -> None:
-        self.backend = model
+    def __init__(self, url: str, model: str, key: str | None, *, role: str = "llm", pause: float = 1.0) -> None:
+        self.backend, self._role = model, role
+        self._paid: dict[str, str] = {}  # replies of a batch that failed, whose parts are asked for again
         self.fingerprint = hashlib.sha256(f"{url} {model}".encode()).hexdigest()[:16]
         self._url, self._key, self._pause = f"{url.rstrip('/')}/chat/completions", key, pause
 
@@ -54,12 +60,16 @@ class Endpoint:
             )
         if offline and urllib.parse.urlsplit(url).hostname not in LOCAL:
             raise JudgeError(f"judge {role}: --offline forbids {url}; serve the judge on this machine, or leave --offline out")
-        return cls(url, model, os.environ.get(KEY))
+        return cls(url, model, os.environ.get(KEY), role=role)
 
     def review(self, system: str, prompts: Sequence[str]) -> list[str]:
         """LLaVA-Bench's settings: temperature 0.2, 1,024 tokens."""
         turns = [[{"role": "system", "content": system}, {"role": "user", "content": prompt}] for prompt in prompts]
-        return [self._reply(messages, temperature=0.2, max_tokens=1024) for messages in turns]
+        return self._replies(turns, temperature=0.2, max_tokens=1024)
+
+    def mark(self, prompts: Sequence[str]) -> list[str]:
+        """HallusionBench's settings: the endpoint's own."""
+        return self._replies([[{"role": "user", "content": prompt}] for prompt in prompts])
 
     def rate(self, pictures: Sequence[Picture], requests: Sequence[str]) -> list[str]:
         """SRUM's settings: greedy, 512 tokens; the picture stands before its request."""
@@ -67,30 +77,61 @@ class Endpoint:
             [{"type": "image_url", "image_url": {"url": _data_uri(picture)}}, {"type": "text", "text": request}]
             for picture, request in zip(pictures, requests, strict=True)
         ]
-        return [self._reply([{"role": "user", "content": content}], temperature=0, max_tokens=512) for content in contents]
+        return self._replies([[{"role": "user", "content": content}] for content in contents], temperature=0, max_tokens=512)
 
     def check(self) -> None:
-        """A right and a wrong answer are reviewed: both reviews can be read, and the right one scores higher."""
-        known_answers.check_scores(self)
+        """A judge of texts is asked about a right and a wrong answer, one of pictures about a right and a wrong text."""
+        if self._role == "mllm":
+            known_answers.check_rater(self)
+        else:
+            known_answers.check_llm(self)
 
-    def _reply(self, messages: list[dict[str, Any]], **settings: float) -> str:
-        body = json.dumps({"model": self.backend, "messages": messages, **settings}).encode()
+    def _replies(self, turns: Sequence[list[dict[str, Any]]], **settings: float) -> list[str]:
+        """Raises `UserError` for a request that is refused or not answered, `Unreachable` where no other would do better."""
+        requests = [json.dumps({"model": self.backend, "messages": messages, **settings}) for messages in turns]
+        replies: list[str] = []
+        for request in requests:
+            try:
+                replies.append(self._paid.pop(request) if request in self._paid else self._reply(request.encode()))
+            except UserError:
+                self._paid.update(zip(requests, replies, strict=False))
+                raise
+        return replies
+
+    def _reply(self, body: bytes) -> str:
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
         for attempt in range(TRIES):
             try:
                 with urllib.request.urlopen(urllib.request.Request(self._url, body, headers), timeout=TIMEOUT) as answer:
-                    return str(json.load(answer)["choices"][0]["message"]["content"])
+                    text = json.load(answer)["choices"][0]["message"]["content"]
+                if isinstance(text, str):
+                    return text
+                failure: Exception = UserError(f"{self._url} replied without a text in {TRIES} tries (content: {text!r})")
             except urllib.error.HTTPError as error:
+                refusal = f"{self._url} refuses: HTTP {error.code} {error.reason}{_explanation(error)}"
+                if error.code in NOT_OURS:
+                    raise Unreachable(f"{refusal}; check address, model and key") from error
                 if error.code < 500 and error.code not in (408, 429):
-                    raise JudgeError(
-                        f"{self._url} refuses: HTTP {error.code} {error.reason}; check address, model and key"
-                    ) from error
-                failure: Exception = error
-            except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+                    raise UserError(refusal) from error
+                failure = error
+            except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
                 failure = error
             if attempt + 1 < TRIES:
                 time.sleep(self._pause * 2**attempt)
-        raise JudgeError(f"{self._url} gave no reply in {TRIES} tries ({failure}); run the same command again later") from failure
+        if isinstance(failure, UserError):
+            raise failure
+        raise Unreachable(
+            f"{self._url} gave no reply in {TRIES} tries ({failure}); run the same command again later"
+        ) from failure
+
+
+def _explanation(error: urllib.error.HTTPError) -> str:
+    """The start of what the server says about a refusal."""
+    try:
+        text = error.read(2_000).decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return ""
+    return f": {quoted(text)}" if text.strip() else ""
 
 
 def _data_uri(picture: Picture) -> str:

@@ -17,12 +17,17 @@ from suder_bench.evaluators.judges.protocols import (
     Detector,
     ImageTextScorer,
     LanguageJudge,
+    PictureRater,
     TextParser,
     VisualQuestionAnswerer,
 )
+from suder_bench.evaluators.reviews import FAILED, RIGHT, WRONG, judge_mark, parse_scores
+from suder_bench.evaluators.t2i_mllm import NO_SCORE, REQUEST, parse_score
 from suder_bench.world.render import picture
 from suder_bench.world.scenes import Scene, Thing
 from suder_bench.world.vocabulary import COLORS, NOUNS, TEXTURES
+
+UNFIT = "this model does not judge well enough"
 
 
 @cache
@@ -44,9 +49,9 @@ def pictures() -> list[Image.Image]:
     return [picture(scene) for scene in scenes()]
 
 
-def _require(right: bool, asked: str, expected: object, came: object) -> None:
+def _require(right: bool, asked: str, expected: object, came: object, why: str = "wrong weights or class names?") -> None:
     if not right:
-        raise JudgeError(f"{asked}: expected {expected}, got {came}; wrong weights or class names?")
+        raise JudgeError(f"{asked}: expected {expected}, got {came}; {why}")
 
 
 def check_detector(judge: Detector) -> None:
@@ -121,16 +126,8 @@ def check_parser(judge: TextParser) -> None:
 
 
 def check_llm(judge: LanguageJudge) -> None:
-    """A right answer scores above a wrong one, and in HallusionBench's request it is correct and the wrong one is not."""
-    check_scores(judge)
-    for answer, expected in (("The ball is red.", "correct"), ("The ball is blue.", "incorrect")):
-        request = f"Mark it.\n\nQuestion: Is the ball red?\nReference: The ball is red.\nAnswer: {answer}\n\nYour mark:"
-        (reply,) = judge.review("", [request])
-        _require(reply == expected, f"the mark of '{answer}'", expected, repr(reply))
-
-
-def check_scores(judge: LanguageJudge) -> None:
-    """Both reviews have two scores in their first line, and a right answer scores above a wrong one."""
+    """Both of LLaVA-Bench's reviews can be read, and a right answer scores above a wrong one; in HallusionBench's request it is
+    correct, and the wrong one is not."""
     scores = []
     for answer in ("The ball is red.", "The ball is blue."):
         blocks = [
@@ -140,8 +137,25 @@ def check_scores(judge: LanguageJudge) -> None:
             "[System]\nWrite the two scores, each from 1 to 10, on the first line.",
         ]
         (review,) = judge.review("You are fair.", ["\n\n".join(blocks) + "\n\n"])
-        fields = review.split("\n")[0].split(" ")
-        numbers = len(fields) == 2 and all(field.replace(".", "", 1).isdigit() for field in fields)
-        _require(numbers, "a review's first line", "two scores", repr(review.split("\n")[0]))
-        scores.append(float(fields[1]))
-    _require(scores[0] > scores[1], "a right answer's score and a wrong one's", "right above wrong", scores)
+        read = parse_scores(review)
+        _require(read != FAILED, "a review's first line", "two scores", repr(review.split("\n")[0]), UNFIT)
+        scores.append(read[1])
+    _require(scores[0] > scores[1], "a right answer's score and a wrong one's", "right above wrong", scores, UNFIT)
+    for answer, expected in (("The ball is red.", RIGHT), ("The ball is blue.", WRONG)):
+        request = (
+            'Compare an answer with the reference. Reply with one word, "correct" or "incorrect".\n\n'
+            f"Question: Is the ball red?\nReference: The ball is red.\nAnswer: {answer}\n\nYour mark:"
+        )
+        (reply,) = judge.mark([request])
+        wanted = "correct" if expected == RIGHT else "incorrect"
+        _require(judge_mark(reply) == expected, f"the mark of '{answer}'", wanted, repr(reply), UNFIT)
+
+
+def check_rater(judge: PictureRater) -> None:
+    """A plain picture's rating can be read, and is higher for the name of its colour than for another's."""
+    shown = Image.new("RGB", (64, 64), "red")
+    ratings = [
+        parse_score(reply) for reply in judge.rate([shown] * 2, [REQUEST.format(prompt=f"plain {c}") for c in ("red", "blue")])
+    ]
+    _require(NO_SCORE not in ratings, "the ratings of a red picture", "two scores", ratings, UNFIT)
+    _require(ratings[0] > ratings[1], "how red and how blue a red picture is", "red above blue", ratings, UNFIT)

@@ -95,7 +95,11 @@ class TextParser(Judge, Protocol):
 
 class LanguageJudge(Judge, Protocol):
     def review(self, system: str, prompts: Sequence[str]) -> list[str]:
-        """The judge's raw reply to each prompt."""
+        """The judge's raw reply to each prompt of LLaVA-Bench."""
+        ...
+
+    def mark(self, prompts: Sequence[str]) -> list[str]:
+        """The judge's raw reply to each prompt of HallusionBench."""
         ...
 
 

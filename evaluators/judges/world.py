@@ -148,6 +148,9 @@ class WorldLlm(_WorldJudge):
     def review(self, system: str, prompts: Sequence[str]) -> list[str]:
         return [_review(prompt) for prompt in prompts]
 
+    def mark(self, prompts: Sequence[str]) -> list[str]:
+        return [_review(prompt) for prompt in prompts]
+
     def check(self) -> None:
         known_answers.check_llm(self)
 

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from suder_bench import registry
 from suder_bench.benchmark import Judge
-from suder_bench.errors import JudgeError, UserError, unknown
+from suder_bench.errors import JudgeError, Unreachable, UserError, unknown
 
 
 @runtime_checkable
@@ -73,8 +73,8 @@ def choose(roles: Sequence[str], overrides: Mapping[str, str], *, world: bool) -
 def seat(chosen: Mapping[str, str], *, device: str, dtype: str, offline: bool, known_answers: bool = True) -> Panel:
     """Load a back-end for each role and ask it known answers, unless told not to, which every number then carries.
 
-    A judge that cannot be loaded is missing, and what does not need it can still be scored. A judge that gets known
-    answers wrong would poison every number, so that its `JudgeError` is raised at once.
+    A judge that cannot be loaded or asked is missing, and what does not need it can still be scored. A judge that gets
+    known answers wrong would poison every number, so that its `JudgeError` is raised at once.
     """
     judges: dict[str, Judge] = {}
     missing: dict[str, JudgeError] = {}
@@ -83,12 +83,17 @@ def seat(chosen: Mapping[str, str], *, device: str, dtype: str, offline: bool, k
             judges[role] = _load(role, backend, device=device, dtype=dtype, offline=offline)
         except JudgeError as error:
             missing[role] = error
-    for role, judge in judges.items() if known_answers else ():
+    for role, judge in list(judges.items()) if known_answers else ():
         if isinstance(judge, KnownAnswers):
             try:
                 judge.check()
-            except JudgeError as error:
-                raise JudgeError(f"judge {role}={chosen[role]} fails its known answers, nothing was scored: {error}") from None
+            except UserError as error:
+                if isinstance(error, JudgeError) and not isinstance(error, Unreachable):
+                    raise JudgeError(
+                        f"judge {role}={chosen[role]} fails its known answers, nothing was scored: {error}"
+                    ) from None
+                missing[role] = Unreachable(f"judge {role}={chosen[role]} cannot be asked: {error}")
+                del judges[role]
     return Panel(judges, missing, checked=known_answers)
 
 

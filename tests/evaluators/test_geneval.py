@@ -85,6 +85,7 @@ def faults(record: dict, detections: list[Detection], colors: dict | None = None
         pytest.param(counting("cat", 3), [seen("cat", 0.95)] * 3 + [seen("cat", 0.85)], True, id="1-fourth-below-0.9"),
         pytest.param(counting("cat", 3), [seen("cat", 0.95)] * 3 + [seen("cat", 0.91)], False, id="2-fourth-above-0.9"),
         pytest.param(asked("single_object", CAT), [seen("cat", 0.3)], False, id="3-exactly-0.3"),
+        pytest.param(asked("single_object", CAT), [seen("cat", float(np.float32(0.3)))], False, id="3-a-detector-s-0.3"),
         pytest.param(counting("cat", 2), [seen("cat", 0.95), seen("cat", 0.9)], False, id="3-counting-exactly-0.9"),
         pytest.param(counting("cat", 4), [seen("cat", 0.95)] * 20, False, id="4-twenty-detections"),
         pytest.param(asked("single_object", BENCH), [seen("bench", 0.5)] * 5, True, id="5-five-benches"),
@@ -347,6 +348,11 @@ def test_an_empty_folder_says_what_the_layout_is(data, tmp_path):
     [
         ("{", "evaluation_metadata.jsonl:2"),
         ('{"tag": "colors", "prompt": "x"}', "no 'include'"),
+        ('{"tag": "colors", "prompt": "x", "include": ["cat"]}', "evaluation_metadata.jsonl:2"),
+        (
+            '{"tag": "position", "prompt": "x", "include": [{"class": "cat", "count": 1, "position": ["left of"]}]}',
+            "evaluation_metadata.jsonl:2",
+        ),
         (
             '{"tag": "colors", "prompt": "x", "include": [{"class": "cat", "count": 1, "color": "mauve"}]}',
             "unknown color 'mauve'",

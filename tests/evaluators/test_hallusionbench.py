@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suder_bench.errors import UserError
-from suder_bench.evaluators.hallusionbench import HallusionBench, judge_mark
+from suder_bench.evaluators.hallusionbench import HallusionBench
 from suder_bench.evaluators.judges.world import WorldLlm
+from suder_bench.evaluators.reviews import judge_mark
 from suder_bench.records import Sample
 from suder_bench.world import tasks
 
@@ -61,7 +62,7 @@ class Teacher:
     def __init__(self, replies: dict[str, str]) -> None:
         self.replies, self.prompts = replies, list[str]()
 
-    def review(self, system: str, prompts: Sequence[str]) -> list[str]:
+    def mark(self, prompts: Sequence[str]) -> list[str]:
         self.prompts += prompts
         return [next(reply for text, reply in self.replies.items() if f"Answer: {text}\n" in prompt) for prompt in prompts]
 
@@ -142,6 +143,14 @@ def test_groups_cut_by_a_limit_are_left_out(tmp_path: Path) -> None:
     statistics = bench.statistics(judge(bench, [pairs[0], pairs[2]]))
     assert [statistics[name].n for name in ("aAcc", "fAcc", "qAcc")] == [2, 1, 2]
     assert np.isnan(bench.statistics(judge(bench, pairs[:1]))["average"].of(np.ones(1)))
+
+
+def test_easy_and_hard_groups_are_whole(tmp_path: Path) -> None:
+    rows = [row("VS_chart_0_1_0"), row("VS_chart_0_2_0"), row("VS_chart_0_3_0", visual_input="2")]
+    data = write(tmp_path, rows)
+    bench = HallusionBench(data)
+    statistics = bench.statistics(judge(bench, answers(data, {})[1:]))
+    assert [statistics[name].n for name in ("easy", "hard")] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +250,7 @@ def test_answers_in_the_official_format(tmp_path: Path) -> None:
 def test_weights_are_copies(data: st.DataObject) -> None:
     keys = [f"VD_ocr_{i}_{j}_{k}" for i in range(3) for j in range(2) for k in range(2)]
     bench = HallusionBench(Path())
-    truths = [row(key) | {"answer": "yes", "figure_rows": 2, "group_rows": 2} for key in keys]
+    truths = [row(key) | {"answer": "yes", "figure_rows": 2, "group_rows": 2, "easy_rows": 2, "hard_rows": 0} for key in keys]
     samples = [Sample(key, key[:8], "", truth=truth) for key, truth in zip(keys, truths, strict=True)]
     rows = judge(bench, [(sample, data.draw(st.sampled_from(["yes", "no", "so"]))) for sample in samples])
     copies, weights = duplicating(rows, {f"VD_ocr_{i}": data.draw(st.integers(0, 2)) for i in range(3)})

@@ -22,6 +22,10 @@ from suder_bench.evaluators.t2i_mllm import judge_by_mllm, parse_score
         pytest.param('{"score": true}', -1, id="not-a-number"),
         pytest.param('{"note": 1} then {"score": 7}', 7, id="second-object"),
         pytest.param("", -1, id="empty"),
+        pytest.param('{"explanation": "low score: 2 objects", "score": "60"}', 60, id="a-score-in-words-before"),
+        pytest.param('"explanation":"my score: 3 of 5", {"score":80', 80, id="a-score-in-words-of-a-cut-off-reply"),
+        pytest.param("score: 85", -1, id="without-quotes"),
+        pytest.param('{"score": -5}', -1, id="negative"),
     ],
 )
 def test_parse_score(reply, score):

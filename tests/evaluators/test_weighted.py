@@ -27,6 +27,12 @@ def test_a_mean_of_nothing_is_undefined() -> None:
     assert np.isnan(average([part, mean(np.ones(2))], n=2).of(np.array([0.0, 1.0])))
 
 
+def test_an_undefined_score_spoils_no_other_mean() -> None:
+    values = np.array([1.0, np.nan])
+    assert mean(values, np.array([True, False])).of(np.ones(2)) == 1.0
+    assert np.isnan(mean(values).of(np.ones(2)))
+
+
 def test_groups_are_right_as_a_whole() -> None:
     correct = np.array([True, True, False, True, True])
     values, stands = all_correct(correct, ["a", "b", "b", "c", "a"], np.array([True, True, True, True, True]))

@@ -95,6 +95,8 @@ class Server(HTTPServer):
     def __init__(self, *script: tuple[int, str]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.script, self.bodies, self.keys = list(script), list[dict](), list[str | None]()
+        self.cut_off = False
+        """Promise a byte more of the next body than there is."""
 
     @property
     def url(self) -> str:
@@ -109,6 +111,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.keys.append(self.headers["Authorization"])
         status, body = self.server.script.pop(0)
         self.send_response(status)
+        if self.server.cut_off:
+            self.send_header("Content-Length", str(len(body) + 1))
+            self.server.cut_off = False
         self.end_headers()
         self.wfile.write(body.encode())
 
@@ -160,6 +165,39 @@ def test_endpoint_rates_pictures(serve):
     assert server.keys == [None]
 
 
+def test_endpoint_marks_answers_with_its_own_settings(serve):
+    server = serve(said("correct"))
+    assert Endpoint(server.url, "m", None, pause=0).mark(["mark it"]) == ["correct"]
+    assert server.bodies == [{"model": "m", "messages": [{"role": "user", "content": "mark it"}]}]
+
+
+def test_one_refused_request_is_not_the_judge_s_fault(serve):
+    server = serve(said("8 7"), (400, '{"error": "too long"}'), said("5 5"))
+    judge = Endpoint(server.url, "m", None, pause=0)
+    with pytest.raises(UserError, match=r"HTTP 400 .*too long") as refused:
+        judge.review("", ["one", "two"])
+    assert not isinstance(refused.value, JudgeError)
+    assert judge.review("", ["one"]) == ["8 7"]  # received before the refusal, and not asked for again
+    assert judge.review("", ["three"]) == ["5 5"]
+    assert len(server.bodies) == 3
+
+
+def test_a_reply_without_a_text_is_none(serve):
+    nothing = 200, json.dumps({"choices": [{"message": {"content": None}}]})
+    judge = Endpoint(serve(nothing, said("8 7"), *[nothing] * 4).url, "m", None, pause=0)
+    assert judge.review("", ["x"]) == ["8 7"]
+    with pytest.raises(UserError, match="without a text") as silent:
+        judge.review("", ["y"])
+    assert not isinstance(silent.value, JudgeError)
+
+
+def test_a_cut_off_reply_is_asked_for_again(serve):
+    server = serve(said("8 7"), said("8 7"))
+    server.cut_off = True
+    assert Endpoint(server.url, "m", None, pause=0).review("", ["x"]) == ["8 7"]
+    assert len(server.bodies) == 2
+
+
 def test_endpoint_failures(serve):
     with pytest.raises(JudgeError, match="HTTP 401"):
         Endpoint(serve((401, "")).url, "m", None, pause=0).review("", ["x"])
@@ -167,12 +205,28 @@ def test_endpoint_failures(serve):
         Endpoint(serve(*[(500, "")] * 4).url, "m", None, pause=0).review("", ["x"])
 
 
+MARKS = said("Correct."), said("incorrect")
+
+
 def test_endpoint_must_read_and_order_two_reviews(serve):
-    Endpoint(serve(said("9 9\nBoth."), said("9 2")).url, "m", None, pause=0).check()
+    Endpoint(serve(said("9 9\nBoth."), said("9,2"), *MARKS).url, "m", None, pause=0).check()
+    with pytest.raises(JudgeError, match=r"the mark of 'The ball is blue.': expected incorrect"):
+        Endpoint(serve(said("9 9"), said("9 2"), MARKS[0], MARKS[0]).url, "m", None, pause=0).check()
     with pytest.raises(JudgeError, match="expected right above wrong"):
         Endpoint(serve(said("9 9"), said("9 9")).url, "m", None, pause=0).check()
     with pytest.raises(JudgeError, match="expected two scores"):
         Endpoint(serve(said("Assistant 1: 9")).url, "m", None, pause=0).check()
+
+
+def test_an_endpoint_for_pictures_must_see(serve):
+    def check(*replies):
+        Endpoint(serve(*map(said, replies)).url, "m", None, role="mllm", pause=0).check()
+
+    check('{"score": 90}', '{"score": 5}')
+    with pytest.raises(JudgeError, match="expected red above blue"):
+        check('{"score": 50}', '{"score": 50}')
+    with pytest.raises(JudgeError, match="expected two scores"):
+        check("It is red.", "It is blue.")
 
 
 def test_endpoint_settings(monkeypatch):

@@ -25,7 +25,7 @@ from suder_bench.evaluators.judges.world import (
     WorldParser,
     WorldVqa,
 )
-from suder_bench.evaluators.llavabench import parse_scores
+from suder_bench.evaluators.reviews import parse_scores
 from suder_bench.world.language import draw_text
 from suder_bench.world.render import picture
 from suder_bench.world.scenes import Description, Phrase, Relation, Scene, Thing, draw
@@ -89,18 +89,15 @@ class Generous(WorldLlm):
 
 
 class DeafTeacher(WorldLlm):
-    def review(self, system: str, prompts: Sequence[str]) -> list[str]:
-        return [
-            "1 1\nWhat?" if "Reference: " in prompt else super(DeafTeacher, self).review(system, [prompt])[0]
-            for prompt in prompts
-        ]
+    def mark(self, prompts: Sequence[str]) -> list[str]:
+        return ["What?"] * len(prompts)
 
 
 @pytest.mark.parametrize(
     "judge", [ShuffledNames, ReversedColors, AlwaysYes, Indifferent, Inverted, NoChunks, Generous, DeafTeacher]
 )
 def test_a_wrong_judge_is_refused_in_one_line(judge: type) -> None:
-    with pytest.raises(JudgeError, match=r"expected .*, got .*; wrong weights or class names") as refusal:
+    with pytest.raises(JudgeError, match=r"expected .*, got .*; (wrong weights or class names|this model does)") as refusal:
         judge.load().check()
     assert "\n" not in str(refusal.value)
 
