@@ -61,6 +61,8 @@ def with_fields(row: object, place: str, *fields: str) -> Row:
     if not isinstance(row, dict):
         raise UserError(f"{place}: expected an object, found {quoted(str(row))}")
     missing = [name for name in fields if row.get(name) is None]
+    if missing and all(name in row for name in missing):
+        raise UserError(f"{place}: {', '.join(map(repr, missing))} is null")
     if missing:
         raise UserError(f"{place}: no {', '.join(map(repr, missing))}; found {', '.join(map(repr, row))}")
     return row
@@ -78,11 +80,12 @@ def pair(samples: Sequence[Sample], answers: Iterable[tuple[str, str]], file: Pa
     return [(sample, found[sample.id]) for sample in samples]
 
 
-def by_id(answers: Iterable[tuple[str, str]], known: set[str], file: Path) -> dict[str, str]:
-    """Answers keyed by id; `UserError` on a doubled id, or on one that is not `known`."""
+def by_id(answers: Iterable[tuple[str, str]], known: set[str], file: Path, *, again: bool = False) -> dict[str, str]:
+    """Answers keyed by id; `UserError` on one that is not `known`, and on a doubled id unless it may be answered `again`: then
+    the last answer counts."""
     found: dict[str, str] = {}
     for name, text in answers:
-        if name in found:
+        if name in found and not again:
             raise UserError(f"{file}: two answers to '{name}'")
         if name not in known:
             raise UserError(f"{file}: an answer to '{name}', which is no question of this benchmark")

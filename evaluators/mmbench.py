@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,11 @@ class MMBench:
             answers = [(row["index"], row["prediction"]) for row in table(file, "index", "prediction")]
         else:
             answers = [(id_text(row["question_id"]), str(row["text"])) for row in json_lines(file, "question_id", "text")]
-        given = {name for name, _ in answers}
+        return pair(self.asked([name for name, _ in answers]), answers, file)
+
+    def asked(self, given: Collection[str]) -> list[Sample]:
         main = [sample for sample in self.questions if not sample.truth["pass"]]
-        return pair(main if given == {sample.id for sample in main} else self.questions, answers, file)
+        return main if set(given) == {sample.id for sample in main} else self.questions
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         for one in answered:

@@ -5,6 +5,7 @@ Data: `SEED-Bench.json`, pictures named by `data_id` in `images/` or `SEED-Bench
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -81,7 +82,7 @@ class SeedBench:
             place = f"{self.folder / FILE}: question {number}"
             if with_fields(row, place, *FIELDS)["data_type"] != "image":
                 continue
-            if row["answer"] not in LETTERS or row["question_type_id"] not in names:
+            if row["answer"] not in tuple(LETTERS) or row["question_type_id"] not in names:
                 raise UserError(f"{place}: answer '{row['answer']}' or question_type_id '{row['question_type_id']}' is unknown")
             name = id_text(row["question_id"])
             if found.setdefault(name, row | {"dimension": dimension(names[row["question_type_id"]])})["answer"] != row["answer"]:
@@ -115,18 +116,30 @@ class SeedBench:
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
         """JSON lines with question_id and one of text (LLaVA), prediction (the leaderboard's), or losses (four numbers).
 
-        A question without an answer gets an empty one, which is wrong, as in LLaVA's script. Answers to video questions
-        (ids that start with "v") are passed over.
+        A question without an answer gets an empty one, which is wrong, and of two answers the last counts, as in LLaVA's script:
+        official files answer some questions twice, because the key lists them twice. Answers to video questions (ids that
+        start with "v") are passed over.
         """
+        found = by_id(self._answers(file), set(self.rows), file, again=True)
+        if not found:
+            raise UserError(f"{file}: no answer to any of the {len(self.rows):,} image questions")
+        return [(sample, found.get(sample.id, "")) for sample in self.questions]
+
+    def remarks(self, file: Path) -> list[str]:
+        counts = Counter(name for name, _ in self._answers(file))
+        doubled, absent = sum(n > 1 for n in counts.values()), len(self.rows.keys() - counts.keys())
+        return [
+            *([f"more than one answer to {doubled:,} of {len(self.rows):,} questions; the last counts"] if doubled else []),
+            *([f"no answer to {absent:,} of {len(self.rows):,} questions, which counts as wrong"] if absent else []),
+        ]
+
+    def _answers(self, file: Path) -> list[tuple[str, str]]:
         answers = []
         for number, row in enumerate(json_lines(file, "question_id"), start=1):
             name = id_text(row["question_id"])
             if not name.startswith("v") or name in self.rows:
                 answers.append((name, answer_of(row, f"{file}: answer {number}")))
-        found = by_id(answers, set(self.rows), file)
-        if not found:
-            raise UserError(f"{file}: no answer to any of the {len(self.rows):,} image questions")
-        return [(sample, found.get(sample.id, "")) for sample in self.questions]
+        return answers
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         for one in answered:
@@ -166,7 +179,7 @@ class SeedBench:
 def answer_of(row: Mapping[str, Any], place: str) -> str:
     for name in ("text", "prediction"):
         if name in row:
-            return str(row[name])
+            return "" if row[name] is None else str(row[name])
     if "losses" in row:
         return lowest_loss(row["losses"], place)
     raise UserError(f"{place}: none of 'text', 'prediction' and 'losses'; found {', '.join(map(repr, row))}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -86,6 +86,24 @@ class AsksInTraining(Protocol):
 class UnderstandingBenchmark(Benchmark, Protocol):
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
         """Answers made elsewhere, in the official format. Raises `UserError` on missing, doubled or unknown ids."""
+        ...
+
+
+@runtime_checkable
+class RemarksOnAnswers(Protocol):
+    """An understanding benchmark that reads files of answers with something to tell."""
+
+    def remarks(self, file: Path) -> list[str]:
+        """What a reader of the score should know of a file that `read_answers` takes, a line each."""
+        ...
+
+
+@runtime_checkable
+class TakesAPart(Protocol):
+    """An understanding benchmark of which a part may be answered on purpose."""
+
+    def asked(self, given: Collection[str]) -> list[Sample]:
+        """The questions that a file with answers to the ids `given` was to answer."""
         ...
 
 

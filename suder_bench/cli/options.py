@@ -64,7 +64,12 @@ def add_responses(parser: argparse.ArgumentParser, model: str) -> None:
     """The part of `add_settings` that says nothing of which benchmarks, and how many responses to a sample."""
     add_data(parser, "world for models trained on it, official for others")
     parser.add_argument("--protocol", default="official", help="for the benchmarks that offer it (default: official)")
-    parser.add_argument("--limit", type=positive, metavar="N", help="at most N samples of each benchmark, evenly spread")
+    parser.add_argument(
+        "--limit",
+        type=positive,
+        metavar="N",
+        help="at most N samples of each benchmark, evenly spread; a group of questions stays whole",
+    )
     parser.add_argument("--seed", type=whole, default=0, help="(default: 0)")
     parser.add_argument("--guidance", type=not_negative, help=f"of image sampling (default: {model}'s own, or 5)")
     parser.add_argument("--temperature", type=not_negative, default=1.0, help="of image sampling, 0 is greedy (default: 1)")

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from suder_bench.benchmark import Benchmark, GenerationBenchmark, ListsQuestions, NamesStrangers, UnderstandingBenchmark
+from suder_bench.benchmark import (
+    Benchmark,
+    GenerationBenchmark,
+    ListsQuestions,
+    NamesStrangers,
+    RemarksOnAnswers,
+    TakesAPart,
+    UnderstandingBenchmark,
+)
 from suder_bench.data.source import Source
 from suder_bench.errors import UserError
 from suder_bench.records import Answered, Response, Sample, Verdict
@@ -54,6 +62,9 @@ class Elsewhere:
             raise UserError(f"'{self.responses}' holds nothing in the layout of {self.benchmark}")
         for lines, what in ((strange, "pictures of no sample"), (_surplus(benchmark, answered), "pictures too many")):
             screen.say_some(lines, what)
+        if isinstance(benchmark, RemarksOnAnswers):
+            for remark in benchmark.remarks(self.responses):
+                screen.say(f"{self.benchmark}: {remark}")
         missing = self._missing(benchmark, samples, answered, screen)
         panel = judges.seat(chosen, device=self.device, dtype=self.dtype, offline=self.offline, known_answers=self.known_answers)
         for error in panel.missing.values():
@@ -111,9 +122,11 @@ class Elsewhere:
 
 def _listed(benchmark: Benchmark, answered: Sequence[Answered]) -> Sequence[Sample]:
     """What there was to respond to. Answers in another harness' numbering stand for themselves."""
+    given = {one.sample.id for one in answered}
+    if isinstance(benchmark, TakesAPart):
+        return benchmark.asked(given)
     samples = benchmark.questions if isinstance(benchmark, ListsQuestions) else benchmark.samples()
-    known = {sample.id for sample in samples}
-    return samples if any(one.sample.id in known for one in answered) else [one.sample for one in answered]
+    return samples if any(sample.id in given for sample in samples) else [one.sample for one in answered]
 
 
 def _into(verdicts: dict[tuple[str, int], Verdict]) -> Callable[[Sequence[Verdict]], None]:

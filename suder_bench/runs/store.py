@@ -150,10 +150,11 @@ class RunFolder:
         )
 
     def save_picture(self, picture: Image.Image, relative: str) -> str:
-        """Save as PNG in one piece below the run folder; returns the digest."""
+        """Save as PNG in one piece below the run folder, turned as it was; returns the digest."""
         content = io.BytesIO()
         picture = picture.convert("RGB")
-        picture.save(content, format="PNG")
+        turned = {"exif": picture.getexif()} if picture.getexif() else {}
+        picture.save(content, format="PNG", **turned)
         replace_file(self.path / relative, content.getvalue(), partial=self._images() / ".partial")
         return picture_digest(picture)
 

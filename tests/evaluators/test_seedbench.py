@@ -100,6 +100,26 @@ def test_a_missing_answer_is_wrong_and_counts(tmp_path: Path) -> None:
     pairs = bench.read_answers(jsonl(tmp_path / "a.jsonl", [{"question_id": 1, "text": "B"}]))
     assert [text for _, text in pairs] == ["B", ""]
     assert score(bench, pairs)["overall"] == 0.5
+    assert bench.remarks(tmp_path / "a.jsonl") == ["no answer to 1 of 2 questions, which counts as wrong"]
+
+
+def test_the_last_of_two_answers_counts(tmp_path: Path) -> None:
+    """The key lists questions twice, and so do the authors' own answers."""
+    bench = SeedBench(write(tmp_path, [row("1")]))
+    file = jsonl(tmp_path / "a.jsonl", [{"question_id": 1, "text": "A"}, {"question_id": 1, "text": "B"}])
+    assert [text for _, text in bench.read_answers(file)] == ["B"]
+    assert bench.remarks(file) == ["more than one answer to 1 of 1 questions; the last counts"]
+
+
+def test_an_answer_that_is_null_is_empty(tmp_path: Path) -> None:
+    bench = SeedBench(write(tmp_path, [row("1")]))
+    assert [text for _, text in bench.read_answers(jsonl(tmp_path / "a.jsonl", [{"question_id": 1, "text": None}]))] == [""]
+
+
+@pytest.mark.parametrize("answer", ["", "AB", "E", 1])
+def test_the_key_s_answer_is_one_letter(tmp_path: Path, answer: object) -> None:
+    with pytest.raises(UserError, match="question 1: answer"):
+        SeedBench(write(tmp_path, [row("1") | {"answer": answer}])).questions  # noqa: B018
 
 
 def test_answers_made_elsewhere(tmp_path: Path) -> None:
@@ -115,7 +135,6 @@ def test_answers_made_elsewhere(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("}\n", "},\n"))
     assert len(bench.read_answers(file)) == 3
     for wrong, message in (
-        ([rows[0], rows[0]], "two answers to '1'"),
         ([{"question_id": 9, "text": ""}], "an answer to '9', which is no question"),
         ([{"question_id": 1, "losses": [1, 2]}], "answer 1: expected 4 losses"),
         ([{"question_id": 1}], "answer 1: none of 'text', 'prediction' and 'losses'"),
@@ -156,7 +175,7 @@ def test_mistakes_in_the_data_are_named(tmp_path: Path) -> None:
         SeedBench(tmp_path).samples()
     with pytest.raises(UserError, match="question 1: answer 'E' or question_type_id '1' is unknown"):
         SeedBench(write(tmp_path, [row("1", answer="E")])).samples()
-    with pytest.raises(UserError, match="question 1: no 'choice_c'"):
+    with pytest.raises(UserError, match="question 1: 'choice_c' is null"):
         SeedBench(write(tmp_path, [row("1", choice_c=None)])).samples()
     (write(tmp_path, [row("1")]) / "seedbench/images/1.png").unlink()
     with pytest.raises(UserError, match=r"1\.png is missing"):

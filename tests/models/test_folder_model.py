@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeModel, flat, settings
+from PIL import ExifTags, Image, ImageOps
 
 from suder_bench.errors import UserError
 from suder_bench.models.folder import FolderModel
@@ -14,6 +15,7 @@ from suder_bench.models.protocols import Model, StoredPictures
 from suder_bench.models.reference import choose
 from suder_bench.runs.execute import Run
 from suder_bench.runs.screen import Screen
+from suder_bench.runs.store import RunFolder
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -57,3 +59,13 @@ def test_no_folder_and_no_eyes(tmp_path: Path) -> None:
         Run(tmp_path / "r", choose(f"folder:{tmp_path}/none"), settings("drawing")).execute(screen())
     with pytest.raises(UserError, match="answers no questions"):
         Run(tmp_path / "r", choose(f"folder:{tmp_path}"), settings("reading")).execute(screen())
+
+
+def test_a_turned_picture_stays_turned(tmp_path: Path) -> None:
+    """GenEval turns pictures as their EXIF says, in a run as where they lie."""
+    turned = Image.new("RGB", (40, 20))
+    exif = turned.getexif()
+    exif[ExifTags.Base.Orientation] = 6
+    turned.info["exif"] = exif.tobytes()
+    RunFolder(tmp_path).save_picture(turned, "images/a.png")
+    assert ImageOps.exif_transpose(Image.open(tmp_path / "images/a.png")).size == (20, 40)

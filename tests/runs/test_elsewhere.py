@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -15,10 +16,13 @@ from fakes import REFERENCE, Drawing, FakeModel, flat, settings
 
 from suder_bench.data.source import Source
 from suder_bench.errors import JudgeError, UserError
+from suder_bench.evaluators.mmbench import MMBench
+from suder_bench.evaluators.seedbench import SeedBench
 from suder_bench.runs.elsewhere import Elsewhere
 from suder_bench.runs.execute import Outcome, Run
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.table import render
+from suder_bench.world import tasks
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -151,3 +155,26 @@ def test_judges_are_chosen_checked_and_missed_as_in_a_run(tmp_path: Path) -> Non
     missing = score("drawing", tmp_path, judges={"shade": "missing"})
     assert not missing.complete
     assert missing.summary["benchmarks"]["drawing"]["failed"] == 1
+
+
+def test_answers_to_the_main_rows_alone_lack_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    tasks.write(data, size="quick", benchmarks=["mmbench"])
+    main = [sample for sample in MMBench(data).samples() if not sample.truth["pass"]]
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text("".join(json.dumps({"question_id": sample.id, "text": "A"}) + "\n" for sample in main))
+    stderr = io.StringIO()
+    entry = Elsewhere("mmbench", answers, Source("folder", path=data)).score(Screen(stderr)).summary["benchmarks"]["mmbench"]
+    assert (entry["n_responses"], entry["n_samples"], entry["skipped"]) == (len(main), len(main), 0)
+    assert stderr.getvalue() == ""
+
+
+def test_what_a_benchmark_remarks_on_answers_is_told(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    tasks.write(data, size="quick", benchmarks=["seedbench"])
+    first, *_ = SeedBench(data).samples()
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text(json.dumps({"question_id": first.id, "text": "A"}) + "\n")
+    stderr = io.StringIO()
+    Elsewhere("seedbench", answers, Source("folder", path=data)).score(Screen(stderr))
+    assert stderr.getvalue() == "seedbench: no answer to 89 of 90 questions, which counts as wrong\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -135,15 +136,17 @@ def test_the_documented_lines_are_read(tmp_path, monkeypatch):
     class Boxes:
         tensor = Values([list(CAT[2])])
 
-    class Array(np.ndarray):
-        def numpy(self):
-            return np.asarray(self)
+    class OnTheGpu(np.ndarray):
+        """Where accelerate puts the frame; its own values cannot be read there."""
+
+        def cpu(self):
+            return SimpleNamespace(numpy=lambda: np.asarray(self))
 
     fields = {"pred_boxes": Boxes, "pred_classes": Values([7]), "scores": Values([0.9])}
     instances = type("Instances", (), {"get_fields": lambda self: fields})()
     scope = {
         "outpath": str(tmp_path),
-        "test_data": [{"image": frame[:, :, ::-1].transpose(2, 0, 1).view(Array), "image_path": "x/samples/a cat_000000.png"}],
+        "test_data": [{"image": frame[:, :, ::-1].transpose(2, 0, 1).view(OnTheGpu), "image_path": "x/samples/a cat_000000.png"}],
         "test_pred": [{"instances": instances}],
         "obj_label_map": {7: "cat"},
         "k": 0,
