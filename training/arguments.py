@@ -46,6 +46,12 @@ OURS = {
     "remove_unused_columns": "there are no columns",
     "disable_tqdm": "every step prints a line",
     "ignore_data_skip": "a training goes on with the next item",
+    "data_seed": "use trainer.seed",
+    "label_smoothing_factor": "there are no labels",
+    **dict.fromkeys(
+        ("dataloader_drop_last", "dataloader_num_workers", "dataloader_persistent_workers", "dataloader_prefetch_factor"),
+        "nothing is loaded beside the training",
+    ),
 }
 """Fields that follow from other settings, and what to say of them."""
 
@@ -60,6 +66,8 @@ def arguments(recipe: Recipe, out: Path, *, device: str, tasks: int) -> Training
     if chosen.get("deepspeed"):
         chosen["deepspeed"] = _configuration(chosen["deepspeed"])
         _alone()
+    if chosen.get("fp16") and device == "cpu":
+        raise UserError("trainer.fp16 is for GPUs; leave it out, or set trainer.bf16=true")
     world = int(os.environ.get("WORLD_SIZE", "1"))
     share = int(chosen["per_device_train_batch_size"]) * world
     try:

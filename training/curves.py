@@ -29,7 +29,7 @@ COLUMNS = ("step", "suite", "benchmark", "metric", "value", "low", "high", "n")
 REWARDS = ("gen/reward", "und/reward")
 
 SMOOTHING = 20
-"""A reward's running mean takes this part of the steps: one in twenty."""
+"""A reward's running mean takes one in so many of the steps to either side."""
 
 _STEP = re.compile(r"step-([0-9]+)")
 

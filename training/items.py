@@ -6,7 +6,7 @@ that no pair of them means anything. What does not fill a step at the end of an 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +80,13 @@ class MicroBatches:
                     for part in range(self.accumulation // len(self.counts)):
                         first = step * self.global_batch_size + (part * self.world + self.rank) * self.batch_size
                         yield [self._item(task, first + i, iteration) for i in range(self.batch_size)]
+
+    def onwards(self, batch: Sequence[Item], most: int) -> list[list[Item]]:
+        """This batch and those after it on this rank of the same task and step, at most so many."""
+        first = batch[0]
+        end = (first.place // self.global_batch_size + 1) * self.global_batch_size
+        places = range(first.place, end, self.world * self.batch_size)[:most]
+        return [[self._item(first.task, place + i, first.iteration) for i in range(self.batch_size)] for place in places]
 
     def _item(self, task: Task, place: int, iteration: int) -> Item:
         cycle, within = divmod(place, self.counts[task])

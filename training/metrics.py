@@ -138,7 +138,9 @@ class Watch:
         if self.guard.action == "off":
             return None
         for task in ("gen", "und"):
-            for kind, found in (("entropy", self._entropy(task)), ("reward", self._reward(task))):
+            checks = {"entropy": self._entropy, "reward": self._reward, "no_signal": self._no_signal}
+            for kind, check in checks.items():
+                found = check(task)
                 if found and f"{task}/{kind}" not in self._warned:
                     self._warned.add(f"{task}/{kind}")
                     return found
@@ -146,7 +148,7 @@ class Watch:
 
     def _take(self, row: Mapping[str, Any]) -> None:
         for name, value in row.items():
-            if name.endswith(("/entropy", "/reward", "/reward_std")) and isinstance(value, int | float):
+            if name.endswith(("/entropy", "/reward", "/reward_std", "/no_signal")) and isinstance(value, int | float):
                 self._seen[name].append(float(value))
 
     def _entropy(self, task: str) -> str | None:
@@ -160,12 +162,22 @@ class Watch:
 
     def _reward(self, task: str) -> str | None:
         _, last, best = self._windows(f"{task}/reward")
-        deviation, *_ = self._windows(f"{task}/reward_std")
-        if math.isnan(last) or last >= best - self.guard.reward * deviation:
+        at_start, now, _ = self._windows(f"{task}/reward_std")
+        deviation = max(at_start, now)
+        if math.isnan(last) or not deviation or last >= best - self.guard.reward * deviation:
             return None
         return (
             f"collapse: the mean reward of {task} fell from {best:.3g} to {last:.3g}, more than {self.guard.reward:g} standard"
             f" deviations within a group ({deviation:.3g}); use a smaller trainer.learning_rate, or set guard.action=warn"
+        )
+
+    def _no_signal(self, task: str) -> str | None:
+        last = self._seen[f"{task}/no_signal"][-self.guard.window :]
+        if len(last) < self.guard.window or min(last) < 1:
+            return None
+        return (
+            f"the reward of {task} gave all samples of a group the same for {self.guard.window} steps, from which nothing is"
+            f" learned; choose another reward.{task}, or set guard.action=warn"
         )
 
     def _windows(self, name: str) -> tuple[float, float, float]:

@@ -11,6 +11,7 @@ from suder_bench.errors import UserError, unknown
 from suder_bench.evaluators.t2i_compbench import training_prompts
 from suder_bench.world import train_split
 
+NAMED = ("", "official", "world")
 SOURCES = ("t2i-compbench:official", "t2i-compbench:world", "t2i-compbench:DIR", "geneval:world", "FILE.txt", "FILE.jsonl")
 
 
@@ -24,6 +25,12 @@ def read_prompts(sources: Sequence[str], say: Callable[[str], None], *, offline:
     if not sources:
         raise UserError(f"no prompts to train on; name a source (choices: {', '.join(SOURCES)})")
     return [prompt for source in sources for prompt in _read(source, say, offline=offline)]
+
+
+def folders(sources: Sequence[str]) -> dict[str, Path]:
+    """The folders of a benchmark's files among the sources, by the benchmark's name."""
+    named = (source.partition(":") for source in sources)
+    return {name: Path(where).expanduser() for name, _, where in named if name == "t2i-compbench" and where not in NAMED}
 
 
 def _read(source: str, say: Callable[[str], None], *, offline: bool) -> list[str]:

@@ -222,7 +222,7 @@ def _extended(tree: Tree, seen: tuple[str, ...]) -> Tree:
 
 def _checked(recipe: Recipe, place: Callable[[str], str]) -> Recipe:
     """The recipe with the `trainer` settings in their own types. Raises `UserError` naming place, key, value and choices."""
-    from suder_bench.training.arguments import check_field  # which needs a `Recipe`
+    from suder_bench.training.arguments import DEFAULTS, check_field  # which need a `Recipe`
 
     def wrong(key: str, says: str) -> UserError:
         return UserError(f"{place(key)}: {key} {says}")
@@ -256,7 +256,9 @@ def _checked(recipe: Recipe, place: Callable[[str], str]) -> Recipe:
             raise UserError(f"{place(f'trainer.{name}')}: {mistake}") from None
     if trainer.get("save_only_model") and recipe.strategy == "separate":
         raise wrong("trainer.save_only_model", "keeps no optimizer, and each model needs its own when its turn comes again")
-    return replace(recipe, trainer=trainer)
+    if recipe.lora is not None and recipe.trainable != Recipe.trainable:
+        raise wrong("trainable", "names what learns without lora, whose adapters learn in its place; leave one of them out")
+    return replace(recipe, trainer=DEFAULTS | trainer)
 
 
 def _plain(value: Any) -> Any:

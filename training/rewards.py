@@ -16,14 +16,16 @@ from suder_bench import registry
 from suder_bench.errors import UserError, unknown
 from suder_bench.models.janus_pixels import picture
 from suder_bench.models.protocols import Model, TellsItsWorld
+from suder_bench.rewards.clip import Clip
 from suder_bench.rewards.dsr import Dsr
 from suder_bench.rewards.evaluator import PREFIX, EvaluatorReward, generation_benchmarks
-from suder_bench.rewards.protocols import CaptionReward
+from suder_bench.rewards.protocols import CaptionReward, ChecksPrompts
 from suder_bench.rewards.srum import Srum
 from suder_bench.rewards.vqa import Vqa
 
 Task = Literal["gen", "und"]
 USUAL: Mapping[str, str] = MappingProxyType({})
+NO_FOLDERS: Mapping[str, Path] = MappingProxyType({})
 SELF = (Dsr, Vqa, Srum)
 """The rewards that ask a unified model about its own samples."""
 
@@ -57,18 +59,19 @@ class RewardSum:
         model: Model,
         scorer: Model,
         task: Task,
-        data: Path | None,
+        data: Mapping[str, Path] = NO_FOLDERS,
         batch_size: int,
         judges: Mapping[str, str] = USUAL,
+        device: str = "auto",
         offline: bool = False,
         say: Callable[[str], None] = lambda line: None,
     ) -> Self:
         """The named rewards, for pictures (`task` gen) or captions (und).
 
-        A name is one of the registry's, or `evaluator:BENCHMARK` for a generation benchmark's verdict, over the files in
+        A name is one of the registry's, or `evaluator:BENCHMARK` for a generation benchmark's verdict, over its files in
         `data` or its training split. The self-rewards ask `scorer`: the model itself, a frozen copy or its partner. `judges`
-        are back-ends by role for the evaluators. Raises `UserError` for names, weights and files, `JudgeError` for a
-        missing judge.
+        are back-ends by role for the evaluators and CLIP, which compute on `device`. Raises `UserError` for names, weights
+        and files, `JudgeError` for a missing judge.
         """
         if not any(weights.values()) or not all(math.isfinite(weight) for weight in weights.values()):
             told = ", ".join(f"{name}: {weight}" for name, weight in weights.items()) or "nothing"
@@ -80,22 +83,25 @@ class RewardSum:
                 rewards[name] = EvaluatorReward.load(
                     name.removeprefix(PREFIX),
                     world=world,
-                    data=data,
+                    data=data.get(name.removeprefix(PREFIX)),
                     backends=judges,
+                    device=device,
                     batch_size=batch_size,
                     offline=offline,
                     say=say,
                 )
             elif (kind := _class_of(name, task)) in SELF:
                 rewards[name] = kind.load(scorer, batch_size=batch_size)
+            elif kind is Clip:
+                rewards[name] = Clip.load(model, backend=judges.get("clip"), device=device)
             else:
                 rewards[name] = kind.load(model)
         return cls(rewards, weights)
 
     def check(self, prompts: Sequence[str]) -> None:
-        """Raises `UserError` for a prompt that an evaluator does not ask, before anything is drawn for it."""
+        """Raises `UserError` for a prompt that a reward cannot score, before anything is drawn for it."""
         for reward in self._rewards.values():
-            if isinstance(reward, EvaluatorReward):
+            if isinstance(reward, ChecksPrompts):
                 reward.check(list(dict.fromkeys(prompts)))
 
     def images(self, prompts: Sequence[str], pixels: torch.Tensor) -> Scores:
@@ -133,6 +139,23 @@ class RewardSum:
             parts[name] = values
             total += self._weights[name] * values
         return Scores(total, parts)
+
+
+def asks_model(weights: Mapping[str, float]) -> bool:
+    """Whether one of the named rewards asks a unified model."""
+    table = registry.table("rewards")
+    return any(name in table and registry.load("rewards", name) in SELF for name in weights)
+
+
+def judge_roles(weights: Mapping[str, float]) -> list[str]:
+    """The roles of the judges that the named rewards ask."""
+    roles: list[str] = []
+    for name in weights:
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) in generation_benchmarks():
+            roles += registry.load("benchmarks", name.removeprefix(PREFIX)).judge_roles
+        elif name in registry.table("rewards") and registry.load("rewards", name) is Clip:
+            roles.append("clip")
+    return roles
 
 
 def _class_of(name: str, task: Task) -> Any:

@@ -44,6 +44,19 @@ class Rollout:
         """(items, G), float64."""
         return self.scores.total.view(-1, self.group)
 
+    def parts(self, size: int) -> list[Rollout]:
+        """The same in parts of `size` items, without the pictures and seconds."""
+        return [self._part(start, start + size) for start in range(0, len(self.items), size)]
+
+    def _part(self, start: int, end: int) -> Rollout:
+        of = slice(start * self.group, end * self.group)
+        scores = Scores(self.scores.total[of], {name: part[of] for name, part in self.scores.parts.items()})
+        reference = None if self.reference is None else self.reference[of]
+        captions, contexts = self.captions[of], self.contexts[of]
+        return Rollout(
+            self.task, self.items[start:end], contexts, self.tokens[of], scores, self.group, captions, reference=reference
+        )
+
 
 @dataclass(frozen=True)
 class Sampler:

@@ -22,6 +22,7 @@ from suder_bench.models import reference
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.reference import ModelReference
 from suder_bench.runs.jsonl import document, replace_file
+from suder_bench.runs.judges import check_overrides
 from suder_bench.runs.store import RunFolder
 from suder_bench.training import shards
 from suder_bench.training.arguments import DEFAULTS, arguments
@@ -29,9 +30,9 @@ from suder_bench.training.images import open_images
 from suder_bench.training.items import MicroBatches
 from suder_bench.training.metrics import METRICS_FILE
 from suder_bench.training.policy import Policy, load_model
-from suder_bench.training.prompts import read_prompts
-from suder_bench.training.recipe import Recipe, Task
-from suder_bench.training.rewards import RewardSum
+from suder_bench.training.prompts import folders, read_prompts
+from suder_bench.training.recipe import Recipe, Task, read_recipe
+from suder_bench.training.rewards import RewardSum, asks_model, judge_roles
 from suder_bench.training.rollout import Sampler
 from suder_bench.training.trainer import StopAfterEpochs, SuderTrainer
 
@@ -40,6 +41,9 @@ FINISHED_FILE = "finished.json"
 """Written last: a run folder that has it is complete."""
 
 VERSIONS_FILE = "versions.json"
+
+FREE = ("guard.", "samples_steps", "sampling.batch_size", "reward.batch_size", "trainer.save_", "trainer.report_to")
+"""What a training may go on with otherwise: settings that change no number of it."""
 
 STATE_FILE = "trainer_state.json"
 """What the Trainer writes last into a checkpoint."""
@@ -159,14 +163,14 @@ class Training:
                 model, source = load_model(start, recipe, device=device, dtype=self.dtype)
             acting = copy_of(start) if shards.are_used(args) else model
             frozen = copy_of(start) if needs_start or self._frozen(partner) else None
-            scorer = acting if frozen is None or recipe.reward.scorer == "current" else frozen
+            scorer = frozen if frozen is not None and self._frozen(partner) else acting
             scorer = scorer if partner is None else copy_of(partner)
         policy, copy = Policy.of(recipe, model, source), None if acting is model else Policy.of(recipe, acting, source)
         for judge in {id(one): one for one in (frozen, scorer, acting) if one is not None and one is not model}.values():
             judge.model.requires_grad_(False).eval()
         sampler = Sampler(
             model=acting,
-            rewards={task: self._reward(task, acting, scorer, prompts) for task in counts},
+            rewards={task: self._reward(task, acting, scorer, prompts, device) for task in counts},
             settings=recipe.sampling,
             guidance=start.guidance if recipe.sampling.guidance is None else recipe.sampling.guidance,
             group=recipe.num_generations,
@@ -187,19 +191,26 @@ class Training:
         )
 
     def _frozen(self, partner: ModelReference | None) -> bool:
-        return partner is None and self.recipe.reward.scorer == "frozen"
+        """Whether a frozen copy of the start model is asked for rewards."""
+        reward = self.recipe.reward
+        asked = any(asks_model(getattr(reward, task)) for task in self.recipe.tasks)
+        return partner is None and reward.scorer == "frozen" and asked
 
-    def _reward(self, task: Task, model: JanusModel, scorer: JanusModel, prompts: Sequence[str]) -> RewardSum:
+    def _reward(self, task: Task, model: JanusModel, scorer: JanusModel, prompts: Sequence[str], device: str) -> RewardSum:
         settings = self.recipe.reward
+        with self._blamed("reward.judges"):
+            asked = [role for one in self.recipe.tasks for role in judge_roles(getattr(settings, one))]
+            check_overrides(list(dict.fromkeys(asked)), settings.judges)
         with self._blamed(f"reward.{task}"):
             reward = RewardSum.load(
                 getattr(settings, task),
                 model=model,
                 scorer=scorer,
                 task=task,
-                data=None,
+                data=folders(self.recipe.data.prompts),
                 batch_size=settings.batch_size,
                 judges=settings.judges,
+                device=device,
                 offline=self.offline,
                 say=self.say,
             )
@@ -289,14 +300,14 @@ def _claim(out: Path, recipe: Recipe, *, resume: bool) -> None:
         return
     if not resume:
         raise UserError(f"{out} holds a training; go on with --resume, or choose another --out")
-    old, new = (_flat(yaml.safe_load(one)) for one in (file.read_text(encoding="utf-8"), text))
-    changed = [key for key in old | new if old.get(key) != new.get(key)]
-    if changed:
-        key = changed[0]
-        raise UserError(
-            f"{out} was trained with {key}={old.get(key)!r}, not {new.get(key)!r};"
-            " resume with the same recipe, or choose another --out"
-        )
+    old, new = (_flat(yaml.safe_load(one)) for one in (read_recipe(str(file)).as_yaml(), text))
+    for key in old | new:
+        if old.get(key) != new.get(key) and not key.startswith(FREE):
+            raise UserError(
+                f"{out} was trained with {key}={old.get(key)!r}, not {new.get(key)!r};"
+                " resume with the same recipe, or choose another --out"
+            )
+    replace_file(file, text.encode())
 
 
 def _begun(out: Path) -> bool:

@@ -83,20 +83,26 @@ class SuderTrainer(Trainer):
         return ItemLoader(self.batches)
 
     def _prepare_inputs(self, inputs: Any) -> Rollout:  # type: ignore[override]
-        """A batch of items becomes its rollout: sampled at the first update on it, kept for the others."""
+        """A batch of items becomes its rollout: sampled at the first update on it, kept for the others.
+
+        A step's batches of a task are sampled together, as many as `sampling.batch_size` allows: the weights stay what they
+        are until the step ends, and sampling is slow in small batches.
+        """
         items: list[Item] = inputs
         first = items[0]
         key = (first.task, first.place)
-        rollout = self._stored.pop(key, None)
-        if rollout is None:
+        if key not in self._stored:
+            at_once = self.recipe.sampling.batch_size // (len(items) * self.recipe.num_generations)
+            batches = self.batches.onwards(items, max(1, at_once))
             self.policy.eval()  # candidates and rewards are made without dropout
             if self.acting is not None:
                 shards.take_over(self.policy, self.acting)
             with self.accelerator.autocast():
-                rollout = self._rolled_out(items)
+                parts = self._rolled_out([item for batch in batches for item in batch]).parts(len(items))
             self.policy.train()
+            self._stored |= {(first.task, part.items[0].place): part for part in parts}
+        rollout = self._stored.pop(key)
         if first.iteration + 1 < self.batches.num_iterations:
-            rollout.pixels = None  # judged and shown
             self._stored[key] = rollout
         return rollout
 
@@ -186,6 +192,8 @@ class SuderTrainer(Trainer):
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        if self.args.fp16:  # the scaler finds its scale by steps that overflow, which it leaves out
+            return norm
         if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
             raise TrainingFailed(f"the gradient's norm became {float(norm)} at step {self.state.global_step + 1}")
         return norm

@@ -61,6 +61,10 @@ class Towers(Protocol):
         `UserError`."""
         ...
 
+    def refuse_long(self, texts: Sequence[str]) -> None:
+        """Raises `UserError` naming a text that is longer than CLIP can read."""
+        ...
+
 
 class TransformersTowers:
     """Implements `Towers` through transformers."""
@@ -101,15 +105,20 @@ class TransformersTowers:
     def _prepare(self, picture: Picture) -> torch.Tensor:
         return pixels(centre_square(picture, self.shape.side), OPENAI_MEAN, OPENAI_STD)
 
+    def refuse_long(self, texts: Sequence[str]) -> None:
+        for text in texts:
+            if len(self._tokenizer(text)["input_ids"]) > self._limit:
+                raise too_long(text, self._limit)
+
     @torch.inference_mode()
     def read(self, texts: Sequence[str], *, cut: bool = False) -> torch.Tensor:
+        if not cut:
+            self.refuse_long(texts)
         found = []
         for chunk in chunks(texts, BATCH):
             tokens = self._tokenizer(
                 list(chunk), padding=True, truncation=cut, max_length=self._limit if cut else None, return_tensors="pt"
             ).to(self._place.device)
-            if tokens["input_ids"].shape[1] > self._limit:
-                raise too_long(max(chunk, key=len), self._limit)
             with self._place.precision():
                 read = self._model.text_model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
                 found.append(self._model.text_projection(read.pooler_output))
@@ -131,6 +140,10 @@ class ClipSimilarity:
     def similarity_to_beginnings(self, pictures: Sequence[Picture], texts: Sequence[str]) -> list[float]:
         """The same, with as much of each text as CLIP can read: for what a model wrote, which may be of any length."""
         return (self._towers.see(pictures) * self._towers.read(texts, cut=True)).sum(dim=-1).tolist() if pictures else []
+
+    def refuse_long(self, texts: Sequence[str]) -> None:
+        """Raises `UserError` naming a text that is longer than CLIP can read."""
+        self._towers.refuse_long(texts)
 
     def check(self) -> None:
         """A plain picture is nearer to the name of its colour than to another's. Raises `JudgeError`."""

@@ -65,12 +65,16 @@ class OpenClipTowers:
                 found.append(self._model.encode_image(values.to(self._place.device)))
         return unit(torch.cat(found))
 
+    def refuse_long(self, texts: Sequence[str]) -> None:
+        limit = self._tokenizer.context_length
+        for text in texts:
+            if len(self._tokenizer.encode(text)) + 2 > limit:
+                raise too_long(text, limit)
+
     @torch.inference_mode()
     def read(self, texts: Sequence[str], *, cut: bool = False) -> torch.Tensor:
-        limit = self._tokenizer.context_length
-        for text in texts if not cut else ():
-            if len(self._tokenizer.encode(text)) + 2 > limit:  # the package would cut it silently
-                raise too_long(text, limit)
+        if not cut:  # the package would cut silently
+            self.refuse_long(texts)
         found = []
         for chunk in chunks(texts, BATCH):
             with self._place.precision():

@@ -30,6 +30,13 @@ class ReadsBeginnings(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsItsLimit(Protocol):
+    def refuse_long(self, texts: Sequence[str]) -> None:
+        """Raises `UserError` naming a text that is longer than the judge can read; nothing is computed for it."""
+        ...
+
+
 class Clip:
     """The cosine of picture and text, in [-1, 1], which ignores the model that is rewarded."""
 
@@ -39,15 +46,21 @@ class Clip:
         self.judge = judge
 
     @classmethod
-    def load(cls, model: Model) -> Self:
-        """Raises `JudgeError` where CLIP's weights cannot be had, or it gets known answers wrong."""
+    def load(cls, model: Model, *, backend: str | None = None, device: str = "auto") -> Self:
+        """By default tiny-clip for a model of the world, else ViT-B/32. Raises `JudgeError` where CLIP's weights cannot be had,
+        or it gets known answers wrong."""
         world = isinstance(model, TellsItsWorld) and model.world
-        chosen = {"clip": "tiny-clip" if world else "official"}
-        panel = judges.seat(chosen, device="auto", dtype="auto", offline=constants.HF_HUB_OFFLINE)
+        chosen = {"clip": backend or ("tiny-clip" if world else "official")}
+        panel = judges.seat(chosen, device=device, dtype="auto", offline=constants.HF_HUB_OFFLINE)
         for missing in panel.missing.values():
             raise missing
         judge: Similarity = panel.judges["clip"]  # type: ignore[assignment]
         return cls(judge)
+
+    def check(self, prompts: Sequence[str]) -> None:
+        """Raises `UserError` naming a prompt that is longer than CLIP can read."""
+        if isinstance(self.judge, KnowsItsLimit):
+            self.judge.refuse_long(prompts)
 
     def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:
         """Raises `UserError` for a prompt that is longer than CLIP can read."""

@@ -60,6 +60,7 @@ class EvaluatorReward:
         batch_size: int,
         offline: bool,
         say: Callable[[str], None],
+        device: str = "auto",
     ) -> Self:
         """The reward of benchmark `name` over `data`, by default its training split in the world or its official files.
 
@@ -70,7 +71,9 @@ class EvaluatorReward:
         of_world = world if data is None else Source("folder", path=data).world
         with _folder(name, world=world, data=data, offline=offline, say=say) as folder:
             benchmark = build(name, folder, OFFICIAL)
-            return cls(benchmark, _seats(benchmark, backends, world=of_world, offline=offline), batch_size=batch_size)
+            return cls(
+                benchmark, _seats(benchmark, backends, world=of_world, offline=offline, device=device), batch_size=batch_size
+            )
 
     @classmethod
     def of_tests(
@@ -131,11 +134,13 @@ def _check(name: str) -> None:
         raise unknown("reward", f"{PREFIX}{name}", [f"{PREFIX}{choice}" for choice in choices])
 
 
-def _seats(benchmark: Benchmark, backends: Mapping[str, str], *, world: bool, offline: bool) -> Mapping[str, Any]:
-    """The judges by role, on any device. Raises `JudgeError` for a missing one."""
+def _seats(
+    benchmark: Benchmark, backends: Mapping[str, str], *, world: bool, offline: bool, device: str = "auto"
+) -> Mapping[str, Any]:
+    """The judges by role. Raises `JudgeError` for a missing one."""
     mine = {role: backend for role, backend in backends.items() if role in benchmark.judge_roles}
     chosen = judges.choose(benchmark.judge_roles, mine, world=world)
-    panel = judges.seat(chosen, device="auto", dtype="auto", offline=offline)
+    panel = judges.seat(chosen, device=device, dtype="auto", offline=offline)
     for missing in panel.missing.values():
         raise missing
     return panel.judges

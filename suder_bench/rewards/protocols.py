@@ -30,6 +30,15 @@ class Reward(PictureReward, Protocol):
 
 
 @runtime_checkable
+class ChecksPrompts(Protocol):
+    """A reward that cannot score every prompt."""
+
+    def check(self, prompts: Sequence[str]) -> None:
+        """Raises `UserError` naming the first prompt that it cannot score; a training asks before it draws anything."""
+        ...
+
+
+@runtime_checkable
 class CaptionReward(Protocol):
     """A reward that scores captions too, as training of the understanding side needs."""
 

@@ -107,6 +107,16 @@ def test_an_epoch_is_as_long_as_it_says_in_whole_steps_of_all_tasks(batches: Mic
         assert {task: len(of(task, step)) for task in batches.counts} == dict.fromkeys(batches.counts, batches.global_batch_size)
 
 
+@pytest.mark.parametrize("world", [1, 2])
+def test_the_batches_to_come_of_a_step(world: int) -> None:
+    batches = made(rank=world - 1, world=world, num_iterations=2)
+    made_in = [(one[0].place // 8, one[0].task, one[0].iteration) for one in epochs(batches, 2)]
+    for at, batch in enumerate(epochs(batches, 2)):
+        rest = zip(epochs(batches, 2)[at:], made_in[at:], strict=True)
+        assert batches.onwards(batch, 99) == [one for one, its in rest if its == made_in[at]]
+        assert batches.onwards(batch, 1) == [batch]
+
+
 # Order
 
 

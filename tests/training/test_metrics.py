@@ -186,6 +186,23 @@ def test_a_fall_of_the_reward_below_its_best_is_told_once(task: str) -> None:
     )
 
 
+def test_a_fall_is_measured_by_the_spread_there_is_now() -> None:
+    """A reward may be the same for all samples at the start."""
+    flat, alive = row(reward=0.0) | {"gen/reward_std": 0.0}, row(reward=0.3) | {"gen/reward_std": 0.3}
+    assert told(Watch(WATCHED), [flat] * 5 + [alive] * 5 + [alive | {"gen/reward": 0.29}] * 5) == []
+
+
+def test_a_reward_without_a_signal_is_told_once() -> None:
+    rows = [row()] * 3 + [row() | {"gen/no_signal": 1.0}] * 6
+    assert told(Watch(WATCHED), rows) == [
+        (
+            3 + WATCHED.window,
+            f"the reward of gen gave all samples of a group the same for {WATCHED.window} steps, from which nothing is learned;"
+            " choose another reward.gen, or set guard.action=warn",
+        )
+    ]
+
+
 def test_both_collapses_of_a_step_are_told_one_after_the_other() -> None:
     found = told(Watch(WATCHED), [row()] * 3 + [row(entropy=0.1, reward=-9.0)] * 5)
     assert ["entropy" in said for _, said in found] == [True, False]

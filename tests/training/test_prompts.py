@@ -17,7 +17,7 @@ from suder_bench.data.source import Source
 from suder_bench.errors import UserError
 from suder_bench.evaluators.geneval import GenEval
 from suder_bench.evaluators.t2i_compbench import CATEGORIES
-from suder_bench.training.prompts import read_prompts
+from suder_bench.training.prompts import folders, read_prompts
 from suder_bench.world import tasks, train_split
 from suder_bench.world.language import FAMILIES, SMALL_FAMILIES, split_of
 
@@ -75,6 +75,11 @@ def test_the_world_asks_each_tag_of_geneval_as_often(tmp_path: Path) -> None:
     assert hashlib.sha256("\n".join(prompts).encode()).hexdigest()[:16] == GENEVAL
     train_split.write_geneval(tmp_path)
     assert [sample.prompt for sample in GenEval(tmp_path).samples()] == prompts
+
+
+def test_the_folder_of_a_benchmarks_files_is_its_rewards_too() -> None:
+    assert folders(["t2i-compbench:world", "t2i-compbench:official", "geneval:world", "mine.txt"]) == {}
+    assert folders(["t2i-compbench:some/where"]) == {"t2i-compbench": Path("some/where")}
 
 
 def folder_of_categories(folder: Path, text: str) -> Path:

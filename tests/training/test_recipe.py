@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
@@ -175,7 +176,7 @@ def test_words_that_old_yaml_takes_for_truth_values(write: Write) -> None:
     write("guard: {action: off}\ntrainer: {save_strategy: no, bf16: true}\n")
     recipe = read_recipe("mine.yaml")
     assert recipe.guard.action == "off"
-    assert recipe.trainer == {"save_strategy": "no", "bf16": True}
+    assert recipe.trainer == DEFAULTS | {"save_strategy": "no", "bf16": True}
     assert read_recipe("tiny", ["guard.action=off"]).guard.action == "off"
 
 
@@ -317,7 +318,7 @@ recipes = st.builds(
             "report_to": st.lists(words, max_size=2),
         },
     ),
-)
+).map(lambda recipe: recipe if recipe.lora is None else replace(recipe, trainable=Recipe.trainable))
 
 
 @pytest.fixture(scope="module")
@@ -329,7 +330,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(recipe=recipes)
 def test_what_is_written_out_reads_back_the_same(recipe: Recipe, folder: Path) -> None:
     (folder / "recipe.yaml").write_text(recipe.as_yaml(), encoding="utf-8")
-    assert read_recipe(str(folder / "recipe.yaml")) == recipe
+    assert read_recipe(str(folder / "recipe.yaml")) == replace(recipe, trainer=DEFAULTS | recipe.trainer)
+
+
+def test_what_took_effect_by_default_is_written_out() -> None:
+    written = yaml.safe_load(read_recipe("tiny").as_yaml())["trainer"]
+    assert written["warmup_steps"] == 5
+    assert written.keys() >= DEFAULTS.keys()
+
+
+def test_adapters_learn_in_place_of_parts() -> None:
+    with pytest.raises(UserError, match=r"--set trainable=\[lm_head\]: trainable names what learns without lora"):
+        read_recipe("tiny", ["lora.r=2", "trainable=[lm_head]"])
 
 
 def test_all_settings_are_written_out(folder: Path) -> None:
@@ -466,10 +478,15 @@ def test_mistakes_in_sets_name_the_set(sets: str, says: str) -> None:
 
 
 def test_what_training_arguments_refuse_is_one_line() -> None:
-    recipe = read_recipe("tiny", ["trainer.bf16=true", "trainer.fp16=true"])
-    with pytest.raises(UserError, match=r"^trainer: .*fp16") as told:
+    recipe = read_recipe("tiny", ["trainer.load_best_model_at_end=true"])
+    with pytest.raises(UserError, match=r"^trainer: ") as told:
         trainer(recipe)
     assert "\n" not in str(told.value)
+
+
+def test_half_precision_with_a_scaler_is_for_gpus() -> None:
+    with pytest.raises(UserError, match=r"^trainer.fp16 is for GPUs; leave it out, or set trainer.bf16=true"):
+        trainer(read_recipe("tiny", ["trainer.fp16=true"]))
 
 
 def test_an_unknown_reward_is_one_line_of_the_command(train: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,7 +89,7 @@ def named(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def load(weights: dict[str, float], task: Any = "gen", *, model: Any = OURS, **others: Any) -> RewardSum:
-    others = {"scorer": Scorer(), "data": None, "batch_size": 4} | others
+    others = {"scorer": Scorer(), "batch_size": 4} | others
     return RewardSum.load(weights, model=model, task=task, **others)
 
 
@@ -224,10 +224,11 @@ def test_a_prompt_that_is_not_asked_is_named_with_the_fix() -> None:
 def test_a_folder_of_ones_own(tmp_path: Path) -> None:
     tasks.write(tmp_path, size="quick", benchmarks=["geneval"])
     asked = [sample.prompt for sample in GenEval(tmp_path).samples()]
-    load({"evaluator:geneval": 1}, model=OTHERS, data=tmp_path).check(asked)  # the folder tells that its pictures are the world's
+    files = {"geneval": tmp_path}  # the folder tells that its pictures are the world's
+    load({"evaluator:geneval": 1}, model=OTHERS, data=files).check(asked)
     (tmp_path / "world.json").unlink()
     with pytest.raises(JudgeError, match="judge detector"):
-        load({"evaluator:geneval": 1}, model=OTHERS, data=tmp_path, offline=True)
+        load({"evaluator:geneval": 1}, model=OTHERS, data=files, offline=True)
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +239,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_t2i_compbench_judges_its_training_prompts(quick: Path) -> None:
-    reward = load({"evaluator:t2i-compbench": 1}, data=quick)
+    reward = load({"evaluator:t2i-compbench": 1}, data={"t2i-compbench": quick})
     samples = T2ICompBench(quick).training_samples()
     assert len({sample.id for sample in samples} | {sample.id for sample in T2ICompBench(quick).samples()}) == 8 * (70 + 10)
     by_category = {sample.truth["category"]: sample for sample in samples}
@@ -257,7 +258,7 @@ def test_t2i_compbench_judges_its_training_prompts(quick: Path) -> None:
 
 
 def test_t2i_compbench_does_not_judge_its_test_prompts(quick: Path) -> None:
-    reward = load({"evaluator:t2i-compbench": 1}, data=quick)
+    reward = load({"evaluator:t2i-compbench": 1}, data={"t2i-compbench": quick})
     with pytest.raises(UserError, match="does not know the prompt"):
         reward.check([T2ICompBench(quick).samples()[0].prompt])
 

@@ -190,6 +190,10 @@ def _empty_prompts(train: Train) -> None:
     Path("empty.txt").write_text("\n \n")
 
 
+def _long_prompt(train: Train) -> None:
+    Path("long.txt").write_text("a ball\n" * 3 + "a ball beside " * 40 + "a box\n")
+
+
 @pytest.mark.parametrize(
     ("before", "sets", "resume", "said"),
     [
@@ -210,6 +214,9 @@ def _empty_prompts(train: Train) -> None:
             "global_batch_size 3 is no multiple of trainer.per_device_train_batch_size 2",
         ),
         (_nothing, ("global_batch_size=6",), False, "global_batch_size 6 is more than there is (4 prompts, 4 pictures)"),
+        (_nothing, ("reward.judges={detektor: world}",), False, "reward.judges: unknown judge role 'detektor'; did you mean"),
+        (_nothing, ("reward.judges={detector: world}",), False, "reward.judges: --judge detector=world is not used"),
+        (_long_prompt, ("reward.gen=clip", "data.prompts=long.txt"), False, "reward.gen: CLIP reads at most"),
         (_nothing, ("trainable=vision_model",), False, "unknown trainable 'vision_model'"),
         (_nothing, ("strategy=separate",), False, "strategy separate counts in whole epochs"),
         (_nothing, ("trainer.load_best_model_at_end=true",), False, "trainer"),
@@ -266,10 +273,11 @@ def test_a_mistake_does_not_take_the_folder(train: Train) -> None:
 
 def test_a_setting_that_is_left_out_is_a_change_too(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     assert train("run", "trainer.max_steps=1", "trainer.max_grad_norm=0.1", "reward.gen.red=0.5") == 0
-    for left, key in (("reward.gen.red=0.5", "trainer.max_grad_norm=0.1"), ("trainer.max_grad_norm=0.1", "reward.gen.red=0.5")):
+    grad, red = "trainer.max_grad_norm=0.1", "reward.gen.red=0.5"
+    for left, key, now in ((red, grad, 1.0), (grad, red, None)):
         capsys.readouterr()
         assert train("run", "trainer.max_steps=1", left, resume=True) == 2
-        assert f"run was trained with {key}, not None; resume with the same recipe" in capsys.readouterr().err
+        assert f"run was trained with {key}, not {now}; resume with the same recipe" in capsys.readouterr().err
 
 
 def test_without_an_optimizer_nothing_goes_on(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
@@ -288,6 +296,26 @@ def test_a_changed_recipe_is_refused_with_the_key(train: Train, capsys: pytest.C
     assert train("run", "trainer.max_steps=1", "simpo.beta=3", resume=True) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("run was trained with simpo.beta=2.0, not 3.0; resume with the same recipe, or choose another --out")
+
+
+def test_what_changes_no_number_may_change(train: Train) -> None:
+    """After the guard stopped a training, or its memory was full."""
+    assert train("run", "trainer.max_steps=1") == 0
+    Path("run/finished.json").unlink()
+    assert train("run", "trainer.max_steps=1", "guard.action=warn", "sampling.batch_size=2", resume=True) == 0
+    recipe = yaml.safe_load(Path("run/recipe.yaml").read_text())
+    assert (recipe["guard"]["action"], recipe["sampling"]["batch_size"]) == ("warn", 2)
+
+
+def test_an_external_reward_needs_no_frozen_copy(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[object] = []
+    load = strategies.load_model
+    monkeypatch.setattr(strategies, "load_model", lambda *args, **kwargs: loaded.append(args) or load(*args, **kwargs))
+    for reward, models in (("red", 1), ("dsr", 2)):
+        loaded.clear()
+        chosen = ("strategy=only-gen", f"reward.gen={reward}", "reward.scorer=frozen", "trainer.max_steps=1")
+        assert train(reward, *chosen) == 0
+        assert len(loaded) == models
 
 
 def test_two_trainings_do_not_share_a_folder(train: Train, capsys: pytest.CaptureFixture[str]) -> None:

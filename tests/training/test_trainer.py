@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,8 @@ def test_the_first_update_has_a_ratio_of_one_and_the_second_none_and_no_new_samp
     ratios = [row["gen/ratio"] for row in rows("run")]
     assert (ratios[0], ratios[2]) == (1.0, 1.0)
     assert 1.0 not in (ratios[1], ratios[3])
-    assert len(drawn) == 4  # two items in two steps, each once
-    assert len(set(map(tuple, drawn))) == 4
+    assert len(drawn) == 2  # the two items of a step together, in two steps
+    assert len(set(chain(*drawn))) == len(list(chain(*drawn)))
     for first, second in ((0, 2), (1, 3), (4, 6), (5, 7)):  # each of the two items at its first and second update
         for now, old, still in zip(*seen[first], seen[second][1], strict=True):
             assert torch.equal(now, old)
@@ -98,6 +99,25 @@ def test_the_first_update_has_a_ratio_of_one_and_the_second_none_and_no_new_samp
         assert not torch.equal(seen[second][0][0], seen[second][1][0])
     with_rollout = [row["seconds/sampling"] > 0 for row in rows("run")]
     assert with_rollout == [True, False, True, False]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_how_many_are_sampled_at_once_changes_nothing(algorithm: str, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    draw = JanusModel.draw
+
+    def counted(self: JanusModel, *args: Any, seeds: Sequence[int], **kwargs: Any) -> Any:
+        drawn.append(len(seeds))
+        return draw(self, *args, seeds=seeds, **kwargs)
+
+    monkeypatch.setattr(JanusModel, "draw", counted)
+    chosen = (f"algorithm={algorithm}", "trainer.per_device_train_batch_size=1", "num_generations=2", "trainer.max_steps=2")
+    for name, most, calls in (("one", 2, [2] * 4), ("step", 4, [4] * 2)):
+        drawn.clear()
+        assert train(name, *chosen, "trainer.save_steps=2", f"sampling.batch_size={most}") == 0
+        assert drawn == calls
+    for one, step in zip(timeless("one"), timeless("step"), strict=True):  # sums of floats in another order
+        assert one == pytest.approx(step, rel=1e-3, abs=1e-6)
 
 
 def test_the_reference_can_be_the_anchor_of_the_ratio(train: Train) -> None:
