@@ -2,7 +2,8 @@
 
 Both are OpenAI's weights, with its quick GELU. The towers come through transformers (here) or open-clip-torch
 (`open_clip_towers`); on the same weights both give the same vectors. On CUDA the towers run in float16 under autocast, as
-GenEval's script does; T2I-CompBench's, which also stores the weights in float16, differs from that by rounding.
+GenEval's script does; T2I-CompBench's, which also stores the weights in float16, differs from that by rounding. The product of
+the vectors is float32 here and float16 in GenEval's script, where near ties become ties and go to the earlier colour.
 """
 
 from __future__ import annotations
