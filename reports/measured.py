@@ -263,6 +263,8 @@ def command_of(path: Path, recipe: Mapping[str, Any] | None) -> str:
     options = {name: recipe.get(name) for name in ("seed", "limit", "repeats", "device", "dtype", "protocol")}
     for name, value in {**options, "guidance": sampling.get("guidance"), "temperature": sampling.get("temperature")}.items():
         words += [f"--{name}", str(value)] if value is not None else []
+    words += [word for role, backend in recipe.get("judge_choice", {}).items() for word in ("--judge", f"{role}={backend}")]
+    words += ["--judge-dtype", recipe["judge_dtype"]] if recipe.get("judge_dtype", "auto") != "auto" else []
     return shlex.join(["suder-bench", "run", *words, "--out", str(path)])
 
 

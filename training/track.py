@@ -173,6 +173,7 @@ class Tracker:
             old = RunFolder(one.out).read()
             if old is not None:
                 refuse_change(one.out, old, plain(recipe_of(one.out.name, one.part.settings, one.part.tasks, {})))
+                self._refuse_another(one)
 
     def evaluations(self) -> list[Evaluation]:
         """The start model and the checkpoints that are there now, or only the last of these, in order of step."""
@@ -239,6 +240,7 @@ class Tracker:
         """Whether there is a summary now; what went wrong is told and noted."""
         run = Run(one.out, one.model, one.part.settings, batch_size=self.batch_size, fresh=self.fresh)
         try:
+            self._refuse_another(one)
             try:
                 outcome = run.execute(self.screen, load=lambda: self._load(one))
             except _ChangedError as changed:
@@ -253,6 +255,13 @@ class Tracker:
         if not outcome.complete:
             self._fail(one, f"not everything was made or judged; the same command tries again ({one.out})")
         return True
+
+    def _refuse_another(self, one: Evaluation) -> None:
+        """Raises `UserError` where the folder has the evaluation of a checkpoint that lies elsewhere: another training's."""
+        old = None if self.fresh else RunFolder(one.out).read()
+        other = None if old is None else Path(old["model"]["name"])
+        if other is not None and other.is_dir() and one.step and other.resolve() != Path(one.model.name).resolve():
+            raise UserError(f"{one.out} holds the evaluation of {other}; choose another --out, or --fresh")
 
     def _fail(self, one: Evaluation, reason: str) -> None:
         self.failures[str(one)] = reason

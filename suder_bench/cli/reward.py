@@ -106,6 +106,18 @@ def _asked(args: argparse.Namespace) -> Asked:
 
     if args.run is not None and (args.images is not None or args.samples is not None):
         raise UserError("--run has its own pictures; leave out --images and --samples")
+    if args.run is not None:
+        file = args.prompts if args.prompts is not None and Path(args.prompts).suffix in FILES else None
+        given = {
+            "--prompts": file,
+            "--data": args.data,
+            "--size": args.size,
+            "--guidance": args.guidance,
+            "--fresh": args.fresh or None,
+        }
+        for option, value in given.items():
+            if value is not None:
+                raise UserError(f"--run has its own pictures, prompts and judges; leave out {option}")
     if args.samples == 1:
         raise UserError("--samples 1 leaves nothing to choose from; give 2 or more")
     if args.model is None and args.run is None:
@@ -214,7 +226,7 @@ def _pictures(asked: Asked, model: Model, rewards: Mapping[str, Any], args: argp
     settings = asked.settings
     if args.run is not None:
         assert asked.benchmark is not None
-        return sampled.of_run(args.run, asked.benchmark, screen, offline=settings.offline)
+        return sampled.of_run(args.run, asked.benchmark, screen, offline=settings.offline).fewer(settings.limit)
     painter, who = model, asked.model
     if args.images is not None:
         who = reference.choose(f"folder:{args.images}")

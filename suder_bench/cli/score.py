@@ -27,9 +27,9 @@ def main(argv: Sequence[str]) -> int:
 
     outcome = _run_folder(args, Screen()) if args.run is not None else _elsewhere(args, Screen())
     text = document(outcome.summary)
+    sys.stdout.write(text if args.json else render(outcome.summary, verbose=args.verbose) + "\n")
     if args.out is not None:
         replace_file(args.out, text.encode())
-    sys.stdout.write(text if args.json else render(outcome.summary, verbose=args.verbose) + "\n")
     return 0 if outcome.complete else 1
 
 
@@ -50,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(args: argparse.Namespace) -> None:
+    if args.out is not None and (args.out.is_dir() or any(parent.is_file() for parent in args.out.parents)):
+        raise UserError(f"--out {args.out} cannot be written; name a file, for example score.json")
     elsewhere = [args.benchmark, args.images, args.answers, args.data, args.size, args.protocol]
     if args.run is not None:
         if any(value is not None for value in elsewhere):

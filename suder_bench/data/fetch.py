@@ -15,6 +15,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from suder_bench.data.catalogue import MIRROR, OfficialFile
+from suder_bench.data.folder import unwritable
 from suder_bench.errors import UserError
 
 TRIES = 3
@@ -68,8 +69,12 @@ def fetch(file: OfficialFile, target: Path) -> None:
 
     Raises `FetchError` when the third try fails too, or what arrived is not the official file.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target.with_name(f".{target.name}.part"), "ab") as part:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        opened = open(target.with_name(f".{target.name}.part"), "ab")  # noqa: SIM115
+    except OSError as error:
+        raise unwritable(target.parent, error) from None
+    with opened as part:
         fcntl.flock(part, fcntl.LOCK_EX)  # another process may be fetching the same file
         if target.is_file() and file.fault(target) is None:
             return

@@ -19,3 +19,11 @@ def benchmark_folder(data: Path, name: str, marker: str) -> Path:
     known = [file.benchmark for file in catalogue() if (file.folder, file.name) == (name, marker)]
     way = f"get the official files with suder-bench data fetch {known[0]}" if known else "put the official files there"
     raise UserError(f"no {name}/{marker} in {data}; {way}, pass their folder with --data DIR, or use --data world")
+
+
+def unwritable(folder: Path, error: OSError) -> UserError:
+    """For a folder of data, which is in the cache unless the user named it."""
+    return UserError(
+        f"{folder} cannot be written ({error.strerror or error}); choose another folder, or export SUDER_BENCH_CACHE=FOLDER, one"
+        " that can be"
+    )

@@ -11,6 +11,7 @@ from typing import Literal
 
 from suder_bench.data.catalogue import catalogue
 from suder_bench.data.fetch import ensure
+from suder_bench.data.folder import unwritable
 from suder_bench.errors import UserError
 
 SIZES = ("quick", "full")
@@ -84,11 +85,14 @@ def write_world(folder: Path, *, size: str, benchmarks: Sequence[str] | None = N
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"'{folder}' is not empty; choose a new folder, or remove it first")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as partial:
-        written = Path(partial) / "files"
-        tasks.write(written, size=size, benchmarks=benchmarks)
-        written.replace(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as partial:
+            written = Path(partial) / "files"
+            tasks.write(written, size=size, benchmarks=benchmarks)
+            written.replace(folder)
+    except OSError as error:
+        raise unwritable(folder, error) from None
 
 
 def _world_folder(benchmark: str, size: str, say: Callable[[str], None]) -> Path:

@@ -40,6 +40,19 @@ class Pictures:
     verdict: np.ndarray | None = None
     skipped: int = 0
 
+    def fewer(self, limit: int | None) -> Pictures:
+        """At most `limit` of the prompts, evenly spread; all for None."""
+        if limit is None or limit >= len(self.prompts):
+            return self
+        chosen = [i * len(self.prompts) // limit for i in range(limit)]
+        return Pictures(
+            prompts=[self.prompts[i] for i in chosen],
+            files=[self.files[i] for i in chosen],
+            clusters=[self.clusters[i] for i in chosen],
+            verdict=None if self.verdict is None else self.verdict[chosen],
+            skipped=self.skipped,
+        )
+
 
 @dataclass(frozen=True)
 class Sampled:

@@ -51,7 +51,7 @@ class Run:
         or a judge is not known; `JudgeError` when a judge fails its known answers, with the responses kept.
         """
         folder = RunFolder(self.out)
-        folder.check_is_run(fresh=self.fresh)
+        self._check(folder)
         tasks = plan(self.settings, screen.say)
         chosen = self._backends(tasks)
         try:
@@ -68,12 +68,12 @@ class Run:
         `UserError`s, but for a model that cannot be loaded, which is only told.
         """
         folder = RunFolder(self.out)
-        folder.check_is_run(fresh=self.fresh)
+        self._check(folder)
         tasks = plan(self.settings, screen.say)
         self._backends(tasks)
         old = None if self.fresh else folder.read()
         if old is not None:
-            refuse_change(self.out, old, recipe_of(self.out.name, self.settings, tasks, {}))
+            refuse_change(self.out, old, recipe_of(self.out.name, self.settings, tasks, self._expected(old, screen, load)))
         made = {task.name: {} for task in tasks} if self.fresh else stored(folder, tasks, screen, repair=False)
         rates = {task.name: _mean_seconds(made[task.name].values()) for task in tasks}
         unknown = [task for task in tasks if rates[task.name] is None and self.stage != "score"]
@@ -93,6 +93,24 @@ class Run:
                 for task in tasks
             },
         }
+
+    def _check(self, folder: RunFolder) -> None:
+        """Raises `UserError` where the folder is not this run's, or not fit for the stage."""
+        folder.check_is_run(fresh=self.fresh)
+        if self.stage == "score" and self.fresh:
+            raise UserError("--fresh discards the responses that --stage score needs; leave one of them out")
+        if self.stage == "score" and folder.read() is None:
+            raise UserError(f"{self.out} holds no responses to score; leave out --stage score")
+
+    def _expected(self, old: Recipe, screen: Screen, load: Callable[[], Model] | None) -> dict[str, Any]:
+        """What run.json would say of the model; nothing where it would not be loaded, or cannot be, which is told."""
+        if self.stage == "score" or self._same_files(old):
+            return {}
+        try:
+            return model_entry(self.model, (load or self._load)())
+        except UserError as error:
+            screen.say(f"suder-bench: {error}")
+            return {}
 
     def _backends(self, tasks: Sequence[Task]) -> dict[str, str] | None:
         """The judges' back-ends by role, or None for a run that judges nothing. Raises `UserError` for a wrong choice."""
@@ -127,8 +145,6 @@ class Run:
     ) -> tuple[Recipe, Responses, dict[str, int]]:
         """Make the missing responses; returns run.json, all responses, and how many of each task failed."""
         old = None if self.fresh else folder.read()
-        if old is None and self.stage == "score":
-            raise UserError(f"{self.out} holds no responses to score; leave out --stage score")
         recipe = recipe_of(self.out.name, self.settings, tasks, {} if old is None else old["model"])
         if old is not None:
             if self.stage == "score":  # no model is loaded, so that these may be another's by now
@@ -198,7 +214,7 @@ class Run:
         kept = _kept(folder, scored, panel)
         for name in kept:
             screen.say(f"{name}: not judged now; the summary keeps its earlier scores")
-        judged = {one.benchmark.name: one.judges for one in scored if one.benchmark.name not in kept}
+        judged = {one.benchmark.name: one.judges for one in scored if not _lacks(one, panel)}
         earlier = {name: entry["judges"] for name, entry in kept.items()}
         recipe = {**recipe, "judges": judged | earlier, **judge_settings(settings)}
         summary = summarise(recipe, scored)
@@ -230,8 +246,12 @@ def stored(folder: RunFolder, tasks: Sequence[Task], screen: Screen, *, repair: 
 def _kept(folder: RunFolder, scored: Sequence[Scored], panel: judges.Panel) -> dict[str, Any]:
     """The entries of the summary at hand for benchmarks that lack a judge now, so that a try without it costs nothing."""
     summary = folder.read("summary.json") or {"benchmarks": {}}
-    unjudged = [one.benchmark.name for one in scored if any(role in panel.missing for role in one.benchmark.judge_roles)]
+    unjudged = [one.benchmark.name for one in scored if _lacks(one, panel)]
     return {name: entry for name, entry in summary["benchmarks"].items() if name in unjudged and entry["metrics"]}
+
+
+def _lacks(one: Scored, panel: judges.Panel) -> bool:
+    return any(role in panel.missing for role in one.benchmark.judge_roles)
 
 
 def _counted(task: Task, failed: int) -> Scored:

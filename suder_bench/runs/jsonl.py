@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,14 @@ def document(value: Any) -> str:
 def replace_file(file: Path, content: bytes, *, partial: Path | None = None) -> None:
     """Write `file` so that it is either the old one or the new one at any moment; `partial` must be on the same disk."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial or file.with_name(f".{file.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, file)
+    # Two processes may write the same document: each its own part.
+    partial = partial or file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, file)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 @dataclass(frozen=True)

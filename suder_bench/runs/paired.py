@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from suder_bench import stats
+from suder_bench import registry, stats
 from suder_bench.benchmark import Benchmark
 from suder_bench.errors import UserError, unknown
 from suder_bench.records import Sample, Statistic, Verdict
@@ -39,7 +39,10 @@ class Side:
 
     @property
     def scored(self) -> list[str]:
-        return [name for name in self.recipe["benchmarks"] if name in self.recipe.get("judges", {})]
+        """The benchmarks whose judges were there: of one that asks judges run.json names them."""
+        judges = self.recipe.get("judges", {})
+        asks = {name: registry.load("benchmarks", name).judge_roles for name in self.recipe["benchmarks"]}
+        return [name for name, roles in asks.items() if name in judges and (judges[name] or not roles)]
 
 
 def compare(a: Side, b: Side, only: Sequence[str] | None = None) -> dict[str, Any]:
@@ -118,14 +121,18 @@ _Half = tuple[Benchmark, dict[str, Statistic], list[str]]
 
 
 def _shared(name: str, a: Side, b: Side) -> tuple[_Half, _Half, int]:
-    """Of each run the benchmark, its statistics and the cluster of every row; and how many clusters both have."""
-    halves = []
-    for benchmark, rows in (_rows(name, a), _rows(name, b)):
-        halves.append((benchmark, dict(benchmark.statistics(rows)), [sample.cluster for sample, _ in rows]))
-    shared = len(set(halves[0][2]) & set(halves[1][2]))
+    """Of each run the benchmark, its statistics over the clusters that both have, and the cluster of every row of these; and how
+    many they are."""
+    sides = _rows(name, a), _rows(name, b)
+    one, other = ({sample.cluster for sample, _ in rows} for _, rows in sides)
+    shared = one & other
     if not shared:
         raise UserError(f"{a.path} and {b.path} have no {name} prompt in common; run one of them again with the other's --limit")
-    return halves[0], halves[1], shared
+    halves = []
+    for benchmark, all_rows in sides:
+        rows = [row for row in all_rows if row[0].cluster in shared]
+        halves.append((benchmark, dict(benchmark.statistics(rows)), [sample.cluster for sample, _ in rows]))
+    return halves[0], halves[1], len(shared)
 
 
 def _rows(name: str, side: Side) -> tuple[Benchmark, list[tuple[Sample, Verdict]]]:

@@ -131,6 +131,10 @@ def test_a_run_folder_is_scored_again(in_folder: Path, capsys: pytest.CaptureFix
     assert main(["score", "r", "--device", "cpu", "--json", "--out", "again.json"]) == 0
     assert json.loads(capsys.readouterr().out) == whole == json.loads((in_folder / "again.json").read_text())
     assert main(["score", "r", "--device", "cpu", "--judge", "shade=black"]) == 0
+    capsys.readouterr()
+    (in_folder / "scores").mkdir()
+    assert main(["score", "r", "--device", "cpu", "--out", "scores"]) == 2
+    assert "--out scores cannot be written; name a file" in capsys.readouterr().err
     assert main(["score", "nowhere"]) == 2
     assert "'nowhere' is not a run folder" in capsys.readouterr().err
 

@@ -18,6 +18,7 @@ from suder_bench.errors import UserError
 from suder_bench.models.protocols import GeneratedImage
 from suder_bench.models.reference import ModelReference
 from suder_bench.runs.execute import Run
+from suder_bench.runs.paired import Side, mean_difference
 from suder_bench.runs.plan import Settings
 from suder_bench.runs.screen import Screen
 
@@ -90,6 +91,22 @@ def test_only_prompts_of_both_runs_count(make, capsys):
     found = told(capsys, make("whole", 0.5), make("part", 0.5, limit=4))["benchmarks"]["brightness"]
     assert found["clusters"] == 4
     assert found["metrics"]["accuracy"]["difference"] == 0
+
+
+def test_only_what_is_compared_is_counted(make, capsys):
+    """Prompts of two limits are spread over the same list, and may hardly meet."""
+    few, more = (make(f"limit{n}", 0.5, limit=n, repeats=1) for n in (3, 5))
+    [found] = told(capsys, few, more)["benchmarks"].values()
+    assert found["clusters"] < 3
+    assert found["metrics"]["accuracy"]["n"] == found["clusters"]
+    difference = mean_difference("brightness", ["accuracy"], Side.open(Path(few)), Side.open(Path(more)))
+    assert difference.n == found["clusters"]
+
+
+def test_what_no_judge_has_seen_is_not_compared(make):
+    unjudged = edited(make("second", 0.5), lambda recipe: recipe["judges"].update(brightness={}))
+    with pytest.raises(UserError, match="second scored nothing"):
+        compare.main([make("first", 0.5), unjudged])
 
 
 def test_repeats_may_differ(make, capsys):

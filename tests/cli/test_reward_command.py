@@ -204,6 +204,8 @@ def test_the_pictures_of_a_run_and_pictures_made_elsewhere(model: Chancy, capsys
     assert (of_run["model"], of_run["benchmark"], of_run["samples"]) == ("fake:chancy", "drawing", "r")
     assert (of_run["pictures"]["prompts"], of_run["pictures"]["samples"]) == (12, 4)
     assert of_run["pictures"]["rewards"]["dark"]["auc"]["value"] == 1
+    assert main(["reward", "compare", "--run", "r", "--out", "of-few", "--limit", "3", *alike]) == 0
+    assert json.loads(capsys.readouterr().out)["pictures"]["prompts"] == 3
     assert len(model.batches) == asked
     assert compare("--images", "r/images", "--samples", "4", "--captions", "0", "--json") == 0
     elsewhere = json.loads(capsys.readouterr().out)
@@ -217,6 +219,8 @@ def test_the_pictures_of_a_run_and_pictures_made_elsewhere(model: Chancy, capsys
     [
         (["--run", "none"], "'none' is not a run folder (no run.json)"),
         (["--run", "r", "--prompts", "geneval"], "r has no geneval pictures (it has: drawing)"),
+        (["--run", "r", "--guidance", "3"], "--run has its own pictures, prompts and judges; leave out --guidance"),
+        (["--run", "r", "--prompts", "mine.txt"], "leave out --prompts"),
         (["--run", "r"], "r has one drawing picture of a prompt, which leaves nothing to choose from"),
         ([], "whose rewards? give --model, or --run RUN"),
     ],

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from suder_bench.data.catalogue import catalogue
+from suder_bench.data.fetch import fetch
 from suder_bench.data.folder import benchmark_folder
 from suder_bench.data.source import WORLD_FILE, Source, cache, choose, write_world
 from suder_bench.errors import UserError
@@ -102,3 +104,16 @@ def test_the_world_never_overwrites(tmp_path: Path) -> None:
         write_world(tmp_path / "empty", size="quick", benchmarks=["nope"])
     write_world(tmp_path / "empty", size="quick", benchmarks=["pope"])
     assert {path.name for path in tmp_path.iterdir()} == {"new", "empty"}
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    told = "cannot be written .*; choose another folder, or export SUDER_BENCH_CACHE=FOLDER"
+    with pytest.raises(UserError, match=told):
+        write_world(tmp_path / "file/world", size="quick", benchmarks=["pope"])
+    one = next(iter(catalogue()))
+    with pytest.raises(UserError, match=told):
+        fetch(one, tmp_path / "file" / one.name)
+    monkeypatch.setenv("SUDER_BENCH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UserError, match=told):
+        Source("world", size="quick").folder("pope", lambda line: None, offline=True)

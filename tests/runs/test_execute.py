@@ -323,6 +323,9 @@ def test_scores_of_a_run_with_failures_outlive_a_missing_judge(tmp_path: Path) -
     run(tmp_path / "r", FakeModel(bad=("shade 60",)))
     made = benchmarks(tmp_path / "r")
     run(tmp_path / "r", stage="score", judges={"shade": "missing"})
+    assert set(recipe(tmp_path / "r")["judges"]) == {"drawing", "reading"}  # of those scores
+    run(tmp_path / "new", judges={"shade": "missing"})
+    assert set(recipe(tmp_path / "new")["judges"]) == {"reading"}
     assert json.loads(benchmarks(tmp_path / "r"))["drawing"] == json.loads(made)["drawing"]
 
 
@@ -381,6 +384,8 @@ def test_a_model_that_cannot_see_is_refused_before_anything_is_done(tmp_path: Pa
 def test_the_stages_apart_give_the_same(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no responses to score"):
         run(tmp_path / "r", stage="score")
+    with pytest.raises(UserError, match="--fresh discards the responses that --stage score needs"):
+        run(tmp_path / "r", stage="score", fresh=True)
     outcome = run(tmp_path / "r", stage="respond")
     assert [entry["metrics"] for entry in outcome.summary["benchmarks"].values()] == [{}, {}]
     assert not (tmp_path / "r/verdicts").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,12 @@ def test_a_replaced_file_leaves_nothing_beside_it(tmp_path: Path) -> None:
     replace_file(tmp_path / "new" / "a.json", b"1")
     replace_file(tmp_path / "new" / "a.json", b"2")
     assert [(file.name, file.read_bytes()) for file in (tmp_path / "new").iterdir()] == [("a.json", b"2")]
+
+
+def test_two_writers_of_a_document_leave_one_of_theirs(tmp_path: Path) -> None:
+    file = tmp_path / "curves.csv"
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(replace_file, file, bytes([65 + i % 2]) * 1_000) for i in range(200)]:
+            done.result()
+    assert file.read_bytes() in (b"A" * 1_000, b"B" * 1_000)
+    assert list(tmp_path.iterdir()) == [file]

@@ -115,6 +115,17 @@ def test_a_checkpoint_that_was_trained_anew_is_evaluated_anew(run: FakeRun) -> N
     assert run.skills("drawing", "drawing") == {0: 0.25, 20: 0.75}
 
 
+def test_two_trainings_do_not_share_their_evaluations(run: FakeRun, tmp_path: Path) -> None:
+    run.begin().checkpoint(20, 0.5)
+    made(tracker(run))
+    other = FakeRun(tmp_path / "other")
+    other.begin().checkpoint(20, 0.75)
+    shared = replace(tracker(other), out=run.path / "evaluations")
+    with pytest.raises(UserError, match=r"holds the evaluation of .*run/checkpoint-20; choose another --out, or --fresh"):
+        shared.check()
+    assert run.skills("drawing", "drawing") == {0: 0.25, 20: 0.5}
+
+
 def test_a_touched_checkpoint_keeps_its_evaluation(run: FakeRun) -> None:
     run.begin().checkpoint(20, 0.5)
     made(tracker(run))
