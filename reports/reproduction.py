@@ -53,7 +53,7 @@ UPDATE = {"gen": 0.0222, "und": 0.0140}
 """To train on one of them."""
 REFERENCE = 0.97
 """GRPO's pass over the frozen start weights, as a share of an update: its updates took 7.9 times as long as SimPO's."""
-EVALUATION = 0.8
+EVALUATION = 0.68
 """One sample of each benchmark of the full world, with all its repeats."""
 COMPARED = 112
 """Prompts of the quick world's GenEval."""
