@@ -108,8 +108,6 @@ class RunFolder:
                 raise ValueError("it holds no object")
         except ValueError as error:
             raise UserError(f"{file} is not readable ({error}); start over with --fresh, or choose another --out") from None
-        if name == "run.json" and content.get("schema") != 1:
-            raise UserError(f"{file} is not of this version; start over with --fresh, or choose another --out")
         return content
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ def test_blank_lines_trailing_commas_and_a_byte_order_mark_are_forgiven(tmp_path
         ('{"a": 1}\n{"a"', "a.jsonl:2: not JSON"),
         ('{"a": 1}\n[1]', r"a.jsonl:2: expected an object, found '\[1\]'"),
         ('{"b": 1}', "a.jsonl:1: no 'a'; found 'b'"),
-        ('{"a": null}', "a.jsonl:1: no 'a'"),
+        ('{"a": null}', "a.jsonl:1: 'a' is null"),
     ],
 )
 def test_bad_lines_are_named(tmp_path: Path, text: str, message: str) -> None:

@@ -184,7 +184,7 @@ def test_scoring_continues_where_it_stopped() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"category": None}, "no 'category'"),
+        ({"category": None}, "'category' is null"),
         ({"category": "poem"}, "no rule 'llava_bench_poem'"),
         ({"image": "x.jpg"}, "no context 'x.jpg'"),
         ({"question_id": 77}, "no reference answer '77'"),

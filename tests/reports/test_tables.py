@@ -209,6 +209,13 @@ def test_a_run_in_progress_comes_with_the_command_that_finishes_it(tmp_path: Pat
     )
 
 
+def test_the_command_that_finishes_a_run_names_its_judges(tmp_path: Path) -> None:
+    made = summary(*GEN)
+    made["recipe"] |= {"judge_choice": {"detector": "official:my file"}, "judge_dtype": "float32"}
+    run = write_run(tmp_path / "r", {**made, "suite": "gen"}, finished=False)
+    assert f"--judge 'detector=official:my file' --judge-dtype float32 --out {run}" in refused([run])
+
+
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
     assert refused([tmp_path]).startswith(f"{tmp_path} is not a run folder (no summary.json); make it with: ")
 

@@ -11,6 +11,7 @@ import pytest
 from damaged import DAMAGES, truncated
 from fakes import REFERENCE, FakeModel, flat, settings
 
+from suder_bench.errors import UserError
 from suder_bench.models.reference import choose
 from suder_bench.runs.execute import Run
 from suder_bench.runs.screen import Screen
@@ -71,3 +72,10 @@ def test_a_damaged_picture_made_elsewhere_is_one_failed_response(drawn: Path, tm
     (told,) = [line for line in stderr.getvalue().splitlines() if line.startswith("failed")]
     assert "00001.png is not a readable picture (" in told
     assert "Traceback" not in stderr.getvalue()
+
+
+@pytest.mark.parametrize("content", ["[]", "7", "null"])
+def test_a_run_json_that_holds_no_object_is_told(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(UserError, match=r"run\.json is not readable \(it holds no object\); start over with --fresh"):
+        RunFolder(tmp_path).read()
