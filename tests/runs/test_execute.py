@@ -459,8 +459,9 @@ def test_a_preview_changes_nothing_and_knows_the_rate(tmp_path: Path) -> None:
         replace(wanted, settings=settings(seed=1)).preview(Told())
     with pytest.raises(UserError, match="unknown shade judge 'blck'"):
         replace(wanted, settings=settings(judges={"shade": "blck"})).preview(Told())
-    with pytest.raises(UserError, match="other weights 1"):
-        wanted.preview(Told(), lambda: FakeModel(fingerprint="other weights 1"))
+    another = replace(wanted, model=replace(REFERENCE, name="another"))
+    with pytest.raises(UserError, match=r"was made with model 'fake' .*, not 'another'"):
+        another.preview(Told(), lambda: FakeModel(fingerprint="other weights 1"))
     assert len(lines(tmp_path / "r")) == 12
 
 
