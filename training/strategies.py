@@ -81,6 +81,9 @@ class Training:
     def _train(self) -> int:
         recipe = self.recipe
         _check_saving(recipe)
+        with self._blamed("reward.judges"):
+            roles = [role for task in recipe.tasks for role in judge_roles(getattr(recipe.reward, task))]
+            check_overrides(list(dict.fromkeys(roles)), recipe.reward.judges)
         if recipe.strategy != "separate" and _all_steps_done(self.out):
             return _steps_done(self.out)
         prompts, pictures = self._data()
@@ -198,9 +201,6 @@ class Training:
 
     def _reward(self, task: Task, model: JanusModel, scorer: JanusModel, prompts: Sequence[str], device: str) -> RewardSum:
         settings = self.recipe.reward
-        with self._blamed("reward.judges"):
-            asked = [role for one in self.recipe.tasks for role in judge_roles(getattr(settings, one))]
-            check_overrides(list(dict.fromkeys(asked)), settings.judges)
         with self._blamed(f"reward.{task}"):
             reward = RewardSum.load(
                 getattr(settings, task),

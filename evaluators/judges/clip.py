@@ -113,13 +113,13 @@ class TransformersTowers:
 
     @torch.inference_mode()
     def read(self, texts: Sequence[str], *, cut: bool = False) -> torch.Tensor:
-        if not cut:
-            self.refuse_long(texts)
         found = []
         for chunk in chunks(texts, BATCH):
             tokens = self._tokenizer(
                 list(chunk), padding=True, truncation=cut, max_length=self._limit if cut else None, return_tensors="pt"
             ).to(self._place.device)
+            if tokens["input_ids"].shape[1] > self._limit:
+                self.refuse_long(chunk)
             with self._place.precision():
                 read = self._model.text_model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
                 found.append(self._model.text_projection(read.pooler_output))

@@ -64,8 +64,8 @@ class Run:
     def preview(self, screen: Screen, load: Callable[[], Model] | None = None) -> dict[str, Any]:
         """What `execute` would do, and for how many seconds: None where neither responses at hand nor the model can tell.
 
-        Keeps nothing. The model is loaded only to time one response of a kind that was never made. Raises the same
-        `UserError`s, but for a model that cannot be loaded, which is only told.
+        Keeps nothing. The model is loaded only to time one response of a kind that was never made, and where it may be
+        another than the folder's. Raises the same `UserError`s, but for a model that cannot be loaded, which is only told.
         """
         folder = RunFolder(self.out)
         self._check(folder)
