@@ -65,11 +65,14 @@ class Task:
 
 
 def found_objects(detections: Sequence[Detection], tag: str) -> dict[str, list[Detection]]:
-    """Detections by class, most confident first: strictly above 0.3 (0.9 when counting), at most 16 of a class."""
-    threshold = np.float32(0.9 if tag == "counting" else 0.3)  # as precise as a detector's score
+    """Detections by class, most confident first: strictly above 0.3 (0.9 when counting), at most 16 of a class.
+
+    Of equal confidences, in a detector's float32, the last comes first: the official script sorts upwards and reads backwards.
+    """
+    threshold = np.float32(0.9 if tag == "counting" else 0.3)
     found: dict[str, list[Detection]] = {}
-    for detection in sorted(detections, key=lambda detection: -detection.score):
-        same = found.setdefault(detection.label, []) if detection.score > threshold else None
+    for detection in sorted(detections, key=lambda detection: np.float32(detection.score))[::-1]:
+        same = found.setdefault(detection.label, []) if np.float32(detection.score) > threshold else None
         if same is not None and len(same) < MAX_OBJECTS:
             same.append(detection)
     return found

@@ -125,7 +125,7 @@ def found_in(path: Path, tag: str, infer: Inference, names: list[str]) -> dict[s
     threshold = 0.9 if tag == "counting" else 0.3
     detected: dict[str, list[Any]] = {}
     for index, name in enumerate(names):
-        order = np.argsort(boxes[index][:, 4])[::-1]
+        order = np.argsort(boxes[index][:, 4], kind="stable")[::-1]  # as numpy 1.23, the script's, sorts up to 16
         order = order[boxes[index][order, 4] > threshold][:16]
         if len(order):
             detected[name] = [(boxes[index][place], segments[index][place]) for place in order]
