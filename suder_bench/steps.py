@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from suder_bench import CLONE
 from suder_bench.errors import UserError
 from suder_bench.runs.jsonl import document, replace_file
 from suder_bench.runs.screen import duration
@@ -83,6 +84,7 @@ def run_logged(command: Sequence[str], log: Path) -> int:
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
+            env=environment(),
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
         try:
@@ -95,6 +97,13 @@ def run_logged(command: Sequence[str], log: Path) -> int:
                 process.kill()
                 process.wait()
             raise
+
+
+def environment() -> dict[str, str]:
+    """For processes that import the package which this one runs, whatever else of its name lies where they start."""
+    given = os.environ.get("PYTHONPATH")
+    paths = [str(CLONE)] * (CLONE is not None) + [given] * bool(given)
+    return {**os.environ, "PYTHONSAFEPATH": "1", **({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})}
 
 
 def _end_with_parent() -> None:
