@@ -13,13 +13,14 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from suder_bench.errors import PictureError
+from suder_bench.rgb import to_rgb
 
 ImageSource = Path | bytes
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def open_image(source: ImageSource) -> Image.Image:
-    """Decode a picture from a file or from encoded bytes, as RGB.
+    """Decode a picture from a file or from encoded bytes, as 8-bit RGB (see `to_rgb`).
 
     Raises `PictureError` for what cannot be read, what would unpack to hundreds of millions of pixels, and a CMYK picture
     called .png: PNG has no such colours, and readers turn them into different ones.
@@ -28,7 +29,7 @@ def open_image(source: ImageSource) -> Image.Image:
         with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as opened:
             if opened.mode == "CMYK" and isinstance(source, Path) and source.suffix.lower() == ".png":
                 raise ValueError(f"a CMYK {opened.format} called .png; save it as an RGB PNG")
-            return opened.convert("RGB")
+            return to_rgb(opened)
     except MemoryError:
         raise
     except Exception as error:  # Pillow raises a dozen kinds on damaged files
