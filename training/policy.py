@@ -51,13 +51,9 @@ def load_model(reference: ModelReference, recipe: Recipe, *, device: str, dtype:
         )
     place = janus_files.choose_device(device)
     folder = janus_files.find(reference.reference)
-    network, tokenizer, processor = janus_files.load(folder, device=place, dtype=janus_files.choose_dtype(dtype, place))
-    model = JanusModel(
-        network,
-        tokenizer,
-        processor,
+    model = JanusModel.of(
+        janus_files.load(folder, device=place, dtype=janus_files.choose_dtype(dtype, place)),
         name=reference.name,
-        fingerprint=janus_files.fingerprint(folder),
         caption_request=recipe.sampling.caption_request,
         score_end=recipe.reward.score_end,
     )

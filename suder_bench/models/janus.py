@@ -6,9 +6,9 @@ Serves any checkpoint of that class alike, from the tiny one to Janus-Pro-7B: si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import Self
+from typing import Any, Self
 
 import torch
 from PIL import Image
@@ -44,16 +44,19 @@ class JanusModel:
         *,
         name: str = "janus",
         fingerprint: str = "in memory",
+        parts: Mapping[str, str] | None = None,
         caption_request: str = CAPTION_REQUEST,
         score_end: bool = False,
     ):
-        """`caption_request` is how captions are asked for, and texts scored; with `score_end` a text's end token counts too."""
+        """`caption_request` is how captions are asked for, and texts scored; with `score_end` a text's end token counts too.
+        `parts` are the digests that `fingerprint` sums up, by name."""
         janus_files.check_tokens(tokenizer, model.config.image_token_id, name)
         self.model = model
         self.tokenizer = tokenizer
         self.squares = Squares(image_processor)
         self.name = name
         self.fingerprint = fingerprint
+        self.parts = dict(parts or {})
         self.caption_request = caption_request
         self.score_end = score_end
         self.image_tokens = int(model.model.vision_model.config.num_image_tokens)
@@ -85,13 +88,18 @@ class JanusModel:
     def load(cls, reference: str, *, device: str = "cpu", dtype: str = "auto") -> Self:
         """Read a folder or hub id in transformers' format. `device` auto, cpu or cuda; `dtype` auto, float32 or bfloat16.
 
-        Raises `UserError` for a wrong reference, device or dtype, or an incomplete checkpoint.
+        Raises `UserError` for a wrong reference, device or dtype, and for a checkpoint that is incomplete, does not fit its
+        config.json, or holds weights that are NaN or infinite.
         """
         place = janus_files.choose_device(device)
         kind = janus_files.choose_dtype(dtype, place)
-        folder = janus_files.find(reference)
-        model, tokenizer, processor = janus_files.load(folder, device=place, dtype=kind)
-        return cls(model, tokenizer, processor, name=reference, fingerprint=janus_files.fingerprint(folder))
+        return cls.of(janus_files.load(janus_files.find(reference), device=place, dtype=kind), name=reference)
+
+    @classmethod
+    def of(cls, loaded: janus_files.Loaded, *, name: str, **others: Any) -> Self:
+        """A checkpoint that `janus_files.load` read; `others` go to `__init__`."""
+        fingerprint, parts = loaded.fingerprint, loaded.parts
+        return cls(loaded.model, loaded.tokenizer, loaded.processor, name=name, fingerprint=fingerprint, parts=parts, **others)
 
     def generate(self, prompts: Sequence[str], *, seeds: Sequence[int], sampling: ImageSampling) -> list[GeneratedImage]:
         """One picture per prompt, with its tokens; see `TextToImage`."""

@@ -17,11 +17,16 @@ class Squares:
     """Picture to square and to pixel values, with the numbers of a checkpoint's image processor."""
 
     def __init__(self, processor: JanusImageProcessorPil):
+        """Raises an exception of any kind for a processor whose numbers make no picture."""
         self.size = int(processor.size["height"])
         self.least = int(processor.min_size)
         self.background = tuple(int(value) for value in processor.background_color)
         self.mean = torch.tensor(processor.image_mean, dtype=torch.float32).view(3, 1, 1)
         self.std = torch.tensor(processor.image_std, dtype=torch.float32).view(3, 1, 1)
+        if not (self.size > 0 and self.least > 0 and len(self.background) == 3):
+            raise ValueError(f"size {self.size}, min_size {self.least}, background_color {self.background}")
+        if not (self.mean.isfinite().all() and self.std.isfinite().all() and (self.std > 0).all()):
+            raise ValueError(f"image_mean {processor.image_mean}, image_std {processor.image_std}")
 
     @property
     def description(self) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from suder_bench import registry
 from suder_bench.errors import UserError, unknown
+from suder_bench.models import checkpoint
 
 if TYPE_CHECKING:
     from suder_bench.models.protocols import Model
@@ -41,16 +42,17 @@ class ModelReference:
     def world(self) -> bool:
         """Whether the model was trained on the embedded world, which makes the world its default data."""
         config = Path(self.reference).expanduser() / "config.json"
-        return config.is_file() and _config(config).get(WORLD_MARKER) is True
+        return config.is_file() and checkpoint.read_json(config).get(WORLD_MARKER) is True
 
     @property
     def guidance(self) -> float:
-        """The guidance that a checkpoint folder asks for in generation_config.json, else Janus' own 5."""
+        """The guidance that a checkpoint folder asks for in generation_config.json, else Janus' own 5.
+
+        Raises `UserError` for one that is no number from 0 on.
+        """
         from suder_bench.models.protocols import ImageSampling
 
-        file = Path(self.reference).expanduser() / "generation_config.json"
-        own = _config(file).get("guidance_scale") if file.is_file() else None
-        return float(own) if isinstance(own, int | float) else ImageSampling.guidance
+        return checkpoint.sampling(Path(self.reference).expanduser()).get("guidance_scale", ImageSampling.guidance)
 
     def stamp(self) -> str | None:
         """Names, sizes and times of the checkpoint's files, to notice cheaply that it changed; None for a hub id."""
@@ -94,17 +96,7 @@ def _adapter_of(folder: Path) -> str:
     config = folder / "config.json"
     if not config.is_file():
         raise UserError(f"model folder '{folder}' holds no config.json; name the adapter: ADAPTER:{folder}")
-    kind = _config(config).get("model_type")
-    if kind not in _MODEL_TYPES:
+    kind = checkpoint.read_json(config).get("model_type")
+    if not isinstance(kind, str) or kind not in _MODEL_TYPES:
         raise UserError(f"{config}: model_type {kind!r} has no adapter ({', '.join(_MODEL_TYPES)}); name one: ADAPTER:{folder}")
     return _MODEL_TYPES[kind]
-
-
-def _config(file: Path) -> dict[str, object]:
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: not a readable JSON file ({error})") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{file}: not a JSON object")
-    return config

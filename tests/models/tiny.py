@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import JanusConfig, JanusForConditionalGeneration, PreTrainedTokenizerFast
@@ -107,3 +111,25 @@ def tiny_janus_model(
     generation.pad_token_id = tokenizer.pad_token_id
     generation.generation_kwargs = {"boi_token_id": tokenizer.convert_tokens_to_ids("<begin_of_image>")}
     return model
+
+
+def write_checkpoint(folder: Path, *, shards: str | None = None, **sizes: int) -> Path:
+    """A whole checkpoint in `folder`, in 16 bits as the shipped one is; `shards` is the largest size of one, as "100KB"."""
+    limit = {} if shards is None else {"max_shard_size": shards}
+    tiny_janus_model(**sizes).to(torch.bfloat16).save_pretrained(folder, **limit)
+    tiny_tokenizer().save_pretrained(folder)
+    tiny_image_processor().save_pretrained(folder)
+    return folder
+
+
+def edit_json(file: Path, **changes: Any) -> None:
+    """Put `changes` over what a JSON file holds, one level deep; a value of None takes a key out."""
+    content = json.loads(file.read_text())
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            content[key].update(value)
+        elif value is None:
+            del content[key]
+        else:
+            content[key] = value
+    file.write_text(json.dumps(content))

@@ -1,0 +1,164 @@
+"""The files of a checkpoint folder in transformers' format: which of them decide a response, and whether they are whole.
+
+Imports no torch, so that what is missing can be told before data are fetched or gigabytes read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+from safetensors import SafetensorError, safe_open
+
+from suder_bench.errors import UserError
+
+CONFIG, GENERATION = "config.json", "generation_config.json"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+ADAPTERS = ("adapter_config.json", "adapter_model.safetensors")
+"""What peft writes, also beside weights that the adapters were merged into."""
+
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "config": (CONFIG,),
+    "tokenizer": (*VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    "processor": ("preprocessor_config.json", "processor_config.json"),
+    "chat template": ("chat_template.jinja", "chat_template.json"),
+    "generation config": (GENERATION,),
+}
+"""Besides the weights, the files that decide a response."""
+
+_POINTER = b"version https://git-lfs"
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object that a JSON file holds. Raises `UserError` for anything else, NaN and Infinity among it."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{file}: not a readable JSON file ({error})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: not a JSON object")
+    return content
+
+
+def check(folder: Path) -> None:
+    """Raises `UserError` naming the first file that is missing or not whole. Reads no tensor."""
+    for file in _present(folder):
+        if file.suffix == ".json":
+            read_json(file)
+    for file in weight_files(folder):
+        _check_whole(file)
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        lacks = f"holds no tokenizer ({' or '.join(VOCABULARIES)})"
+        _refuse(folder, lacks, "copy the tokenizer files of the model that it comes from")
+    if not any((folder / name).is_file() for name in PARTS["processor"]):
+        lacks = f"holds no image processor ({' or '.join(PARTS['processor'])})"
+        _refuse(folder, lacks, "copy that file of the model that it comes from")
+    sampling(folder)
+
+
+def sampling(folder: Path) -> dict[str, float]:
+    """guidance_scale and temperature as far as generation_config.json says them. Raises `UserError` for what is no number
+    from 0 on."""
+    file = folder / GENERATION
+    settings = read_json(file) if file.is_file() else {}
+    found = {name: settings[name] for name in ("guidance_scale", "temperature") if settings.get(name) is not None}
+    for name, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e300:
+            raise UserError(f"{file}: {name} is {json.dumps(value)}, not a number from 0 on; correct it, or leave it out")
+    return {name: float(value) for name, value in found.items()}
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weights that belong to the model, by transformers' own precedence: one file, else the shards that the index names.
+
+    Raises `UserError` where there are none, or not all.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    others = sorted(file.name for file in folder.glob("*.safetensors"))
+    if (folder / INDEX).is_file():
+        return _shards(folder)
+    if ADAPTERS[1] in others:
+        cure = "merge them into the model first (peft: merge_and_unload, then save_pretrained), or give that model"
+        _refuse(folder, f"holds LoRA adapters ({ADAPTERS[1]}) but no weights of the model", cure)
+    if others:
+        _refuse(folder, f"holds {others[0]} but neither {WEIGHTS} nor {INDEX}", "copy the file that is missing")
+    _refuse(folder, "holds no *.safetensors file", "convert its weights with save_pretrained")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """sha256 of the weights and of each of `PARTS`, by name; "" for a part without files. Every file is read once per process."""
+    weights = [_digest_of(file) for file in weight_files(folder)]
+    found = {"weights": weights[0] if len(weights) == 1 else _sha256("".join(weights))}
+    for part, names in PARTS.items():
+        files = [folder / name for name in names if (folder / name).is_file()]
+        found[part] = _sha256(json.dumps([(file.name, _digest_of(file)) for file in files])) if files else ""
+    return found
+
+
+def fingerprint(parts: Mapping[str, str]) -> str:
+    """One sha256 over what `digests` found."""
+    return _sha256(json.dumps(dict(parts), sort_keys=True))
+
+
+def _shards(folder: Path) -> list[Path]:
+    places = read_json(folder / INDEX).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(name, str) and Path(name).name == name for name in places.values()):
+        raise UserError(f"{folder / INDEX}: weight_map does not name a file beside it for each weight")
+    names = sorted(set(places.values()))
+    missing = [name for name in names if not (folder / name).is_file()]
+    if not names:
+        raise UserError(f"{folder / INDEX}: weight_map names no weights")
+    if missing:
+        lacks = f"lacks {len(missing)} of the {len(names)} files that {INDEX} names, such as {missing[0]}"
+        _refuse(folder, lacks, "copy what is missing, or download it again")
+    return [folder / name for name in names]
+
+
+def _check_whole(file: Path) -> None:
+    try:
+        with file.open("rb") as stream:
+            if stream.read(len(_POINTER)) == _POINTER:
+                raise UserError(f"{file} is a Git LFS pointer, not the weights; fetch them with git lfs pull")
+        with safe_open(file, framework="numpy"):  # reads the header and holds it against the file's length
+            pass
+    except (OSError, SafetensorError) as error:
+        size = f"{file.stat().st_size:,} bytes" if file.is_file() else "gone"
+        told = " ".join(str(error).split())
+        raise UserError(f"{file} ({size}) is cut short, or no safetensors file ({told}); copy or save it again") from None
+
+
+def _present(folder: Path) -> list[Path]:
+    return [folder / name for names in PARTS.values() for name in names if (folder / name).is_file()]
+
+
+def _refuse(folder: Path, what: str, cure: str) -> NoReturn:
+    raise UserError(f"model '{folder}' {what}; {cure}")
+
+
+def _finite(text: str) -> float:
+    value = float(text)  # "1e999" is inf, as "NaN" is NaN: JSON has neither
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _digest_of(file: Path) -> str:
+    stat = file.stat()
+    return _digest(file, stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _digest(file: Path, size: int, changed: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
