@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -24,6 +26,30 @@ class Unreachable(JudgeError):
 
 class PictureError(UserError):
     """A picture that cannot be read. Whatever holds others goes on without it."""
+
+
+class DiskError(UserError):
+    """What the disk refuses: it is full, read-only or somebody else's. What was written whole before is still there."""
+
+    status = 1
+
+
+REFUSALS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG}
+)
+"""Of `OSError`s those that are the disk's, and no bug's."""
+
+IN_THE_WAY = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP})
+"""A file where a folder should be, or the other way round."""
+
+
+def refused(error: OSError, path: Path | str | None = None) -> DiskError:
+    """'runs/a/summary.json cannot be written (No space left on device); ...'"""
+    place = path or error.filename2 or error.filename or "the output"
+    return DiskError(
+        f"{place} cannot be used ({error.strerror or error}); make room, give the rights or take away what is in its place,"
+        " and repeat the command: what was done is kept"
+    )
 
 
 def unknown(kind: str, value: str, choices: Iterable[str]) -> UserError:

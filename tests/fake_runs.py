@@ -65,7 +65,7 @@ def summary(
         "suite": "+".join(names),
         "world": world,
         "recipe": {
-            "model": {"name": model, "fingerprint": f"weights of {model}"},
+            "model": {"name": model, "adapter": "fake", "fingerprint": f"weights of {model}", "settings": {}, "files": None},
             "data": data,
             "benchmarks": {
                 name: {"protocol": protocol, "samples": 100, "repeats": 4, "data": f"{name} {world}"} for name in names
@@ -73,10 +73,11 @@ def summary(
             "seed": 0,
             "limit": None,
             "repeats": None,
-            "sampling": {"image": {"temperature": 1.0, "guidance": 5.0}},
+            "sampling": {"image": {"temperature": 1.0, "guidance": 5.0}, "text": {}},
             "device": "cpu",
             "dtype": "float32",
             "protocol": protocol,
+            "judges": {name: entry["judges"] for name, entry in entries.items()},
             "versions": {"torch": "2.13"},
             **recipe,
         },

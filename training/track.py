@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -75,12 +74,7 @@ class TrainingRun:
         """Whether training is going on, has come to its end, or ended before it."""
         if (self.path / "finished.json").is_file():
             return "finished"
-        try:
-            with (self.path / ".lock").open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return "stopped"
-        except BlockingIOError:
+        if RunFolder(self.path).in_use():
             return "running"
         return "finished" if (self.path / "finished.json").is_file() else "stopped"  # it may have ended just now
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
-from suder_bench.errors import UserError, unknown
+from suder_bench.errors import IN_THE_WAY, REFUSALS, UserError, refused, unknown
 
 COMMANDS = {
     "run": "evaluate a model on a suite of benchmarks",
@@ -53,12 +53,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"\nsuder-bench: {interrupt.args[0] if interrupt.args else 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
+    except OSError as error:
+        if error.errno not in REFUSALS | IN_THE_WAY:
+            raise
+        return _tell([refused(error)])
     except SystemExit as end:  # how argparse ends after --help
         status = end.code if isinstance(end.code, int) else 0 if end.code is None else 2
     try:
         sys.stdout.flush()
     except BrokenPipeError:  # the work is done, only its last lines go unread
         _hush()
+    except OSError as error:
+        _hush()
+        return _tell([refused(error)])
     return status
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import os
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
+from suder_bench import locks
 from suder_bench.data.catalogue import MIRROR, OfficialFile
 from suder_bench.data.folder import unwritable
 from suder_bench.errors import UserError
@@ -74,8 +75,8 @@ def fetch(file: OfficialFile, target: Path) -> None:
         opened = open(target.with_name(f".{target.name}.part"), "ab")  # noqa: SIM115
     except OSError as error:
         raise unwritable(target.parent, error) from None
-    with opened as part:
-        fcntl.flock(part, fcntl.LOCK_EX)  # another process may be fetching the same file
+    with opened as part, ExitStack() as held:
+        held.enter_context(locks.lent(part.fileno(), target, wait=True))  # another process may be fetching the same file
         if target.is_file() and file.fault(target) is None:
             return
         reason = ""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from suder_bench import partial as partials
+from suder_bench.errors import REFUSALS, refused
 
 Row = dict[str, Any]
 
@@ -37,16 +40,47 @@ def document(value: Any) -> str:
 
 
 def replace_file(file: Path, content: bytes, *, partial: Path | None = None) -> None:
-    """Write `file` so that it is either the old one or the new one at any moment; `partial` must be on the same disk."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Two processes may write the same document: each its own part.
-    partial = partial or file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    """Write `file` so that it is either the old one or the new one at any moment; `partial` must be on the same disk.
+
+    Raises `DiskError` where it cannot be written; then the old one is untouched.
+    """
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = partial or partials.beside(file)
         partial.write_bytes(content)
         os.replace(partial, file)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        if partial is not None:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in REFUSALS:
+            raise refused(error, file) from None
         raise
+
+
+def read_object(content: bytes | str) -> Row:
+    """A JSON object. Raises `ValueError` for anything else, in one line."""
+    try:
+        value = json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("it holds no object")
+    return value
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a ledger that is not empty. `row` is None where it holds no JSON object."""
+
+    file: Path
+    number: int
+    content: bytes
+    row: Row | None
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}, line {self.number}"
 
 
 @dataclass(frozen=True)
@@ -58,39 +92,64 @@ class Ledger:
 
     def rows(self) -> list[Row]:
         """All whole rows, file by file; torn and damaged lines are left out."""
-        return [row for file in self._files() for _, row in _whole_lines(file.read_bytes())]
+        return [line.row for line in self.lines() if line.row is not None]
+
+    def lines(self) -> Iterator[Line]:
+        """All lines, file by file, but for the last one of a file where a kill has torn it."""
+        for file in self._files():
+            yield from _lines(file, file.read_bytes())
 
     def repair(self, keep: Callable[[Row], bool]) -> list[Row]:
-        """Drop torn lines and the rows that `keep` declines, called once per row in order; returns what is left.
-
-        A file that holds anything else is rewritten in one piece. Only the holder of the run's lock may call this.
-        """
+        """Drop torn lines and the rows that `keep` declines, called once per row in order; returns what is left."""
         left: list[Row] = []
-        for file in self._files():
-            content = file.read_bytes()
-            kept = [(line, row) for line, row in _whole_lines(content) if keep(row)]
-            repaired = b"".join(line + b"\n" for line, _ in kept)
-            if repaired != content:
-                replace_file(file, repaired)
-            left.extend(row for _, row in kept)
+
+        def kept(line: Line) -> bool:
+            whole = line.row is not None and keep(line.row)
+            if line.row is not None and whole:
+                left.append(line.row)
+            return whole
+
+        self.sift(kept)
         return left
 
+    def sift(self, keep: Callable[[Line], bool], *, rewrite: bool = True) -> None:
+        """Ask `keep` once about each line, in order; with `rewrite` those it declines are dropped from disk.
+
+        A file that holds anything else is rewritten in one piece. Only the holder of the run's lock may do that.
+        """
+        for file in self._files():
+            content = file.read_bytes()
+            kept = [line.content for line in _lines(file, content) if keep(line)]
+            if rewrite and (repaired := b"".join(line + b"\n" for line in kept)) != content:
+                replace_file(file, repaired)
+
     def append(self, rows: Iterable[Row]) -> None:
-        """Add whole lines in one write. ASCII only, so that no character of an answer can be taken for a line's end."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Add whole lines in one write. ASCII only, so that no character of an answer can be taken for a line's end.
+
+        Raises `DiskError` where the disk refuses; what it took of the lines is torn, and dropped by the next `repair`.
+        """
         lines = "".join(json.dumps(plain(row), ensure_ascii=True, allow_nan=False) + "\n" for row in rows)
-        with open(self.folder / f"{self.writer}.jsonl", "ab") as file:
-            file.write(lines.encode("ascii"))
+        file = self.folder / f"{self.writer}.jsonl"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with open(file, "ab") as opened:
+                opened.write(lines.encode("ascii"))
+        except OSError as error:
+            raise refused(error, file) from None
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("[!.]*.jsonl"))
+        return sorted(file for file in self.folder.glob("[!.]*.jsonl") if file.is_file())
 
 
-def _whole_lines(content: bytes) -> Iterator[tuple[bytes, Row]]:
-    for line in content.split(b"\n"):
-        try:
-            row = json.loads(line)
-        except ValueError:
+def _lines(file: Path, content: bytes) -> Iterator[Line]:
+    parts = content.split(b"\n")
+    for number, part in enumerate(parts, 1):
+        if not part.strip():
             continue
-        if isinstance(row, dict):
-            yield line, row
+        try:
+            row = read_object(part)
+        except ValueError:
+            if number == len(parts):  # torn
+                continue
+            row = None
+        yield Line(file, number, part, row)

@@ -58,7 +58,9 @@ def score(
         return Scored(task.benchmark, task.protocol, samples=len(task.samples), skipped=skipped, failed=unmade + len(answered))
     identity = panel.identity(roles)
     key = filed_under(task, identity)
-    known = folder.verdicts(task.name, key, repair=True)
+    lost: list[str] = []
+    known = folder.verdicts(task.name, key, repair=True, lost=lost.append)
+    screen.say_some([f"lost: {task.name}: {why}; judged again" for why in lost], "verdicts")
     fresh = [one for one in answered if _key(one) not in known]
 
     def keep(verdicts: Sequence[Verdict]) -> None:

@@ -11,25 +11,26 @@ Pictures and JSON documents appear in one piece; a torn last line is dropped and
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
 import math
-import os
+import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from PIL import Image
 
-from suder_bench.errors import PictureError, UserError
+from suder_bench import locks, partial
+from suder_bench.errors import PictureError, UserError, refused
 from suder_bench.records import Response, Verdict, open_image
-from suder_bench.runs.jsonl import Ledger, Row, document, plain, replace_file
+from suder_bench.runs import shapes
+from suder_bench.runs.jsonl import Ledger, Line, Row, document, plain, read_object, replace_file
 
 Key = tuple[str, int]
 """A response's place in its benchmark: (sample id, repeat)."""
@@ -54,23 +55,26 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process; the system frees it when the process ends, however it ends.
+        """Hold the folder for this process, and remove what a killed one left half written.
 
-        Raises `UserError` when another process holds it, and for what is no folder.
+        Raises `UserError` when another process holds it, for what is no folder, and for one that cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise UserError(f"'{self.path}' is no folder and cannot become one; choose another --out") from None
-        descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
+        with ExitStack() as held:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                self.path.mkdir(parents=True, exist_ok=True)
+                held.enter_context(locks.locked(self.path / _LOCK))
+            except (FileExistsError, NotADirectoryError):
+                raise UserError(f"'{self.path}' is no folder and cannot become one; choose another --out") from None
+            except locks.HeldError:
                 raise UserError(f"{self.path} is in use by another process; wait for it, or choose another --out") from None
+            except OSError as error:
+                raise refused(error, self.path) from None
+            self._sweep()
             yield
-        finally:
-            os.close(descriptor)
+
+    def in_use(self) -> bool:
+        """Whether a process holds the folder."""
+        return locks.is_held(self.path / _LOCK)
 
     def check_is_run(self, *, fresh: bool) -> None:
         """Raises `UserError` when the folder holds other things than a run, which must not be mixed or deleted.
@@ -89,25 +93,39 @@ class RunFolder:
             raise UserError(f"{self.path} has {found[0]} but no run.json; start over with --fresh, or choose another --out")
 
     def clear(self) -> None:
-        """Remove everything a run wrote, run.json last, and nothing else."""
-        for part in (*_PARTS[1:], _PARTS[0]):
-            path = self.path / part
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        """Remove everything a run wrote, run.json last, and nothing else.
+
+        A part that is a link to a folder stays one, and loses the benchmarks that it holds for this run.
+        """
+        benchmarks = self._benchmarks()
+        try:
+            for part in (*_PARTS[1:], _PARTS[0]):
+                path = self.path / part
+                if path.is_symlink() and path.is_dir():
+                    for name in benchmarks:
+                        _remove(path / name)
+                else:
+                    _remove(path)
+        except OSError as error:
+            raise refused(error) from None
 
     def read(self, name: str = "run.json") -> dict[str, Any] | None:
-        """run.json or summary.json, or None where there is none yet."""
+        """run.json or summary.json, or None where there is none yet. Raises `UserError` for one that is not what a run writes."""
         file = self.path / name
         if not file.is_file():
             return None
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(content, dict):
-                raise ValueError("it holds no object")
+            content = read_object(file.read_bytes())
+            if name == "run.json":
+                shapes.check_recipe(content)
+            elif name == "summary.json":
+                shapes.check(content, shapes.SUMMARY)
         except ValueError as error:
-            raise UserError(f"{file} is not readable ({error}); start over with --fresh, or choose another --out") from None
+            anew = f"make it anew with: suder-bench score {shlex.quote(str(self.path))}"
+            way = anew if name == "summary.json" else "start over with --fresh, or choose another --out"
+            raise UserError(f"{file} is not readable ({error}); {way}") from None
+        except OSError as error:
+            raise refused(error, file) from None
         return content
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
@@ -118,32 +136,28 @@ class RunFolder:
         """A summary must not outlive what it sums up."""
         (self.path / "summary.json").unlink(missing_ok=True)
 
-    def responses(self, benchmark: str, *, repair: bool, lost: Callable[[str], None] = lambda why: None) -> dict[Key, Response]:
+    def responses(
+        self, benchmark: str, *, repair: bool, pictures: bool = True, lost: Callable[[str], None] = lambda why: None
+    ) -> dict[Key, Response]:
         """The whole responses, one per key: what cannot be read, or lost its picture, counts as not made.
 
-        With `repair` the rest is removed from disk too, which needs the lock; `lost` is told of each, and why.
+        With `repair` the rest is removed from disk too, which needs the lock; `lost` is told of each, and why. Without
+        `pictures` these are not decoded, and taken for what their lines say.
         """
         ledger = Ledger(self.path / "responses" / benchmark)
-        rows = ledger.rows()
         with ThreadPoolExecutor() as pool:
-            read = dict(zip(map(_identity, rows), pool.map(self._read_response, rows), strict=True))
+            read = list(pool.map(lambda line: self._read_response(benchmark, line, pictures), ledger.lines()))
         found: dict[Key, Response] = {}
-
-        def keep(row: Row) -> bool:
-            response = read[_identity(row)]
+        kept = []
+        for response in read:
             if isinstance(response, str):
                 lost(response)
-                return False
-            if (response.sample, response.repeat) in found:
-                return False
-            found[response.sample, response.repeat] = response
-            return True
-
+                kept.append(False)
+            else:
+                kept.append(found.setdefault((response.sample, response.repeat), response) is response)
         if repair:
-            ledger.repair(keep)
-        else:
-            for row in rows:
-                keep(row)
+            decisions = iter(kept)
+            ledger.sift(lambda line: next(decisions))
         return found
 
     def add_responses(self, benchmark: str, responses: list[Response]) -> None:
@@ -165,52 +179,117 @@ class RunFolder:
         if not (self.path / relative).is_file():
             replace_file(self.path / relative, text.encode(), partial=self._images() / ".partial")
 
-    def verdicts(self, benchmark: str, judges: str, *, repair: bool) -> dict[tuple[str, int, str], Verdict]:
+    def verdicts(
+        self, benchmark: str, judges: str, *, repair: bool, lost: Callable[[str], None] = lambda why: None
+    ) -> dict[tuple[str, int, str], Verdict]:
         """The verdicts made with these judges, by (sample, repeat, response digest).
 
-        With `repair` doubled and damaged ones are removed from disk, which needs the lock.
+        One that was edited since it was written, as its checksum tells, counts as not made, and so does one without a
+        checksum. With `repair` such and doubled ones are removed from disk, which needs the lock; `lost` is told of them.
         """
         found: dict[tuple[str, int, str], Verdict] = {}
+        without = 0
 
-        def keep(row: Row) -> bool:
-            try:
-                verdict = read_verdict(benchmark, row)
-            except (TypeError, KeyError, AttributeError):
-                return False
-            if row.get("judges") != judges:
+        def keep(line: Line) -> bool:
+            nonlocal without
+            if line.row is not None and isinstance(line.row.get("judges"), str) and line.row["judges"] != judges:
                 return True
+            if line.row is not None and "checksum" not in line.row:
+                without += 1
+                return False
+            try:
+                verdict = read_verdict(benchmark, _whole(line, shapes.VERDICT))
+                if line.row is not None and line.row["checksum"] != checksum(line.row):
+                    raise shapes.ShapeError("it was changed after it was written: its checksum is another's")
+            except shapes.ShapeError as error:
+                lost(f"{line.place}: no verdict ({error})")
+                return False
             return found.setdefault((verdict.sample, verdict.repeat, verdict.digest), verdict) is verdict
 
-        ledger = Ledger(self.path / "verdicts" / benchmark)
-        if repair:
-            ledger.repair(keep)
-        else:
-            for row in ledger.rows():
-                keep(row)
+        folder = self.path / "verdicts" / benchmark
+        Ledger(folder).sift(keep, rewrite=repair)
+        if without:
+            lost(f"{folder}: {without:,} verdicts without a checksum, as versions before wrote them, count as not made")
         return found
 
-    def add_verdicts(self, benchmark: str, judges: str, verdicts: list[Verdict]) -> None:
-        Ledger(self.path / "verdicts" / benchmark).append({"judges": judges, **verdict_row(verdict)} for verdict in verdicts)
+    def add_verdicts(self, benchmark: str, judges: str, verdicts: Sequence[Verdict]) -> None:
+        rows = ({"judges": judges, **verdict_row(verdict)} for verdict in verdicts)
+        Ledger(self.path / "verdicts" / benchmark).append({**row, "checksum": checksum(row)} for row in rows)
 
     def _images(self) -> Path:
         folder = self.path / "images"
         folder.mkdir(exist_ok=True)
         return folder
 
-    def _read_response(self, row: Row) -> Response | str:
+    def _read_response(self, benchmark: str, line: Line, pictures: bool) -> Response | str:
         """The response of a line, or why there is none."""
         try:
-            response = Response(**row)
-            if response.image is None:
-                whole = response.text is not None and text_digest(response.text) == response.digest
-                return response if whole else f"the text of {response.sample}, repeat {response.repeat}, is damaged"
-            file = self.path / response.image
+            response = _response(benchmark, _whole(line, shapes.RESPONSE))
+        except shapes.ShapeError as error:
+            return f"{line.place}: no response ({error})"
+        if response.image is None:
+            whole = text_digest(response.text or "") == response.digest
+            return response if whole else f"{line.place}: the text of {response.sample}, repeat {response.repeat}, is damaged"
+        if not pictures:
+            return response
+        file = self.path / response.image
+        try:
             picture = open_image(file)
         except PictureError as error:
             return str(error)
-        except (TypeError, ValueError) as error:
-            return f"a line holds no response ({error})"
         return response if picture_digest(picture) == response.digest else f"{file} is not the picture that was drawn"
+
+    def _benchmarks(self) -> list[str]:
+        """What run.json, however damaged, names as its benchmarks and may name a folder."""
+        try:
+            found = read_object((self.path / "run.json").read_bytes()).get("benchmarks")
+        except (OSError, ValueError):
+            return []
+        return [name for name in found if PurePosixPath(name).name == name] if isinstance(found, dict) else []
+
+    def _sweep(self) -> None:
+        """Needs the lock: nobody else writes in here."""
+        with suppress(OSError):
+            (self.path / "images" / ".partial").unlink(missing_ok=True)
+        for folder in (self.path, *self.path.glob("responses/*/"), *self.path.glob("verdicts/*/")):
+            partial.sweep(folder)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _whole(line: Line, shape: shapes.Shape) -> Row:
+    """The row of a line. Raises `ShapeError` for a line that holds none, or one of another shape."""
+    if line.row is None:
+        raise shapes.ShapeError("it is not a JSON object")
+    shapes.check(line.row, shape)
+    return line.row
+
+
+def _response(benchmark: str, row: Row) -> Response:
+    """Raises `ShapeError` for a row that no run wrote."""
+    strange = row.keys() - {field.name for field in fields(Response)}
+    if strange:
+        raise shapes.ShapeError(f"it has an unknown key {min(strange)!a}")
+    response = Response(**row)
+    if response.benchmark != benchmark:
+        raise shapes.ShapeError(f"it is one of {response.benchmark!a}")
+    if (response.image is None) == (response.text is None):
+        raise shapes.ShapeError("it has not either a text or a picture")
+    image = PurePosixPath(response.image or ".")
+    if image.is_absolute() or ".." in image.parts:
+        raise shapes.ShapeError("its picture lies outside the run folder")
+    return response
+
+
+def checksum(row: Row) -> str:
+    """Of a verdict's line: changes with the response, the judges, and everything that they said of it."""
+    signed = {name: value for name, value in row.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def verdict_row(verdict: Verdict) -> Row:
@@ -233,7 +312,3 @@ def read_verdict(benchmark: str, row: Row) -> Verdict:
     scores = {name: math.nan if value is None else float(value) for name, value in row["scores"].items()}
     kept = {name: row[name] for name in ("sample", "repeat", "digest", "correct", "reason", "details")}
     return Verdict(benchmark=benchmark, scores=scores, **kept)
-
-
-def _identity(row: Row) -> str:
-    return json.dumps(row, sort_keys=True)
