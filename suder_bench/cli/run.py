@@ -56,9 +56,10 @@ def _preview(run: Run, screen: Screen, *, as_json: bool) -> int:
     from suder_bench.runs.screen import duration
 
     preview = run.preview(screen)
+    status = 0 if preview["error"] is None else 1
     if as_json:
         sys.stdout.write(document(preview))
-        return 0
+        return status
     print(f"{preview['model']} into {preview['run']}")
     for name, entry in preview["benchmarks"].items():
         left = entry["seconds_left"]
@@ -66,7 +67,7 @@ def _preview(run: Run, screen: Screen, *, as_json: bool) -> int:
         if entry["from_one_response"]:
             time += ", estimated from one response"
         print(f"  {name}: {entry['samples']:,} samples, {entry['responses']:,} responses, {entry['done']:,} done; time: {time}")
-    return 0
+    return status
 
 
 def _show(summary: dict[str, Any], run: Run, screen: Screen, *, as_json: bool, verbose: bool) -> None:

@@ -46,8 +46,14 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def check(folder: Path) -> None:
-    """Raises `UserError` naming the first file that is missing or not whole. Reads no tensor."""
+def check(folder: Path, kind: str) -> None:
+    """Raises `UserError` for a folder that holds no whole checkpoint of `model_type` `kind`, naming what is missing or not
+    whole. Reads no tensor."""
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"model '{folder}' holds no config.json; give a checkpoint folder in transformers' format")
+    found = read_json(folder / CONFIG).get("model_type")
+    if found != kind:
+        raise UserError(f"model '{folder}' has model_type {found!r}; give a Janus, as deepseek-community/Janus-Pro-1B")
     for file in _present(folder):
         if file.suffix == ".json":
             read_json(file)

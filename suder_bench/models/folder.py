@@ -11,6 +11,12 @@ from suder_bench.benchmark import GenerationBenchmark
 from suder_bench.errors import UserError
 
 
+def check(reference: str) -> None:
+    """Raises `UserError` when there is no such folder."""
+    if not Path(reference).expanduser().is_dir():
+        raise UserError(f"model 'folder:{reference}': no such folder")
+
+
 class FolderModel:
     """Implements `StoredPictures`. DIR holds one folder per benchmark (`geneval`, `t2i-compbench`), or one benchmark's files.
 
@@ -29,10 +35,8 @@ class FolderModel:
     @classmethod
     def load(cls, reference: str, *, device: str, dtype: str) -> FolderModel:
         """Open the folder; `device` and `dtype` say nothing here. Raises `UserError` when there is none."""
-        folder = Path(reference).expanduser()
-        if not folder.is_dir():
-            raise UserError(f"model 'folder:{reference}': no such folder")
-        return cls(folder)
+        check(reference)
+        return cls(Path(reference).expanduser())
 
     def pictures(self, benchmark: GenerationBenchmark) -> Mapping[tuple[str, int], Path]:
         """See `StoredPictures`. The repeats of a sample are numbered in the order of their file names' numbers."""

@@ -31,6 +31,9 @@ from suder_bench.models import checkpoint
 from suder_bench.models.janus_pixels import Squares
 
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in machine.DTYPES}
+KIND = "janus"
+"""The model_type of config.json."""
+
 SPECIAL = ("image_token", "boi_token", "eoi_token", "pad_token", "eos_token")
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _log = logging.getLogger(__name__)
@@ -69,19 +72,8 @@ def find(reference: str) -> Path:
         except Exception as error:  # offline, gated, misspelt: the hub's own words tell which
             reason = str(error).strip().split("\n")[0]
             raise UserError(f"model '{reference}' is neither a folder nor a hub id that could be fetched: {reason}") from error
-    check(folder, reference)
+    checkpoint.check(folder, KIND)
     return folder
-
-
-def check(folder: Path, reference: str) -> None:
-    """Raises `UserError` for what can be seen to be no whole Janus without reading a tensor."""
-    config = folder / checkpoint.CONFIG
-    if not config.is_file():
-        raise UserError(f"model '{reference}' holds no config.json; give a checkpoint folder in transformers' format")
-    kind = checkpoint.read_json(config).get("model_type")
-    if kind != "janus":
-        raise UserError(f"model '{reference}' has model_type {kind!r}; give a Janus, as deepseek-community/Janus-Pro-1B")
-    checkpoint.check(folder)
 
 
 def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:

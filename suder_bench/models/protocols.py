@@ -41,7 +41,10 @@ class GeneratedImage:
 
 @runtime_checkable
 class Model(Protocol):
-    """`name` as given by the user; `fingerprint` is a digest of the weights; `settings` go into run.json."""
+    """`name` as given by the user; `settings` go into run.json.
+
+    `fingerprint` is a digest of all that decides a response besides what it is asked: weights, configuration, tokenizer.
+    """
 
     name: str
     fingerprint: str
@@ -54,6 +57,13 @@ class TellsItsWorld(Protocol):
 
     @property
     def world(self) -> bool: ...
+
+
+@runtime_checkable
+class TellsItsParts(Protocol):
+    """A model that says what its fingerprint sums up: digests by name, so that a refusal can name the part that changed."""
+
+    parts: dict[str, str]
 
 
 @runtime_checkable

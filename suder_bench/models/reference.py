@@ -55,13 +55,41 @@ class ModelReference:
         return checkpoint.sampling(Path(self.reference).expanduser()).get("guidance_scale", ImageSampling.guidance)
 
     def stamp(self) -> str | None:
-        """Names, sizes and times of the checkpoint's files, to notice cheaply that it changed; None for a hub id."""
-        folder = Path(self.reference).expanduser()
-        if not folder.is_dir():
+        """Names, sizes and times of the checkpoint's files, to notice cheaply that it changed; None where there are none here."""
+        folder = self._folder()
+        if folder is None:
             return None
         stats = [(str(path.relative_to(folder)), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
         listing = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
         return hashlib.sha256(json.dumps([str(folder.resolve()), listing]).encode()).hexdigest()[:16]
+
+    def check(self) -> None:
+        """Raises `UserError` for what can be seen, without loading it, to be no model. Other packages' adapters are not asked."""
+        if self.adapter == "folder":
+            from suder_bench.models import folder
+
+            folder.check(self.reference)
+        elif self.adapter in _MODEL_TYPES.values():
+            local = Path(self.reference).expanduser()
+            if local.is_dir():
+                checkpoint.check(local, self.adapter)
+            elif not _HUB_ID.fullmatch(self.reference):
+                raise UserError(f"model '{self.name}': '{self.reference}' is neither a folder nor a hub id (ORG/NAME)")
+
+    def _folder(self) -> Path | None:
+        """The folder of the checkpoint's files: for a hub id, of the snapshot in the hub's cache."""
+        folder = Path(self.reference).expanduser()
+        if folder.is_dir():
+            return folder
+        if self.adapter not in _MODEL_TYPES.values() or not _HUB_ID.fullmatch(self.reference):
+            return None
+        from huggingface_hub import try_to_load_from_cache
+
+        try:
+            found = try_to_load_from_cache(self.reference, checkpoint.CONFIG)
+        except ValueError:  # no name that the hub allows; loading says so
+            return None
+        return Path(found).parent if isinstance(found, str) else None
 
     def load(self, *, device: str, dtype: str) -> Model:
         """Load the weights. Raises `UserError` when the adapter cannot read the reference."""

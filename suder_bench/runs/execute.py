@@ -25,6 +25,12 @@ Stage = Literal["all", "respond", "score"]
 Responses = dict[str, dict[Key, Response]]
 
 
+class _Unloadable(UserError):
+    """A model that a preview finds not fit to be loaded."""
+
+    status = 1
+
+
 @dataclass(frozen=True)
 class Outcome:
     """`summary` of what was asked for; `complete` is false when something failed, which has been told by then."""
@@ -48,13 +54,18 @@ class Run:
         """Do what is not done yet. `load` replaces the registered adapter.
 
         Raises `UserError` before anything is done when the folder belongs to another run or process, data are missing,
-        or a judge is not known; `JudgeError` when a judge fails its known answers, with the responses kept.
+        the model cannot be loaded, or a judge is not known; `JudgeError` when a judge fails its known answers, with the responses kept.
         """
         folder = RunFolder(self.out)
         self._check(folder)
+        if self.stage != "score" and load is None:
+            self.model.check()
         tasks = plan(self.settings, screen.say)
         chosen = self._backends(tasks)
         try:
+            if not self.out.exists():  # a model that cannot be loaded leaves none behind
+                loaded = [self._able(tasks, load)]
+                load = loaded.pop  # which keeps no second hold on it: it is freed before judges are seated
             with folder.locked():
                 recipe, made, failed = self._respond(folder, tasks, screen, load)
                 return self._finish(folder, recipe, tasks, made, failed, chosen, screen)
@@ -65,23 +76,31 @@ class Run:
         """What `execute` would do, and for how many seconds: None where neither responses at hand nor the model can tell.
 
         Keeps nothing. The model is loaded only to time one response of a kind that was never made, and where it may be
-        another than the folder's. Raises the same `UserError`s, but for a model that cannot be loaded, which is only told.
+        another than the folder's. Raises the same `UserError`s; a model that only its loading shows to be unfit is told, and
+        named in "error".
         """
         folder = RunFolder(self.out)
         self._check(folder)
+        if self.stage != "score" and load is None:
+            self._look()
         tasks = plan(self.settings, screen.say)
         self._backends(tasks)
+        errors: list[UserError] = []
         old = None if self.fresh else folder.read()
         if old is not None:
-            refuse_change(self.out, old, recipe_of(self.out.name, self.settings, tasks, self._expected(old, screen, load)))
+            expected = self._expected(old, errors, load)
+            refuse_change(self.out, old, recipe_of(self.out.name, self.settings, tasks, expected))
         made = {task.name: {} for task in tasks} if self.fresh else stored(folder, tasks, screen, repair=False)
         rates = {task.name: _mean_seconds(made[task.name].values()) for task in tasks}
         unknown = [task for task in tasks if rates[task.name] is None and self.stage != "score"]
-        tried = self._try_out(unknown, screen, load or self._load) if unknown else {}
+        tried = self._try_out(unknown, screen, errors, load or self._load) if unknown and not errors else {}
         rates |= tried
+        for error in errors:
+            screen.say(f"suder-bench: {error}")
         return {
             "run": str(self.out),
             "model": self.model.name,
+            "error": str(errors[0]) if errors else None,
             "benchmarks": {
                 task.name: {
                     "samples": len(task.samples),
@@ -102,14 +121,20 @@ class Run:
         if self.stage == "score" and folder.read() is None:
             raise UserError(f"{self.out} holds no responses to score; leave out --stage score")
 
-    def _expected(self, old: Recipe, screen: Screen, load: Callable[[], Model] | None) -> dict[str, Any]:
-        """What run.json would say of the model; nothing where it would not be loaded, or cannot be, which is told."""
+    def _look(self) -> None:
+        try:
+            self.model.check()
+        except UserError as error:
+            raise _Unloadable(str(error)) from None
+
+    def _expected(self, old: Recipe, errors: list[UserError], load: Callable[[], Model] | None) -> dict[str, Any]:
+        """What run.json would say of the model; nothing where it would not be loaded, or cannot be, which goes to `errors`."""
         if self.stage == "score" or self._same_files(old):
             return {}
         try:
             return model_entry(self.model, (load or self._load)())
         except UserError as error:
-            screen.say(f"suder-bench: {error}")
+            errors.append(error)
             return {}
 
     def _backends(self, tasks: Sequence[Task]) -> dict[str, str] | None:
@@ -120,12 +145,15 @@ class Run:
             return None
         return judges.choose(roles, self.settings.judges, world=self.settings.source.world)
 
-    def _try_out(self, tasks: Sequence[Task], screen: Screen, load: Callable[[], Model]) -> dict[str, float]:
-        """The seconds of one response by task, each kind being tried once; nothing for a kind that fails."""
+    def _try_out(
+        self, tasks: Sequence[Task], screen: Screen, errors: list[UserError], load: Callable[[], Model]
+    ) -> dict[str, float]:
+        """The seconds of one response by task, each kind being tried once; nothing for a kind that fails, or a model that
+        cannot be loaded, which goes to `errors`."""
         try:
             model = load()
         except UserError as error:
-            screen.say(f"suder-bench: {error}")
+            errors.append(error)
             return {}
         check_able(model, tasks)
         seconds: dict[str, float] = {}
@@ -160,8 +188,7 @@ class Run:
         if self.stage == "score" or (done == total and old is not None and self._same_files(old)):
             self._begin(folder, old, recipe, complete=done == total)
             return recipe, made, failed
-        model = (load or self._load)()
-        check_able(model, tasks)
+        model = self._able(tasks, load)
         recipe["model"] = model_entry(self.model, model)
         if old is None:
             folder.clear()
@@ -222,6 +249,11 @@ class Run:
         folder.write("run.json", recipe)
         folder.write("summary.json", summary)
         return Outcome(summary, complete=not panel.missing and not any(one.failed for one in scored))
+
+    def _able(self, tasks: Sequence[Task], load: Callable[[], Model] | None) -> Model:
+        model = (load or self._load)()
+        check_able(model, tasks)
+        return model
 
     def _load(self) -> Model:
         return self.model.load(device=self.settings.device, dtype=self.settings.dtype)

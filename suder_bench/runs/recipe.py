@@ -11,7 +11,7 @@ from typing import Any
 
 from suder_bench.data.source import Source
 from suder_bench.errors import UserError
-from suder_bench.models.protocols import ImageSampling, Model, TextSampling
+from suder_bench.models.protocols import ImageSampling, Model, TellsItsParts, TextSampling
 from suder_bench.models.reference import ModelReference
 from suder_bench.runs.plan import Settings, Task
 
@@ -54,6 +54,7 @@ def model_entry(reference: ModelReference, model: Model) -> dict[str, Any]:
         "name": reference.name,
         "adapter": reference.adapter,
         "fingerprint": model.fingerprint,
+        "parts": dict(model.parts) if isinstance(model, TellsItsParts) else {},
         "settings": dict(model.settings),
         "files": reference.stamp(),
     }
@@ -134,6 +135,8 @@ def _responsible(recipe: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
     settings |= {"device": recipe["device"], "dtype": recipe["dtype"]}
     for name, value in settings.items():
         yield name, value, f"'{value}'" if isinstance(value, str) else str(value)
+    for part, digest in model.get("parts", {}).items():
+        yield f"model {part}", digest, f"{digest[:12] or 'none'} of '{model['name']}'"
     if "fingerprint" in model:
         yield "model", model["fingerprint"], f"'{model['name']}' (weights {model['fingerprint'][:12]})"
         for name, value in model["settings"].items():

@@ -114,8 +114,8 @@ def test_a_dry_run_does_nothing(in_folder: Path, capsys: pytest.CaptureFixture[s
     assert run("--benchmark", "drawing", "--limit", "6", "--dry-run") == 0
     shown = capsys.readouterr().out
     assert "drawing: 6 samples, 12 responses, 0 done; time: about 0:00 left, estimated from one response" in shown
-    assert main(["run", "--model", "folder:nowhere", *MACHINE, "--benchmark", "drawing", "--dry-run"]) == 0
-    assert "time: unknown until the first batch" in capsys.readouterr().out
+    assert main(["run", "--model", "folder:nowhere", *MACHINE, "--benchmark", "drawing", "--dry-run"]) == 1
+    assert capsys.readouterr().err == "suder-bench: model 'folder:nowhere': no such folder\n"
     assert run("--benchmark", "drawing", "--dry-run", "--judge", "shade=nonsense") == 2
     assert "unknown shade judge 'nonsense'" in capsys.readouterr().err
     assert list(in_folder.iterdir()) == []
@@ -123,6 +123,23 @@ def test_a_dry_run_does_nothing(in_folder: Path, capsys: pytest.CaptureFixture[s
     capsys.readouterr()
     assert run("--benchmark", "drawing", "--out", "r", "--dry-run", "--json") == 0
     assert json.loads(capsys.readouterr().out)["benchmarks"]["drawing"]["done"] == 24
+
+
+def test_a_dry_run_with_a_model_that_cannot_be_loaded_is_no_success(
+    in_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise UserError("model 'fake:right' has no weights")
+
+    monkeypatch.setattr("fakes.FakeModel.load", load)
+    assert run("--benchmark", "drawing", "--dry-run") == 1
+    told = capsys.readouterr()
+    assert "time: unknown until the first batch" in told.out
+    assert told.err == "suder-bench: model 'fake:right' has no weights\n"
+    assert run("--benchmark", "drawing", "--dry-run", "--json") == 1
+    assert json.loads(capsys.readouterr().out)["error"] == "model 'fake:right' has no weights"
+    assert run("--benchmark", "drawing", "--out", "r") == 2
+    assert list(in_folder.iterdir()) == []
 
 
 def test_a_run_folder_is_scored_again(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,6 +103,35 @@ def test_a_run_on_official_data_fetches_what_it_lacks(
 
 
 @pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("janus:empty", "holds no config.json"),
+        ("janus:./nowhere", "'./nowhere' is neither a folder nor a hub id"),
+        ("folder:nowhere", "no such folder"),
+    ],
+)
+@pytest.mark.parametrize(("others", "status"), [((), 2), (("--dry-run",), 1)])
+def test_a_model_that_is_none_is_told_before_anything_is_fetched(
+    mirror: Mirror,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    message: str,
+    others: tuple[str, ...],
+    status: int,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert main(["run", "--model", model, "--benchmark", "geneval", "--data", "official", "--device", "cpu", *others]) == status
+    told = capsys.readouterr()
+    assert message in told.err
+    assert told.err.count("\n") == 1
+    assert mirror.asked == []
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["fetch", "mmbench"], "unknown benchmark with files to fetch 'mmbench'"),
