@@ -1,4 +1,4 @@
-"""What must be arranged before anything else is imported: a clone's sub-packages.
+"""What must be arranged before anything else is imported: a clone's sub-packages, and a torchvision that does not work.
 
 In a clone, `suder_bench.evaluators`, `.training` and `.reports` lie beside the folder `suder_bench/`, and pip puts them into it.
 Python started in the clone's root finds that folder first, whatever is installed, and must find it whole.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_file_location
+from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
@@ -41,9 +43,48 @@ class InClone(MetaPathFinder):
         return spec_from_file_location(fullname, folder / "__init__.py", submodule_search_locations=[str(folder)])
 
 
+class BeforeTransformers(MetaPathFinder):
+    """Tries torchvision when transformers is asked for, which takes one that is installed for one that works."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if fullname == "transformers":
+            torchvision_trouble()
+        return None
+
+
+@cache
+def torchvision_trouble() -> str | None:
+    """Why an installed torchvision cannot be imported, in a line; None where it can, and where there is none.
+
+    A build for another torch fails so ("operator torchvision::nms does not exist"). It then counts as not installed: nothing
+    here needs it but open-clip-torch.
+    """
+    if "torchvision" in sys.modules or find_spec("torchvision") is None:
+        return None
+    try:
+        import_module("torchvision")
+    except Exception as error:  # RuntimeError, OSError, AttributeError: whatever a library of another build meets
+        for name in [name for name in sys.modules if name.startswith("torchvision.")]:
+            del sys.modules[name]
+        sys.modules["torchvision"] = None  # type: ignore[assignment]  # to `import` and `find_spec` it is not there
+        return " ".join(str(error).split()) or type(error).__name__
+    return None
+
+
+def torchvision_cure() -> str:
+    """The command that brings the torchvision of the torch that is here: the 0.28 releases were built with torch 2.13, and so
+    on. The index that everybody uses has one build of each, which is not the processor's."""
+    import torch
+
+    release, _, build = torch.__version__.partition("+")
+    index = f" --index-url https://download.pytorch.org/whl/{build}" if build else ""
+    return f"pip install --force-reinstall --no-deps 'torchvision==0.{int(release.split('.')[1]) + 15}.*'{index}"
+
+
 def arrange(package: Path) -> Path | None:
-    """Put the finder of this module to work, for the package in that folder; returns the clone's root, if it is one."""
+    """Put the finders of this module to work, for the package in that folder; returns the clone's root, if it is one."""
     root = clone_of(package)
     if root is not None:
         sys.meta_path.append(InClone(root))
+    sys.meta_path.insert(0, BeforeTransformers())
     return root

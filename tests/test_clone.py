@@ -79,6 +79,8 @@ def test_a_step_does_not_import_from_where_it_starts(strange, processes, monkeyp
     assert "num_generations: 3" in log.read_text()
 
 
+TRAIN = ["-m", "suder_bench", "train", "--config", "tiny", "--dry-run"]
+
 Start = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -108,8 +110,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
     ("argv", "shows"),
     [
         (["-m", "suder_bench", "list"], "geneval"),
-        (["-m", "suder_bench", "train", "--config", "tiny", "--dry-run"], "strategy: unified"),
-        (["-m", "accelerate.commands.launch", "-m", "suder_bench", "train", "--config", "tiny", "--dry-run"], "strategy: unified"),
+        (TRAIN, "strategy: unified"),
+        (["-m", "accelerate.commands.launch", *TRAIN], "strategy: unified"),
         (["-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q", "tests/training/test_recipe.py"], "test_recipe.py::"),
     ],
 )

@@ -19,6 +19,7 @@ from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges.clip import BATCH, ClipColors, ClipSimilarity, Shape, too_long, unit
 from suder_bench.evaluators.judges.protocols import Picture
 from suder_bench.evaluators.judges.weights import Place, chunks, prepared
+from suder_bench.imports import torchvision_cure, torchvision_trouble
 
 MODELS = {"color": "ViT-L-14", "clip": "ViT-B-32"}
 OPENAI = "openai"
@@ -85,13 +86,16 @@ class OpenClipTowers:
 def _package(role: str) -> Any:
     try:
         return importlib.import_module("open_clip")
-    except ImportError as error:
+    except Exception as error:  # a torchvision of another build raises what it likes
+        trouble = torchvision_trouble()
+        if trouble is not None:
+            raise JudgeError(
+                f"judge {role}: open-clip-torch needs torchvision, which cannot be imported ({trouble}); run:"
+                f" {torchvision_cure()}, or use --judge {role}=official"
+            ) from error
+        if not isinstance(error, ImportError):
+            raise
         raise JudgeError(f"judge {role}: open-clip-torch is not installed; run: pip install 'suder-bench[clip]'") from error
-    except RuntimeError as error:  # torchvision's CUDA build beside a CPU-only torch
-        raise JudgeError(
-            f"judge {role}: open-clip-torch cannot be imported ({_one_line(error)}); torch and torchvision must be of one"
-            f" build, or use --judge {role}=official"
-        ) from error
 
 
 def _which(open_clip: Any, role: str, source: str | None, *, offline: bool) -> tuple[str, str | None, Mapping[str, Any]]:

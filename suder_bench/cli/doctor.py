@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from suder_bench import registry
+from suder_bench import imports, registry
 from suder_bench.cli import options
 from suder_bench.data.catalogue import catalogue
 from suder_bench.data.source import cache, official
@@ -90,6 +90,7 @@ def machine() -> Iterator[Finding]:
             yield Finding("machine", library, "missing", "not installed", f"pip install {library}", needed=True)
     yield Finding("machine", "processor", "ok", f"{_cores()} cores, {_memory()} memory")
     yield from _accelerators()
+    yield from _torchvision()
     folder = cache()
     standing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = f"{shutil.disk_usage(standing).free / 2**30:.1f} GiB free"
@@ -257,6 +258,17 @@ def _cores() -> int:
 
 def _memory() -> str:
     return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
+
+
+def _torchvision() -> Iterator[Finding]:
+    """Nothing, where there is none: only open-clip-torch needs it."""
+    trouble = imports.torchvision_trouble()
+    if trouble is not None:
+        says = f"cannot be imported, and counts as not installed: {trouble}"
+        fix = imports.torchvision_cure() if _installed("open-clip-torch") else "pip uninstall torchvision"
+        yield Finding("machine", "torchvision", "broken", says, fix)
+    elif _installed("torchvision"):
+        yield Finding("machine", "torchvision", "ok", version("torchvision"))
 
 
 def _accelerators() -> Iterator[Finding]:
