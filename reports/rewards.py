@@ -11,7 +11,7 @@ from suder_bench.rewards.compare import disagreements
 from suder_bench.rewards.evaluator import PREFIX
 from suder_bench.rewards.sampled import Sampled
 from suder_bench.rewards.scoring import BATCH
-from suder_bench.runs.table import WORLD, fitted, interval, number
+from suder_bench.runs.table import WORLD, fitted, interval_of, number, remarks
 
 CASES = 8
 """Disagreements that are shown."""
@@ -93,7 +93,14 @@ def _caveats(found: Mapping[str, Any]) -> list[str]:
     told += [ITSELF.format(name=name) for name in rewards if name == f"{PREFIX}{found['benchmark']}"]
     if any(found[part] is not None and found[part]["mean"] is None for part in PARTS):
         told.append(UNJUDGED)
-    return told
+    return [*told, *(f"{sign}: {meaning}" for sign, meaning in remarks(_metrics(found)))]
+
+
+def _metrics(found: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Every number of which an interval is shown."""
+    for entry in filter(None, (found[part] for part in PARTS)):
+        yield from (metric for row in entry["rewards"].values() for key in COLUMNS if (metric := row[key]) is not None)
+        yield from (*entry["differences"], *entry["correlations"])
 
 
 def _rows(entry: Mapping[str, Any]) -> Iterator[str]:
@@ -128,7 +135,7 @@ def _cases(sampled: Sampled, part: str) -> list[str]:
 
 
 def _difference(row: Mapping[str, Any], n: int) -> str:
-    return f"{row['a']} - {row['b']}, best of {n}: {row['value']:+.3f} ({_interval(row)})"
+    return f"{row['a']} - {row['b']}, best of {n}: {row['value']:+z.3f} ({_interval(row)})"
 
 
 def _correlation(row: Mapping[str, Any]) -> str:
@@ -145,7 +152,7 @@ def _value(metric: Mapping[str, Any] | None) -> str:
 
 
 def _interval(metric: Mapping[str, Any] | None) -> str:
-    return "-" if metric is None else interval(metric["low"], metric["high"])
+    return "-" if metric is None else interval_of(metric)
 
 
 def _plain(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -131,9 +131,18 @@ class Statistic:
 
 @dataclass(frozen=True)
 class Metric:
-    """A statistic's value with its 95 % interval; `low` and `high` are None where one cluster allows none."""
+    """A statistic's value with its 95 % interval; `low` and `high` are None where the clusters allow none.
+
+    `few_clusters` counts the clusters that it rests on where they are fewer than ten, else None: its interval is then
+    Student's t on their means, and there is none where it is no mean or they do not differ.
+    """
 
     value: float
     low: float | None
     high: float | None
     n: int
+    few_clusters: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The fields as JSON documents hold them: `few_clusters` is absent where it is None."""
+        return {name: value for name, value in asdict(self).items() if name != "few_clusters" or value is not None}

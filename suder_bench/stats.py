@@ -6,12 +6,11 @@ A metric is any function of those weights (`records.Statistic`), so means, F1 sc
 their interval from the same few lines. Three corners are settled here:
 
 - A resample in which a metric is undefined (NaN: no row of its category was drawn) is left out of that metric.
-- A metric that rests on a single cluster has no interval (`low` and `high` are None). It cannot be seen from the
-  cluster names, as one category of many may rest on one prompt; but such a metric has the same value in every
-  resample that defines it, and is undefined in at least a fifth of them (a given cluster of k is left out of
-  (1 - 1/k)^k of the resamples: 1/4 for two, 0.37 for many). Both together mean: no interval.
-- A metric that is the same in every cluster (all right, all wrong) has an interval of width zero. The percentile
-  bootstrap cannot say more; read it with `n`.
+- A metric that rests on fewer than ten clusters is not bootstrapped: its interval is Student's t on the clusters' means
+  where it is a mean, and there is none elsewhere (`few_clusters`); `few_clusters` of the result says on how many it
+  rests. That is asked of each metric, as one category of many may rest on a single prompt.
+- A metric that is the same in every one of ten clusters or more (all right, all wrong) has an interval of width zero. The
+  percentile bootstrap cannot say more; read it with `n`.
 
 Everything is a pure function of the rows and the seed: clusters are ordered by name, so the order of rows changes nothing.
 """
@@ -19,10 +18,13 @@ Everything is a pure function of the rows and the seed: clusters are ordered by 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from suder_bench import few_clusters
+from suder_bench.few_clusters import FEW, Spread
 from suder_bench.records import Metric, Statistic
 
 RESAMPLES = 1000
@@ -33,10 +35,8 @@ LEVEL = (2.5, 97.5)
 FEWEST = 40
 """A 2.5 % percentile of fewer defined resamples than this is just their minimum, so there is no interval."""
 
-UNDEFINED = 0.2
-"""Lies between the share of resamples that lack one given cluster (at least 1/4) and those that lack two (at most 0.136)."""
-
 ROUNDING = 1e-12
+SAME = 1e-9
 POWER = 1.96 + 0.8416
 """z(0.975) + z(0.80): a difference of this many standard errors is found by a two-sided 5 % test 80 times in 100."""
 
@@ -46,8 +46,9 @@ class Paired:
     """Two values of one metric on the clusters both have, and what can be said of `difference` = b - a.
 
     `low` and `high` are its 95 % interval and `p` its two-sided bootstrap p-value; `detectable` is the smallest
-    difference that as many clusters would show with 80 % power at the 5 % level. All four are None where one
-    cluster allows none. `n` counts shared clusters.
+    difference that as many clusters would show with 80 % power at the 5 % level. All four are None where the clusters
+    allow none. `n` counts shared clusters; `few_clusters` those that the metric rests on where they are fewer than ten,
+    from whose means all four then come by Student's t.
     """
 
     a: float
@@ -58,6 +59,11 @@ class Paired:
     p: float | None
     detectable: float | None
     n: int
+    few_clusters: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The fields as JSON documents hold them: `few_clusters` is absent where it is None."""
+        return {name: value for name, value in asdict(self).items() if name != "few_clusters" or value is not None}
 
 
 def resample_weights(clusters: Sequence[str], *, seed: int = 0, resamples: int = RESAMPLES) -> Iterator[np.ndarray]:
@@ -65,7 +71,7 @@ def resample_weights(clusters: Sequence[str], *, seed: int = 0, resamples: int =
 
     The chunk size changes the memory used and nothing else. Yields nothing for fewer than two clusters.
     """
-    names, cluster_of_row = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    names, cluster_of_row = _numbered(clusters)
     k, rows = len(names), len(cluster_of_row)
     if k < 2:
         return
@@ -85,11 +91,19 @@ def metrics(
     rows at hand; then it has no interval either.
     """
     values = {name: _value(statistic, np.ones(len(clusters))) for name, statistic in statistics.items()}
-    drawn = _resampled(statistics, resample_weights(clusters, seed=seed, resamples=resamples))
+    names, of_row = _numbered(clusters)
+    resting = {name: few_clusters.resting_on(statistic, of_row, len(names)) for name, statistic in statistics.items()}
+    many = {name: statistic for name, statistic in statistics.items() if len(resting[name]) >= FEW}
+    drawn = _resampled(many, resample_weights(clusters, seed=seed, resamples=resamples))
     found = {}
     for name, statistic in statistics.items():
-        low, high = _interval(drawn[name], values[name])
-        found[name] = Metric(value=values[name], low=low, high=high, n=statistic.n)
+        if name in many:
+            low, high = _interval(drawn[name], values[name])
+            found[name] = Metric(value=values[name], low=low, high=high, n=statistic.n)
+        else:
+            low, high = _interval_of_few(statistic, of_row, resting[name])
+            few = len(resting[name]) if np.isfinite(values[name]) else None
+            found[name] = Metric(value=values[name], low=low, high=high, n=statistic.n, few_clusters=few)
     return found
 
 
@@ -119,22 +133,46 @@ def paired(
     shared = set(clusters_a) & set(clusters_b)
     rows, middle = [*clusters_a, *clusters_b], len(clusters_a)
     kept = np.array([cluster in shared for cluster in rows], dtype=bool)
+    names, of_row = _numbered([row for row in rows if row in shared])
 
     def spread(weights: np.ndarray) -> np.ndarray:
         full = np.zeros((*weights.shape[:-1], len(rows)))
         full[..., kept] = weights
         return full
 
-    def difference(of_a: Statistic, of_b: Statistic) -> Statistic:
-        return Statistic(of=lambda w: of_b.of(w[..., middle:]) - of_a.of(w[..., :middle]), n=len(shared))
+    def in_a(statistic: Statistic) -> Statistic:
+        return Statistic(of=lambda w: statistic.of(spread(w)[..., :middle]), n=statistic.n)
 
-    names = [name for name in a if name in b]
+    def in_b(statistic: Statistic) -> Statistic:
+        return Statistic(of=lambda w: statistic.of(spread(w)[..., middle:]), n=statistic.n)
+
+    pairs = {name: (in_a(a[name]), in_b(b[name])) for name in a if name in b}
+    differences = {name: _difference(one, other) for name, (one, other) in pairs.items()}
+    resting = {name: few_clusters.resting_on(one, of_row, len(names)) for name, one in differences.items()}
+    many = {name: one for name, one in differences.items() if len(resting[name]) >= FEW}
     chunks = resample_weights([row for row in rows if row in shared], seed=seed, resamples=resamples)
-    drawn = _resampled({name: difference(a[name], b[name]) for name in names}, map(spread, chunks))
-    ones = kept.astype(np.float64)
-    return {
-        name: _compare(_value(a[name], ones[:middle]), _value(b[name], ones[middle:]), drawn[name], len(shared)) for name in names
-    }
+    drawn = _resampled(many, chunks)
+    ones = np.ones(len(of_row))
+    found = {}
+    for name, (one, other) in pairs.items():
+        values = _value(one, ones), _value(other, ones)
+        if name in many:
+            found[name] = _compare(*values, drawn[name], len(shared))
+        else:
+            spreads = (few_clusters.spread(side, of_row, resting[name]) for side in (one, other))
+            few = len(resting[name]) if np.isfinite(values).all() else None
+            found[name] = replace(_compare_few(*values, *spreads, len(shared)), few_clusters=few)
+    return found
+
+
+def _numbered(clusters: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The clusters' names in order, and the number of each row's."""
+    names, of_row = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    return names, of_row
+
+
+def _difference(one: Statistic, other: Statistic) -> Statistic:
+    return Statistic(of=lambda w: other.of(w) - one.of(w), n=one.n)
 
 
 def _value(statistic: Statistic, weights: np.ndarray) -> float:
@@ -144,6 +182,8 @@ def _value(statistic: Statistic, weights: np.ndarray) -> float:
 
 def _resampled(statistics: Mapping[str, Statistic], chunks: Iterator[np.ndarray]) -> dict[str, np.ndarray]:
     parts: dict[str, list[np.ndarray]] = {name: [np.empty(0)] for name in statistics}
+    if not parts:  # nothing need be drawn
+        return {}
     with np.errstate(divide="ignore", invalid="ignore"):
         for weights in chunks:
             for name, statistic in statistics.items():
@@ -152,12 +192,9 @@ def _resampled(statistics: Mapping[str, Statistic], chunks: Iterator[np.ndarray]
 
 
 def _defined(drawn: np.ndarray) -> np.ndarray | None:
-    """The resamples that say something of the spread, or None where the metric rests on one cluster (see the top)."""
+    """The resamples that say something of the spread, or None where they are too few."""
     finite = drawn[np.isfinite(drawn)]
-    if len(finite) < FEWEST:
-        return None
-    constant = np.ptp(finite) <= ROUNDING * max(1.0, abs(finite[0]))
-    return None if constant and len(finite) < (1 - UNDEFINED) * len(drawn) else finite
+    return finite if len(finite) >= FEWEST else None
 
 
 def _interval(drawn: np.ndarray, value: float) -> tuple[float | None, float | None]:
@@ -166,6 +203,25 @@ def _interval(drawn: np.ndarray, value: float) -> tuple[float | None, float | No
         return None, None
     low, high = np.percentile(finite, LEVEL)
     return float(low), float(high)
+
+
+def _interval_of_few(statistic: Statistic, of_row: np.ndarray, resting: np.ndarray) -> tuple[float | None, float | None]:
+    found = few_clusters.spread(statistic, of_row, resting)
+    return found.interval() if found else (None, None)
+
+
+def _compare_few(a: float, b: float, of_a: Spread | None, of_b: Spread | None, shared: int) -> Paired:
+    """By Student's t on the differences of the clusters' means; without an interval where one of the two is no mean."""
+    none = Paired(a, b, b - a, None, None, None, None, shared)
+    if of_a is None or of_b is None or abs(of_b.value - of_a.value - (b - a)) > SAME:
+        return none  # the last: one run has rows in a cluster where the other has none
+    found = Spread(b - a, of_b.pulls - of_a.pulls, min(of_a.freedom, of_b.freedom))
+    low, high = found.interval()
+    if found.error or len(found.pulls) < 2:
+        return replace(none, low=low, high=high, p=found.p(), detectable=found.detectable())
+    if abs(found.value) <= ROUNDING:  # the runs are the same in every cluster
+        return replace(none, low=0.0, high=0.0, p=1.0, detectable=0.0)
+    return replace(none, p=2.0 ** (1 - len(found.pulls)))  # of all signs that the same difference could have had, two are as far
 
 
 def _compare(a: float, b: float, drawn: np.ndarray, shared: int) -> Paired:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Series = Sequence[tuple[int, float]]
 
-COLUMNS = ("step", "suite", "benchmark", "metric", "value", "low", "high", "n")
+COLUMNS = ("step", "suite", "benchmark", "metric", "value", "low", "high", "n", "few_clusters")
 REWARDS = ("gen/reward", "und/reward")
 
 SMOOTHING = 20
@@ -49,6 +49,7 @@ class Point:
     headline: bool
     tag: bool
     world: bool
+    few_clusters: int | None = None
 
 
 def read_points(evaluations: Path) -> list[Point]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,23 +37,26 @@ def main(argv: Sequence[str]) -> int:
 
 def render(found: Mapping[str, Any], *, verbose: bool = False) -> str:
     """The document as a table of 80 columns."""
-    from suder_bench.runs.table import WORLD, fitted, interval, number, shown_metrics
+    from suder_bench.runs.table import WORLD, fitted, interval_of, number, remarks, shown_metrics
 
     first = 22
-    lines = []
+    lines, rows = [], []
     for name, entry in found["benchmarks"].items():
         lines += [f"{name}, {entry['clusters']:,} clusters (prompts, pictures or question groups) in both", ""]
         lines += [f"{'':<{first}}{'A':>7}{'B':>7}{'B - A':>8}{'95 % interval':>17}{'p':>8}{'detectable':>11}"]
         lines += ["-" * (first + 58)]
         for metric in shown_metrics(entry, verbose):
             row = entry["metrics"][metric]
+            rows.append(row)
             label = fitted(("* " if metric == entry["headline"] else "  ") + metric, first)
             values = f"{number(row['a']):>7}{number(row['b']):>7}{number(row['difference']):>8}"
-            doubts = f"{interval(row['low'], row['high']):>17}{number(row['p']):>8}{number(row['detectable']):>11}"
+            doubts = f"{interval_of(row):>17}{number(row['p']):>8}{number(row['detectable']):>11}"
             lines += [label + values + doubts]
         lines += [""]
     lines += [f"{letter}  {found[letter.lower()]['run']} ({found[letter.lower()]['model']})" for letter in "AB"]
     if found["world"]:
         lines += [f"data: {WORLD}"]
     lines += ["p is for one metric alone; detectable: found with 80 % power at the 5 % level"]
+    for sign, meaning in remarks(rows):
+        lines += textwrap.wrap(f"{sign}  {meaning}", 80, subsequent_indent="   ")
     return "\n".join(lines)

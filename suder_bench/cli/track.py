@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,6 +139,8 @@ def _row(point: Point, out: Path, screen: Screen) -> dict[str, Any]:
 
     run = out / f"step-{point.step}" / point.suite
     row = {"step": point.step, "run": str(run), "value": point.value, "low": point.low, "high": point.high, "n": point.n}
+    if point.few_clusters is not None:
+        row["few_clusters"] = point.few_clusters
     start = out / "step-0" / point.suite
     difference = None
     if point.step and (start / "summary.json").is_file():
@@ -147,25 +150,30 @@ def _row(point: Point, out: Path, screen: Screen) -> dict[str, Any]:
             screen.say(f"suder-bench: {error}")
         else:
             metric = found["benchmarks"][point.benchmark]["metrics"][point.metric]
-            difference = {name: metric[name] for name in ("difference", "low", "high", "p", "n")}
+            difference = {
+                name: metric[name] for name in ("difference", "low", "high", "p", "n", "few_clusters") if name in metric
+            }
     return {**row, "to_start": difference}
 
 
 def render(found: Mapping[str, Any]) -> str:
     """The document as a table of 80 columns."""
-    from suder_bench.runs.table import WORLD, interval, number
+    from suder_bench.runs.table import WORLD, interval_of, number, remarks
 
-    lines = []
+    lines, intervals = [], []
     for name, entry in found["benchmarks"].items():
         label = f"{name} {entry['headline']}"
         lines += [label, f"{'step':>9}{'value':>10}{'95 % interval':>19}{'- step 0':>12}{'95 % interval':>20}{'n':>8}", "-" * 78]
         for row in entry["steps"]:
             change = row["to_start"] or {"difference": None, "low": None, "high": None}
-            values = f"{row['step']:>9,}{number(row['value']):>10}{interval(row['low'], row['high']):>19}"
-            doubts = f"{signed(change['difference']):>12}{interval(change['low'], change['high']):>20}"
+            intervals += filter(None, [row, row["to_start"]])
+            values = f"{row['step']:>9,}{number(row['value']):>10}{interval_of(row):>19}"
+            doubts = f"{signed(change['difference']):>12}{interval_of(change):>20}"
             lines.append(f"{values}{doubts}{row['n']:>8,}")
         lines.append("")
     lines.append(f"step 0  {found['model']}; differences are paired by prompt, picture or question group")
+    for sign, meaning in remarks(intervals):
+        lines += textwrap.wrap(f"{sign:<8}{meaning}", 80, subsequent_indent=" " * 8)
     if found["world"]:
         lines.append(f"data    {WORLD}")
     lines.append(f"curves  {found['curves']['png'] or found['curves']['csv']}")

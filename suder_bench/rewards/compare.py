@@ -17,7 +17,7 @@ All intervals resample prompts (`suder_bench.stats`), all from the same resample
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from math import comb
 from typing import Any
@@ -44,7 +44,7 @@ class Samples:
 
 
 def compare(samples: Samples) -> dict[str, Any]:
-    """Every number as {"value", "low", "high", "n"} (`records.Metric`).
+    """Every number as {"value", "low", "high", "n"} (`records.Metric.document`).
 
     `curves` hold a number for each k from 1 to N, `differences` those of best of N between two rewards. All that needs a
     verdict is None or empty without one.
@@ -52,7 +52,7 @@ def compare(samples: Samples) -> dict[str, Any]:
     statistics = _agreement(samples) | _lengths(samples)
     for one, other in combinations(samples.rewards, 2):
         statistics[f"correlation/{one}/{other}"] = _mean(tau(samples.rewards[one], samples.rewards[other]))
-    found = {name: asdict(metric) for name, metric in stats.metrics(statistics, samples.clusters).items()}
+    found = {name: metric.document() for name, metric in stats.metrics(statistics, samples.clusters).items()}
     n = samples.words.shape[1]
     measures = ("best", "worst", "auc", "tau", "length")
     curves = ("random", *samples.rewards, "oracle") if samples.verdict is not None else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ def _benchmark(name: str, a: Side, b: Side) -> dict[str, Any]:
         "headline": one.headline,
         "paper_metrics": list(one.paper_metrics),
         "clusters": shared,
-        "metrics": {metric: asdict(paired) for metric, paired in found.items()},
+        "metrics": {metric: paired.document() for metric, paired in found.items()},
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from suder_bench import stats
@@ -42,5 +41,5 @@ def _entry(scored: Scored) -> dict[str, Any]:
         "n_responses": len(scored.rows),
         "skipped": scored.skipped,
         "failed": scored.failed,
-        "metrics": {name: asdict(metric) for name, metric in found.items()},
+        "metrics": {name: metric.document() for name, metric in found.items()},
     }

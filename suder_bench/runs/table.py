@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 WORLD = "scored on the embedded world, not comparable with published numbers"
+FEW = "~"
+FEW_CLUSTERS = (
+    "over fewer than ten prompts, pictures or question groups: the interval is Student's t on their means, and there is none "
+    "where the metric is no mean or they do not differ"
+)
+MISSING = "no number, or no interval: too little was measured to give one"
 NUMBERS = 36
 """Columns taken by value, interval and n; the metric's name gets the rest of the width."""
 
@@ -22,19 +28,34 @@ def render(summary: Mapping[str, Any], *, width: int | None = None, verbose: boo
     longest = max((len(label) for name, metrics in shown.items() for label in (name, *metrics)), default=0)
     first = min(longest + 2, columns - NUMBERS)
     blocks = [_block(name, entry, shown[name], first) for name, entry in summary["benchmarks"].items()]
-    return "\n\n".join("\n".join(lines) for lines in [*blocks, list(_footer(summary, columns))])
+    told = remarks(entry["metrics"][metric] for name, entry in summary["benchmarks"].items() for metric in shown[name])
+    signs = [line for sign, meaning in told for line in _wrapped(sign, meaning, columns)]
+    return "\n\n".join("\n".join(lines) for lines in [*blocks, [*signs, *_footer(summary, columns)]])
 
 
 def number(value: float | None) -> str:
-    """Three decimals for fractions, one for marks and percentages, '-' where there is none."""
+    """Three decimals for fractions, one for marks and percentages, '-' where there is none; zero has no sign."""
     if value is None or value != value:
         return "-"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+    return f"{value:z.1f}" if abs(value) >= 10 else f"{value:z.3f}"
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """'0.480 to 0.545', or '-' where one cluster allows none."""
-    return "-" if low is None or high is None else f"{number(low)} to {number(high)}"
+def interval(low: float | None, high: float | None, few_clusters: int | None = None) -> str:
+    """'0.480 to 0.545', or '-' where the clusters allow none; marked where they are fewer than ten."""
+    ends = "-" if low is None or high is None else f"{number(low)} to {number(high)}"
+    return ends if few_clusters is None else ends + FEW
+
+
+def interval_of(metric: Mapping[str, Any]) -> str:
+    """`interval` of a metric as JSON documents hold it."""
+    return interval(metric["low"], metric["high"], metric.get("few_clusters"))
+
+
+def remarks(metrics: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(sign, meaning) of the signs that stand for, or beside, the intervals of these metrics."""
+    shown = list(metrics)
+    found = [(FEW, FEW_CLUSTERS)] if any(one.get("few_clusters") is not None for one in shown) else []
+    return [*found, ("-", MISSING)] if any(None in (one["low"], one["high"]) for one in shown) else found
 
 
 def shown_metrics(entry: Mapping[str, Any], verbose: bool) -> list[str]:
@@ -57,7 +78,7 @@ def _block(name: str, entry: Mapping[str, Any], names: Sequence[str], first: int
     for metric in names:
         found = metrics[metric]
         label = fitted(("* " if metric == headline else "  ") + metric, first)
-        lines.append(f"{label}{number(found['value']):>8}{interval(found['low'], found['high']):>20}{found['n']:>8,}")
+        lines.append(f"{label}{number(found['value']):>8}{interval_of(found):>20}{found['n']:>8,}")
     notes = [f"{entry[what]:,} {what}" for what in ("skipped", "failed") if entry[what]]
     if len(names) < len(metrics):
         more = len(metrics) - len(names)

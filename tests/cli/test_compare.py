@@ -79,11 +79,12 @@ def test_a_right_and_a_wrong_model_differ(make, capsys):
         "a": 0,
         "b": 1,
         "difference": 1,
-        "low": 1,
-        "high": 1,
-        "p": pytest.approx(1 / 1001),
-        "detectable": 0,
+        "low": None,
+        "high": None,
+        "p": 2 / 2**8,
+        "detectable": None,
         "n": 8,
+        "few_clusters": 8,
     }
 
 
@@ -120,6 +121,8 @@ def test_the_table_as_people_see_it(make, capsys):
     assert lines[2].split() == ["A", "B", "B", "-", "A", "95", "%", "interval", "p", "detectable"]
     assert lines[4].startswith("* accuracy")
     assert "A  first (coin)" in lines
+    assert "~" in lines[4]
+    assert any(line.startswith("~  over fewer than ten prompts") for line in lines)
     assert max(map(len, lines)) <= 80
 
 

@@ -87,7 +87,7 @@ def test_the_summary_fits_its_published_schema(tmp_path: Path) -> None:
 
 def test_an_undefined_metric_is_null(tmp_path: Path) -> None:
     metrics = run(tmp_path / "r", limit=1).summary["benchmarks"]["drawing"]["metrics"]
-    assert metrics["a"] == {"value": 1.0, "low": None, "high": None, "n": 2}
+    assert metrics["a"] == {"value": 1.0, "low": None, "high": None, "n": 2, "few_clusters": 1}
     assert metrics["c"] == {"value": None, "low": None, "high": None, "n": 0}
 
 

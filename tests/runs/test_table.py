@@ -68,6 +68,22 @@ def test_the_table_as_people_see_it():
     )
 
 
+def test_metrics_over_few_prompts_are_marked_and_the_signs_explained():
+    conv = {**metric(0.5, n=5), "few_clusters": 5}
+    few = {**metric(0.25, 0.11, 0.39), "few_clusters": 4}
+    lines = render(summary(llavabench=entry({"overall": metric(0.4, 0.3, 0.5), "conv": conv, "few": few})), width=80).splitlines()
+    assert lines[2].split() == ["*", "overall", "0.400", "0.300", "to", "0.500", "24"]
+    assert lines[3].split() == ["conv", "0.500", "-~", "5"]
+    assert lines[4].split() == ["few", "0.250", "0.110", "to", "0.390~", "24"]
+    assert lines[6].startswith("~       over fewer than ten prompts, pictures or question groups")
+    assert any(line.startswith("-       no number, or no interval") for line in lines)
+
+
+def test_zero_has_no_sign():
+    assert (number(-0.0), number(-0.0004), number(-0.0006)) == ("0.000", "0.000", "-0.001")
+    assert interval(-1e-17, 0.5) == "0.000 to 0.500"
+
+
 def test_verbose_shows_every_metric():
     table = render(summary(geneval=GENEVAL), verbose=True)
     assert "strict" in table
