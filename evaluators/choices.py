@@ -10,10 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-Era = Literal["2024", "2026-06"]
-"""VLMEvalKit's rules changed: now a letter must be among the last four words, long answers are not searched for option
-texts, and "the answer is B" counts anywhere."""
+Era = Literal["2024", "2025-08", "2026-06"]
+"""VLMEvalKit's rules changed: since 2025-08-04 a letter must be among the last four words and long answers are not searched
+for option texts, and since 2026-06-17 "the answer is B" counts anywhere."""
 
+ERAS: tuple[Era, ...] = ("2024", "2025-08", "2026-06")
 LATEST: Era = "2026-06"
 REFUSED = "Z"
 API_FAILURE = "Failed to obtain answer via API"
@@ -49,9 +50,10 @@ def letter(text: str, options: Mapping[str, str], era: Era = LATEST) -> str | No
 
 def option_text(text: str, options: Mapping[str, str], era: Era = LATEST) -> str | None:
     """The letter of the only option whose whole text, in any case, is part of the answer."""
+    text = text.lower()  # which is longer where a letter has no small one of its own, as the Turkish dotted I
     if era != "2024" and len(text) > 2 * sum(map(len, options.values())):
         return None
-    named = [option for option, value in options.items() if value.lower() in text.lower()]
+    named = [option for option, value in options.items() if value.lower() in text]
     return named[0] if len(named) == 1 else None
 
 

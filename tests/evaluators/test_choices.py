@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suder_bench.evaluators.choices import Era, explain, extract, letter, option_text
+from suder_bench.evaluators.choices import ERAS, Era, explain, extract, letter, option_text
 
 ANIMALS = {"A": "cat", "B": "dog", "C": "cow", "D": "pig"}
 SKY = "The answer is B because the sky looks very blue today"
@@ -39,9 +39,12 @@ def test_letter(text: str, picked: str | None) -> None:
     ("text", "era", "picked"),
     [
         (SKY, "2024", "B"),
+        (SKY, "2025-08", None),
         (SKY, "2026-06", "B"),
         ("B is it, by all I see", "2024", "B"),
+        ("B is it, by all I see", "2025-08", None),
         ("B is it, by all I see", "2026-06", None),
+        ("The answer is blue", "2025-08", None),
     ],
 )
 def test_a_letter_far_from_the_end_depends_on_the_era(text: str, era: Era, picked: str | None) -> None:
@@ -91,19 +94,28 @@ def test_long_answers_are_searched_in_the_old_rules_only() -> None:
     assert option_text(text, ANIMALS, "2024") == "B"
 
 
+def test_the_limit_is_on_the_small_letters_of_an_answer() -> None:
+    """A dotted capital I is two characters when small: 10 of them and "cat" are 13 characters as written, and 23 as compared."""
+    options = {"A": "cat", "B": "elephants"}
+    text = "\u0130" * 10 + "cat"
+    assert len(text) < 2 * 12 < 2 * len(text.lower())
+    assert option_text(text, options) == "A"
+    assert option_text("\u0130" + text, options) is None
+    assert option_text("\u0130" + text, options, "2024") == "A"
+
+
 def test_options_that_hold_letters_are_fine() -> None:
     assert extract("C", {"A": "A and B", "B": "B", "C": "A"}) == "C"
 
 
-@given(st.text(), st.sampled_from(["2024", "2026-06"]))
+@given(st.text(), st.sampled_from(ERAS))
 def test_what_is_picked_is_an_option(text: str, era: Era) -> None:
     assert extract(text, ANIMALS, era) in (None, "Z", *ANIMALS)
 
 
 @given(st.sampled_from("ABCD"), st.sampled_from(["{}", "{}.", "({})", "**{}**", "Answer: {}", "{}: it is"]))
 def test_every_era_reads_a_plain_letter(option: str, form: str) -> None:
-    eras: tuple[Era, ...] = ("2024", "2026-06")
-    assert {extract(form.format(option), ANIMALS, era) for era in eras} == {option}
+    assert {extract(form.format(option), ANIMALS, era) for era in ERAS} == {option}
 
 
 @pytest.mark.parametrize(

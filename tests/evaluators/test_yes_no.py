@@ -59,6 +59,34 @@ def test_vlmevalkit_parser(text: str, said: str) -> None:
     assert yes_no.vlmevalkit(text) == said
 
 
+LIST_OF_32 = "".join(f"{n}. a thing\n" for n in range(1, 33))
+
+
+@pytest.mark.parametrize(
+    ("text", "until_may_2025", "since"),
+    [
+        (f"{LIST_OF_32}No.", "neither", "no"),
+        (f"{LIST_OF_32[:-12]}No.", "no", "no"),
+        ("In 2024.Yes", "neither", "neither"),
+        ("Yes 3.", "yes", "yes"),
+        ("1.yes", "neither", "neither"),
+        ("1. no", "no", "no"),
+        ("1.no. 2", "neither", "neither"),
+        ("no.1", "neither", "neither"),
+        ("yes" + "." * 32, "yes", "yes"),
+        ("yes" + "." * 33, "neither", "neither"),
+    ],
+)
+def test_the_eras_of_vlmevalkits_full_stops(text: str, until_may_2025: str, since: str) -> None:
+    assert yes_no.vlmevalkit(text, "2024") == until_may_2025
+    assert yes_no.vlmevalkit(text, "2025-05") == since == yes_no.vlmevalkit(text)
+
+
+@given(st.text(alphabet="yesno YESNO.,!?1\n-"), st.sampled_from(yes_no.ERAS))
+def test_every_era_reads_what_holds_no_full_stop_alike(text: str, era: yes_no.Era) -> None:
+    assert yes_no.vlmevalkit(text.replace(".", ""), era) == yes_no.vlmevalkit(text.replace(".", ""))
+
+
 @pytest.mark.parametrize(("text", "said"), [("Yes", "yes"), (" no\n", "no"), ("Yes.", "neither"), ("", "neither")])
 def test_lmms_eval_parser(text: str, said: str) -> None:
     assert yes_no.lmms_eval(text) == said
