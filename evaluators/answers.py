@@ -2,70 +2,57 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
-import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from suder_bench.errors import UserError
+from suder_bench.evaluators.fields import Fields, Row, with_fields
+from suder_bench.evaluators.fields import id_text as id_text  # their readers' other half
+from suder_bench.evaluators.fields import quoted as quoted
 from suder_bench.records import Sample
 
-Row = dict[str, Any]
+NOTHING: Fields = {}
 
 
-def json_lines(file: Path, *fields: str) -> list[Row]:
-    """The objects of a JSON-lines file, each holding at least `fields`; a comma after a line's object is forgiven."""
-    rows = []
-    for number, line in enumerate(_text(file).split("\n"), start=1):
-        if line.strip():
-            try:
-                row = json.loads(line.strip().rstrip(","))
-            except json.JSONDecodeError as error:
-                raise UserError(f"{file}:{number}: not JSON: {error}") from None
-            rows.append(with_fields(row, f"{file}:{number}", *fields))
-    return rows
+def json_rows(file: Path, fields: Fields = NOTHING) -> list[Row]:
+    """The objects of a file, JSON lines or one JSON list, each holding `fields`; a comma after a line's object is forgiven.
+
+    Raises `UserError` with file and line, or row of a list, for anything else.
+    """
+    return [with_fields(row, place, fields) for place, row in _placed(file)]
 
 
 def json_document(file: Path) -> Any:
     """The value of a JSON file. Trailing commas before a closing bracket are forgiven, as official files hold some."""
+    return _document(file, _text(file))
+
+
+def _placed(file: Path) -> list[tuple[str, Any]]:
     text = _text(file)
+    if text.lstrip().startswith("["):
+        return [(f"{file}: row {number}", row) for number, row in enumerate(_document(file, text), start=1)]
+    lines = [(f"{file}:{number}", line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    return [(place, _value(line.strip().rstrip(","), place)) for place, line in lines]
+
+
+def _document(file: Path, text: str) -> Any:
+    try:
+        return _value(text, str(file))
+    except UserError:
+        tidy = re.sub(r",(?=\s*[\]}])", "", text.strip().rstrip(","))
+        if tidy == text:
+            raise
+        return _value(tidy, str(file))
+
+
+def _value(text: str, place: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
-        try:
-            return json.loads(re.sub(r",(?=\s*[\]}])", "", text.strip().rstrip(",")))
-        except json.JSONDecodeError:
-            raise UserError(f"{file}: not JSON: {error}") from None
-
-
-def table(file: Path, *fields: str) -> list[Row]:
-    """The rows of a table with a header, as strings: tab-separated, or comma-separated if the file ends in .csv.
-
-    Cells may be megabytes long (pictures in base64).
-    """
-    csv.field_size_limit(sys.maxsize)
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            rows: list[Row] = list(csv.DictReader(stream, delimiter="," if file.suffix == ".csv" else "\t"))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file}: cannot be read as a table: {error}") from None
-    return [with_fields(row, f"{file}: row {number}", *fields) for number, row in enumerate(rows, start=1)]
-
-
-def with_fields(row: object, place: str, *fields: str) -> Row:
-    """`row`, if it is an object that holds `fields`; else a `UserError` that starts with `place`."""
-    if not isinstance(row, dict):
-        raise UserError(f"{place}: expected an object, found {quoted(str(row))}")
-    missing = [name for name in fields if row.get(name) is None]
-    if missing and all(name in row for name in missing):
-        raise UserError(f"{place}: {', '.join(map(repr, missing))} is null")
-    if missing:
-        raise UserError(f"{place}: no {', '.join(map(repr, missing))}; found {', '.join(map(repr, row))}")
-    return row
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and lists in lists in lists
+        raise UserError(f"{place}: not JSON: {error}") from None
 
 
 def pair(samples: Sequence[Sample], answers: Iterable[tuple[str, str]], file: Path) -> list[tuple[Sample, str]]:
@@ -105,16 +92,6 @@ def check_pictures(samples: Sequence[Sample], what: str) -> list[Sample]:
 def picture_folder(candidates: Sequence[Path], first: str) -> Path:
     """The first candidate that holds the picture `first`, else the first candidate."""
     return next((folder for folder in candidates if (folder / first).is_file()), candidates[0])
-
-
-def id_text(value: object) -> str:
-    """An id as a string, so that 12, 12.0 and "12" are the same question."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def quoted(text: str) -> str:
-    """A text in quotes, shortened, for reasons and messages."""
-    return repr(textwrap.shorten(text, 60, placeholder=" ...")) if text.strip() else repr(text)
 
 
 def _text(file: Path) -> str:

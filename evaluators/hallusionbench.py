@@ -1,6 +1,7 @@
 """HallusionBench: yes/no questions about original and edited figures, in groups that must be right as a whole.
 
-Data: `HallusionBench.json`, pictures below `images/` (or the official archive's `hallusion_bench/`) as `filename` says.
+Data: `HallusionBench.json`, pictures below `images/` (or the official archive's `hallusion_bench/`) as `filename` says; for
+the protocol "official-llm" also the authors' `utils.py`, which holds their request to the judge.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from suder_bench.benchmark import Kind
-from suder_bench.data.folder import benchmark_folder
+from suder_bench.data.folder import benchmark_folder, of_world
 from suder_bench.data.prompts import YES_NO_REQUEST
 from suder_bench.errors import UserError
-from suder_bench.evaluators import yes_no
-from suder_bench.evaluators.answers import check_pictures, json_document, pair, picture_folder, quoted, with_fields
+from suder_bench.evaluators import requests, yes_no
+from suder_bench.evaluators.answers import check_pictures, json_rows, pair, picture_folder
+from suder_bench.evaluators.fields import BIT, ID, TEXT, Fields, id_text, quoted
 from suder_bench.evaluators.judges.protocols import LanguageJudge
 from suder_bench.evaluators.reviews import RIGHT, UNCLEAR, judge_mark
 from suder_bench.evaluators.weighted import all_correct, average, count, mean
@@ -27,20 +29,11 @@ from suder_bench.records import Answered, Sample, Statistic, Verdict
 FILE = "HallusionBench.json"
 KEY = ("category", "subcategory", "set_id", "figure_id", "question_id")
 FIELDS = (*KEY, "visual_input", "question", "gt_answer", "gt_answer_details")
+KINDS: Fields = {**dict.fromkeys((*KEY, "visual_input"), ID), "question": TEXT, "gt_answer": BIT, "gt_answer_details": TEXT}
 OFFICIAL_ROWS = 1129
+YEAR = "vlmevalkit-2024"
 EDITED = "2"
 """What `visual_input` says of an edited figure."""
-
-TEACHER = """You are a teacher who marks an answer to a question. Compare the answer with the reference. \
-Reply with one word: "correct" if it agrees with the reference, "incorrect" if it contradicts it or misses its point, \
-"unclear" if it cannot be told what the answer says or if it admits not to know.
-
-Question: {question}
-Reference: {reference}
-Answer: {answer}
-
-Your mark:"""
-"""Our wording of the official request to the judge, which sees no picture and not the yes/no label."""
 
 
 class HallusionBench:
@@ -50,8 +43,10 @@ class HallusionBench:
 
     Protocols: "official", the default, is VLMEvalKit's exact matching on the 951 questions with a picture, which papers use:
     the answer's yes or no is read without a language model ("unextracted" counts those that have neither or both, which are
-    wrong). "official-llm" is the authors' own, with its metrics under `official-llm/`: all 1,129 questions, marked by role
-    "llm"; an unclear answer is right where there is no picture (VS, figure 0), which counts for aAcc and qAcc and is no figure.
+    wrong); `vlmevalkit-2024/` reads them as VLMEvalKit did until May 2025. "official-llm" is the authors' own, with its
+    metrics under `official-llm/`: all 1,129 questions, marked by role "llm", which is asked in the authors' words and sees
+    neither picture nor yes/no label; an unclear answer is right where there is no picture (VS, figure 0), which counts for
+    aAcc and qAcc and is no figure. "suder-bench-llm" is the same in our words, in which the world's questions are always put.
     Groups of which not every row was answered (a run with a limit) are left out; `n` tells how many there were.
     """
 
@@ -61,14 +56,14 @@ class HallusionBench:
     headline: str = "average"
     paper_metrics: tuple[str, ...] = ("average", "aAcc", "fAcc", "qAcc")
     judge_roles: tuple[str, ...] = ()
-    protocols: tuple[str, ...] = ("official", "official-llm")
+    protocols: tuple[str, ...] = ("official", "official-llm", "suder-bench-llm")
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        self.data = data
-        self.judged = protocol == "official-llm"
+        self.data, self.protocol = data, protocol
+        self.judged = protocol != "official"
         self._prefix = ""
         if self.judged:
-            self.judge_roles, self._prefix = ("llm",), "official-llm/"
+            self.judge_roles, self._prefix = ("llm",), f"{protocol}/"
             self.headline = f"{self._prefix}{self.headline}"
             self.paper_metrics = tuple(f"{self._prefix}{name}" for name in self.paper_metrics)
 
@@ -80,12 +75,13 @@ class HallusionBench:
     def rows(self) -> dict[str, dict[str, Any]]:
         """All rows of the file by id. Raises `UserError` on a doubled key, and on more rows than the benchmark has."""
         found: dict[str, dict[str, Any]] = {}
-        for number, row in enumerate(json_rows(self.folder / FILE), start=1):
-            place = f"{self.folder / FILE}: row {number}"
-            name = row_id(with_fields(row, place, *FIELDS))
+        for number, row in enumerate(json_rows(self.folder / FILE, KINDS), start=1):
+            place, name = f"{self.folder / FILE}: row {number}", row_id(row)
             if name in found:
                 raise UserError(f"{place}: a second row '{name}'")
-            found[name] = row | {key: str(row[key]) for key in FIELDS}
+            if not TEXT.holds(row.get("filename") or ""):
+                raise UserError(f"{place}: 'filename' is {quoted(str(row['filename']))}; expected a text or null")
+            found[name] = row | {key: id_text(row[key]) for key in FIELDS}
         if len(found) > OFFICIAL_ROWS:
             raise UserError(
                 f"{self.folder / FILE}: {len(found):,} rows; the benchmark has {OFFICIAL_ROWS:,} (951 with a picture)"
@@ -101,6 +97,7 @@ class HallusionBench:
         hard = Counter(group(row) for row in asked.values() if row["visual_input"] == EDITED)
         first = next((row["filename"] for row in asked.values() if row.get("filename")), "")
         pictures = picture_folder([self.folder / name for name in ("images", "hallusion_bench", ".")], first)
+        request = {"request": self.request} if self.judged else {}
         return [
             Sample(
                 id=name,
@@ -109,26 +106,38 @@ class HallusionBench:
                 images=(pictures / row["filename"],) if row.get("filename") else (),
                 truth={key: row[key] for key in FIELDS}
                 | {"answer": yes_no.YES if row["gt_answer"] == "1" else yes_no.NO}
+                | request
                 | {"figure_rows": figures[figure(row)], "group_rows": groups[group(row)]}
                 | {"easy_rows": groups[group(row)] - hard[group(row)], "hard_rows": hard[group(row)]},
             )
             for name, row in asked.items()
         ]
 
+    @cached_property
+    def request(self) -> str:
+        """The judge's request, a format of question, reference and answer. Raises `UserError` where the authors' is missing."""
+        if self.protocol == "suder-bench-llm" or of_world(self.data):
+            return requests.SUDER_TEACHER
+        script = self.folder / requests.TEACHER_SCRIPT
+        if not script.is_file():
+            raise UserError(
+                f"{script} is missing, which holds the authors' request to the judge; get it with suder-bench data fetch"
+                " hallusionbench, or ask in our words: --protocol suder-bench-llm"
+            )
+        return requests.teacher(script)
+
     def samples(self) -> list[Sample]:
         return check_pictures(self.questions, f"unpack the official pictures into {self.folder / 'images'}")
 
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
-        """The official format: the benchmark's rows in a JSON list, each with its `model_prediction`.
+        """The official format: the benchmark's rows in a JSON list, each with its `model_prediction`, which is a text.
 
         Under the default protocol, answers to the questions without a picture may be there and are not used.
         """
-        answers = []
-        for number, row in enumerate(json_rows(file), start=1):
-            if "model_prediction" not in with_fields(row, f"{file}: row {number}", *KEY):
-                raise UserError(f"{file}: row {number}: no 'model_prediction'")
-            answers.append((row_id(row), str(row["model_prediction"])))
-        unasked = self.rows.keys() - {sample.id for sample in self.questions}
+        rows = json_rows(file, {**dict.fromkeys(KEY, ID), "model_prediction": TEXT})
+        asked = {sample.id for sample in self.questions}
+        unasked = self.rows.keys() - asked
+        answers = [(row_id(row), row["model_prediction"]) for row in rows]
         return pair(self.questions, [(name, text) for name, text in answers if name not in unasked], file)
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
@@ -142,7 +151,7 @@ class HallusionBench:
                 sample=one.sample.id,
                 repeat=one.response.repeat,
                 digest=one.response.digest,
-                scores={"correct": float(right), "unclear": float(mark == UNCLEAR)},
+                scores={"correct": float(right), "unclear": float(mark == UNCLEAR)} | ({} if self.judged else eras(one)),
                 correct=right,
                 reason=f"answered {quoted(one.text)} ({heard}), expected {quoted(expected)}",
                 details={"heard": heard},
@@ -152,17 +161,26 @@ class HallusionBench:
         truths = [one.sample.truth for one in answered]
         replies = judge.mark(
             [
-                TEACHER.format(question=truth["question"], reference=truth["gt_answer_details"], answer=one.text)
+                truth["request"].format(question=truth["question"], reference=truth["gt_answer_details"], answer=one.text)
                 for one, truth in zip(answered, truths, strict=True)
             ]
         )
         return [(judge_mark(reply), f"judged {quoted(reply)}") for reply in replies]
 
     def statistics(self, rows: Sequence[tuple[Sample, Verdict]]) -> dict[str, Statistic]:
-        truths = [sample.truth for sample, _ in rows]
         correct = np.array([verdict.correct for _, verdict in rows], dtype=bool)
-        repeats = [verdict.repeat for _, verdict in rows]
         unclear = np.array([verdict.scores["unclear"] > 0 for _, verdict in rows], dtype=bool)
+        found = self._accuracies(rows, correct)
+        if not self.judged:
+            before = np.array([verdict.scores[YEAR] > 0 for _, verdict in rows], dtype=bool)
+            found |= {f"{YEAR}/{name}": statistic for name, statistic in self._accuracies(rows, before).items()}
+        found["unclear" if self.judged else "unextracted"] = count(unclear)
+        return {f"{self._prefix}{name}": statistic for name, statistic in found.items()}
+
+    def _accuracies(self, rows: Sequence[tuple[Sample, Verdict]], correct: np.ndarray) -> dict[str, Statistic]:
+        """All metrics of answers that are `correct` or not, by row."""
+        truths = [sample.truth for sample, _ in rows]
+        repeats = [verdict.repeat for _, verdict in rows]
         edited = np.array([truth["visual_input"] == EDITED for truth in truths], dtype=bool)
         is_figure = np.array([not text_only(truth) for truth in truths], dtype=bool)
         figures: list[Hashable] = [(figure(truth), repeat) for truth, repeat in zip(truths, repeats, strict=True)]
@@ -185,8 +203,12 @@ class HallusionBench:
         for prefix in sorted({truth["category"] for truth in truths} | {subcategory(truth) for truth in truths}):
             found |= three(np.array([prefix in (t["category"], subcategory(t)) for t in truths], dtype=bool), f"{prefix}/")
         found["easy"], found["hard"] = whole(~edited, "easy_rows"), whole(edited, "hard_rows")
-        found["unclear" if self.judged else "unextracted"] = count(unclear)
-        return {f"{self._prefix}{name}": statistic for name, statistic in found.items()}
+        return found
+
+
+def eras(one: Answered) -> dict[str, float]:
+    """Whether the answer is right by VLMEvalKit's earlier rule."""
+    return {YEAR: float(yes_no.vlmevalkit(one.text, "2024") == one.sample.truth["answer"])}
 
 
 def exact_mark(one: Answered) -> tuple[int, str]:
@@ -194,15 +216,8 @@ def exact_mark(one: Answered) -> tuple[int, str]:
     return (UNCLEAR if said == yes_no.NEITHER else int(said == one.sample.truth["answer"])), said
 
 
-def json_rows(file: Path) -> list[Any]:
-    rows = json_document(file)
-    if not isinstance(rows, list):
-        raise UserError(f"{file}: expected a list of rows")
-    return rows
-
-
 def row_id(row: Mapping[str, Any]) -> str:
-    return "_".join(str(row[key]) for key in KEY)
+    return "_".join(id_text(row[key]) for key in KEY)
 
 
 def text_only(row: Mapping[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """LLaVA-Bench (In-the-Wild): free answers to 60 questions, rated by a language model against GPT-4's answers.
 
 Data: `questions.jsonl`, `context.jsonl` (a caption per picture), `answers_gpt4.jsonl` (the reference), `rule.json` (what the
-judge is told, per category) and `images/`.
+judge is told, per category), the authors' `eval_gpt_review_bench.py` (who it is told to be) and `images/`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ from typing import Any
 import numpy as np
 
 from suder_bench.benchmark import Kind
-from suder_bench.data.folder import benchmark_folder
+from suder_bench.data.folder import benchmark_folder, of_world
 from suder_bench.errors import UserError
-from suder_bench.evaluators.answers import check_pictures, id_text, json_document, json_lines, pair, quoted
+from suder_bench.evaluators import requests
+from suder_bench.evaluators.answers import check_pictures, json_document, json_rows, pair
+from suder_bench.evaluators.fields import ID, TEXT, TEXTS, Fields, id_text, quoted, with_fields
 from suder_bench.evaluators.judges.protocols import LanguageJudge
-from suder_bench.evaluators.reviews import FAILED, parse_scores
+from suder_bench.evaluators.reviews import FAILED, is_review, parse_scores, read_reviews
 from suder_bench.evaluators.weighted import count, mean, ratio
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 
 CATEGORIES = ("conv", "detail", "complex")
-SYSTEM = "You rate the answers of two assistants with care and without favour."
-"""Ours: the official system message is part of the authors' script, not of the benchmark's files."""
+QUESTIONS = "questions.jsonl"
+ANSWER: Fields = {"question_id": ID, "text": TEXT}
+ASKED: Fields = {"question_id": ID, "image": TEXT, "category": TEXT, "text": TEXT}
 
 
 class LlavaBench:
@@ -36,36 +39,50 @@ class LlavaBench:
     is not two numbers fails its response, which then has no verdict and is asked about again by the next scoring. The official
     script scores it (-1, -1) and leaves that in the means, so that a broken judge gives 100.0; `statistics` does the same with
     such rows and counts them in `failed_parses`.
+
+    Protocols: "official" tells the judge what the authors tell it, rules and system message; "suder-bench" has a system message
+    of ours, which the world's judge gets too; "reviews" sums up files of reviews that were written elsewhere (LLaVA publishes
+    its own), without a judge and without the benchmark's files. The latter two have their metrics under their names.
     """
 
     name = "llavabench"
     kind: Kind = "understanding"
     repeats = 1
-    headline = "all"
+    headline: str = "all"
     paper_metrics: tuple[str, ...] = ("all", *CATEGORIES)
     judge_roles: tuple[str, ...] = ("llm",)
-    protocols: tuple[str, ...] = ("official",)
+    protocols: tuple[str, ...] = ("official", "suder-bench", "reviews")
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        self.data = data
+        self.data, self.protocol = data, protocol
+        self._prefix = "" if protocol == "official" else f"{protocol}/"
+        self.headline = f"{self._prefix}{self.headline}"
+        self.paper_metrics = tuple(f"{self._prefix}{name}" for name in self.paper_metrics)
+        if protocol == "reviews":
+            self.judge_roles = ()
         self._reviews: dict[
             tuple[str, int, str], str
         ] = {}  # of a batch that failed, so that its parts need not be paid for again
 
     @cached_property
     def folder(self) -> Path:
-        return benchmark_folder(self.data, self.name, "questions.jsonl")
+        return benchmark_folder(self.data, self.name, QUESTIONS)
 
     @cached_property
     def questions(self) -> list[Sample]:
-        """All questions with their context, reference answer and rule, whether or not their pictures are at hand."""
-        contexts = {row["image"]: caption(row["caption"]) for row in self._lines("context", "image", "caption")}
-        references = {id_text(row["question_id"]): row["text"] for row in self._lines("answers_gpt4", "question_id", "text")}
-        rules = json_document(self.folder / "rule.json")
+        """All questions with their context, reference answer and rule, whether or not their pictures are at hand.
+
+        Reviews written elsewhere need of them only which picture and category they are about, and do without.
+        """
+        if self.protocol == "reviews":
+            return self._asked_about
+        contexts = {row["image"]: caption(row["caption"]) for row in self._lines("context", {"image": TEXT, "caption": TEXTS})}
+        references = {id_text(row["question_id"]): row["text"] for row in self._lines("answers_gpt4", ANSWER)}
+        rules = with_fields(json_document(self.folder / "rule.json"), str(self.folder / "rule.json"), {})
         samples: dict[str, Sample] = {}
-        for row in self._lines("questions", "question_id", "image", "category", "text"):
+        for row in self._lines("questions", ASKED):
             name, rule = id_text(row["question_id"]), f"llava_bench_{row['category']}"
-            place = f"{self.folder / 'questions.jsonl'}: question {name}"
+            place = f"{self.folder / QUESTIONS}: question {name}"
             for kind, key, known in (
                 ("rule", rule, rules),
                 ("context", row["image"], contexts),
@@ -75,6 +92,7 @@ class LlavaBench:
                     raise UserError(f"{place}: no {kind} '{key}'")
             if name in samples:
                 raise UserError(f"{place}: the id is used twice")
+            told = with_fields(rules[rule], f"{self.folder / 'rule.json'}: {rule}", {"role": TEXT, "prompt": TEXT})
             samples[name] = Sample(
                 id=name,
                 cluster=row["image"],
@@ -85,26 +103,66 @@ class LlavaBench:
                     "question": row["text"],
                     "context": contexts[row["image"]],
                     "reference": references[name],
-                    "role": rules[rule]["role"],
-                    "rule": rules[rule]["prompt"],
+                    "role": told["role"],
+                    "rule": told["prompt"],
+                    "system": self.system,
                 },
             )
         return list(samples.values())
 
+    @cached_property
+    def _asked_about(self) -> list[Sample]:
+        file = next((f for f in (self.data / self.name / QUESTIONS, self.data / QUESTIONS) if f.is_file()), None)
+        rows = json_rows(file, ASKED) if file is not None else []
+        return [Sample(id_text(row["question_id"]), row["image"], "", truth={"category": row["category"]}) for row in rows]
+
+    @cached_property
+    def system(self) -> str:
+        """Who the judge is told to be. Raises `UserError` where the authors' script is missing."""
+        if self.protocol == "suder-bench" or of_world(self.data):
+            return requests.SUDER_SYSTEM
+        script = self.folder / requests.REVIEW_SCRIPT
+        if not script.is_file():
+            raise UserError(
+                f"{script} is missing, which holds the authors' message to the judge; get it with suder-bench data fetch"
+                " llavabench, or ask in our words: --protocol suder-bench"
+            )
+        return requests.system(script)
+
     def samples(self) -> list[Sample]:
+        if self.protocol == "reviews":
+            raise UserError(
+                "protocol 'reviews' asks nothing: suder-bench score --benchmark llavabench --protocol reviews --answers FILE"
+            )
         return check_pictures(self.questions, f"put the official pictures into {self.folder / 'images'}")
 
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
-        """LLaVA's format: JSON lines with question_id and text, one per question, in any order."""
-        answers = [(id_text(row["question_id"]), str(row["text"])) for row in json_lines(file, "question_id", "text")]
-        return pair(self.questions, answers, file)
+        """LLaVA's format: JSON lines with question_id and text, one per question, in any order; under the protocol "reviews"
+        LLaVA's files of reviews, with question_id, category, content and tuple."""
+        rows = json_rows(file)
+        if self.protocol == "reviews":
+            reviews = read_reviews(file)
+            answers = [(id_text(row["question_id"]), row["content"]) for row in reviews]
+            named = {id_text(row["question_id"]): row["category"].removeprefix("llava_bench_") for row in reviews}
+            own = [Sample(name, name, "", truth={"category": category}) for name, category in named.items()]
+            return pair(self.questions or own, answers, file)
+        if rows and is_review(rows[0]):
+            raise UserError(f"{file} holds reviews, not answers; sum them up with --protocol reviews")
+        return pair(self.questions, [(id_text(row["question_id"]), row["text"]) for row in json_rows(file, ANSWER)], file)
+
+    def remarks(self, file: Path) -> list[str]:
+        if self.protocol != "reviews" or self.questions:
+            return []
+        return [f"no {QUESTIONS} in {self.data}, so that intervals take every question for a picture of its own"]
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         """Raises `UserError` when a review cannot be read; asked again with fewer of the responses, it remembers the reviews."""
-        judge: LanguageJudge = judges["llm"]
-        unasked = [one for one in answered if _key(one) not in self._reviews]
-        reviews = judge.review(SYSTEM, [review_prompt(one) for one in unasked])
-        self._reviews.update(zip(map(_key, unasked), reviews, strict=True))
+        if self.protocol == "reviews":
+            self._reviews.update({_key(one): one.text for one in answered})
+        elif unasked := [one for one in answered if _key(one) not in self._reviews]:
+            judge: LanguageJudge = judges["llm"]
+            reviews = judge.review(unasked[0].sample.truth["system"], [review_prompt(one) for one in unasked])
+            self._reviews.update(zip(map(_key, unasked), reviews, strict=True))
         unread = [one for one in answered if parse_scores(self._reviews[_key(one)]) == FAILED]
         if unread:
             review = self._reviews[_key(unread[0])]
@@ -137,10 +195,11 @@ class LlavaBench:
             found[name] = relative(mean(model, keep), mean(reference, keep), decimals=3)
             found[f"{name}/reference"], found[f"{name}/model"] = mean(10 * reference, keep), mean(10 * model, keep)
         found["vlmevalkit/all"] = relative(mean(model), mean(reference))
-        return found | {"failed_parses": count(failed)}
+        found["failed_parses"] = count(failed)
+        return {f"{self._prefix}{name}": statistic for name, statistic in found.items()}
 
-    def _lines(self, name: str, *fields: str) -> list[dict[str, Any]]:
-        return json_lines(self.folder / f"{name}.jsonl", *fields)
+    def _lines(self, name: str, fields: Fields) -> list[dict[str, Any]]:
+        return json_rows(self.folder / f"{name}.jsonl", fields)
 
 
 def review_prompt(one: Answered) -> str:

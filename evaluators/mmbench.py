@@ -1,12 +1,13 @@
-"""MMBench (dev): multiple choice in six abilities, each question asked once per rotation of its options (CircularEval).
+"""MMBench: multiple choice in six abilities, each question asked once per rotation of its options (CircularEval).
 
-Data: one table in VLMEvalKit's or LLaVA's format (`FILES`), pictures inside as base64.
+Data: one table in VLMEvalKit's or LLaVA's format (`TABLES`, docs/mmbench.md), pictures inside as base64.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -18,13 +19,34 @@ import numpy as np
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
 from suder_bench.data.prompts import LETTERS, PASS, choice_prompt
-from suder_bench.errors import UserError
-from suder_bench.evaluators.answers import id_text, json_lines, pair, quoted, table
-from suder_bench.evaluators.choices import explain, extract
+from suder_bench.errors import JudgeError, UserError
+from suder_bench.evaluators.answers import json_rows, pair
+from suder_bench.evaluators.choices import ERAS, LATEST, explain, extract
+from suder_bench.evaluators.fields import ID, TEXT, id_text, quoted
+from suder_bench.evaluators.tables import SUFFIXES, table
 from suder_bench.evaluators.weighted import all_correct, count, mean
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 
-FILES = ("mmbench_dev_20230712.tsv", "MMBench_DEV_EN.tsv", "mmbench_dev.tsv")
+TABLES = {
+    "official": ("mmbench_dev_20230712", "MMBench_DEV_EN", "mmbench_dev"),
+    "dev-en-v11": ("MMBench_DEV_EN_V11",),
+    "dev-cn": ("mmbench_dev_cn_20231003", "MMBench_DEV_CN"),
+    "dev-cn-v11": ("MMBench_DEV_CN_V11",),
+    "test-en": ("mmbench_test_20230712", "mmbench_test_en_20231003", "MMBench_TEST_EN"),
+    "test-en-v11": ("MMBench_TEST_EN_V11",),
+    "test-cn": ("mmbench_test_cn_20231003", "MMBench_TEST_CN"),
+    "test-cn-v11": ("MMBench_TEST_CN_V11",),
+}
+"""The names of each protocol's table, without .tsv, .csv or .xlsx. "official" is the English dev table of 2023."""
+
+FILES = tuple(f"{name}.tsv" for name in TABLES["official"])
+EMPTY = "nan"
+"""What a cell holds that was empty before its table went through pandas, as the hub's copies did."""
+
+DROPPED = re.compile(r"#N/A( N/A)?|#NA|-?1\.#(IND|QNAN)|-?NaN|-nan|<NA>|N/A|n/a|NA|NULL|null|None")
+"""Words that pandas takes for an empty cell, and VLMEvalKit with it."""
+
+BEFORE = tuple(f"vlmevalkit-{era}" for era in ERAS if era != LATEST)
 REFERENCE_LENGTH = 64
 """A picture cell of at most this many characters is the index of the row that holds the picture."""
 
@@ -41,67 +63,125 @@ ABILITIES = {
 class MMBench:
     """Fractions in 0-1, means over questions. `vanilla/...` asks each question once, as Janus and SUDER do; `circular/...` is
     the official score: right only if every rotation is. Each has `overall`, the six abilities (`CP`, ...) and the finer
-    `category` names. `vlmevalkit-2024/...` reads the letters as VLMEvalKit did before August 2025.
+    `category` names. `vlmevalkit-2024/...` reads the letters as VLMEvalKit did until August 2025, `vlmevalkit-2025-08/...` as it
+    did until June 2026.
 
     An answer from which no option can be read is wrong and counted in `unextracted`; nothing is drawn at random. A question
     of which not every rotation was answered (a run with a limit) is left out of the circular numbers.
+
+    Protocols: "official" is the English dev table of 2023. Every other table (V1.1, Chinese, test) has a protocol of its own,
+    with its metrics under its name, so that its numbers never stand among those of another. Test tables come without answers,
+    which only MMBench's server has: models can respond to them, and what is scored needs a table with an answer column.
     """
 
     name = "mmbench"
     kind: Kind = "understanding"
     repeats = 1
-    headline = "vanilla/overall"
+    headline: str = "vanilla/overall"
     paper_metrics: tuple[str, ...] = ("vanilla/overall", *(f"vanilla/{name}" for name in ABILITIES.values()), "circular/overall")
     judge_roles: tuple[str, ...] = ()
-    protocols: tuple[str, ...] = ("official",)
+    protocols: tuple[str, ...] = tuple(TABLES)
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        self.data = data
+        self.data, self.protocol = data, protocol
+        self._prefix = "" if protocol == "official" else f"{protocol}/"
+        self.headline = f"{self._prefix}{self.headline}"
+        self.paper_metrics = tuple(f"{self._prefix}{name}" for name in self.paper_metrics)
 
     @cached_property
     def file(self) -> Path:
-        for name in FILES:
-            for folder in (self.data / self.name, self.data):
-                if (folder / name).is_file():
-                    return folder / name
-        return benchmark_folder(self.data, self.name, FILES[0]) / FILES[0]
+        """The protocol's table. Raises `UserError` naming it, and the protocol of a table that is there instead."""
+        for protocol in (self.protocol, *TABLES):
+            for name in TABLES[protocol]:
+                for folder in (self.data / self.name, self.data):
+                    for file in (folder / f"{name}{suffix}" for suffix in SUFFIXES):
+                        if file.is_file() and protocol != self.protocol:
+                            raise UserError(
+                                f"no {TABLES[self.protocol][0]}.tsv in {self.data}; for {file} give --protocol {protocol}"
+                            )
+                        if file.is_file():
+                            return file
+        return benchmark_folder(self.data, self.name, f"{TABLES[self.protocol][0]}.tsv")
 
     @cached_property
-    def questions(self) -> list[Sample]:
+    def rows(self) -> dict[int, dict[str, str]]:
+        """The table's rows by index, empty cells as ""."""
         rows: dict[int, dict[str, str]] = {}
-        for row in table(self.file, "index", "question", "A", "B", "answer", "image"):
+        columns = ("index", "question", "A", "B", *(() if self.secret else ("answer",)))
+        for row in table(self.file, *columns):
             index = whole(row["index"], f"{self.file}: index")
             if index in rows:
                 raise UserError(f"{self.file}: index {index} is used twice")
-            rows[index] = row
-        passes = Counter(index % PASS for index in rows)
+            rows[index] = {name: "" if cell == EMPTY and name != "question" else cell for name, cell in row.items()}
+        return rows
+
+    @property
+    def secret(self) -> bool:
+        """Whether the table may come without its answers."""
+        return self.protocol.startswith("test-")
+
+    @cached_property
+    def answerless(self) -> bool:
+        return self.secret and not any(row.get("answer") for row in self.rows.values())
+
+    @cached_property
+    def questions(self) -> list[Sample]:
+        """One for each row; those whose picture is not in the table have none."""
+        passes = Counter(index % PASS for index in self.rows)
         for main in passes:
-            if main not in rows:
+            if main not in self.rows:
                 raise UserError(f"{self.file}: question {main} has rotations but no main row (index {main})")
         pictures: dict[int, bytes] = {}
         return [
-            self._sample(index, row, passes[index % PASS], self._picture(index, rows, pictures)) for index, row in rows.items()
+            self._sample(index, row, passes[index % PASS], self._picture(index, self.rows, pictures))
+            for index, row in self.rows.items()
         ]
 
     def samples(self) -> list[Sample]:
+        bare = [sample.id for sample in self.questions if not sample.images]
+        if bare:
+            raise UserError(
+                f"{self.file}: index {bare[0]} has no picture ({len(bare):,} of {len(self.questions):,} rows); answers made"
+                " elsewhere are scored without pictures, a model needs the table with them"
+            )
         return list(self.questions)
 
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
-        """JSON lines with question_id and text (LLaVA), or a .tsv or .csv table with index and prediction (VLMEvalKit).
+        """A .tsv, .csv or .xlsx table with index and prediction (VLMEvalKit, and the form that is uploaded to MMBench's server),
+        or JSON lines with question_id and text (LLaVA).
 
         To all rows, or to the main rows only (then there are no circular numbers).
         """
-        if file.suffix in (".tsv", ".csv"):
-            answers = [(row["index"], row["prediction"]) for row in table(file, "index", "prediction")]
+        if self.answerless:
+            raise UserError(f"{self._unanswered}; send {file} there, or put a table with answers in its place")
+        if file.suffix.lower() in SUFFIXES:
+            rows = table(file, "index", "prediction")
+            answers = [(str(whole(row["index"], f"{file}: index")), row["prediction"]) for row in rows]
         else:
-            answers = [(id_text(row["question_id"]), str(row["text"])) for row in json_lines(file, "question_id", "text")]
+            answers = [(id_text(row["question_id"]), row["text"]) for row in json_rows(file, {"question_id": ID, "text": TEXT})]
         return pair(self.asked([name for name, _ in answers]), answers, file)
+
+    @property
+    def _unanswered(self) -> str:
+        return f"{self.file} holds no answers: MMBench's server scores its test tables"
+
+    def remarks(self, file: Path) -> list[str]:
+        dropped = [
+            f"index {index}, {name} '{row[name]}'"
+            for index, row in self.rows.items()
+            for name in ("hint", *LETTERS)
+            if DROPPED.fullmatch(row.get(name, ""))
+        ]
+        told = f"{len(dropped):,} hints and options of {len(self.rows):,} rows (first: {dropped[0]})" if dropped else ""
+        return [f"{told} are empty cells to VLMEvalKit, and words here"] if dropped else []
 
     def asked(self, given: Collection[str]) -> list[Sample]:
         main = [sample for sample in self.questions if not sample.truth["pass"]]
         return main if set(given) == {sample.id for sample in main} else self.questions
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
+        if self.answerless:
+            raise JudgeError(self._unanswered)
         for one in answered:
             options, answer = one.sample.truth["options"], one.sample.truth["answer"]
             picked = extract(one.text, options)
@@ -112,7 +192,7 @@ class MMBench:
                 digest=one.response.digest,
                 scores={
                     "correct": float(picked == answer),
-                    "vlmevalkit-2024": float(extract(one.text, options, "2024") == answer),
+                    **{f"vlmevalkit-{era}": float(extract(one.text, options, era) == answer) for era in ERAS if era != LATEST},
                     "unextracted": float(picked is None),
                 },
                 correct=picked == answer,
@@ -133,30 +213,31 @@ class MMBench:
             names = np.array([truth[level] for truth in truths], dtype=object)
             parts |= {name: names == name for name in sorted(set(names) - {""})}
         found: dict[str, Statistic] = {}
-        for prefix, score in (("", "correct"), ("vlmevalkit-2024/", "vlmevalkit-2024")):
+        for score in ("correct", *BEFORE):
+            prefix = "" if score == "correct" else f"{score}/"
             right = np.array([verdict.scores[score] for _, verdict in rows])
             circular = all_correct(right, questions, everything, complete=lambda question, n: n == passes[question])
             for part, keep in parts.items():
                 found[f"{prefix}vanilla/{part}"] = mean(right, main & keep)
                 found[f"{prefix}circular/{part}"] = mean(circular[0], circular[1] & keep)
-        return found | {"unextracted": count(np.array([verdict.scores["unextracted"] > 0 for _, verdict in rows], dtype=bool))}
+        found["unextracted"] = count(np.array([verdict.scores["unextracted"] > 0 for _, verdict in rows], dtype=bool))
+        return {f"{self._prefix}{name}": statistic for name, statistic in found.items()}
 
-    def _sample(self, index: int, row: dict[str, str], passes: int, picture: bytes) -> Sample:
+    def _sample(self, index: int, row: dict[str, str], passes: int, picture: bytes | None) -> Sample:
         options = {letter: row[letter] for letter in LETTERS if row.get(letter)}
         if "".join(options) != LETTERS[: len(options)]:
             raise UserError(f"{self.file}: index {index}: options {', '.join(options)} leave a letter out")
-        if row["answer"] not in options:
-            raise UserError(
-                f"{self.file}: index {index}: answer '{row['answer']}' is none of {', '.join(options)} (a test file? use dev)"
-            )
+        answer = row.get("answer", "")
+        if answer not in options and not self.answerless:
+            raise UserError(f"{self.file}: index {index}: answer '{answer}' is none of {', '.join(options)}")
         ability = row.get("l2-category") or ""
         return Sample(
             id=str(index),
             cluster=str(index % PASS),
             prompt=choice_prompt(row["question"], list(options.values()), row.get("hint")),
-            images=(picture,),
+            images=() if picture is None else (picture,),
             truth={
-                "answer": row["answer"],
+                "answer": answer,
                 "options": options,
                 "question": index % PASS,
                 "pass": index // PASS,
@@ -166,17 +247,19 @@ class MMBench:
             },
         )
 
-    def _picture(self, index: int, rows: Mapping[int, Mapping[str, str]], pictures: dict[int, bytes]) -> bytes:
-        """The row's picture, through references to other rows; decoded once and shared."""
+    def _picture(self, index: int, rows: Mapping[int, Mapping[str, str]], pictures: dict[int, bytes]) -> bytes | None:
+        """The row's picture, through references to other rows; decoded once and shared. None where the cell is empty."""
         home, seen = index, {index}
-        while len(rows[home]["image"]) <= REFERENCE_LENGTH:
-            home = whole(rows[home]["image"], f"{self.file}: index {home}: picture")
+        while len(cell := rows[home].get("image", "")) <= REFERENCE_LENGTH:
+            if not cell:
+                return None
+            home = whole(cell, f"{self.file}: index {home}: picture")
             if home not in rows or home in seen:
                 raise UserError(f"{self.file}: index {index}: its picture refers to row {home}, which has none")
             seen.add(home)
         if home not in pictures:
             try:
-                pictures[home] = base64.b64decode(rows[home]["image"], validate=True)
+                pictures[home] = base64.b64decode(cell, validate=True)
             except binascii.Error as error:
                 raise UserError(f"{self.file}: index {home}: the picture is not base64: {error}") from None
         return pictures[home]
@@ -184,6 +267,6 @@ class MMBench:
 
 def whole(text: str, place: str) -> int:
     try:
-        return int(text)
+        return int(text.removesuffix(".0"))
     except ValueError:
         raise UserError(f"{place}: expected a whole number, found {quoted(text)}") from None

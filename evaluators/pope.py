@@ -1,6 +1,7 @@
 """POPE: is there a dog in the image? Three tracks that share pictures and positive questions, and differ in the negatives.
 
-Data: `coco_pope_{random,popular,adversarial}.json` (JSON lines), pictures in `images/` or in a COCO `val2014/` folder.
+Data: `coco_pope_{random,popular,adversarial}.json`, pictures in `images/` or in a COCO `val2014/` folder; for the other
+protocols `aokvqa_pope_seem_*.json` (COCO's pictures too) or `gqa_pope_seem_*.json` (GQA's). JSON lines or one JSON list.
 """
 
 from __future__ import annotations
@@ -18,12 +19,19 @@ from suder_bench.data.folder import benchmark_folder
 from suder_bench.data.prompts import yes_no_prompt
 from suder_bench.errors import UserError
 from suder_bench.evaluators import yes_no
-from suder_bench.evaluators.answers import check_pictures, id_text, json_lines, pair, picture_folder, quoted
+from suder_bench.evaluators.answers import check_pictures, json_rows, pair, picture_folder
+from suder_bench.evaluators.fields import ID, TEXT, Fields, id_text, one_of, quoted
 from suder_bench.evaluators.weighted import average, count, mean, ratio
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 
 TRACKS = ("random", "popular", "adversarial")
+FILES = {"official": "coco_pope_{}.json", "aokvqa": "aokvqa_pope_seem_{}.json", "gqa": "gqa_pope_seem_{}.json"}
+"""The file of a track, by protocol."""
+
 LLAVA_QUESTIONS = "llava_pope_test.jsonl"
+ASKED: Fields = {"question_id": ID, "image": TEXT, "text": TEXT}
+LABEL = {"label": one_of("yes", "no")}
+HARNESSES = ("official", "vlmevalkit", "vlmevalkit-2024", "lmms-eval")
 QUESTION = re.compile(r"Is there (an? .+) in the i(?:mage|mange)\?")
 """The first release misspelt the question after vowels ("in the imange?")."""
 
@@ -32,55 +40,79 @@ class Pope:
     """Fractions in 0-1. Per track (`f1_random`, ...): f1, acc, precision, recall, yes (the share answered yes), tp, fp, tn, fn.
 
     Over the tracks: `mean_f1` (LLaVA's number), `pooled_f1`, `pooled_acc`. The unprefixed metrics use the official parser;
-    `vlmevalkit/` and `lmms-eval/` are those harnesses' rules. Precision, recall and F1 without any predicted or true
-    positive are 0, where the official script divides by zero; `yes_*` at 0 shows it.
+    `vlmevalkit/` and `lmms-eval/` are those harnesses' rules, `vlmevalkit-2024/` the former's until May 2025. Precision,
+    recall and F1 without any predicted or true positive are 0, where the official script divides by zero; `yes_*` at 0 shows it.
+
+    Protocols: "official" asks about COCO's pictures; "aokvqa" and "gqa" are the same three tracks of the authors' other
+    pictures, with their metrics under `aokvqa/` and `gqa/`.
     """
 
     name = "pope"
     kind: Kind = "understanding"
     repeats = 1
-    headline = "f1_random"
+    headline: str = "f1_random"
     paper_metrics: tuple[str, ...] = ("f1_random", "f1_popular", "f1_adversarial", "mean_f1")
     judge_roles: tuple[str, ...] = ()
-    protocols: tuple[str, ...] = ("official",)
+    protocols: tuple[str, ...] = tuple(FILES)
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        self.data = data
+        self.data, self.protocol = data, protocol
+        self._prefix = "" if protocol == "official" else f"{protocol}/"
+        self.headline = f"{self._prefix}{self.headline}"
+        self.paper_metrics = tuple(f"{self._prefix}{name}" for name in self.paper_metrics)
 
     @cached_property
     def folder(self) -> Path:
-        return benchmark_folder(self.data, self.name, track_file(TRACKS[0]))
+        """Raises `UserError` naming the tracks' files that are missing."""
+        names = [self.track_file(track) for track in TRACKS]
+        absent = {
+            folder: [name for name in names if not (folder / name).is_file()] for folder in (self.data / self.name, self.data)
+        }
+        folder = min(absent, key=lambda folder: len(absent[folder]))  # the first of equals
+        if 0 < len(absent[folder]) < len(names):
+            raise UserError(
+                f"{folder} lacks {' and '.join(absent[folder])}; a score needs all three tracks: put them there, or get them with"
+                " suder-bench data fetch pope"
+            )
+        return folder if not absent[folder] else benchmark_folder(self.data, self.name, names[0])
+
+    def track_file(self, track: str) -> str:
+        return FILES[self.protocol].format(track)
 
     @cached_property
     def questions(self) -> list[Sample]:
         """The questions of all tracks, whether or not their pictures are at hand."""
         return [
-            self._sample(f"{track}/{row['question_id']}", track, row["image"], row["text"], str(row["label"]).lower())
+            self._sample(f"{track}/{id_text(row['question_id'])}", track, row["image"], row["text"], row["label"].lower())
             for track in TRACKS
-            for row in json_lines(self.folder / track_file(track), "question_id", "image", "text", "label")
+            for row in json_rows(self.folder / self.track_file(track), {**ASKED, **LABEL})
         ]
 
     @cached_property
     def pictures(self) -> Path:
-        beside = [place / "val2014" for folder in (self.folder, self.data) for place in (folder, folder / "coco")]
-        rows = json_lines(self.folder / track_file(TRACKS[0]), "image")
+        parts = ("coco", "val2014", "coco/val2014") if self.protocol != "gqa" else ("gqa", "gqa/images")
+        beside = [folder / part for folder in (self.folder, self.data) for part in parts]
+        rows = json_rows(self.folder / self.track_file(TRACKS[0]), ASKED)
         return picture_folder([self.folder / "images", *beside], rows[0]["image"] if rows else "")
 
     def samples(self) -> list[Sample]:
-        return check_pictures(self.questions, f"put COCO's val2014 pictures into {self.folder / 'images'}")
+        whose = "GQA's" if self.protocol == "gqa" else "COCO's val2014"
+        return check_pictures(self.questions, f"put {whose} pictures into {self.folder / 'images'}")
 
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
-        """Answers to all tracks in LLaVA's format, or to one track in POPE's own.
+        """Answers in LLaVA's format to all tracks, or in POPE's own to one track or to several, one after another.
 
         LLaVA's lines hold question_id and text; ids are those of `llava_pope_test.jsonl` (8,910 questions of the first
-        release), or ours ("random/1"). POPE's lines hold question and answer, in the order of the track's file.
+        release), or ours ("random/1"). POPE's lines hold question and answer, in the order of the tracks' files. Questions
+        and answers are texts: a null or a list is refused with its line, where the official script stops or reads "yes".
         """
-        rows = json_lines(file)
-        if rows and all("question" in row and "answer" in row for row in rows):
-            return self._track_answers([(str(row["question"]), str(row["answer"])) for row in rows], file)
-        rows = json_lines(file, "question_id", "text")
-        answers = [(id_text(row["question_id"]), str(row["text"])) for row in rows]
-        if answers and "/" in answers[0][0]:
+        rows = json_rows(file)
+        if rows and {"question", "answer"} <= rows[0].keys():
+            rows = json_rows(file, {"question": TEXT, "answer": TEXT})
+            return self._track_answers([(row["question"], row["answer"]) for row in rows], file)
+        rows = json_rows(file, {"question_id": ID, "text": TEXT})
+        answers = [(id_text(row["question_id"]), row["text"]) for row in rows]
+        if self.protocol != "official" or (answers and "/" in answers[0][0]):
             return pair(self.questions, answers, file)
         return pair(self._llava_questions(), ((f"llava/{name}", text) for name, text in answers), file)
 
@@ -97,7 +129,12 @@ class Pope:
                 scores={"correct": float(right)},
                 correct=right,
                 reason=f"answered {quoted(one.text)} ({said}), the picture {has} {truth['object']}: {truth['label']} expected",
-                details={"official": said, "vlmevalkit": yes_no.vlmevalkit(one.text), "lmms-eval": yes_no.lmms_eval(one.text)},
+                details={
+                    "official": said,
+                    "vlmevalkit": yes_no.vlmevalkit(one.text),
+                    "vlmevalkit-2024": yes_no.vlmevalkit(one.text, "2024"),
+                    "lmms-eval": yes_no.lmms_eval(one.text),
+                },
             )
 
     def statistics(self, rows: Sequence[tuple[Sample, Verdict]]) -> dict[str, Statistic]:
@@ -105,7 +142,7 @@ class Pope:
         label = np.array([sample.truth["label"] == yes_no.YES for sample, _ in rows], dtype=bool)
         present = [name for name in TRACKS if name in track]
         found: dict[str, Statistic] = {}
-        for harness in ("official", "vlmevalkit", "lmms-eval"):
+        for harness in HARNESSES:
             said = np.array([verdict.details[harness] for _, verdict in rows], dtype=object)
             prefix = "" if harness == "official" else f"{harness}/"
             for name in TRACKS if harness == "official" else present:
@@ -117,7 +154,7 @@ class Pope:
                 found |= {"pooled_f1": pooled["f1"], "pooled_acc": pooled["acc"]}
             else:
                 found |= {f"{prefix}{key}": statistic for key, statistic in pooled.items()}
-        return found
+        return {f"{self._prefix}{name}": statistic for name, statistic in found.items()}
 
     def _sample(self, name: str, track: str, image: str, question: str, label: str) -> Sample:
         truth = {"track": track, "label": yes_no.NO if label == yes_no.NO else yes_no.YES, "object": thing(question)}
@@ -127,7 +164,7 @@ class Pope:
         """The first release's questions; their labels are looked up by picture and object in the tracks at hand."""
         labels = {(sample.cluster, noun(sample.truth["object"])): sample.truth["label"] for sample in self.questions}
         samples = []
-        for row in json_lines(self.folder / LLAVA_QUESTIONS, "question_id", "image", "text", "category"):
+        for row in json_rows(self.folder / LLAVA_QUESTIONS, {**ASKED, "category": TEXT}):
             question = row["text"].split("\n")[0]
             key = (row["image"], noun(thing(question)))
             if key not in labels:
@@ -136,14 +173,21 @@ class Pope:
         return samples
 
     def _track_answers(self, answers: list[tuple[str, str]], file: Path) -> list[tuple[Sample, str]]:
+        """The answers' questions are those of one track, or of several tracks one after another."""
         asked = [thing(question.split("\n")[0]) for question, _ in answers]
-        sizes = []
-        for track in TRACKS:
-            samples = [sample for sample in self.questions if sample.truth["track"] == track]
-            if asked == [sample.truth["object"] for sample in samples]:
-                return [(sample, text) for sample, (_, text) in zip(samples, answers, strict=True)]
-            sizes.append(f"{track} {len(samples):,}")
-        raise UserError(f"{file}: {len(answers):,} answers do not match the questions of any track (labels: {', '.join(sizes)})")
+        left = {track: [sample for sample in self.questions if sample.truth["track"] == track] for track in TRACKS}
+        sizes = ", ".join(f"{track} {len(samples):,}" for track, samples in left.items())
+        found: list[Sample] = []
+        while len(found) < len(asked):
+            rest = asked[len(found) :]
+            fits = [t for t, samples in left.items() if samples and rest[: len(samples)] == [s.truth["object"] for s in samples]]
+            if not fits:
+                where = f" from answer {len(found) + 1:,} on" if found else ""
+                raise UserError(
+                    f"{file}: {len(answers):,} answers do not match the questions of any track{where} (labels: {sizes})"
+                )
+            found += left.pop(fits[0])
+        return [(sample, text) for sample, (_, text) in zip(found, answers, strict=True)]
 
 
 def binary(label: np.ndarray, said: np.ndarray, keep: np.ndarray, harness: str) -> dict[str, Statistic]:
@@ -176,10 +220,6 @@ def fraction(numerator: np.ndarray, denominator: np.ndarray, keep: np.ndarray) -
         return np.where((filled == 0) & (weights @ rows > 0), 0.0, ratio(weights @ above, filled))
 
     return Statistic(of, n=int(keep.sum()))
-
-
-def track_file(track: str) -> str:
-    return f"coco_pope_{track}.json"
 
 
 def thing(question: str) -> str:

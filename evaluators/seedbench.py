@@ -5,6 +5,7 @@ Data: `SEED-Bench.json`, pictures named by `data_id` in `images/` or `SEED-Bench
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -17,23 +18,19 @@ from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
 from suder_bench.data.prompts import LETTERS, choice_prompt
 from suder_bench.errors import UserError
-from suder_bench.evaluators.answers import (
-    by_id,
-    check_pictures,
-    id_text,
-    json_document,
-    json_lines,
-    picture_folder,
-    quoted,
-    with_fields,
-)
-from suder_bench.evaluators.choices import explain, extract
+from suder_bench.evaluators.answers import by_id, check_pictures, json_document, json_rows, picture_folder
+from suder_bench.evaluators.choices import ERAS, LATEST, explain, extract
+from suder_bench.evaluators.fields import ANY, ID, LIST, OBJECT, TEXT, WORDS, Fields, id_text, quoted, shown, with_fields
 from suder_bench.evaluators.weighted import average, count, mean
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 
 FILE = "SEED-Bench.json"
 CHOICES = ("choice_a", "choice_b", "choice_c", "choice_d")
-FIELDS = ("question_id", "question", *CHOICES, "answer", "data_id", "data_type", "question_type_id")
+LISTED: Fields = {"question_id": ID, "question_type_id": ID, "data_type": TEXT}
+FIELDS: Fields = {**LISTED, "question": TEXT, **dict.fromkeys(CHOICES, WORDS), "answer": ANY, "data_id": TEXT}
+"""Choices that are numbers are the words for them."""
+
+BEFORE = tuple(f"vlmevalkit-{era}" for era in ERAS if era != LATEST)
 OFFICIAL_ROWS = 14_232
 
 DIMENSIONS = (
@@ -53,8 +50,9 @@ DIMENSIONS = (
 class SeedBench:
     """Fractions in 0-1. `overall` is correct / questions (what papers print), then each dimension (`scene_understanding`, ...)
     and `category_mean`, the plain mean of the dimensions. Unprefixed metrics read the answer by VLMEvalKit's rules, without
-    its random guess (`unextracted` counts what cannot be read); `vlmevalkit-2024/` are its rules before August 2025, `llava/`
-    wants exactly the letter, and `lmms-eval/` compares the first character in any case ("Apple" is an A there).
+    its random guess (`unextracted` counts what cannot be read); `vlmevalkit-2024/` are its rules until August 2025,
+    `vlmevalkit-2025-08/` those until June 2026, `llava/` wants exactly the letter, and `lmms-eval/` compares the first
+    character in any case ("Apple" is an A there).
     """
 
     name = "seedbench"
@@ -75,17 +73,22 @@ class SeedBench:
     @cached_property
     def rows(self) -> dict[str, dict[str, Any]]:
         """The image questions by id. A question that is listed twice counts once, and must have the same answer."""
-        document = with_fields(json_document(self.folder / FILE), str(self.folder / FILE), "questions", "question_type")
-        names = {number: name for name, number in document["question_type"].items()}
+        fields = {"questions": LIST, "question_type": OBJECT}
+        document = with_fields(json_document(self.folder / FILE), str(self.folder / FILE), fields)
+        types = with_fields(
+            document["question_type"], f"{self.folder / FILE}: question_type", dict.fromkeys(document["question_type"], ID)
+        )
+        names = {id_text(number): name for name, number in types.items()}
         found: dict[str, dict[str, Any]] = {}
         for number, row in enumerate(document["questions"], start=1):
             place = f"{self.folder / FILE}: question {number}"
-            if with_fields(row, place, *FIELDS)["data_type"] != "image":
+            if with_fields(row, place, LISTED)["data_type"] != "image":
                 continue
-            if row["answer"] not in tuple(LETTERS) or row["question_type_id"] not in names:
-                raise UserError(f"{place}: answer '{row['answer']}' or question_type_id '{row['question_type_id']}' is unknown")
-            name = id_text(row["question_id"])
-            if found.setdefault(name, row | {"dimension": dimension(names[row["question_type_id"]])})["answer"] != row["answer"]:
+            with_fields(row, place, FIELDS)
+            kind, name = id_text(row["question_type_id"]), id_text(row["question_id"])
+            if row["answer"] not in tuple(LETTERS) or kind not in names:
+                raise UserError(f"{place}: answer '{row['answer']}' or question_type_id '{kind}' is unknown")
+            if found.setdefault(name, row | {"dimension": dimension(names[kind])})["answer"] != row["answer"]:
                 raise UserError(f"{place}: a second question '{name}' with another answer")
         if len(found) > OFFICIAL_ROWS:
             raise UserError(f"{self.folder / FILE}: {len(found):,} image questions; the benchmark has {OFFICIAL_ROWS:,}")
@@ -98,7 +101,7 @@ class SeedBench:
         pictures = picture_folder([self.folder / name for name in ("images", "SEED-Bench-image")], first)
         samples = []
         for name, row in self.rows.items():
-            options = {letter: str(row[choice]) for letter, choice in zip(LETTERS, CHOICES, strict=True)}
+            options = {letter: id_text(row[choice]) for letter, choice in zip(LETTERS, CHOICES, strict=True)}
             samples.append(
                 Sample(
                     id=name,
@@ -114,7 +117,8 @@ class SeedBench:
         return check_pictures(self.questions, f"unpack SEED-Bench-image.zip into {self.folder / 'images'}")
 
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
-        """JSON lines with question_id and one of text (LLaVA), prediction (the leaderboard's), or losses (four numbers).
+        """JSON lines with question_id and one of text (LLaVA), prediction (the leaderboard's), or losses (four numbers). A text
+        that is null is an empty answer; any other type is refused with its line.
 
         A question without an answer gets an empty one, which is wrong, and of two answers the last counts, as in LLaVA's script:
         official files answer some questions twice, because the key lists them twice. Answers to video questions (ids that
@@ -126,16 +130,19 @@ class SeedBench:
         return [(sample, found.get(sample.id, "")) for sample in self.questions]
 
     def remarks(self, file: Path) -> list[str]:
-        counts = Counter(name for name, _ in self._answers(file))
+        answers = self._answers(file)
+        counts = Counter(name for name, _ in answers)
         doubled, absent = sum(n > 1 for n in counts.values()), len(self.rows.keys() - counts.keys())
+        empty = sum(not text for text in dict(answers).values())
         return [
             *([f"more than one answer to {doubled:,} of {len(self.rows):,} questions; the last counts"] if doubled else []),
+            *([f"an empty answer to {empty:,} of {len(self.rows):,} questions, which counts as wrong"] if empty else []),
             *([f"no answer to {absent:,} of {len(self.rows):,} questions, which counts as wrong"] if absent else []),
         ]
 
     def _answers(self, file: Path) -> list[tuple[str, str]]:
         answers = []
-        for number, row in enumerate(json_lines(file, "question_id"), start=1):
+        for number, row in enumerate(json_rows(file, {"question_id": ID}), start=1):
             name = id_text(row["question_id"])
             if not name.startswith("v") or name in self.rows:
                 answers.append((name, answer_of(row, f"{file}: answer {number}")))
@@ -152,7 +159,7 @@ class SeedBench:
                 digest=one.response.digest,
                 scores={
                     "correct": float(picked == answer),
-                    "vlmevalkit-2024": float(extract(one.text, options, "2024") == answer),
+                    **{f"vlmevalkit-{era}": float(extract(one.text, options, era) == answer) for era in ERAS if era != LATEST},
                     "llava": float(one.text.strip() == answer),
                     "lmms-eval": float(one.text.strip()[:1].upper() == answer),
                     "unextracted": float(picked is None),
@@ -166,7 +173,7 @@ class SeedBench:
         dimensions = np.array([sample.truth["dimension"] for sample, _ in rows], dtype=object)
         names = list(dict.fromkeys(dimensions))
         found: dict[str, Statistic] = {}
-        for score in ("correct", "vlmevalkit-2024", "llava", "lmms-eval"):
+        for score in ("correct", *BEFORE, "llava", "lmms-eval"):
             prefix = "" if score == "correct" else f"{score}/"
             right = np.array([verdict.scores[score] for _, verdict in rows])
             parts = {name: mean(right, dimensions == name) for name in names}
@@ -179,16 +186,21 @@ class SeedBench:
 def answer_of(row: Mapping[str, Any], place: str) -> str:
     for name in ("text", "prediction"):
         if name in row:
-            return "" if row[name] is None else str(row[name])
+            return "" if row[name] is None else str(with_fields(row, place, {name: TEXT})[name])
     if "losses" in row:
         return lowest_loss(row["losses"], place)
     raise UserError(f"{place}: none of 'text', 'prediction' and 'losses'; found {', '.join(map(repr, row))}")
 
 
-def lowest_loss(losses: Sequence[float], place: str) -> str:
+def lowest_loss(losses: Any, place: str) -> str:
     """The official likelihood ranking: the letter of the choice whose text has the smallest summed loss, ties to the first."""
-    if not isinstance(losses, list) or len(losses) != len(LETTERS) or not all(isinstance(loss, (int, float)) for loss in losses):
-        raise UserError(f"{place}: expected {len(LETTERS)} losses, found {quoted(str(losses))}")
+    numbers = (
+        [loss for loss in losses if isinstance(loss, int | float) and not isinstance(loss, bool)]
+        if isinstance(losses, list)
+        else []
+    )
+    if len(numbers) != len(LETTERS) or len(losses) != len(LETTERS) or not all(map(math.isfinite, numbers)):
+        raise UserError(f"{place}: expected {len(LETTERS)} losses, finite numbers, found {shown(losses)}")
     return LETTERS[int(np.argmin(losses))]
 
 

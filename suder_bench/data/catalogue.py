@@ -26,7 +26,10 @@ State = Literal["present", "missing", "damaged"]
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """One file of a benchmark, `folder/name` in a data folder; `bytes` and `sha256` are of its content at `commit`."""
+    """One file of a benchmark, `folder/name` in a data folder; `bytes` and `sha256` are of its content at `commit`.
+
+    `protocols` are those of the benchmark that read it, separated by spaces; every one for none.
+    """
 
     folder: str
     name: str
@@ -36,6 +39,10 @@ class OfficialFile:
     commit: str
     path: str
     sha256: str
+    protocols: str = ""
+
+    def needed(self, protocol: str) -> bool:
+        return not self.protocols or protocol in self.protocols.split()
 
     @property
     def benchmark(self) -> str:

@@ -21,6 +21,15 @@ def benchmark_folder(data: Path, name: str, marker: str) -> Path:
     raise UserError(f"no {name}/{marker} in {data}; {way}, pass their folder with --data DIR, or use --data world")
 
 
+WORLD_FILE = "world.json"
+"""Stands at the top of a data folder that the world wrote; such data are judged by the world's judges."""
+
+
+def of_world(folder: Path) -> bool:
+    """Whether the world wrote this data folder, or the one above it: one benchmark's folder is a data folder too."""
+    return any((place / WORLD_FILE).is_file() for place in (folder, folder.parent))
+
+
 def unwritable(folder: Path, error: OSError) -> UserError:
     """For a folder of data, which is in the cache unless the user named it."""
     return UserError(

@@ -11,12 +11,11 @@ from typing import Literal
 
 from suder_bench.data.catalogue import catalogue
 from suder_bench.data.fetch import ensure
-from suder_bench.data.folder import unwritable
+from suder_bench.data.folder import WORLD_FILE as WORLD_FILE
+from suder_bench.data.folder import of_world, unwritable
 from suder_bench.errors import UserError
 
 SIZES = ("quick", "full")
-WORLD_FILE = "world.json"
-"""Stands at the top of a data folder that the world wrote; such data are judged by the world's judges."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +28,14 @@ class Source:
 
     @property
     def world(self) -> bool:
-        folders = () if self.path is None else (self.path, self.path.parent)  # DIR, or one benchmark's folder in it
-        return self.kind == "world" or any((folder / WORLD_FILE).is_file() for folder in folders)
+        return self.kind == "world" or (self.path is not None and of_world(self.path))
 
     @property
     def argument(self) -> str:
         """The value of `--data` that chooses this source."""
         return self.kind if self.path is None else str(self.path)
 
-    def folder(self, benchmark: str, say: Callable[[str], None], *, offline: bool) -> Path:
+    def folder(self, benchmark: str, say: Callable[[str], None], *, offline: bool, protocol: str = "official") -> Path:
         """The folder to hand to the benchmark, and `say` is told what is done for it.
 
         The world's files are written on first use, official ones fetched unless `offline`, and checked at each use; a folder
@@ -46,7 +44,8 @@ class Source:
         if self.path is not None:
             return self.path
         if self.kind == "official":
-            ensure([file for file in catalogue() if file.benchmark == benchmark], official(), say, offline=offline)
+            needed = [file for file in catalogue() if file.benchmark == benchmark and file.needed(protocol)]
+            ensure(needed, official(), say, offline=offline)
             return official()
         return _world_folder(benchmark, self.size or SIZES[0], say)
 

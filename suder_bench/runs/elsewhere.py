@@ -54,7 +54,8 @@ class Elsewhere:
         Responses that are not there, pictures that cannot be read and pictures of no sample are told and counted as skipped.
         Raises `UserError` for responses that do not fit the data, `JudgeError` for a judge that gets known answers wrong.
         """
-        benchmark = build(self.benchmark, self.source.folder(self.benchmark, screen.say, offline=self.offline), self.protocol)
+        data = self.source.folder(self.benchmark, screen.say, offline=self.offline, protocol=self.protocol)
+        benchmark = build(self.benchmark, data, self.protocol)
         chosen = judges.choose(benchmark.judge_roles, self.judges, world=self.source.world)
         answered, strange = _found(benchmark, self.responses)
         samples = _listed(benchmark, answered)

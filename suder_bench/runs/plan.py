@@ -155,7 +155,7 @@ def samples_digest(samples: Sequence[Sample]) -> str:
 
 
 def _task(name: str, protocol: str, settings: Settings, say: Callable[[str], None]) -> Task:
-    benchmark = build(name, settings.source.folder(name, say, offline=settings.offline), protocol)
+    benchmark = build(name, settings.source.folder(name, say, offline=settings.offline, protocol=protocol), protocol)
     samples = benchmark.samples()
     chosen = tuple(evenly(samples, settings.limit))
     repeats = settings.repeats or benchmark.repeats

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from suder_bench.errors import UserError
-from suder_bench.evaluators.answers import id_text, json_document, json_lines, pair, quoted, table
+from suder_bench.evaluators.answers import json_document, json_rows, pair
+from suder_bench.evaluators.fields import ID, TEXT, id_text, quoted
+from suder_bench.evaluators.tables import table
 from suder_bench.records import Sample
 
 
 def test_blank_lines_trailing_commas_and_a_byte_order_mark_are_forgiven(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('\ufeff{"a": "x\u2028y"},\n\n{"a": 2}\n')
-    assert json_lines(file, "a") == [{"a": "x\u2028y"}, {"a": 2}]
+    assert json_rows(file, {"a": ID}) == [{"a": "x\u2028y"}, {"a": 2}]
     file.write_text('[{"a": [1, 2,],},\n]\n')
     assert json_document(file) == [{"a": [1, 2]}]
     file.write_text('{"a": ",]"}')
@@ -24,8 +26,8 @@ def test_blank_lines_trailing_commas_and_a_byte_order_mark_are_forgiven(tmp_path
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"a": 1}\n{"a"', "a.jsonl:2: not JSON"),
-        ('{"a": 1}\n[1]', r"a.jsonl:2: expected an object, found '\[1\]'"),
+        ('{"a": "1"}\n{"a"', "a.jsonl:2: not JSON"),
+        ('{"a": "1"}\n[1]', r"a.jsonl:2: expected an object, found '\[1\]'"),
         ('{"b": 1}', "a.jsonl:1: no 'a'; found 'b'"),
         ('{"a": null}', "a.jsonl:1: 'a' is null"),
     ],
@@ -33,11 +35,11 @@ def test_blank_lines_trailing_commas_and_a_byte_order_mark_are_forgiven(tmp_path
 def test_bad_lines_are_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.jsonl").write_text(text)
     with pytest.raises(UserError, match=message):
-        json_lines(tmp_path / "a.jsonl", "a")
+        json_rows(tmp_path / "a.jsonl", {"a": TEXT})
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    for read in (json_lines, json_document, table):
+    for read in (json_rows, json_document, table):
         with pytest.raises(UserError, match="cannot be read"):
             read(tmp_path / "missing")
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff\xfe")

@@ -1,4 +1,4 @@
-"""HallusionBench's verdicts, groups and files."""
+"""HallusionBench's verdicts, groups, files and requests."""
 
 from __future__ import annotations
 
@@ -22,6 +22,27 @@ from suder_bench.world import tasks
 
 Row = dict[str, Any]
 
+SCRIPT = """
+import openai
+
+raise SystemExit("this is never run")
+
+def evaluate_by_chatgpt(data, output_entry, correctness_entry):
+    for sample in data:
+        prompt = 'Mark it with {one} word. '
+        prompt += 'Be fair.\\n\\nQuestion: '
+        prompt += sample['question']
+        prompt += '\\nReference: '
+        prompt += sample['gt_answer_details']
+        prompt += '\\nAnswer: '
+        prompt += sample[output_entry]
+        prompt += '\\n\\nMark:'
+
+def check_same_by_chatgpt(data):
+    prompt = 'Another request.'
+"""
+"""Has the form of the authors' utils.py."""
+
 
 def row(key: str, answer: str = "1", visual_input: str = "1") -> Row:
     """`key` is category_subcategory_set_figure_question; VS figure 0 has no picture."""
@@ -44,6 +65,7 @@ def row(key: str, answer: str = "1", visual_input: str = "1") -> Row:
 def write(folder: Path, rows: Sequence[Row]) -> Path:
     (folder / "hallusionbench").mkdir(exist_ok=True)
     (folder / "hallusionbench" / "HallusionBench.json").write_text(json.dumps(list(rows)))
+    (folder / "hallusionbench" / "utils.py").write_text(SCRIPT)
     for found in rows:
         if found["filename"]:
             picture(folder / "hallusionbench" / "images" / found["filename"])
@@ -228,6 +250,69 @@ def test_mistakes_in_the_data_are_named(tmp_path: Path) -> None:
         HallusionBench(tmp_path).samples()
 
 
+@pytest.mark.parametrize("said", [None, True, 1, float("nan"), ["No"], {"text": "No"}])
+def test_an_answer_that_is_no_text_is_refused(tmp_path: Path, said: object) -> None:
+    rows = [row(key) for key in FIGURE]
+    data, file = write(tmp_path, rows), tmp_path / "answers.json"
+    file.write_text(json.dumps([rows[0] | {"model_prediction": "No"}, rows[1] | {"model_prediction": said}]))
+    with pytest.raises(UserError, match=r"answers\.json: row 2: 'model_prediction' is .*; expected a text"):
+        HallusionBench(data).read_answers(file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"question": ["Is it?"]}, "'question' is .*; expected a text"),
+        ({"gt_answer": "2"}, "'gt_answer' is '2'; expected \"0\" or \"1\""),
+        ({"gt_answer": True}, "'gt_answer' is True"),
+        ({"set_id": 1.5}, "'set_id' is 1.5; expected a text or a whole number"),
+        ({"filename": 3}, "'filename' is '3'; expected a text or null"),
+    ],
+)
+def test_a_question_of_another_type_is_refused(tmp_path: Path, changes: Row, message: str) -> None:
+    (tmp_path / "HallusionBench.json").write_text(json.dumps([row("VD_ocr_0_0_0"), row("VD_ocr_0_0_1") | changes]))
+    with pytest.raises(UserError, match=f"row 2: {message}"):
+        HallusionBench(tmp_path).samples()
+
+
+def test_numbers_as_ids_are_the_same_ids(tmp_path: Path) -> None:
+    found = row("VD_ocr_0_1_2")
+    numbered = found | {key: int(found[key]) for key in ("set_id", "figure_id", "question_id", "gt_answer", "visual_input")}
+    (tmp_path / "HallusionBench.json").write_text(json.dumps([numbered]))
+    [sample] = HallusionBench(tmp_path).questions
+    assert (sample.id, sample.truth["answer"]) == ("VD_ocr_0_1_2", "yes")
+
+
+def test_the_judge_is_asked_in_the_authors_words(tmp_path: Path) -> None:
+    data, teacher = write(tmp_path, [row("VD_ocr_0_0_0")]), Teacher({"Perhaps {question}": "correct"})
+    bench = HallusionBench(data, "official-llm")
+    judge(bench, answers(data, {"VD_ocr_0_0_0": "Perhaps {question}"}, "official-llm"), {"llm": teacher})
+    assert teacher.prompts == [
+        "Mark it with {one} word. Be fair.\n\nQuestion: Is VD_ocr_0_0_0 so?\nReference: VD_ocr_0_0_0 is as it is."
+        "\nAnswer: Perhaps {question}\n\nMark:"
+    ]
+
+
+def test_our_words_have_our_name(tmp_path: Path) -> None:
+    data, teacher = write(tmp_path, [row("VD_ocr_0_0_0")]), Teacher({"Yes": "correct"})
+    (data / "hallusionbench" / "utils.py").unlink()
+    bench = HallusionBench(data, "suder-bench-llm")
+    found = bench.statistics(judge(bench, answers(data, {}, "suder-bench-llm"), {"llm": teacher}))
+    assert "teacher who marks" in teacher.prompts[0]
+    assert all(name.startswith("suder-bench-llm/") for name in found)
+    with pytest.raises(
+        UserError, match=r"utils\.py is missing.*suder-bench data fetch hallusionbench.*--protocol suder-bench-llm"
+    ):
+        HallusionBench(data, "official-llm").questions  # noqa: B018
+
+
+def test_the_rule_of_full_stops_until_may_2025_has_its_own_metrics(tmp_path: Path) -> None:
+    data = write(tmp_path, [row("VD_ocr_0_0_0", answer="0")])
+    listed = "".join(f"{n}. no thing\n" for n in range(1, 33)).replace("no thing", "a thing") + "No."
+    found = score(HallusionBench(data), answers(data, {"VD_ocr_0_0_0": listed}))
+    assert (found["aAcc"], found["vlmevalkit-2024/aAcc"], found["vlmevalkit-2024/average"]) == (1, 0, 0)
+
+
 def test_more_rows_than_the_benchmark_has(tmp_path: Path) -> None:
     rows = [row(f"VS_chart_0_0_{i}") for i in range(1130)]
     with pytest.raises(UserError, match="1,130 rows; the benchmark has 1,129"):
@@ -237,7 +322,7 @@ def test_more_rows_than_the_benchmark_has(tmp_path: Path) -> None:
 def test_answers_in_the_official_format(tmp_path: Path) -> None:
     rows = [row(key) for key in PAIR]
     data, file = write(tmp_path, rows), tmp_path / "answers.json"
-    file.write_text(json.dumps([found | {"model_prediction": float("nan")} for found in rows]))
+    file.write_text(json.dumps([found | {"model_prediction": "nan"} for found in rows]))
     assert [text for _, text in HallusionBench(data).read_answers(file)] == ["nan", "nan"]
     assert len(HallusionBench(data, "official-llm").read_answers(file)) == 3
     file.write_text(json.dumps(rows))
@@ -263,7 +348,9 @@ def test_weights_are_copies(data: st.DataObject) -> None:
 @pytest.mark.parametrize(("protocol", "counts"), [("official", [951, 346, 455]), ("official-llm", [1129, 346, 455])])
 def test_official_rows(tmp_path: Path, protocol: str, counts: list[int]) -> None:
     file = official("hallusionbench/HallusionBench.json")
-    bench = HallusionBench(file.parent, protocol)
+    (tmp_path / "HallusionBench.json").write_bytes(file.read_bytes())
+    (tmp_path / "utils.py").write_text(SCRIPT)
+    bench = HallusionBench(tmp_path, protocol)
     pairs = [(sample, "Yes") for sample in bench.questions]
     judges = {"llm": Teacher({"Yes": "correct"})}
     statistics = bench.statistics(judge(bench, pairs, judges))

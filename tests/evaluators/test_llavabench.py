@@ -14,15 +14,32 @@ from answering import answered, jsonl, judge, official, picture, score, values
 from hypothesis import given
 from hypothesis import strategies as st
 
+from suder_bench.cli import main
 from suder_bench.errors import UserError
-from suder_bench.evaluators.llavabench import SYSTEM, LlavaBench, relative
+from suder_bench.evaluators.llavabench import CATEGORIES, LlavaBench, relative
+from suder_bench.evaluators.requests import SUDER_SYSTEM
 from suder_bench.evaluators.reviews import FAILED, parse_scores
 from suder_bench.evaluators.weighted import mean
 from suder_bench.records import Sample, Verdict
 from suder_bench.runs.batches import BatchSize, work
 from suder_bench.runs.screen import Screen
+from suder_bench.world import tasks
 
 RULES = {f"llava_bench_{name}": {"role": "Assistant", "prompt": f"Rate {name}."} for name in ("conv", "detail", "complex")}
+
+
+SYSTEM = "You are told who you are."
+SCRIPT = f"""
+import openai
+
+raise SystemExit("this is never run")
+
+def get_eval(content):
+    return openai.ChatCompletion.create(
+        messages=[{{'role': 'system', 'content': '{SYSTEM}'}}, {{'role': 'user', 'content': content}}], temperature=0.2
+    )
+"""
+"""Has the form of the authors' eval_gpt_review_bench.py."""
 
 
 class Rater:
@@ -51,6 +68,7 @@ def write(folder: Path, questions: int = 3, **changes: Any) -> Path:
     jsonl(home / "context.jsonl", captions)
     jsonl(home / "answers_gpt4.jsonl", [{"question_id": i, "text": f"It is {i}, truly."} for i in range(questions)])
     (home / "rule.json").write_text(json.dumps(RULES))
+    (home / "eval_gpt_review_bench.py").write_text(SCRIPT)
     for i in range(questions):
         picture(home / "images" / f"{i}.jpg")
     return folder
@@ -58,6 +76,7 @@ def write(folder: Path, questions: int = 3, **changes: Any) -> Path:
 
 def question(name: str = "0", category: str = "conv") -> Sample:
     truth = {"category": category, "question": "", "context": "", "reference": "", "role": "Assistant", "rule": ""}
+    truth["system"] = SYSTEM
     return Sample(name, name, "", truth=truth)
 
 
@@ -170,6 +189,135 @@ def test_samples_and_the_judges_prompt(tmp_path: Path) -> None:
     assert verdict.scores == {"reference": 8, "model": 9}
     assert verdict.reason == "judge: answer 9, reference 8; 'Good.'"
     assert verdict.details == {"review": "8 9\nGood."}
+
+
+def test_our_words_have_our_name(tmp_path: Path) -> None:
+    (write(tmp_path) / "llavabench" / "eval_gpt_review_bench.py").unlink()
+    bench = LlavaBench(tmp_path, "suder-bench")
+    assert {sample.truth["system"] for sample in bench.samples()} == {SUDER_SYSTEM}
+    assert {bench.headline, *bench.paper_metrics} == {"suder-bench/all", *(f"suder-bench/{name}" for name in CATEGORIES)}
+    with pytest.raises(UserError, match=r"bench\.py is missing.*suder-bench data fetch llavabench.*--protocol suder-bench$"):
+        LlavaBench(tmp_path).samples()
+
+
+def test_the_world_has_our_words_under_the_default_protocol(tmp_path: Path) -> None:
+    tasks.write(tmp_path, size="quick", benchmarks=["llavabench"])
+    assert {sample.truth["system"] for sample in LlavaBench(tmp_path).samples()} == {SUDER_SYSTEM}
+
+
+def review(number: int, content: str = "8 4\nWell.", scores: object = (8, 4), category: str = "conv") -> dict[str, Any]:
+    return {"question_id": number, "category": f"llava_bench_{category}", "content": content, "tuple": scores}
+
+
+def summed(folder: Path, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    bench = LlavaBench(folder, "reviews")
+    return score(bench, bench.read_answers(jsonl(folder / "reviews.jsonl", rows)))
+
+
+def test_published_reviews_are_summed_up_without_a_judge_and_without_data(tmp_path: Path) -> None:
+    found = summed(tmp_path, [review(0), review(1, "10 8", [10.0, 8.0], "detail")])
+    assert (found["reviews/all"], found["reviews/conv"], found["reviews/detail"]) == (66.7, 50.0, 80.0)
+    assert "intervals take every question for a picture" in LlavaBench(tmp_path, "reviews").remarks(tmp_path)[0]
+
+
+def test_published_reviews_of_the_questions_at_hand_are_clustered_by_picture(tmp_path: Path) -> None:
+    bench = LlavaBench(write(tmp_path), "reviews")
+    pairs = bench.read_answers(jsonl(tmp_path / "r.jsonl", [review(i) for i in (2, 0, 1)]))
+    assert [(sample.id, sample.cluster) for sample, _ in pairs] == [("0", "0.jpg"), ("1", "0.jpg"), ("2", "1.jpg")]
+    assert bench.remarks(tmp_path / "r.jsonl") == []
+    with pytest.raises(UserError, match="2 answers against 3 questions"):
+        bench.read_answers(jsonl(tmp_path / "r.jsonl", [review(0), review(1)]))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (review(1, scores=[8, 9]), r"question 1: 'tuple' tells \[8, 9\], and the review itself \[8.0, 4.0\]"),
+        (review(1, "No idea", [8, 4]), "the review itself no two scores"),
+        (review(1, scores=None), "r.jsonl:2: 'tuple' is null; expected two numbers"),
+        (review(1, scores=[8, True]), r"'tuple' is \[8, True\]; expected two numbers"),
+        (review(1, scores=[8, float("nan")]), r"'tuple' is \[8, nan\]; expected two numbers"),
+        ({**review(1), "content": 3}, "'content' is 3; expected a text"),
+        (review(0), "two answers to '0'"),
+    ],
+)
+def test_mistakes_in_published_reviews_are_named(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        LlavaBench(tmp_path, "reviews").read_answers(jsonl(tmp_path / "r.jsonl", [review(0), row]))
+
+
+def test_a_published_review_that_failed_fails_its_response(tmp_path: Path) -> None:
+    bench = LlavaBench(tmp_path, "reviews")
+    pairs = bench.read_answers(jsonl(tmp_path / "r.jsonl", [review(0, "No idea", [-1, -1])]))
+    with pytest.raises(UserError, match="no two scores in the first line of the judge's review 'No idea'"):
+        judge(bench, pairs)
+
+
+def test_reviews_are_no_answers(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"r\.jsonl holds reviews, not answers; sum them up with --protocol reviews"):
+        LlavaBench(write(tmp_path)).read_answers(jsonl(tmp_path / "r.jsonl", [review(0)]))
+    with pytest.raises(UserError, match="protocol 'reviews' asks nothing"):
+        LlavaBench(tmp_path, "reviews").samples()
+
+
+def test_reviews_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDER_BENCH_CACHE", str(tmp_path / "cache"))
+    file = jsonl(tmp_path / "r.jsonl", [review(i, category=CATEGORIES[i % 3]) for i in range(6)])
+    assert (
+        main(["score", "--benchmark", "llavabench", "--protocol", "reviews", "--answers", str(file), "--offline", "--json"]) == 0
+    )
+    entry = json.loads(capsys.readouterr().out)["benchmarks"]["llavabench"]
+    assert (entry["metrics"]["reviews/all"]["value"], entry["judges"], entry["n_responses"]) == (50.0, {}, 6)
+
+
+@pytest.mark.parametrize(
+    ("size", "run", "every", "marks"),
+    [
+        ("7b", 1, 64.7, (77.6, 59.3, 47.7)),
+        ("7b", 2, 65.3, None),
+        ("7b", 3, 66.3, None),
+        ("13b", 1, 72.8, (82.8, 74.7, 52.6)),
+        ("13b", 2, 72.7, None),
+        ("13b", 3, 72.1, None),
+    ],
+)
+def test_llavas_published_reviews(tmp_path: Path, size: str, run: int, every: float, marks: tuple[float, ...] | None) -> None:
+    file = official(f"llavabench/reviews/llava-v1.5-{size}-eval{run}.jsonl")
+    bench = LlavaBench(tmp_path, "reviews")
+    found = score(bench, bench.read_answers(file))
+    assert found["reviews/all"] == every
+    if marks is not None:
+        assert tuple(found[f"reviews/{name}"] for name in ("complex", "conv", "detail")) == marks
+
+
+@pytest.mark.parametrize("text", [None, 3, ["It is a dog."], {"a": "dog"}, True])
+def test_an_answer_that_is_no_text_is_refused(tmp_path: Path, text: object) -> None:
+    bench = LlavaBench(write(tmp_path))
+    rows = [{"question_id": 0, "text": "So."}, {"question_id": 1, "text": text}, {"question_id": 2, "text": "So."}]
+    with pytest.raises(UserError, match=r"a\.jsonl:2: 'text' is .*; expected a text"):
+        bench.read_answers(jsonl(tmp_path / "a.jsonl", rows))
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "message"),
+    [
+        ("context", {"image": "0.jpg", "caption": ["A dog.", 3]}, "'caption' is .*; expected a text or a list of texts"),
+        ("answers_gpt4", {"question_id": 0, "text": ["x"]}, "'text' is .*; expected a text"),
+        ("questions", {"question_id": True, "image": "0.jpg", "category": "conv", "text": ""}, "'question_id' is True"),
+    ],
+)
+def test_a_question_of_another_type_is_refused(tmp_path: Path, name: str, row: dict[str, Any], message: str) -> None:
+    jsonl(write(tmp_path) / "llavabench" / f"{name}.jsonl", [row])
+    with pytest.raises(UserError, match=rf"{name}\.jsonl:1: {message}"):
+        LlavaBench(tmp_path).samples()
+
+
+def test_a_rule_of_another_type_is_refused(tmp_path: Path) -> None:
+    (write(tmp_path) / "llavabench" / "rule.json").write_text(
+        json.dumps(RULES | {"llava_bench_conv": {"role": "A", "prompt": 1}})
+    )
+    with pytest.raises(UserError, match=r"rule\.json: llava_bench_conv: 'prompt' is 1; expected a text"):
+        LlavaBench(tmp_path).samples()
 
 
 def test_scoring_continues_where_it_stopped() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from suder_bench.cli import main
 from suder_bench.errors import UserError
-from suder_bench.evaluators.answers import json_lines
+from suder_bench.evaluators.answers import json_rows
 from suder_bench.evaluators.pope import TRACKS, Pope, noun, thing
 from suder_bench.records import Sample
 from suder_bench.runs.plan import build
@@ -218,7 +218,7 @@ def test_stored_answers_are_scored_by_command_without_the_pictures(capsys: pytes
 
 def test_2910_answers_do_not_fit_3000_labels(tmp_path: Path) -> None:
     folder = official("pope/llava_pope_test.jsonl").parent
-    old = [row for row in json_lines(folder / "llava_pope_test.jsonl") if row["category"] == "random"]
+    old = [row for row in json_rows(folder / "llava_pope_test.jsonl") if row["category"] == "random"]
     rows = [{"question": row["text"].split("\n")[0], "answer": "yes"} for row in old]
     with pytest.raises(UserError, match=r"2,910 answers do not match the questions of any track.*random 3,000"):
         Pope(folder).read_answers(jsonl(tmp_path / "a.jsonl", rows))
