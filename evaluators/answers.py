@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from suder_bench.errors import UserError
+from suder_bench.errors import MissingAnswers, UserError
 from suder_bench.evaluators.fields import Fields, Row, with_fields
 from suder_bench.evaluators.fields import id_text as id_text  # their readers' other half
 from suder_bench.evaluators.fields import quoted as quoted
@@ -56,15 +56,22 @@ def _value(text: str, place: str) -> Any:
 
 
 def pair(samples: Sequence[Sample], answers: Iterable[tuple[str, str]], file: Path) -> list[tuple[Sample, str]]:
-    """Each sample with its answer, in the samples' order. Raises `UserError` on missing, doubled or unknown ids."""
+    """Each sample with its answer, in the samples' order.
+
+    Raises `UserError` on doubled or unknown ids, and `MissingAnswers`, which holds the pairs, where some have no answer.
+    """
     found = by_id(answers, {sample.id for sample in samples}, file)
+    pairs = [(sample, found[sample.id]) for sample in samples if sample.id in found]
     missing = [sample.id for sample in samples if sample.id not in found]
     if missing:
-        raise UserError(
+        raise MissingAnswers(
             f"{file}: {len(found):,} answers against {len(samples):,} questions; none for '{missing[0]}'"
             + (f" and {len(missing) - 1:,} more" if len(missing) > 1 else "")
+            + (f"; --allow-missing {len(missing)} scores the others" if found else ""),
+            pairs,
+            len(missing),
         )
-    return [(sample, found[sample.id]) for sample in samples]
+    return pairs
 
 
 def by_id(answers: Iterable[tuple[str, str]], known: set[str], file: Path, *, again: bool = False) -> dict[str, str]:
@@ -85,7 +92,9 @@ def check_pictures(samples: Sequence[Sample], what: str) -> list[Sample]:
     files = dict.fromkeys(image for sample in samples for image in sample.images if isinstance(image, Path))
     missing = [file for file in files if not file.is_file()]
     if missing:
-        raise UserError(f"{missing[0]} is missing ({len(missing):,} of {len(files):,} pictures); {what}")
+        lost = sum(not set(missing).isdisjoint(sample.images) for sample in samples)
+        way = f", or go on without {lost:,} questions by --allow-missing {lost}" if lost < len(samples) else ""
+        raise UserError(f"{missing[0]} is missing ({len(missing):,} of {len(files):,} pictures); {what}{way}")
     return list(samples)
 
 

@@ -7,7 +7,6 @@ prompts in six tags; the headline is the plain mean of the six tag scores, not t
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,13 @@ from PIL import Image, ImageOps
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
 from suder_bench.errors import UserError
-from suder_bench.evaluators import weighted
+from suder_bench.evaluators import geneval_layout, weighted
 from suder_bench.evaluators.geneval_rules import COLORS, Task, colors_to_ask, found_objects, isolate, ruling
 from suder_bench.evaluators.judges.protocols import Detection, NumberedClasses
-from suder_bench.records import Answered, Sample, Statistic, Verdict
+from suder_bench.records import Answered, Sample, Statistic, Stranger, Verdict
 
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
 METADATA = "evaluation_metadata.jsonl"
-_PICTURE = re.compile(r"(\d+)\.png")
 
 
 class GenEval:
@@ -54,36 +52,33 @@ class GenEval:
         return f"{sample.id}/samples/{repeat:05d}.png"
 
     def sidecars(self, sample: Sample) -> Mapping[str, str]:
-        return {f"{sample.id}/metadata.jsonl": json.dumps(dict(sample.truth)) + "\n"}
+        return {f"{sample.id}/metadata.jsonl": json.dumps({**sample.truth, "prompt": sample.prompt}) + "\n"}
 
     def find_images(self, folder: Path) -> list[tuple[Sample, int, Path]]:
         """Read `<digits>/samples/<digits>.png`; other folders and files are passed over, as the official script does.
 
-        A folder belongs to the prompt of its `metadata.jsonl`, or without one to the line its name numbers. The pictures
-        of a prompt are numbered from 0 in order. Raises `UserError` where nothing is found, or belongs to no prompt.
+        A folder belongs to the prompt that its `metadata.jsonl` asks for, in whatever words, or without one to the line its
+        name numbers. The pictures of a prompt are numbered from 0 in order. Raises `UserError` where nothing is found, or
+        belongs to no prompt.
         """
-        found: list[tuple[Sample, int, Path]] = []
-        strange: list[tuple[Path, str]] = []
-        for prompt_folder, files in _prompt_folders(folder):
-            owner = self._owner(prompt_folder)
-            if isinstance(owner, str):
-                strange += [(file, owner) for file in files]
-            else:
-                found += [(owner, repeat, file) for repeat, file in enumerate(files)]
-        if strange and not found:
-            raise UserError(f"{strange[0][0]}: {strange[0][1]}; the pictures in {folder} belong to other data (--data)")
-        if not found:
-            raise UserError(f"no pictures in {folder}; GenEval's layout is 00000/samples/00000.png, one folder per prompt")
-        return sorted(found, key=lambda entry: (entry[0].id, entry[1]))
+        layout = self._layout(folder)
+        if not layout.pictures:
+            first = next(iter(layout.strangers), None)
+            if first is None:
+                raise UserError(f"no pictures in {folder}; GenEval's layout is 00000/samples/00000.png, one folder per prompt")
+            if first.sample is None:
+                raise UserError(f"{first.file}: {first.why}; the pictures in {folder} belong to other data (--data)")
+            raise UserError(
+                f"none of the {len(layout.strangers):,} pictures in {folder} is called <number>.png, the first is {first.file};"
+                " GenEval's script reads no others, so save them as PNG"
+            )
+        return layout.pictures
 
-    def strangers(self, folder: Path) -> list[tuple[Path, str]]:
-        strange: list[tuple[Path, str]] = []
-        for prompt_folder, files in _prompt_folders(folder):
-            owner = self._owner(prompt_folder)
-            strange += [(file, owner) for file in files if isinstance(owner, str)]
-            others = sorted(file for file in prompt_folder.glob("samples/[!.]*") if file.suffix in (".png", ".jpg", ".jpeg"))
-            strange += [(file, "its name is not <number>.png") for file in others if file not in files]
-        return strange
+    def strangers(self, folder: Path) -> list[Stranger]:
+        return self._layout(folder).strangers
+
+    def rewritten(self, folder: Path) -> Mapping[str, str]:
+        return self._layout(folder).rewritten
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         pictures = [ImageOps.exif_transpose(answer.open_image()) for answer in answered]
@@ -137,25 +132,8 @@ class GenEval:
             "prompts": weighted.mean(any_correct, one_per_prompt),
         }
 
-    def _owner(self, prompt_folder: Path) -> Sample | str:
-        """The prompt that a folder's pictures belong to, or why there is none."""
-        sidecar = prompt_folder / "metadata.jsonl"
-        if sidecar.is_file():
-            try:
-                record = json.loads(sidecar.read_text(encoding="utf-8"))
-            except ValueError as error:
-                return f"its {sidecar.name} is not one JSON object ({error})"
-            owners = (sample for sample in self._samples if dict(sample.truth) == record)
-            return next(owners, f"the prompt of its {sidecar.name} is not in {self._folder / METADATA}")
-        index, count = int(prompt_folder.name), len(self._samples)
-        return self._samples[index] if index < count else f"there are only {count} prompts in {self._folder / METADATA}"
-
-
-def _prompt_folders(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """The folders with digits for a name, in order, each with its pictures in the order of their numbers."""
-    for prompt_folder in sorted(path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()):
-        files = [(int(match[1]), file) for file in prompt_folder.glob("samples/*") if (match := _PICTURE.fullmatch(file.name))]
-        yield prompt_folder, [file for _, file in sorted(files)]
+    def _layout(self, folder: Path) -> geneval_layout.Layout:
+        return geneval_layout.read(folder, self._samples, self._folder / METADATA)
 
 
 def _read_metadata(file: Path) -> Iterator[Sample]:

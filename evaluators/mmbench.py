@@ -177,7 +177,7 @@ class MMBench:
 
     def asked(self, given: Collection[str]) -> list[Sample]:
         main = [sample for sample in self.questions if not sample.truth["pass"]]
-        return main if set(given) == {sample.id for sample in main} else self.questions
+        return main if set(given) <= {sample.id for sample in main} else self.questions
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         if self.answerless:

@@ -40,7 +40,7 @@ from suder_bench.evaluators.t2i_layout import PER_PROMPT, find_pictures, image_p
 from suder_bench.evaluators.t2i_mllm import judge_by_mllm
 from suder_bench.evaluators.t2i_numeracy import Vocabulary, counted_objects, judge_numeracy
 from suder_bench.evaluators.t2i_spatial import complex_query, judge_spatial, simple_query
-from suder_bench.records import Answered, Sample, Statistic, Verdict
+from suder_bench.records import Answered, Sample, Statistic, Stranger, Verdict
 
 ORIGINAL = ("color", "shape", "texture", "spatial", "non_spatial", "complex")
 CATEGORIES = (*ORIGINAL, "3d_spatial", "numeracy")
@@ -100,25 +100,25 @@ class T2ICompBench:
         return {}
 
     def find_images(self, folder: Path) -> list[tuple[Sample, int, Path]]:
-        """Read `<category>/samples/<prompt>_<number>.png` of the categories that are there.
+        """Read `<category>/samples/<prompt>_<number>.png`, or with another ending, of the categories that are there.
 
         Raises `UserError` for complex prompts with unequal numbers of pictures (the official script takes blocks of ten
         by position and would pair wrong pictures), and where nothing is found, or belongs to no prompt.
         """
         pictures: list[tuple[Sample, int, Path]] = []
-        strange: list[tuple[Path, str]] = []
+        strange: list[Stranger] = []
         for category in CATEGORIES:
             found, unowned = find_pictures(folder, category, self._by_category[category])
             pictures += found
             strange += unowned
         if strange and not pictures:
-            raise UserError(f"{strange[0][0]}: {strange[0][1]}; the pictures in {folder} belong to other data (--data)")
+            raise UserError(f"{strange[0].file}: {strange[0].why}; the pictures in {folder} belong to other data (--data)")
         if not pictures:
             raise UserError(f"no pictures in {folder}; T2I-CompBench's layout is color/samples/<prompt>_000000.png, and so on")
         self._refuse_unequal(folder, [sample for sample, _, _ in pictures if sample.truth["category"] == "complex"])
         return pictures
 
-    def strangers(self, folder: Path) -> list[tuple[Path, str]]:
+    def strangers(self, folder: Path) -> list[Stranger]:
         return [
             stranger for category in CATEGORIES for stranger in find_pictures(folder, category, self._by_category[category])[1]
         ]

@@ -9,15 +9,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from suder_bench.records import Sample
+from suder_bench.endings import is_picture
+from suder_bench.records import Sample, Stranger
 
 PER_PROMPT = 10
 MAX_BYTES = 240
 """File systems allow 255 bytes to a name; "_000012.png" needs eleven of them."""
 
 _UNSAFE = re.compile(r"[_/\\\x00-\x1f\x7f]")
-_PICTURE = re.compile(r"([^_]*)_(?:.*_)?(\d+)\.(?:png|jpe?g)")
-_ANY_PICTURE = re.compile(r"[^.].*\.(?:png|jpe?g)")
+_PICTURE = re.compile(r"([^_]*)_(?:.*_)?(\d+)")
 
 
 def stem(prompt: str) -> str:
@@ -33,22 +33,24 @@ def image_path(category: str, prompt: str, index: int, repeat: int) -> str:
 
 def find_pictures(
     folder: Path, category: str, samples: Sequence[Sample]
-) -> tuple[list[tuple[Sample, int, Path]], list[tuple[Path, str]]]:
+) -> tuple[list[tuple[Sample, int, Path]], list[Stranger]]:
     """The pictures of one category in `samples`' order; those of a prompt are numbered from 0 in order.
 
-    The prompt is the name before its first underscore; where two prompts share a name the number tells them apart.
-    The second list holds the pictures of no known prompt, each with the reason.
+    Any ending of a picture will do, as the official scripts open whatever is there. The prompt is the name before its first
+    underscore; where two prompts share a name the number tells them apart. The second list holds the pictures of no known
+    prompt.
     """
     by_stem: dict[str, list[int]] = {}
     for index, sample in enumerate(samples):
         by_stem.setdefault(stem(sample.prompt), []).append(index)
     found: dict[int, list[tuple[int, Path]]] = {}
-    strange: list[tuple[Path, str]] = []
+    strange: list[Stranger] = []
     for file in sorted(folder.glob(f"{category}/samples/*")):
-        match = _PICTURE.fullmatch(file.name)
+        match = _PICTURE.fullmatch(file.stem)
+        if not is_picture(file):
+            continue
         if match is None:
-            if _ANY_PICTURE.fullmatch(file.name):
-                strange.append((file, "its name is not <prompt>_<number>.png"))
+            strange.append(Stranger(file, "its name is not <prompt>_<number>.png"))
             continue
         number, choices = int(match[2]), by_stem.get(match[1].strip(), [])
         if number // PER_PROMPT in choices:
@@ -56,5 +58,5 @@ def find_pictures(
         if len(choices) == 1:
             found.setdefault(choices[0], []).append((number, file))
         else:
-            strange.append((file, f"no prompt of {category}_val.txt is '{match[1]}'"))
+            strange.append(Stranger(file, f"no prompt of {category}_val.txt is '{match[1]}'"))
     return [(samples[i], repeat, file) for i in sorted(found) for repeat, (_, file) in enumerate(sorted(found[i]))], strange

@@ -42,14 +42,14 @@ class Scores:
 
     @property
     def conditions(self) -> tuple[object, ...]:
-        """Two numbers may stand in one table only where these are equal: world, questions, protocol and judges."""
+        """Two numbers may stand in one table only where these are equal: world, questions, protocol, judges and deviations."""
         recipe, entry = self.summary["recipe"], self.entry
         judges = tuple(
             (role, judge["backend"], judge["exact"], judge["fingerprint"], judge.get("unchecked", False))
             for role, judge in sorted(entry["judges"].items())
         )
         data = self.planned.get("data") or json.dumps(recipe.get("data"), sort_keys=True)
-        return self.summary["world"], data, entry["n_samples"], entry["protocol"], judges
+        return self.summary["world"], data, entry["n_samples"], entry["protocol"], judges, tuple(entry.get("deviations", ()))
 
     @property
     def comparable(self) -> bool:
@@ -59,6 +59,7 @@ class Scores:
             not self.summary["world"]
             and entry["protocol"] == "official"
             and not self.summary["recipe"].get("limit")
+            and not entry.get("deviations")
             and all(judge["exact"] and not judge.get("unchecked") for judge in entry["judges"].values())
         )
 
@@ -261,6 +262,7 @@ def command_of(path: Path, recipe: Mapping[str, Any] | None) -> str:
     words += ["--size", data["size"]] if data["size"] else []
     sampling = recipe.get("sampling", {}).get("image", {})
     options = {name: recipe.get(name) for name in ("seed", "limit", "repeats", "device", "dtype", "protocol")}
+    options["allow-missing"] = recipe.get("allow_missing")
     for name, value in {**options, "guidance": sampling.get("guidance"), "temperature": sampling.get("temperature")}.items():
         words += [f"--{name}", str(value)] if value is not None else []
     words += [word for role, backend in recipe.get("judge_choice", {}).items() for word in ("--judge", f"{role}={backend}")]

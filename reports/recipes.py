@@ -37,6 +37,7 @@ def difference(row: Measured, benchmarks: Sequence[str]) -> str:
         limit = scores.summary["recipe"].get("limit")
         if limit:
             reasons[f"{limit:,} questions of each benchmark at most"] = None
+        reasons |= {f"{scores.benchmark}: {deviation}": None for deviation in entry.get("deviations", ())}
         if entry["protocol"] != "official":
             reasons[f"protocol {entry['protocol']} of {scores.benchmark}"] = None
         for role, judge in entry["judges"].items():

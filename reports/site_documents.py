@@ -154,7 +154,7 @@ def _group(runs: Mapping[int, Shown], name: str) -> dict[str, Any]:
     return {
         "world": first.summary["world"],
         "comparable": first.comparable,
-        "protocol": first.entry["protocol"],
+        "protocol": "; ".join([first.entry["protocol"], *first.entry.get("deviations", ())]),
         "judges": judges,
         "headline": first.entry["headline"],
         "paper": first.entry["paper_metrics"],

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from suder_bench.records import Answered, Sample, Statistic, Verdict
+from suder_bench.records import Answered, Sample, Statistic, Stranger, Verdict
 
 Kind = Literal["generation", "understanding"]
 
@@ -67,10 +67,19 @@ class GenerationBenchmark(Benchmark, Protocol):
 
 @runtime_checkable
 class NamesStrangers(Protocol):
-    """A generation benchmark that tells pictures which belong to no sample from other files in a folder."""
+    """A generation benchmark that tells pictures which it does not score from other files in a folder."""
 
-    def strangers(self, folder: Path) -> list[tuple[Path, str]]:
-        """The pictures in the official layout that `find_images` passes over because they belong to no sample, and why."""
+    def strangers(self, folder: Path) -> list[Stranger]:
+        """The pictures that `find_images` passes over because they belong to no sample or are not called as its are."""
+        ...
+
+
+@runtime_checkable
+class KnowsRewriting(Protocol):
+    """A generation benchmark whose layout tells from which prompts pictures were made."""
+
+    def rewritten(self, folder: Path) -> Mapping[str, str]:
+        """The prompts that pictures of a sample id were made from, where these are not the benchmark's."""
         ...
 
 

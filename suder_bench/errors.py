@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class UserError(Exception):
@@ -50,6 +51,14 @@ def refused(error: OSError, path: Path | str | None = None) -> DiskError:
         f"{place} cannot be used ({error.strerror or error}); make room, give the rights or take away what is in its place,"
         " and repeat the command: what was done is kept"
     )
+
+
+class MissingAnswers(UserError):
+    """A file of answers lacks `missing` of them; `found` are the (sample, answer) pairs that it holds, in the samples' order."""
+
+    def __init__(self, message: str, found: Sequence[Any], missing: int) -> None:
+        super().__init__(message)
+        self.found, self.missing = found, missing
 
 
 def unknown(kind: str, value: str, choices: Iterable[str]) -> UserError:

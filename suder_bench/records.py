@@ -99,6 +99,15 @@ class Answered:
 
 
 @dataclass(frozen=True)
+class Stranger:
+    """A picture made elsewhere that is not scored, and why; `sample` is whose it would be but for its name."""
+
+    file: Path
+    why: str
+    sample: Sample | None = None
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What a benchmark says of one response: numbers, right or not (None where the benchmark has no such word), and why.
 

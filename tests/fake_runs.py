@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ def summary(
     protocol: str = "official",
     judge: Mapping[str, Any] = OWN,
     failed: int = 0,
+    deviations: Sequence[str] = (),
     **recipe: Any,
 ) -> dict[str, Any]:
     """Every metric of the paper's tables is `value`, within 0.01 of it."""
@@ -50,6 +51,7 @@ def summary(
             "n_responses": 400 - failed,
             "skipped": 0,
             "failed": failed,
+            **({"deviations": list(deviations)} if deviations else {}),
             "metrics": {
                 f"{prefix}{metric}": {"value": value, "low": value - 0.01, "high": value + 0.01, "n": 400}
                 for metric in METRICS[name]

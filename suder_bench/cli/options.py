@@ -57,7 +57,18 @@ def add_settings(parser: argparse.ArgumentParser, model: str) -> None:
     parser.add_argument("--suite", help="gen, und, all or paper")
     parser.add_argument("--benchmark", action="append", default=[], metavar="NAME", help="only this benchmark; may be repeated")
     parser.add_argument("--repeats", type=positive, metavar="N", help="responses to a sample (default: the benchmark's)")
+    add_allow_missing(parser, "questions of a benchmark may lack their picture")
     add_responses(parser, model)
+
+
+def add_allow_missing(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--allow-missing",
+        type=whole,
+        default=0,
+        metavar="N",
+        help=f"so many {what}; they count as skipped, and the numbers are marked as not comparable (default: 0)",
+    )
 
 
 def add_responses(parser: argparse.ArgumentParser, model: str) -> None:
@@ -163,6 +174,7 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
         judge_dtype=args.judge_dtype or "auto",
         known_answers=args.known_answers,
         offline=args.offline,
+        allow_missing=args.allow_missing,
     )
 
 

@@ -144,6 +144,7 @@ def _asked(args: argparse.Namespace) -> Asked:
         benchmark = benchmark or "geneval"
     samples = SAMPLES if args.images is None or benchmark is None else registry.load("benchmarks", benchmark).repeats
     args.suite, args.benchmark, args.repeats = None, [benchmark or drawing[0]], args.samples or samples
+    args.allow_missing = 0  # of questions, which nobody asks here
     model, settings = options.settings(args, lambda: reference.choose(name))
     settings = replace(settings, **made)
     out: Path = args.out or Path("runs") / f"{model.label}-rewards"

@@ -27,7 +27,8 @@ def main(argv: Sequence[str]) -> int:
 
     outcome = _run_folder(args, Screen()) if args.run is not None else _elsewhere(args, Screen())
     text = document(outcome.summary)
-    sys.stdout.write(text if args.json else render(outcome.summary, verbose=args.verbose) + "\n")
+    rest = "in summary.json" if args.run is not None else f"in {args.out}" if args.out is not None else "with --verbose"
+    sys.stdout.write(text if args.json else render(outcome.summary, verbose=args.verbose, rest=rest) + "\n")
     if args.out is not None:
         replace_file(args.out, text.encode())
     return 0 if outcome.complete else 1
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--answers", type=Path, metavar="FILE", help="answers made elsewhere")
     options.add_data(parser, "official; a run folder's own")
     parser.add_argument("--protocol", help="of the benchmark (default: official)")
+    options.add_allow_missing(parser, "answers of FILE may be missing")
     options.add_judges(parser)
     options.add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON document there")
@@ -52,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
 def _check(args: argparse.Namespace) -> None:
     if args.out is not None and (args.out.is_dir() or any(parent.is_file() for parent in args.out.parents)):
         raise UserError(f"--out {args.out} cannot be written; name a file, for example score.json")
-    elsewhere = [args.benchmark, args.images, args.answers, args.data, args.size, args.protocol]
+    elsewhere = [args.benchmark, args.images, args.answers, args.data, args.size, args.protocol, args.allow_missing or None]
+    if args.images is not None and args.allow_missing:
+        raise UserError("--allow-missing is for --answers; pictures that are missing are skipped and counted anyway")
     if args.run is not None:
         if any(value is not None for value in elsewhere):
             raise UserError("RUN is scored with its own benchmarks and data; give either RUN, or --benchmark with its options")
@@ -100,4 +104,5 @@ def _elsewhere(args: argparse.Namespace, screen: Screen) -> Outcome:
         dtype=args.judge_dtype or "auto",
         known_answers=args.known_answers,
         offline=args.offline,
+        allow_missing=args.allow_missing,
     ).score(screen)

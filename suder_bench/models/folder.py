@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from suder_bench.benchmark import GenerationBenchmark
+from suder_bench.benchmark import GenerationBenchmark, KnowsRewriting, NamesStrangers
 from suder_bench.errors import UserError
+from suder_bench.records import Stranger
 
 
 def check(reference: str) -> None:
@@ -18,7 +19,9 @@ def check(reference: str) -> None:
 
 
 class FolderModel:
-    """Implements `StoredPictures`. DIR holds one folder per benchmark (`geneval`, `t2i-compbench`), or one benchmark's files.
+    """Implements `StoredPictures` and `TellsOfPictures`.
+
+    DIR holds one folder per benchmark (`geneval`, `t2i-compbench`), or one benchmark's files.
 
     The fingerprint is of the files' names, sizes and times, so that an exchanged picture is not taken for the old one.
     """
@@ -40,13 +43,21 @@ class FolderModel:
 
     def pictures(self, benchmark: GenerationBenchmark) -> Mapping[tuple[str, int], Path]:
         """See `StoredPictures`. The repeats of a sample are numbered in the order of their file names' numbers."""
-        names = (benchmark.name, benchmark.name.replace("-", "_"))
-        folder = next((self.folder / name for name in names if (self.folder / name).is_dir()), self.folder)
         found: dict[str, list[tuple[int, Path]]] = {}
-        for sample, repeat, file in benchmark.find_images(folder):
+        for sample, repeat, file in benchmark.find_images(self._of(benchmark)):
             found.setdefault(sample.id, []).append((repeat, file))
         return {
             (sample, position): file
             for sample, files in found.items()
             for position, (_, file) in enumerate(sorted(files, key=lambda pair: pair[0]))
         }
+
+    def strangers(self, benchmark: GenerationBenchmark) -> Sequence[Stranger]:
+        return benchmark.strangers(self._of(benchmark)) if isinstance(benchmark, NamesStrangers) else ()
+
+    def rewritten(self, benchmark: GenerationBenchmark) -> Mapping[str, str]:
+        return benchmark.rewritten(self._of(benchmark)) if isinstance(benchmark, KnowsRewriting) else {}
+
+    def _of(self, benchmark: GenerationBenchmark) -> Path:
+        names = (benchmark.name, benchmark.name.replace("-", "_"))
+        return next((self.folder / name for name in names if (self.folder / name).is_dir()), self.folder)

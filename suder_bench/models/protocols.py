@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from suder_bench.benchmark import GenerationBenchmark
+    from suder_bench.records import Stranger
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,19 @@ class TextToImage(Protocol):
 class StoredPictures(Protocol):
     def pictures(self, benchmark: GenerationBenchmark) -> Mapping[tuple[str, int], Path]:
         """Pictures made elsewhere: (sample id, repeat) -> file. For these, seeds and sampling settings say nothing."""
+        ...
+
+
+@runtime_checkable
+class TellsOfPictures(Protocol):
+    """Stored pictures of which a reader of the score should know more."""
+
+    def strangers(self, benchmark: GenerationBenchmark) -> Sequence[Stranger]:
+        """The pictures that are not scored."""
+        ...
+
+    def rewritten(self, benchmark: GenerationBenchmark) -> Mapping[str, str]:
+        """{sample id: prompt} of those made from other prompts than the benchmark's."""
         ...
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 from suder_bench.benchmark import (
     Benchmark,
     GenerationBenchmark,
+    KnowsRewriting,
     ListsQuestions,
     NamesStrangers,
     RemarksOnAnswers,
@@ -18,9 +19,9 @@ from suder_bench.benchmark import (
     UnderstandingBenchmark,
 )
 from suder_bench.data.source import Source
-from suder_bench.errors import UserError
-from suder_bench.records import Answered, Response, Sample, Verdict
-from suder_bench.runs import judges
+from suder_bench.errors import MissingAnswers, UserError
+from suder_bench.records import Answered, Response, Sample, Stranger, Verdict
+from suder_bench.runs import deviations, judges
 from suder_bench.runs.batches import BatchSize
 from suder_bench.runs.execute import Outcome
 from suder_bench.runs.plan import build, samples_digest
@@ -35,7 +36,7 @@ from suder_bench.runs.summary import SCHEMA, summarise
 class Elsewhere:
     """`responses` is a folder of pictures for a generation benchmark, a file of answers for an understanding one.
 
-    `device` and `dtype` are the judges'.
+    `device` and `dtype` are the judges'. Of the answers to all questions `allow_missing` may be missing, at most.
     """
 
     benchmark: str
@@ -47,26 +48,32 @@ class Elsewhere:
     dtype: str = "auto"
     offline: bool = False
     known_answers: bool = True
+    allow_missing: int = 0
 
     def score(self, screen: Screen) -> Outcome:
         """Score what is there.
 
-        Responses that are not there, pictures that cannot be read and pictures of no sample are told and counted as skipped.
+        Responses that are not there, pictures that cannot be read and pictures of no sample are told and counted as skipped,
+        and rewritten prompts are told.
         Raises `UserError` for responses that do not fit the data, `JudgeError` for a judge that gets known answers wrong.
         """
         data = self.source.folder(self.benchmark, screen.say, offline=self.offline, protocol=self.protocol)
         benchmark = build(self.benchmark, data, self.protocol)
         chosen = judges.choose(benchmark.judge_roles, self.judges, world=self.source.world)
-        answered, strange = _found(benchmark, self.responses)
+        found = _found(benchmark, self.responses, self.allow_missing)
+        answered = found.answered
         samples = _listed(benchmark, answered)
         if not answered:
             raise UserError(f"'{self.responses}' holds nothing in the layout of {self.benchmark}")
-        for lines, what in ((strange, "pictures of no sample"), (_surplus(benchmark, answered), "pictures too many")):
+        for line in deviations.told(self.benchmark, [one.sample for one in answered], found.rewritten):
+            screen.say(line)
+        strange = [deviations.skipped(self.benchmark, stranger) for stranger in found.strangers]
+        for lines, what in ((strange, "pictures that are not read"), (_surplus(benchmark, answered), "pictures too many")):
             screen.say_some(lines, what)
         if isinstance(benchmark, RemarksOnAnswers):
             for remark in benchmark.remarks(self.responses):
                 screen.say(f"{self.benchmark}: {remark}")
-        missing = self._missing(benchmark, samples, answered, screen)
+        missing = self._missing(benchmark, samples, found, screen)
         panel = judges.seat(chosen, device=self.device, dtype=self.dtype, offline=self.offline, known_answers=self.known_answers)
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
@@ -76,41 +83,47 @@ class Elsewhere:
             judged = judge(benchmark, answered, panel, keep=_into(verdicts), size=BatchSize(), screen=screen)
         rows = [(one.sample, verdicts[_key(one)]) for one in answered if _key(one) in verdicts]
         identity = {} if panel.missing else panel.identity(benchmark.judge_roles)
-        skipped = missing + len(strange) + judged.unread
-        counts = {"samples": len(samples), "skipped": skipped, "failed": judged.failed}
+        counts = {"samples": len(samples), "skipped": missing + judged.unread, "failed": judged.failed}
         scored = Scored(benchmark, self.protocol, rows, judges=identity, **counts)
-        return Outcome(summarise(self._recipe(samples), [scored]), complete=not judged.failed)
+        noted = deviations.noted(rewritten=found.rewritten, left_out=found.left_out)
+        return Outcome(summarise(self._recipe(samples, noted), [scored]), complete=not judged.failed)
 
-    def _missing(self, benchmark: Benchmark, samples: Sequence[Sample], answered: Sequence[Answered], screen: Screen) -> int:
-        """Tell how many responses are not there; as many are due to a sample as most have, and never more than official."""
-        counts = Counter(one.sample.id for one in answered)
+    def _missing(self, benchmark: Benchmark, samples: Sequence[Sample], found: Found, screen: Screen) -> int:
+        """Tell how many responses are not there; as many are due to a sample as most have, and never more than official.
+
+        A picture that is there but not read has been told, and is counted once: here.
+        """
+        counts = Counter(one.sample.id for one in found.answered)
+        unread = Counter(stranger.sample.id for stranger in found.strangers if stranger.sample is not None)
         due = min(max(counts.values()), benchmark.repeats)
         absent = [sample for sample in samples if not counts[sample.id]]
         if absent:
             first = f"{absent[0].id}{self._where(benchmark, absent[0])}"
             screen.say(f"{self.benchmark}: {len(absent):,} of {len(samples):,} samples have no response, first {first}")
-        own = {one.source for one in answered}
+        own = {one.source for one in found.answered}
         lines = []
-        for sample in [sample for sample in samples if 0 < counts[sample.id] < due]:
+        for sample in [sample for sample in samples if 0 < counts[sample.id] < due - unread[sample.id]]:
             files = [self.responses / cast(GenerationBenchmark, benchmark).image_path(sample, repeat) for repeat in range(due)]
             file = next((file for file in files if not file.exists()), files[-1])
             # Pictures numbered in another way do not tell which of them is missing.
             what = f"{file} is missing" if own & set(files) else f"{file.parent} lacks a picture"
             lines.append(f"skipped: {self.benchmark}: {what} ({counts[sample.id]} of {due} pictures of {sample.id})")
         screen.say_some(lines, "samples with too few pictures")
-        return sum(max(0, due - counts[sample.id]) for sample in samples)
+        nobodys = sum(stranger.sample is None for stranger in found.strangers)
+        return nobodys + sum(max(unread[sample.id], due - counts[sample.id], 0) for sample in samples)
 
     def _where(self, benchmark: Benchmark, sample: Sample) -> str:
         if benchmark.kind == "understanding":
             return ""
         return f" ({self.responses / cast(GenerationBenchmark, benchmark).image_path(sample, 0)})"
 
-    def _recipe(self, samples: Sequence[Sample]) -> dict[str, Any]:
+    def _recipe(self, samples: Sequence[Sample], noted: Mapping[str, Any]) -> dict[str, Any]:
+        planned = {"protocol": self.protocol, "samples": len(samples), "data": samples_digest(samples), **noted}
         return {
             "schema": SCHEMA,
             "run": self.responses.name,
             "suite": self.benchmark,
-            "benchmarks": {self.benchmark: {"protocol": self.protocol, "samples": len(samples), "data": samples_digest(samples)}},
+            "benchmarks": {self.benchmark: planned},
             "model": {"name": str(self.responses)},
             "data": {"source": self.source.kind, "size": self.source.size, "folder": self.source.path},
             "world": self.source.world,
@@ -134,13 +147,22 @@ def _into(verdicts: dict[tuple[str, int], Verdict]) -> Callable[[Sequence[Verdic
     return lambda batch: verdicts.update({(verdict.sample, verdict.repeat): verdict for verdict in batch})
 
 
-def _found(benchmark: Benchmark, responses: Path) -> tuple[list[Answered], list[str]]:
-    """The responses, and a line for each picture that belongs to no sample."""
+@dataclass(frozen=True)
+class Found:
+    """The responses; pictures that are not scored; prompts that were rewritten, by sample; and how many answers are missing."""
+
+    answered: list[Answered]
+    strangers: Sequence[Stranger] = ()
+    rewritten: Mapping[str, str] = field(default_factory=dict)
+    left_out: int = 0
+
+
+def _found(benchmark: Benchmark, responses: Path, allow_missing: int) -> Found:
     if benchmark.kind == "understanding":
         if not responses.exists():
             raise UserError(f"no answers at '{responses}'")
-        answers = cast(UnderstandingBenchmark, benchmark).read_answers(responses)
-        return [_answer(benchmark.name, sample, text) for sample, text in answers], []
+        answers, left_out = _answers(cast(UnderstandingBenchmark, benchmark), responses, allow_missing)
+        return Found([_answer(benchmark.name, sample, text) for sample, text in answers], left_out=left_out)
     if not responses.is_dir():
         raise UserError(f"'{responses}' is not a folder of pictures")
     pictures = cast(GenerationBenchmark, benchmark).find_images(responses)
@@ -148,10 +170,22 @@ def _found(benchmark: Benchmark, responses: Path) -> tuple[list[Answered], list[
     for sample, repeat, file in pictures:
         first = files.setdefault((sample.id, repeat), file)
         if first != file:
-            raise UserError(f"{first} and {file} are both picture {repeat} of sample {sample.id}; remove one")
-    strangers = benchmark.strangers(responses) if isinstance(benchmark, NamesStrangers) else []
-    strange = [f"skipped: {benchmark.name}: {file} belongs to no sample: {why}" for file, why in strangers]
-    return [_picture(benchmark.name, sample, repeat, file) for sample, repeat, file in pictures], strange
+            raise UserError(f"{first} and {file} are both picture {repeat} of sample {sample.id}; number one of them on")
+    return Found(
+        [_picture(benchmark.name, sample, repeat, file) for sample, repeat, file in pictures],
+        benchmark.strangers(responses) if isinstance(benchmark, NamesStrangers) else (),
+        benchmark.rewritten(responses) if isinstance(benchmark, KnowsRewriting) else {},
+    )
+
+
+def _answers(benchmark: UnderstandingBenchmark, file: Path, allow_missing: int) -> tuple[list[tuple[Sample, str]], int]:
+    """The answers of a file, and how many are missing, which may be `allow_missing` at most."""
+    try:
+        return benchmark.read_answers(file), 0
+    except MissingAnswers as error:
+        if not 0 < error.missing <= allow_missing:
+            raise
+        return list(error.found), error.missing
 
 
 def _surplus(benchmark: Benchmark, answered: Sequence[Answered]) -> list[str]:

@@ -13,9 +13,10 @@ from suder_bench.models.reference import ModelReference
 from suder_bench.records import Response
 from suder_bench.runs import judges
 from suder_bench.runs.batches import AUTO, BatchSize, free_memory
+from suder_bench.runs.deviations import noted
 from suder_bench.runs.plan import Settings, Task, plan
 from suder_bench.runs.recipe import Recipe, judge_settings, model_entry, recipe_of, refuse_change
-from suder_bench.runs.respond import check_able, respond, time_one
+from suder_bench.runs.respond import check_able, respond, rewritten_prompts, time_one
 from suder_bench.runs.score import Scored, score
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import Key, RunFolder
@@ -178,6 +179,9 @@ class Run:
             if self.stage == "score":  # no model is loaded, so that these may be another's by now
                 recipe |= {"device": old["device"], "dtype": old["dtype"]}
             refuse_change(self.out, old, recipe)
+            for name, entry in recipe["benchmarks"].items():  # what the pictures' folder told, which may not be read again
+                told = old["benchmarks"].get(name, {}).get("rewritten")
+                entry |= {"rewritten": told} if told else {}
             if old["judges"]:  # what the scores at hand were made with, until there are new ones
                 recipe |= {"judges": old["judges"]} | {name: old[name] for name in judge_settings(self.settings) if name in old}
         made = {task.name: {} for task in tasks} if old is None else stored(folder, tasks, screen, repair=True)
@@ -190,6 +194,8 @@ class Run:
             return recipe, made, failed
         model = self._able(tasks, load)
         recipe["model"] = model_entry(self.model, model)
+        for task in tasks:
+            recipe["benchmarks"][task.name] |= noted(rewritten=rewritten_prompts(task, model), left_out=task.left_out)
         if old is None:
             folder.clear()
         else:

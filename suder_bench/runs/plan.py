@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from suder_bench import registry
-from suder_bench.benchmark import Benchmark
+from suder_bench.benchmark import Benchmark, ListsQuestions
 from suder_bench.data.source import Source
 from suder_bench.errors import UserError, unknown
 from suder_bench.models.protocols import ImageSampling, TextSampling
@@ -25,7 +25,7 @@ class Settings:
     """Everything that decides what a run's numbers are, besides the model's weights.
 
     `protocol` is used by the benchmarks that offer it; the others keep the official one. `judge_dtype` "auto" is for each
-    judge the precision of its benchmark's script.
+    judge the precision of its benchmark's script. `allow_missing` questions of a benchmark may lack their picture, at most.
     """
 
     suite: str
@@ -44,6 +44,7 @@ class Settings:
     judge_dtype: str = "auto"
     known_answers: bool = True
     offline: bool = False
+    allow_missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class Item:
 class Task:
     """One benchmark of a run. `items` keeps the repeats of a prompt together, so that a model reads the prompt once.
 
-    `data` is a digest of all the benchmark's samples, whatever the limit.
+    `data` is a digest of all the benchmark's samples, whatever the limit. `left_out` samples lack their picture, and no item
+    asks about them.
     """
 
     benchmark: Benchmark
@@ -72,6 +74,7 @@ class Task:
     samples: tuple[Sample, ...]
     items: tuple[Item, ...]
     data: str
+    left_out: int = 0
 
     @property
     def name(self) -> str:
@@ -156,13 +159,32 @@ def samples_digest(samples: Sequence[Sample]) -> str:
 
 def _task(name: str, protocol: str, settings: Settings, say: Callable[[str], None]) -> Task:
     benchmark = build(name, settings.source.folder(name, say, offline=settings.offline, protocol=protocol), protocol)
-    samples = benchmark.samples()
+    samples, lost = _at_hand(benchmark, settings.allow_missing)
     chosen = tuple(evenly(samples, settings.limit))
+    left_out = [sample for sample in chosen if sample.id in lost]
+    if left_out:
+        say(
+            f"{name}: {len(left_out):,} of {len(chosen):,} questions are left out, the first ({left_out[0].id}) lacks its picture"
+        )
     repeats = settings.repeats or benchmark.repeats
     items = tuple(
-        Item(sample, repeat, seed_of(settings.seed, name, sample.id, repeat)) for sample in chosen for repeat in range(repeats)
+        Item(sample, repeat, seed_of(settings.seed, name, sample.id, repeat))
+        for sample in chosen
+        if sample.id not in lost
+        for repeat in range(repeats)
     )
-    return Task(benchmark, protocol, repeats, chosen, items, samples_digest(samples))
+    return Task(benchmark, protocol, repeats, chosen, items, samples_digest(samples), len(left_out))
+
+
+def _at_hand(benchmark: Benchmark, allow_missing: int) -> tuple[list[Sample], set[str]]:
+    """All samples, and the ids of those that lack their picture. Raises `UserError` for more than are allowed."""
+    if not allow_missing or not isinstance(benchmark, ListsQuestions):
+        return benchmark.samples(), set()
+    questions = list(benchmark.questions)
+    lost = {sample.id for sample in questions if any(isinstance(file, Path) and not file.is_file() for file in sample.images)}
+    if not 0 < len(lost) <= allow_missing or len(lost) == len(questions):
+        return benchmark.samples(), set()  # which names what is missing
+    return questions, lost
 
 
 Value = TypeVar("Value")

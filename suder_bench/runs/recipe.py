@@ -13,6 +13,7 @@ from suder_bench.data.source import Source
 from suder_bench.errors import UserError
 from suder_bench.models.protocols import ImageSampling, Model, TellsItsParts, TextSampling
 from suder_bench.models.reference import ModelReference
+from suder_bench.runs.deviations import noted
 from suder_bench.runs.plan import Settings, Task
 
 Recipe = dict[str, Any]
@@ -33,6 +34,7 @@ def recipe_of(run: str, settings: Settings, tasks: Sequence[Task], model: Mappin
         "world": source.world,
         "benchmarks": {
             task.name: {"protocol": task.protocol, "samples": len(task.samples), "repeats": task.repeats, "data": task.data}
+            | noted(rewritten={}, left_out=task.left_out)
             for task in tasks
         },
         "protocol": settings.protocol,
@@ -42,6 +44,7 @@ def recipe_of(run: str, settings: Settings, tasks: Sequence[Task], model: Mappin
         "sampling": {"image": asdict(settings.image), "text": asdict(settings.text)},
         "device": settings.device,
         "dtype": settings.dtype,
+        **({"allow_missing": settings.allow_missing} if settings.allow_missing else {}),
         "judges": {},
         **judge_settings(settings),
         "versions": versions(),
@@ -97,6 +100,7 @@ def settings_of(
         judge_dtype=judge_dtype,
         known_answers=known_answers,
         offline=offline,
+        allow_missing=recipe.get("allow_missing", 0),
     )
 
 

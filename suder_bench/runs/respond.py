@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -11,8 +12,9 @@ from PIL import Image
 
 from suder_bench.benchmark import GenerationBenchmark
 from suder_bench.errors import UserError
-from suder_bench.models.protocols import ImageToText, Model, StoredPictures, TextToImage
+from suder_bench.models.protocols import ImageToText, Model, StoredPictures, TellsOfPictures, TextToImage
 from suder_bench.records import Response, open_image
+from suder_bench.runs import deviations
 from suder_bench.runs.batches import BatchSize, Failure, tell, work
 from suder_bench.runs.plan import Item, Settings, Task
 from suder_bench.runs.screen import Screen
@@ -45,6 +47,7 @@ def respond(
     if not items:
         return []
     make = _maker(task, model, settings)
+    rewritten = tell_of_pictures(task, model, screen)
 
     def do(batch: Sequence[Item]) -> list[Timed]:
         start = time.perf_counter()
@@ -53,7 +56,7 @@ def respond(
         return [(item, content, seconds) for item, content in zip(batch, contents, strict=True)]
 
     def keep(batch: Sequence[Timed]) -> None:
-        responses = [_kept(task, folder, *timed) for timed in batch]
+        responses = [_kept(task, folder, rewritten, *timed) for timed in batch]
         folder.add_responses(task.name, responses)
         made.update({(response.sample, response.repeat): response for response in responses})
 
@@ -61,6 +64,26 @@ def respond(
         failures = work(items, do, keep, size=size, bar=bar)
     tell(failures, lambda item: f"{task.name} {item.sample.id}, repeat {item.repeat}", screen)
     return failures
+
+
+def rewritten_prompts(task: Task, model: Model) -> dict[str, str]:
+    """{sample id: prompt} of the task's pictures that were made from other prompts than the benchmark's."""
+    if not task.draws or not isinstance(model, TellsOfPictures):
+        return {}
+    asked = {sample.id for sample in task.samples}
+    found = model.rewritten(cast(GenerationBenchmark, task.benchmark))
+    return {name: prompt for name, prompt in found.items() if name in asked}
+
+
+def tell_of_pictures(task: Task, model: Model, screen: Screen) -> dict[str, str]:
+    """Say which stored pictures are not scored and that prompts were rewritten; returns `rewritten_prompts`."""
+    rewritten = rewritten_prompts(task, model)
+    for line in deviations.told(task.name, task.samples, rewritten):
+        screen.say(line)
+    if task.draws and isinstance(model, TellsOfPictures):
+        strangers = model.strangers(cast(GenerationBenchmark, task.benchmark))
+        screen.say_some([deviations.skipped(task.name, stranger) for stranger in strangers], "pictures that are not read")
+    return rewritten
 
 
 def time_one(task: Task, model: Model, settings: Settings) -> float:
@@ -98,13 +121,16 @@ def _stored(pictures: Mapping[tuple[str, int], Path], item: Item) -> Image.Image
     return open_image(pictures[item.key])
 
 
-def _kept(task: Task, folder: RunFolder, item: Item, content: Image.Image | str, seconds: float) -> Response:
+def _kept(
+    task: Task, folder: RunFolder, rewritten: Mapping[str, str], item: Item, content: Image.Image | str, seconds: float
+) -> Response:
     text = image = None
     if isinstance(content, str):
         text, digest = content, text_digest(content)
     else:
         benchmark = cast(GenerationBenchmark, task.benchmark)
-        for relative, side in benchmark.sidecars(item.sample).items():
+        worded = replace(item.sample, prompt=rewritten.get(item.sample.id, item.sample.prompt))
+        for relative, side in benchmark.sidecars(worded).items():
             folder.save_text(side, f"images/{task.name}/{relative}")
         image = f"images/{task.name}/{benchmark.image_path(item.sample, item.repeat)}"
         digest = folder.save_picture(content, image)

@@ -53,7 +53,7 @@ def score(
     """
     roles = task.benchmark.judge_roles
     answered = [_answered(folder.path, item.sample, responses[item.key]) for item in task.items if item.key in responses]
-    skipped = len(task.items) - len(answered) - unmade
+    skipped = len(task.items) + task.left_out * task.repeats - len(answered) - unmade
     if any(role in panel.missing for role in roles):
         return Scored(task.benchmark, task.protocol, samples=len(task.samples), skipped=skipped, failed=unmade + len(answered))
     identity = panel.identity(roles)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suder_bench import stats
+from suder_bench.runs.deviations import deviations
 from suder_bench.runs.jsonl import plain
 from suder_bench.runs.score import Scored
 
@@ -23,7 +24,7 @@ def summarise(recipe: Mapping[str, Any], scored: Sequence[Scored]) -> dict[str, 
             "suite": recipe["suite"],
             "world": recipe["world"],
             "recipe": {name: value for name, value in recipe.items() if name not in _OUTSIDE},
-            "benchmarks": {one.benchmark.name: _entry(one) for one in scored},
+            "benchmarks": {one.benchmark.name: _entry(one) | _marks(recipe, one.benchmark.name) for one in scored},
         }
     )
     return document
@@ -43,3 +44,8 @@ def _entry(scored: Scored) -> dict[str, Any]:
         "failed": scored.failed,
         "metrics": {name: metric.document() for name, metric in found.items()},
     }
+
+
+def _marks(recipe: Mapping[str, Any], benchmark: str) -> dict[str, Any]:
+    found = deviations(recipe.get("benchmarks", {}).get(benchmark, {}))
+    return {"deviations": found} if found else {}

@@ -18,16 +18,17 @@ NUMBERS = 36
 """Columns taken by value, interval and n; the metric's name gets the rest of the width."""
 
 
-def render(summary: Mapping[str, Any], *, width: int | None = None, verbose: bool = False) -> str:
+def render(summary: Mapping[str, Any], *, width: int | None = None, verbose: bool = False, rest: str = "in summary.json") -> str:
     """A block per benchmark, then what made the numbers: model, data, seed, judges that are not the benchmark's own.
 
-    Shows the metrics of the paper's tables, or every metric with `verbose`; `width` is the terminal's by default.
+    Shows the metrics of the paper's tables, or every metric with `verbose`; `rest` says where the others are, and `width` is
+    the terminal's by default.
     """
     columns = width or max(60, min(shutil.get_terminal_size((80, 24)).columns, 100))
     shown = {name: shown_metrics(entry, verbose) for name, entry in summary["benchmarks"].items()}
     longest = max((len(label) for name, metrics in shown.items() for label in (name, *metrics)), default=0)
     first = min(longest + 2, columns - NUMBERS)
-    blocks = [_block(name, entry, shown[name], first) for name, entry in summary["benchmarks"].items()]
+    blocks = [_block(name, entry, shown[name], first, rest) for name, entry in summary["benchmarks"].items()]
     told = remarks(entry["metrics"][metric] for name, entry in summary["benchmarks"].items() for metric in shown[name])
     signs = [line for sign, meaning in told for line in _wrapped(sign, meaning, columns)]
     return "\n\n".join("\n".join(lines) for lines in [*blocks, [*signs, *_footer(summary, columns)]])
@@ -72,7 +73,7 @@ def fitted(label: str, columns: int) -> str:
     return f"{label:<{columns}}" if len(label) <= columns else label[: columns - 3] + ".. "
 
 
-def _block(name: str, entry: Mapping[str, Any], names: Sequence[str], first: int) -> list[str]:
+def _block(name: str, entry: Mapping[str, Any], names: Sequence[str], first: int, rest: str) -> list[str]:
     metrics, headline = entry["metrics"], entry["headline"]
     lines = [f"{name:<{first}}{'value':>8}{'95 % interval':>20}{'n':>8}", "-" * (first + NUMBERS)]
     for metric in names:
@@ -82,7 +83,7 @@ def _block(name: str, entry: Mapping[str, Any], names: Sequence[str], first: int
     notes = [f"{entry[what]:,} {what}" for what in ("skipped", "failed") if entry[what]]
     if len(names) < len(metrics):
         more = len(metrics) - len(names)
-        notes.append(f"{more} more metric{'s' if more > 1 else ''} in summary.json")
+        notes.append(f"{more} more metric{'s' if more > 1 else ''} {rest}")
     return [*lines, *(["  (" + ", ".join(notes) + ")"] if notes else [])]
 
 
@@ -93,6 +94,9 @@ def _footer(summary: Mapping[str, Any], columns: int) -> Iterator[str]:
     yield from _wrapped("data", WORLD if summary["world"] else _where(recipe["data"]), columns)
     if "seed" in recipe:  # responses made elsewhere have none
         yield from _wrapped("seed", str(recipe["seed"]), columns)
+    for name, entry in summary["benchmarks"].items():
+        for deviation in entry.get("deviations", ()):
+            yield from _wrapped("marked", f"{name}: {deviation}; not comparable with published numbers", columns)
     judges = [pair for entry in summary["benchmarks"].values() for pair in entry["judges"].items()]
     unchecked = dict.fromkeys(role for role, judge in judges if judge.get("unchecked"))
     if unchecked:

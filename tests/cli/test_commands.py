@@ -203,6 +203,20 @@ def test_pictures_and_answers_made_elsewhere_are_scored(in_folder: Path, capsys:
     assert "accuracy" in capsys.readouterr().out
 
 
+def test_the_other_metrics_are_where_the_table_says(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--benchmark", "drawing", "--out", "r") == 0
+    elsewhere = ["score", "--benchmark", "drawing", "--images", "r/images/drawing", *MACHINE]
+    for command, where in (
+        (["score", "r", "--device", "cpu"], "in summary.json"),
+        (elsewhere, "with --verbose"),
+        ([*elsewhere, "--out", "mine.json"], "in mine.json"),
+    ):
+        capsys.readouterr()
+        assert main(command) == 0
+        assert f"(3 more metrics {where})" in capsys.readouterr().out
+    assert len(json.loads((in_folder / "mine.json").read_text())["benchmarks"]["drawing"]["metrics"]) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -319,12 +319,75 @@ def test_pictures_of_no_prompt_are_told_apart(data, tmp_path):
     assert [sample.id for sample, _, _ in bench.find_images(made)] == ["00001"]
     write_pictures(made, "00001/samples/grid.png", "00001/samples/.grid.png")
     (made / "00001/samples/notes.txt").write_text("no picture")
-    told = {file.parts[-3]: why for file, why in bench.strangers(made)}
+    told = {stranger.file.parts[-3]: stranger.why for stranger in bench.strangers(made)}
     assert list(told) == ["00001", "00002", "00003", "00077"]
     assert told["00001"] == "its name is not <number>.png"
+    assert [stranger.sample for stranger in bench.strangers(made)] == [bench.samples()[1], None, None, None]
     assert told["00002"].startswith("the prompt of its metadata.jsonl is not in ")
     assert told["00003"].startswith("its metadata.jsonl is not one JSON object")
     assert told["00077"].startswith(f"there are only {len(bench.samples())} prompts in ")
+
+
+def test_pictures_with_other_endings_are_named_because_the_script_reads_png_only(data, tmp_path):
+    others = ["1.webp", "2.jpg", "3.JPEG", "4.PNG", "5.tiff", "6.avif", "7.heic", "8.png.bak"]
+    made = tmp_path / "made" / "00001" / "samples"
+    write_pictures(made, "0.png")
+    for name in others:
+        (made / name).write_bytes(b"")
+    bench = GenEval(data)
+    assert [file.name for _, _, file in bench.find_images(tmp_path / "made")] == ["0.png"]
+    assert [stranger.file.name for stranger in bench.strangers(tmp_path / "made")] == others
+    (made / "0.png").unlink()
+    with pytest.raises(UserError, match=r"none of the 8 pictures in .*made is called <number>\.png, the first is .*1\.webp"):
+        bench.find_images(tmp_path / "made")
+
+
+def record_of(made: Path, folder: str, record: dict, pictures: int = 2) -> None:
+    write_pictures(made, *(f"{folder}/samples/{number:05d}.png" for number in range(pictures)))
+    (made / folder / "metadata.jsonl").write_text(json.dumps(record))
+
+
+def owners(bench: GenEval, made: Path) -> list[tuple[str, int, str]]:
+    return [(sample.id, repeat, file.parts[-3]) for sample, repeat, file in bench.find_images(made)]
+
+
+def test_a_rewritten_prompt_is_scored_by_what_it_asks_for_and_named(data, tmp_path):
+    record_of(tmp_path, "00000", RECORDS[1] | {"prompt": "A crimson cat on a sofa, cinematic", "seed": 3})
+    record_of(tmp_path, "00007", RECORDS[2] | {"seed": 3})
+    bench = GenEval(data)
+    assert owners(bench, tmp_path) == [("00001", 0, "00000"), ("00001", 1, "00000"), ("00002", 0, "00007"), ("00002", 1, "00007")]
+    assert bench.rewritten(tmp_path) == {"00001": "A crimson cat on a sofa, cinematic"}
+    assert bench.strangers(tmp_path) == []
+
+
+def test_an_empty_exclude_asks_for_nothing(data, tmp_path):
+    record_of(tmp_path, "00001", RECORDS[1] | {"exclude": []})
+    assert owners(GenEval(data), tmp_path) == [("00001", 0, "00001"), ("00001", 1, "00001")]
+
+
+def test_of_equal_records_the_folders_number_decides(data, tmp_path):
+    (data / "geneval/evaluation_metadata.jsonl").write_text("\n".join(json.dumps(record) for record in RECORDS for _ in range(4)))
+    for number in (5, 6, 2):
+        record_of(tmp_path / "made", f"{number:05d}", RECORDS[number // 4], pictures=1)
+    assert owners(GenEval(data), tmp_path / "made") == [("00002", 0, "00002"), ("00005", 0, "00005"), ("00006", 0, "00006")]
+
+
+def test_folders_of_one_prompt_are_numbered_on(data, tmp_path):
+    """A test list that holds every prompt four times, with a picture each."""
+    for number in range(8):
+        record_of(tmp_path, f"{number:05d}", RECORDS[number // 4], pictures=1)
+    found = owners(GenEval(data), tmp_path)
+    assert found == [(f"{number // 4:05d}", number % 4, f"{number:05d}") for number in range(8)]
+
+
+def test_a_rewritten_prompt_asked_twice_belongs_to_the_folders_number(data, tmp_path):
+    again = RECORDS[0] | {"prompt": "one cat"}
+    (data / "geneval/evaluation_metadata.jsonl").write_text("\n".join(map(json.dumps, [*RECORDS, again])))
+    record_of(tmp_path / "made", "00004", RECORDS[0] | {"prompt": "a regal cat"})
+    record_of(tmp_path / "made", "00003", again)
+    found = owners(GenEval(data), tmp_path / "made")
+    assert found == [("00004", repeat, f"{3 + repeat // 2:05d}") for repeat in range(4)]
+    assert GenEval(data).rewritten(tmp_path / "made") == {"00004": "a regal cat"}
 
 
 def test_the_own_layout_is_found_again(data, tmp_path):

@@ -18,7 +18,7 @@ from suder_bench.errors import UserError
 from suder_bench.evaluators.judges.protocols import Detection
 from suder_bench.evaluators.t2i_compbench import CATEGORIES, T2ICompBench, training_prompts
 from suder_bench.evaluators.t2i_layout import image_path, stem
-from suder_bench.records import Answered, Response, Sample, Verdict
+from suder_bench.records import Answered, Response, Sample, Stranger, Verdict
 
 PROMPTS = {
     "color": ["a green bench and a blue bowl", "a red cat and a blue dog"],
@@ -302,9 +302,20 @@ def test_pictures_of_no_prompt_are_told_apart(bench, tmp_path):
     )
     assert [(sample.id, repeat) for sample, repeat, _ in bench.find_images(tmp_path)] == [("color/0001", 0)]
     assert bench.strangers(tmp_path) == [
-        (tmp_path / "color/samples/a pink cat_000001.png", "no prompt of color_val.txt is 'a pink cat'"),
-        (tmp_path / "color/samples/a.png", "its name is not <prompt>_<number>.png"),
+        Stranger(tmp_path / "color/samples/a pink cat_000001.png", "no prompt of color_val.txt is 'a pink cat'"),
+        Stranger(tmp_path / "color/samples/a.png", "its name is not <prompt>_<number>.png"),
     ]
+
+
+def test_pictures_are_read_whatever_their_ending(bench, tmp_path):
+    """The official scripts open whatever is there."""
+    endings = ["png", "webp", "jpg", "JPEG", "PNG", "tif", "bmp", "avif"]
+    write_pictures(tmp_path, *(f"color/samples/a red cat and a blue dog_{10 + i:06d}.{e}" for i, e in enumerate(endings)))
+    tmp_path.joinpath("color/samples/.a red cat and a blue dog_000019.png").write_text("")
+    tmp_path.joinpath("color/samples/a red cat and a blue dog_000019.txt").write_text("")
+    found = bench.find_images(tmp_path)
+    assert [(repeat, file.suffix[1:]) for _, repeat, file in found] == list(enumerate(endings))
+    assert bench.strangers(tmp_path) == []
 
 
 def test_training_prompts_are_read_as_they_are(tmp_path):

@@ -55,8 +55,17 @@ def test_understanding_is_printed_in_percent(tmp_path: Path) -> None:
         {"judge": {**OWN, "fingerprint": "other weights"}},
         {"protocol": "fixed"},
         {"limit": 6},
+        {"deviations": ["3 prompts rewritten"]},
     ],
-    ids=["world", "foreign judge", "unchecked judge", "other weights of the judge", "protocol", "some of the questions"],
+    ids=[
+        "world",
+        "foreign judge",
+        "unchecked judge",
+        "other weights of the judge",
+        "protocol",
+        "some of the questions",
+        "marked",
+    ],
 )
 def test_what_is_not_comparable_has_a_table_of_its_own(tmp_path: Path, other: dict[str, Any]) -> None:
     beside, alone = tables(tmp_path, 1, summary(), summary(model="other", **other))
@@ -84,6 +93,19 @@ def test_titles_tell_what_sets_a_table_apart(tmp_path: Path) -> None:
     assert part.title.endswith("published numbers (6 questions of each benchmark at most)")
     assert foreign.title.endswith("not comparable with the other tables (judge judge is open-clip, not geneval's own)")
     assert [table.name for table in (whole, part, foreign)] == ["table-2-world", "table-2-world-2", "table-2-other-3"]
+
+
+def test_a_mark_is_told_and_two_marks_stand_apart(tmp_path: Path) -> None:
+    marks = ["1 sample left out", "2 samples left out"]
+    runs = [summary(model=mark, deviations=[mark]) for mark in marks]
+    _, one, other = tables(tmp_path, 2, *runs)
+    for table, mark in zip((one, other), marks, strict=True):
+        assert table.title.endswith(f"not comparable with the other tables (geneval: {mark})")
+
+
+def test_no_mark_stands_beside_published_rows_though_the_run_is_the_first(tmp_path: Path) -> None:
+    paper, alone = tables(tmp_path, 1, summary(deviations=["1 sample left out"]))
+    assert (labels(paper), labels(alone)) == ([], ["my-model"])
 
 
 def _halved(content: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from suder_bench.data.source import Source
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.mmbench import MMBench
 from suder_bench.evaluators.seedbench import SeedBench
+from suder_bench.records import Stranger
 from suder_bench.runs.elsewhere import Elsewhere
 from suder_bench.runs.execute import Outcome, Run
 from suder_bench.runs.screen import Screen
@@ -101,10 +102,32 @@ def test_a_picture_too_many_is_named_and_counts_as_it_does_officially(made: Path
 
 def test_a_picture_of_no_sample_is_named_and_skipped(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     extra = made / "999/samples/00000.png"
-    monkeypatch.setattr(Drawing, "strangers", lambda self, folder: [(extra, "there are 12")], raising=False)
+    monkeypatch.setattr(Drawing, "strangers", lambda self, folder: [Stranger(extra, "there are 12")], raising=False)
     numbers, value, told = counted(made)
     assert (numbers, value) == ((24, 1, 0, True), 1.0)
     assert told == [f"skipped: drawing: {extra} belongs to no sample: there are 12"]
+
+
+def test_pictures_that_are_not_read_are_named_and_counted_once(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of one prompt, one of another that lacks another too, and one too many of a third."""
+    others = [made / name for name in ("003/samples/00000.webp", "003/samples/00001.webp", "004/samples/00001.webp")]
+    others.append(made / "005/samples/00002.webp")
+    for file in others[:3]:
+        file.with_suffix(".png").rename(file)
+    (made / "004/samples/00000.png").unlink()
+    flat(80).save(made / "004/samples/00002.png")
+    samples = {sample.id: sample for sample in Drawing(made).samples()}
+    strangers = [Stranger(file, "its name is not <number>.png", samples[file.parts[-3]]) for file in others]
+    monkeypatch.setattr(Drawing, "strangers", lambda self, folder: strangers, raising=False)
+    numbers, _, told = counted(made)
+    assert numbers == (21, 4, 0, True)
+    assert told[:4] == [
+        f"skipped: drawing: {file} of {file.parts[-3]} is not read: its name is not <number>.png" for file in others
+    ]
+    assert told[4:] == [
+        f"drawing: {made}/004/samples/00002.png is picture 3 of 004, which has 2 officially; it counts too",
+        f"drawing: 1 of 12 samples have no response, first 003 ({made}/003/samples/00000.png)",
+    ]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -126,6 +126,19 @@ def test_a_foreign_judge_is_named_beside_an_own_one():
     assert "judges  not the benchmarks' own: world (vqa)" in table
 
 
+def test_where_the_other_metrics_are_is_said_truly():
+    assert "(2 more metrics in summary.json)" in render(
+        summary(geneval=entry({"a": metric(1), "b": metric(0), "c": metric(0)}, "a", ["a"]))
+    )
+    many = summary(geneval=entry({"a": metric(1), "b": metric(0)}, "a", ["a"]))
+    assert "(1 more metric with --verbose)" in render(many, rest="with --verbose")
+
+
+def test_deviations_are_marked_under_the_table():
+    lost = entry({"overall": metric(0.5)}) | {"deviations": ["1 sample left out (--allow-missing)"]}
+    assert "marked  pope: 1 sample left out (--allow-missing); not comparable with published" in render(summary(False, pope=lost))
+
+
 def test_rows_stay_within_the_width():
     names = {"vlmevalkit/" + "very " * 30: metric(0.5, 0.4, 0.6), "overall": metric(88.123, 80, 90)}
     lines = render(summary(hallusionbench=entry(names)), width=80).splitlines()

@@ -1,0 +1,48 @@
+"""What sets a score apart from its benchmark's own, so that it never stands beside published numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from suder_bench.records import Sample, Stranger
+
+
+def noted(*, rewritten: Mapping[str, str], left_out: int) -> dict[str, Any]:
+    """What run.json keeps of a benchmark's deviations: nothing where there are none."""
+    digest = hashlib.sha256(json.dumps(sorted(rewritten.items())).encode()).hexdigest()[:8]
+    kept = {"rewritten": {"prompts": len(rewritten), "digest": digest}} if rewritten else {}
+    return kept | ({"left_out": left_out} if left_out else {})
+
+
+def deviations(planned: Mapping[str, Any]) -> list[str]:
+    """In words, from run.json's entry of a benchmark."""
+    found = []
+    if rewritten := planned.get("rewritten"):
+        found.append(f"{_several(rewritten['prompts'], 'prompt')} rewritten before drawing (rewriting {rewritten['digest']})")
+    if left_out := planned.get("left_out"):
+        found.append(f"{_several(left_out, 'sample')} left out (--allow-missing)")
+    return found
+
+
+def told(benchmark: str, samples: Iterable[Sample], rewritten: Mapping[str, str]) -> list[str]:
+    """The line that names a rewriting, with its first example; none without one."""
+    if not rewritten:
+        return []
+    first = next(sample for sample in samples if sample.id in rewritten)
+    return [
+        f"{benchmark}: {_several(len(rewritten), 'prompt')} rewritten before drawing, the first from '{first.prompt}' to"
+        f" '{rewritten[first.id]}'; they ask for the same, but the scores do not compare with those of the benchmark's prompts"
+    ]
+
+
+def skipped(benchmark: str, stranger: Stranger) -> str:
+    """The line that names a picture which is not scored."""
+    owner = "belongs to no sample" if stranger.sample is None else f"of {stranger.sample.id} is not read"
+    return f"skipped: {benchmark}: {stranger.file} {owner}: {stranger.why}"
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,128 @@
+"""Pictures made elsewhere, as `score --images`, `run --model folder:DIR` and a report take them."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from PIL import Image
+
+from suder_bench.cli import main
+from suder_bench.data.source import write_world
+
+PROMPTS, EACH = 6, 4
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Six prompts of the world's GenEval."""
+    write_world(tmp_path / "data", size="quick", benchmarks=["geneval"])
+    file = tmp_path / "data/geneval/evaluation_metadata.jsonl"
+    file.write_text("\n".join(file.read_text().splitlines()[:PROMPTS]))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def made(tmp_path: Path, data: Path) -> Path:
+    """24 pictures with their sidecars."""
+    records = (data / "geneval/evaluation_metadata.jsonl").read_text().splitlines()
+    for number, record in enumerate(records):
+        folder = tmp_path / f"made/{number:05d}"
+        (folder / "samples").mkdir(parents=True)
+        (folder / "metadata.jsonl").write_text(record)
+        for repeat in range(EACH):
+            Image.new("RGB", (64, 64), (40 * number, 60 * repeat, 99)).save(folder / f"samples/{repeat:05d}.png")
+    return tmp_path / "made"
+
+
+def score(made: Path, data: Path, *options: str) -> int:
+    return main(["score", "--benchmark", "geneval", "--images", str(made), "--data", str(data), *options])
+
+
+def run(made: Path, data: Path, out: Path, *options: str) -> int:
+    wanted = ["run", "--model", f"folder:{made}", "--benchmark", "geneval", "--data", str(data), "--device", "cpu"]
+    return main([*wanted, "--out", str(out), *options])
+
+
+def entry(shown: str) -> dict[str, Any]:
+    document = json.loads(shown)
+    jsonschema.validate(document, json.loads(files("suder_bench.runs").joinpath("summary.schema.json").read_text()))
+    return dict(document["benchmarks"]["geneval"])
+
+
+def rewrite(made: Path, *numbers: int) -> None:
+    for number in numbers:
+        sidecar = made / f"{number:05d}/metadata.jsonl"
+        record = json.loads(sidecar.read_text())
+        sidecar.write_text(json.dumps(record | {"prompt": f"A cinematic view, number {number}"}))
+
+
+def test_each_picture_with_another_ending_is_named(made: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    moved = [made / f"{number:05d}/samples/00002.png" for number in range(PROMPTS)]
+    for file in moved:
+        file.rename(file.with_suffix(".webp"))
+    assert score(made, data, "--json") == 0
+    shown = capsys.readouterr()
+    found = entry(shown.out)
+    assert (found["n_responses"], found["skipped"], found["failed"]) == (18, 6, 0)
+    assert [line for line in shown.err.splitlines() if line.startswith("skipped: geneval: ")] == [
+        f"skipped: geneval: {file.with_suffix('.webp')} of {file.parts[-3]} is not read: its name is not <number>.png"
+        for file in moved
+    ]
+    assert run(made, data, made.parent / "run", "--json") == 1
+    shown = capsys.readouterr()
+    found = entry(shown.out)
+    assert (found["n_responses"], found["skipped"], found["failed"]) == (18, 0, 6)
+    for file in moved:
+        assert f"{file.with_suffix('.webp')} of {file.parts[-3]} is not read" in shown.err
+
+
+def test_a_folder_of_other_endings_alone_says_so(made: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in made.glob("*/samples/*.png"):
+        file.rename(file.with_suffix(".jpg"))
+    for command in (lambda: score(made, data), lambda: run(made, data, made.parent / "run")):
+        assert command() == 2
+        told = capsys.readouterr().err
+        assert "none of the 24 pictures in" in told
+        assert "00000.jpg; GenEval's script reads no others, so save them as PNG" in told
+        assert "Traceback" not in told
+
+
+def test_rewritten_prompts_are_scored_and_marked_everywhere(made: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert score(made, data, "--json") == 0
+    plain = entry(capsys.readouterr().out)
+    assert "deviations" not in plain
+    rewrite(made, 2, 4)
+    assert score(made, data, "--json") == 0
+    shown = capsys.readouterr()
+    marked = entry(shown.out)
+    assert marked["metrics"] == plain["metrics"]
+    (mark,) = marked["deviations"]
+    assert mark.startswith("2 prompts rewritten before drawing (rewriting ")
+    assert "geneval: 2 prompts rewritten before drawing, the first from 'a photo of" in shown.err
+    assert "to 'A cinematic view, number 2'" in shown.err
+    assert score(made, data) == 0
+    shown_words = " ".join(capsys.readouterr().out.split())
+    assert f"marked geneval: {mark}; not comparable with published numbers" in shown_words
+
+
+def test_a_run_of_rewritten_pictures_keeps_the_mark(made: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewrite(made, 1)
+    out = made.parent / "run"
+    assert run(made, data, out, "--json") == 0
+    shown = capsys.readouterr()
+    first = entry(shown.out)
+    assert first["deviations"][0].startswith("1 prompt rewritten")
+    assert "to 'A cinematic view, number 1'" in shown.err
+    assert run(made, data, out, "--json") == 0
+    assert entry(capsys.readouterr().out) == first
+    assert main(["score", str(out), "--json"]) == 0
+    assert entry(capsys.readouterr().out) == first
+    assert score(out / "images/geneval", data, "--json") == 0
+    assert entry(capsys.readouterr().out) == first
+    assert main(["report", str(out), "--out", str(made.parent / "report"), "--no-site"]) == 0
+    assert "1 prompt rewritten before drawing" in (made.parent / "report/tables/table-2-world.md").read_text()
