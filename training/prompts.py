@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from suder_bench.data.source import Source
 from suder_bench.errors import UserError, unknown
@@ -12,15 +13,26 @@ from suder_bench.evaluators.t2i_compbench import training_prompts
 from suder_bench.world import train_split
 
 NAMED = ("", "official", "world")
-SOURCES = ("t2i-compbench:official", "t2i-compbench:world", "t2i-compbench:DIR", "geneval:world", "FILE.txt", "FILE.jsonl")
+SOURCES = (
+    "t2i-compbench:official",
+    "t2i-compbench:world",
+    "t2i-compbench:DIR",
+    "geneval:world",
+    "FILE.txt",
+    "FILE.jsonl",
+    "FILE.json",
+)
+FILES = (".txt", ".jsonl", ".json")
+
+EXAMPLE = 'an object like {"prompt": "a red ball"}'
 
 
 def read_prompts(sources: Sequence[str], say: Callable[[str], None], *, offline: bool) -> list[str]:
     """The prompts of all sources, in their order and as often as they stand there (see `SOURCES`).
 
     T2I-CompBench gives its eight categories one after the other, officially 700 each. A text file has a prompt a line, a
-    JSONL file one under the key `prompt`. `say` is told what is fetched or written for it. Raises `UserError` in one line
-    that names the source or file.
+    JSONL file one under the key `prompt` of each line; a JSON file is a list of prompts or of such objects. `say` is told
+    what is fetched or written for it. Raises `UserError` in one line that names the source or file.
     """
     if not sources:
         raise UserError(f"no prompts to train on; name a source (choices: {', '.join(SOURCES)})")
@@ -42,13 +54,13 @@ def _read(source: str, say: Callable[[str], None], *, offline: bool) -> list[str
         if where != "world":
             raise UserError(f"prompt source '{source}': GenEval has training prompts in the world only; write geneval:world")
         return [row["prompt"] for row in train_split.geneval_rows()]
-    if path.suffix not in (".txt", ".jsonl"):
+    if path.suffix not in FILES:
         raise unknown("prompt source", source, SOURCES)
     if not path.is_file():
         raise UserError(f"prompt file {source} does not exist; give a file with one prompt a line, or another source")
-    prompts = _json_lines(path) if path.suffix == ".jsonl" else _lines(path)
+    prompts = {".txt": _lines, ".jsonl": _json_lines, ".json": _json_list}[path.suffix](path)
     if not prompts:
-        raise UserError(f"prompt file {source} holds no prompt; write one a line")
+        raise UserError(f"prompt file {source} holds no prompt; write one or more")
     return prompts
 
 
@@ -74,19 +86,34 @@ def _lines(file: Path) -> list[str]:
 
 
 def _json_lines(file: Path) -> list[str]:
-    prompts = []
-    for number, line in enumerate(_text(file).splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{file}:{number}: not JSON ({error})") from None
-        prompt = row.get("prompt") if isinstance(row, dict) else None
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise UserError(f'{file}:{number}: no prompt; each line is an object like {{"prompt": "a red ball"}}')
-        prompts.append(prompt.strip())
-    return prompts
+    lines = enumerate(_text(file).split("\n"), 1)  # not splitlines: a JSON text may hold U+2028
+    rows = {f"{file}:{number}": line for number, line in lines if line.strip()}
+    return [_prompt(_key(_parsed(line, where)), where, f"each line is {EXAMPLE}") for where, line in rows.items()]
+
+
+def _json_list(file: Path) -> list[str]:
+    rows = _parsed(_text(file), str(file))
+    if not isinstance(rows, list):
+        raise UserError(f'{file}: not a list; write ["a red ball", ...], or a prompt a line into a .txt file')
+    found = {f"{file}, entry {number}": row if isinstance(row, str) else _key(row) for number, row in enumerate(rows, 1)}
+    return [_prompt(row, where, f"each entry is a text, or {EXAMPLE}") for where, row in found.items()]
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # the latter where lists are nested by the thousand
+        raise UserError(f"{where}: not JSON ({error})") from None
+
+
+def _key(row: Any) -> Any:
+    return row.get("prompt") if isinstance(row, dict) else None
+
+
+def _prompt(found: Any, where: str, said: str) -> str:
+    if not isinstance(found, str) or not found.strip():
+        raise UserError(f"{where}: no prompt; {said}")
+    return found.strip()
 
 
 def _text(file: Path) -> str:

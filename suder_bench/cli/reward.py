@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ACTIONS = ("compare",)
 SAMPLES = 8
-FILES = (".txt", ".jsonl")
+FILES = (".txt", ".jsonl", ".json")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _parser() -> options.Parser:
     parser.add_argument(
         "--prompts",
         metavar="BENCHMARK|FILE",
-        help="a generation benchmark, or a .txt or .jsonl file of prompts, which have no verdict (default: geneval)",
+        help="a generation benchmark, or a .txt, .jsonl or .json file of prompts, which have no verdict (default: geneval)",
     )
     parser.add_argument("--run", type=Path, metavar="RUN", help="take the pictures and verdicts of this run, drawing nothing")
     parser.add_argument("--images", type=Path, metavar="DIR", help="take pictures made elsewhere, in the benchmark's layout")

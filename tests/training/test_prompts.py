@@ -109,7 +109,18 @@ def test_files_of_ones_own(tmp_path: Path) -> None:
     lines, rows = tmp_path / "a.txt", tmp_path / "b.jsonl"
     lines.write_bytes("\ufeffa red ball\r\n\r\n  two stars \n".encode())
     rows.write_text('{"prompt": "a cat", "seed": 1}\n\n{"prompt": " a dog"}\n')
+    rows_with_breaks = tmp_path / "c.jsonl"
+    rows_with_breaks.write_text('{"prompt": "a cat\u2028on a mat"}\n', encoding="utf-8")
+    assert read(str(rows_with_breaks)) == ["a cat\u2028on a mat"]
     assert read(str(rows), str(lines), str(rows)) == ["a cat", "a dog", "a red ball", "two stars", "a cat", "a dog"]
+
+
+@pytest.mark.parametrize(
+    "text", ['["a cat", " a dog", "a cat"]', '\ufeff[{"prompt": "a cat"},\n "a dog ", {"prompt": "a cat", "n": 1}]']
+)
+def test_a_json_list_of_prompts(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text, encoding="utf-8")
+    assert read(str(tmp_path / "a.json")) == ["a cat", "a dog", "a cat"]
 
 
 @pytest.mark.parametrize(
@@ -124,6 +135,15 @@ def test_files_of_ones_own(tmp_path: Path) -> None:
         ("a.jsonl", b'{"prompt": " "}\n', r"a.jsonl:1: no prompt"),
         ("a.jsonl", b'{"prompt": 3}\n', r"a.jsonl:1: no prompt"),
         ("a.jsonl", b'["x"]\n', r"a.jsonl:1: no prompt"),
+        ("a.jsonl", b"[" * 100_000, r"a.jsonl:1: not JSON"),
+        ("a.json", b"[]", "a.json holds no prompt"),
+        ("a.json", b'["x", 3]', r"a.json, entry 2: no prompt; each entry is a text, or an object like"),
+        ("a.json", b'["x", {"text": "y"}]', r"a.json, entry 2: no prompt"),
+        ("a.json", b'["x", " "]', r"a.json, entry 2: no prompt"),
+        ("a.json", b'{"prompts": ["x"]}', r"a.json: not a list; write "),
+        ("a.json", b'["x", "y"', r"a.json: not JSON"),
+        ("a.json", b"[" * 100_000, r"a.json: not JSON"),
+        ("a.json", b'["caf\xe9"]', "a.json is not a readable UTF-8 text"),
     ],
 )
 def test_a_bad_file_is_named_in_one_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -157,9 +177,12 @@ def test_no_source_at_all() -> None:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"])), min_size=1))
-def test_both_kinds_of_file_hold_the_same_prompts(tmp_path: Path, prompts: list[str]) -> None:
+def test_all_kinds_of_file_hold_the_same_prompts(tmp_path: Path, prompts: list[str]) -> None:
     kept = [prompt.strip() for prompt in prompts if prompt.strip()]
     (tmp_path / "a.txt").write_text("\n".join(prompts), encoding="utf-8")
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in kept))
+    (tmp_path / "a.json").write_text(json.dumps(kept))
+    if kept:
+        assert read(str(tmp_path / "a.json")) == kept
     if kept and not prompts[0].startswith("\ufeff"):
         assert read(str(tmp_path / "a.txt")) == read(str(tmp_path / "a.jsonl")) == kept
