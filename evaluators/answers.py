@@ -20,9 +20,12 @@ NOTHING: Fields = {}
 def json_rows(file: Path, fields: Fields = NOTHING) -> list[Row]:
     """The objects of a file, JSON lines or one JSON list, each holding `fields`; a comma after a line's object is forgiven.
 
-    Raises `UserError` with file and line, or row of a list, for anything else.
+    Raises `UserError` with file and line, or row of a list, for anything else, and for a file that holds none.
     """
-    return [with_fields(row, place, fields) for place, row in _placed(file)]
+    rows = [with_fields(row, place, fields) for place, row in _placed(file)]
+    if not rows:
+        raise UserError(f"{file} is empty; put the whole file there")
+    return rows
 
 
 def json_document(file: Path) -> Any:

@@ -44,6 +44,9 @@ class GenEval:
             raise UserError(f"no object_names.txt in {self._folder}; put the official file there, or use --data world")
         self.object_names = tuple(line.strip() for line in names.read_text(encoding="utf-8").splitlines() if line.strip())
         self._samples = tuple(_read_metadata(self._folder / METADATA))
+        for file, content in ((names, self.object_names), (self._folder / METADATA, self._samples)):
+            if not content:
+                raise UserError(f"{file} is empty; put the whole official file there, or use --data world")
 
     def samples(self) -> list[Sample]:
         return list(self._samples)

@@ -90,6 +90,8 @@ class SeedBench:
                 raise UserError(f"{place}: answer '{row['answer']}' or question_type_id '{kind}' is unknown")
             if found.setdefault(name, row | {"dimension": dimension(names[kind])})["answer"] != row["answer"]:
                 raise UserError(f"{place}: a second question '{name}' with another answer")
+        if not found:
+            raise UserError(f"{self.folder / FILE} holds no question about a picture; put the whole file there")
         if len(found) > OFFICIAL_ROWS:
             raise UserError(f"{self.folder / FILE}: {len(found):,} image questions; the benchmark has {OFFICIAL_ROWS:,}")
         return found

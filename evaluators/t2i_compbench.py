@@ -281,6 +281,8 @@ def _key(prompt: str) -> str:
 
 
 def _lines(file: Path) -> list[str]:
-    """Prompts without their line ends (some official files use CRLF) and outer spaces."""
+    """Prompts without their line ends (some official files use CRLF) and outer spaces. Raises `UserError` for a file of none."""
     prompts = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    if not any(prompts):
+        raise UserError(f"{file} is empty; put the whole official file there, or use --data world")
     return [prompt for prompt in prompts if prompt]

@@ -41,7 +41,7 @@ class Vocabulary:
 
     @staticmethod
     def read(file: Path) -> Vocabulary:
-        """Read lines of "singular - plural". Raises `UserError` naming the line that is none."""
+        """Read lines of "singular - plural". Raises `UserError` naming the line that is none, and for a file without any."""
         pairs = []
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
             singular, separator, plural = line.lower().partition(" - ")
@@ -49,6 +49,8 @@ class Vocabulary:
                 raise UserError(f"{file}:{number}: '{line}' is not 'singular - plural'")
             if separator:
                 pairs.append((singular.strip(), plural.strip()))
+        if not pairs:
+            raise UserError(f"{file} is empty; put the whole official file there, or use --data world")
         return Vocabulary(tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs))
 
     def single(self, plural: str) -> str:

@@ -33,6 +33,8 @@ def table(file: Path, *columns: str) -> list[Row]:
         if len(found) != len(heading):
             raise UserError(f"{place}: {len(found)} cells under {len(heading)} headings")
         rows.append(with_fields(dict(zip(heading, found, strict=True)), place, dict.fromkeys(columns, TEXT)))
+    if not rows:
+        raise UserError(f"{file} is empty; put the whole file there")
     return rows
 
 

@@ -160,6 +160,8 @@ def samples_digest(samples: Sequence[Sample]) -> str:
 def _task(name: str, protocol: str, settings: Settings, say: Callable[[str], None]) -> Task:
     benchmark = build(name, settings.source.folder(name, say, offline=settings.offline, protocol=protocol), protocol)
     samples, lost = _at_hand(benchmark, settings.allow_missing)
+    if not samples:
+        raise UserError(f"{name}: its data hold nothing to ask; put whole files there, or use --data world")
     chosen = tuple(evenly(samples, settings.limit))
     left_out = [sample for sample in chosen if sample.id in lost]
     if left_out:
