@@ -68,7 +68,7 @@ def _bars(chart: Chart) -> Drawing:
                 ax.barh(place, mark.value, height=0.68, **(hollow if one.role == "published" else {"color": color[one.label]}))
                 low, high = _interval(mark)
                 ax.plot([low, high], [place, place], color="black", linewidth=0.8)
-                ax.text(max(mark.value, high) + 0.02, place, f"{mark.value:.2f}", va="center", fontsize=SMALL)
+                ax.text(max(mark.value, high) + 0.02, place, str(mark), va="center", fontsize=SMALL)
         ax.set_title(column, fontweight="bold")
         ax.set_yticks(range(len(order)), [_short(one.label) for one in order] if i == 0 else [""] * len(order), color="black")
         ax.set_ylim(len(order) - 0.4, -0.6)
@@ -122,7 +122,7 @@ def _radar(chart: Chart) -> Drawing:
 def _spoke(ax: Any, angle: float, column: str, series: Sequence[tuple[Series, str]]) -> None:
     """The column's name at the end of its spoke, and each series' value below it."""
     side = "center" if abs(math.sin(angle)) < 0.1 else "left" if math.sin(angle) > 0 else "right"
-    lines = [(column, "black"), *((f"{mark.value:.2f}", color) for one, color in series for mark in one.of(column))]
+    lines = [(column, "black"), *((str(mark), color) for one, color in series for mark in one.of(column))]
     down = {"center": 8.5 * (len(lines) - 1) if math.cos(angle) > 0 else -2}.get(side, 4.25 * (len(lines) - 1))
     for i, (text, color) in enumerate(lines):
         ax.annotate(

@@ -104,7 +104,7 @@ def _order(row: Kept) -> list[int]:
 
 def _numbers(row: Kept, k: int) -> tuple[str, ...]:
     """A line for each reward, and one for the verdict."""
-    rewards = [f"{name} {values[k]:.3f}" for name, values in row.rewards.items()]
+    rewards = [f"{name} {values[k]:z.3f}" for name, values in row.rewards.items()]
     return (*rewards, *([f"verdict {row.verdict[k]:g}"] if row.verdict is not None else []))
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from suder_bench.runs.table import FEW
+
 Role = Literal["measured", "start", "published"]
 Kind = Literal["bars", "radar", "lines"]
 Frame = Literal["", "best", "worst"]
@@ -16,13 +18,20 @@ NUMBERS = range(3, 11)
 
 @dataclass(frozen=True)
 class Mark:
-    """A number of a column, as a fraction; `step` is None in figures without steps, the interval where there is none."""
+    """A number of a column, as a fraction; `step` is None in figures without steps, the interval where there is none.
+
+    `few_clusters` is a metric's (`records.Metric`).
+    """
 
     column: str
     value: float
     low: float | None = None
     high: float | None = None
     step: int | None = None
+    few_clusters: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.value:z.2f}" + (FEW if self.few_clusters is not None else "")
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,8 @@ class Chart:
     series: tuple[Series, ...]
 
     def rows(self) -> Iterator[dict[str, object]]:
+        """A column for `few_clusters` only where there are such marks."""
+        few = any(mark.few_clusters is not None for one in self.series for mark in one.marks)
         for one in self.series:
             for mark in one.marks:
                 yield {
@@ -57,6 +68,7 @@ class Chart:
                     "value": mark.value,
                     "low": mark.low,
                     "high": mark.high,
+                    **({"few_clusters": mark.few_clusters} if few else {}),
                     "source": one.source,
                 }
 

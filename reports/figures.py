@@ -18,6 +18,7 @@ from suder_bench.reports.layout import LAYOUTS, Column, Layout
 from suder_bench.reports.measured import Measured, Training, evolution, quoted, starts_of
 from suder_bench.reports.recipes import recipe
 from suder_bench.reports.tables import apart, beside_published, command, heading
+from suder_bench.runs.table import FEW, FEW_CLUSTERS
 
 NAMES = {"simpo": "SimPO", "grpo": "GRPO"}
 CONFIGS = {"unified": "tiny", "separate": "separate", "simpo": "tiny", "grpo": "grpo"}
@@ -201,6 +202,8 @@ def _figure(layout: Layout, rows: Sequence[Measured], chart: Chart, paper: Seque
         kind, words = "paper", " and ".join([*(["published"] if paper else []), *(["measured"] if rows else [])])
     first = 0 if kind == "paper" else 1
     notes = [INTERVALS[chart.kind]] if rows else []
+    if any(mark.few_clusters is not None for one in chart.series for mark in one.marks):
+        notes.append(f"{FEW if chart.kind != 'lines' else 'Some marks are'} {FEW_CLUSTERS}.")
     notes += [f"The paper's numbers: {source}." for source in dict.fromkeys(one.source for one in paper)]
     if not published.points(layout.number):
         notes.append("The paper prints no numbers in this figure.")
@@ -238,7 +241,7 @@ def _series(layout: Layout, label: str, points: Sequence[tuple[int | None, Measu
             found = row.scores[column.benchmark].metric(column.metric) if column.benchmark in row.scores else None
             if found is not None:
                 value, low, high = (_fraction(column, found[key]) for key in ("value", "low", "high"))
-                marks.append(Mark(column.name, value or 0.0, low, high, step))
+                marks.append(Mark(column.name, value or 0.0, low, high, step, found.get("few_clusters")))
     role: Role = "measured" if points[-1][1].training else "start"
     return Series(label, role, tuple(marks), source)
 

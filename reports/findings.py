@@ -266,11 +266,11 @@ def _make(name: str) -> str:
 
 def _cells(one: Finding) -> list[str]:
     claim = one.claim
-    printed = ", ".join(f"{model.removeprefix('Janus-Pro-')}: {value:+.1f}" for model, value in claim.printed)
-    interval = "-" if one.low is None or one.high is None else f"{one.low:+.1f} to {one.high:+.1f}"
+    printed = ", ".join(f"{model.removeprefix('Janus-Pro-')}: {value:+z.1f}" for model, value in claim.printed)
+    interval = "-" if one.low is None or one.high is None else f"{one.low:+z.1f} to {one.high:+z.1f}"
     says = f"**{one.verdict}**" if one.verdict == "contradicts" else one.verdict
     source = f"{printed} ({claim.source})" if printed else claim.source
-    return [escape(claim.text), source, f"{one.difference:+.1f}", interval, f"{one.n:,}", says]
+    return [escape(claim.text), source, f"{one.difference:+z.1f}", interval, f"{one.n:,}", says]
 
 
 def _plain(one: Finding) -> dict[str, Any]:

@@ -141,4 +141,4 @@ def _told(verdict: Mapping[str, Any]) -> tuple[str, ...]:
     if verdict.get("correct") is not None:
         return ("right" if verdict["correct"] else "wrong",)
     score = verdict.get("scores", {}).get("score")
-    return () if score is None else (f"{score:.2f}",)
+    return () if score is None else (f"{score:z.2f}",)

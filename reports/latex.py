@@ -62,7 +62,8 @@ def render(table: Table) -> str:
     for title, found in lines.groups(table):
         body += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\textit{{{escape(title)}}}}} \\"]
         body += [_row([_label(line), *line.entries]) for line in found]
-    notes = [rf"\textsuperscript{{{letter}}} {escape(text)}" for text, letter in table.footnotes.items()]
+    notes = [rf"\textsuperscript{{{sign}}} {escape(meaning)}" for sign, meaning in lines.signs(table)]
+    notes += [rf"\textsuperscript{{{letter}}} {escape(text)}" for text, letter in table.footnotes.items()]
     notes += [escape(text) for text in table.notes]
     recipes = [f"{escape(label)}: " + " ".join(f"{escape(one)}." for one in recipe) for label, recipe in table.recipes]
     return "\n".join(

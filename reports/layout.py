@@ -19,11 +19,11 @@ class Column:
     points: int = 1
 
     def shown(self, value: float | None) -> str:
-        """The digits in print, or '' where there is no value."""
+        """The digits in print, or '' where there is no value; zero has no sign."""
         if value is None:
             return ""
         step = Decimal(1).scaleb(-self.decimals)
-        return str((Decimal(repr(float(value))) * self.factor).quantize(step, ROUND_HALF_EVEN))
+        return f"{(Decimal(repr(float(value))) * self.factor).quantize(step, ROUND_HALF_EVEN):zf}"
 
     def gain(self, value: str, base: str) -> str:
         """The difference in points of two numbers as printed, with its sign, so that a reader's subtraction agrees."""

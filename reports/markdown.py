@@ -10,16 +10,22 @@ from suder_bench.reports import lines
 from suder_bench.reports.lines import Entry, Line
 from suder_bench.reports.tables import Table
 
+_MARKUP = re.compile(
+    r"""[\\`*|~$\[]            # code, emphasis, the end of a cell, struck text, formulas, links
+    | (?<![^\W_])_ | _(?![^\W_])  # emphasis too, but not within a word
+    | ^\#(?=\#{0,5}(\s|$)) | (?<=\s)\#(?=\#*$)  # a heading, and its end
+    | ^[+-](?=[\s-]|$)  # a list, a rule""",
+    re.VERBOSE,
+)
+_NUMBERED = re.compile(r"^([0-9]{1,9})(?=[.)]\s)")
+
 
 def escape(text: str) -> str:
-    """`text` as it is shown, on one line: no markup, link, HTML or end of a cell in it."""
+    """`text` as it is shown, on one line: no markup, link, HTML or end of a cell in it. What means nothing where it stands is
+    left alone, so that the file reads well as it is."""
     shown = html.escape(" ".join(text.split()), quote=False)
-    return (
-        re.sub(r"([\\`*_{}\[\]()#+!|~$^])", r"\\\1", shown)
-        .replace("://", ":&#47;&#47;")
-        .replace("@", "&#64;")
-        .replace("www.", "www&#46;")
-    )
+    shown = _NUMBERED.sub(r"\1\\", _MARKUP.sub(r"\\\g<0>", shown))
+    return shown.replace("://", ":&#47;&#47;").replace("@", "&#64;").replace("www.", "www&#46;")
 
 
 def render(table: Table) -> str:
@@ -32,9 +38,10 @@ def render(table: Table) -> str:
     parts = [
         f"### {escape(table.title)}",
         "\n".join(body),
-        "**Best** and <u>second</u> of a column; a higher number is better in each.",
+        lines.BEST.replace("Best", "**Best**").replace("second", "<u>second</u>"),
     ]
-    notes = [f"- <sup>{letter}</sup> {escape(text)}" for text, letter in table.footnotes.items()]
+    notes = [f"- {_sign(sign)} {escape(meaning)}" for sign, meaning in lines.signs(table)]
+    notes += [f"- <sup>{letter}</sup> {escape(text)}" for text, letter in table.footnotes.items()]
     notes += [f"- {escape(text)}" for text in table.notes]
     if notes:
         parts.append("\n".join(notes))
@@ -42,6 +49,11 @@ def render(table: Table) -> str:
         made = [f"- {escape(label)}\n" + "\n".join(f"  - {escape(one)}" for one in recipe) for label, recipe in table.recipes]
         parts.append("How the measured rows were made:\n\n" + "\n".join(made))
     return "\n\n".join(parts) + "\n"
+
+
+def _sign(sign: str) -> str:
+    """A dash at the head of a line would begin a list."""
+    return f"<sup>{sign}</sup>" if sign == lines.TIED else f"`{sign}`"
 
 
 def _row(cells: Sequence[Entry | str]) -> str:
@@ -53,6 +65,6 @@ def _label(line: Line) -> str:
 
 
 def _entry(entry: Entry) -> str:
-    text = escape(entry.text)
+    text = entry.text if entry.text == lines.DASH else escape(entry.text)  # which begins no list in a cell
     marked = {"": text, "best": f"**{text}**", "second": f"<u>{text}</u>"}[entry.rank]
     return f"{marked}<sup>{entry.marks}</sup>" if entry.marks else marked

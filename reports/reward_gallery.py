@@ -39,7 +39,7 @@ def gallery(drawn: Sampled, file: Path, *, cases: int) -> bool:
             shown = open_image(Path(drawn.made[row][pick])).resize((CELL, CELL), Image.Resampling.LANCZOS)
             sheet.paste(shown, (left, upper))
             pen.rectangle((left - 2, upper - 2, left + CELL + 1, upper + CELL + 1), outline=colour, width=2)
-            number = f"{name} {drawn.samples.rewards[name][row, pick]:.3f}"
+            number = f"{name} {drawn.samples.rewards[name][row, pick]:z.3f}"
             pen.text((left, upper + CELL + 2), number, INK, font)
             pen.text((left, upper + CELL + LINE), f"verdict {verdict[row, pick]:g}", colour, font)
     content = io.BytesIO()

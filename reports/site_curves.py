@@ -34,6 +34,7 @@ def curves(run: Path) -> dict[str, Any]:
             "suite": suite,
             "headline": own[0].headline,
             "world": own[0].world,
+            "few_clusters": any(one.few_clusters is not None for one in own),
             "points": [[one.step, one.value, one.low, one.high] for one in own if one.value is not None],
         }
         for (benchmark, metric, suite), own in panels.items()

@@ -19,6 +19,7 @@ from suder_bench.reports.site_pictures import Pictures
 from suder_bench.reports.site_runs import Shown, is_comparison, is_training, read, read_comparison
 from suder_bench.reports.tables import Table
 from suder_bench.runs.jsonl import plain
+from suder_bench.runs.table import FEW_CLUSTERS, MISSING
 
 CHUNK = 250
 """Items of a gallery in one file: about 100 kB, read only when a page needs them."""
@@ -66,6 +67,8 @@ def build(
         "runs": [_run(one) for one in runs],
         "tables": [_table(one) for one in tables],
         "left_out": list(left_out),
+        "few_clusters": FEW_CLUSTERS,
+        "missing": MISSING,
         "benchmarks": _benchmarks(runs),
         "galleries": [_gallery(one) for one in shown],
         "trainings": [{"file": name, "label": str(path)} for name, path in trainings.items()],
@@ -117,6 +120,7 @@ def _table(table: Table) -> dict[str, Any]:
         "title": table.title,
         "columns": [_entry(entry) for entry in lines.header(table)],
         "groups": groups,
+        "signs": lines.signs(table),
         "footnotes": [[letter, text] for text, letter in table.footnotes.items()],
         "notes": table.notes,
         "recipes": table.recipes,
@@ -165,9 +169,9 @@ def _group(runs: Mapping[int, Shown], name: str) -> dict[str, Any]:
 
 
 def _rows(entries: Mapping[int, Mapping[str, Any]], metric: str) -> list[list[Any]]:
-    """[run, value, low, high, n] for each run that has the metric."""
+    """[run, value, low, high, n, few_clusters] for each run that has the metric."""
     found = {i: entry["metrics"][metric] for i, entry in entries.items() if metric in entry["metrics"]}
-    return [[i, *(one[key] for key in ("value", "low", "high", "n"))] for i, one in found.items()]
+    return [[i, *(one.get(key) for key in ("value", "low", "high", "n", "few_clusters"))] for i, one in found.items()]
 
 
 def _gallery(gallery: Gallery) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from suder_bench.reports import published
 from suder_bench.reports.layout import LAYOUTS, Column, Layout
 from suder_bench.reports.measured import Measured, quoted, starts_of
 from suder_bench.reports.recipes import difference, losses, recipe
+from suder_bench.runs.table import FEW_CLUSTERS
 
 Rank = Literal["", "best", "second"]
 WORLD = "measured on the embedded world, not comparable with published numbers"
@@ -26,7 +27,8 @@ OTHER = "measured in another way, not comparable with the other tables"
 
 @dataclass(frozen=True)
 class Cell:
-    """Digits as printed, '' where there is none; `gain` in points over the row's base; `notes` are texts of footnotes."""
+    """Digits as printed, '' where there is none; `gain` in points over the row's base; `notes` are texts of footnotes, and
+    `doubts` those of its interval. `tied`: others of another value share its rank."""
 
     value: str = ""
     low: str = ""
@@ -34,6 +36,8 @@ class Cell:
     gain: str = ""
     rank: Rank = ""
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    tied: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Table:
         texts = [text for _, notes in self.columns for text in notes]
         for row in self.rows:
             texts += [*row.notes, *(text for cell in row.cells for text in cell.notes)]
+            texts += [text for cell in row.cells for text in cell.doubts]
         return {text: _letter(i) for i, text in enumerate(dict.fromkeys(texts))}
 
 
@@ -207,7 +212,7 @@ def _table(layout: Layout, group: Sequence[Measured], *, with_published: bool, n
     notes = published.notes(layout.number) if with_published else ()
     rows = [_published_row(layout, row) for row in published.rows(layout.number)] if with_published else []
     rows = _gains(layout, rows) + _gains(layout, [_measured_row(layout, row) for row in group])
-    rows = [replace(row, cells=cells) for row, cells in zip(rows, _ranked([row.cells for row in rows]), strict=True)]
+    rows = [replace(row, cells=cells) for row, cells in zip(rows, _ranked(rows), strict=True)]
     if with_published:
         name, title = "paper", "published and measured" if group else "published"
     else:
@@ -240,7 +245,8 @@ def _measured_row(layout: Layout, row: Measured) -> Row:
     for column in layout.columns:
         found = row.scores[column.benchmark].metric(column.metric) if column.benchmark in row.scores else None
         value, low, high = (column.shown(found[key] if found else None) for key in ("value", "low", "high"))
-        cells.append(Cell(value, low, high))
+        few = found.get("few_clusters") if found else None
+        cells.append(Cell(value, low, high, doubts=() if few is None else (f"{FEW_CLUSTERS[:1].upper()}{FEW_CLUSTERS[1:]}.",)))
     return Row(row.label, "measured", row.base, tuple(cells), losses(row, layout.benchmarks))
 
 
@@ -262,14 +268,42 @@ def _pairs(row: Row, base: Row) -> list[tuple[str, str]]:
     return [(mine.value, its.value) for mine, its in zip(row.cells, base.cells, strict=True)]
 
 
-def _ranked(rows: Sequence[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
-    """The highest number of each column is best and the next lower one second, ties alike; a column of one number has none."""
-    columns = []
-    for cells in zip(*rows, strict=True):
-        order = sorted({Decimal(cell.value) for cell in cells if cell.value}, reverse=True)
-        ranks: dict[Decimal, Rank] = {order[0]: "best", order[1]: "second"} if len(order) > 1 else {}
-        columns.append([replace(cell, rank=ranks.get(Decimal(cell.value), "")) if cell.value else cell for cell in cells])
+def _ranked(rows: Sequence[Row]) -> list[tuple[Cell, ...]]:
+    """The cells of the rows with their ranks; a column of one number has none."""
+    columns = [
+        _ranked_column([row.group == "measured" for row in rows], cells) for cells in zip(*(r.cells for r in rows), strict=True)
+    ]
     return list(zip(*columns, strict=True))
+
+
+def _ranked_column(measured: Sequence[bool], cells: Sequence[Cell]) -> list[Cell]:
+    """The highest number is best and the next lower one second, equal ones alike. Measured ones that cannot be told from it are
+    tied with it, and so is what lies between them; nothing is second to a tie. What was measured without an interval has no
+    rank."""
+    left = {i: Decimal(cell.value) for i, cell in enumerate(cells) if cell.value and not (measured[i] and not cell.low)}
+    found = list(cells)
+    if len(set(left.values())) < 2:
+        return found
+    ranks: tuple[Rank, ...] = ("best", "second")
+    for rank in ranks:
+        highest = max(left.values(), default=Decimal(0))
+        tops = [cells[i] for i, value in left.items() if value == highest]
+        lowest = min((value for i, value in left.items() if any(_tied(cells[i], top) for top in tops)), default=highest)
+        for i in [i for i, value in left.items() if value >= lowest]:
+            found[i] = replace(cells[i], rank=rank, tied=lowest < highest)
+            del left[i]
+        if lowest < highest:
+            break
+    return found
+
+
+def _tied(one: Cell, other: Cell) -> bool:
+    """Whether one of two measured numbers lies in the other's interval; of published ones none is known."""
+    values, ends = (one.value, other.value), (other.low, other.high, one.low, one.high)
+    if not all(ends):
+        return False
+    low, high, own_low, own_high = map(Decimal, ends)
+    return low <= Decimal(values[0]) <= high or own_low <= Decimal(values[1]) <= own_high
 
 
 def _letter(i: int) -> str:

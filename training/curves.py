@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Series = Sequence[tuple[int, float]]
 
-COLUMNS = ("step", "suite", "benchmark", "metric", "value", "low", "high", "n", "few_clusters")
+COLUMNS = ("step", "suite", "benchmark", "metric", "value", "low", "high", "n")
 REWARDS = ("gen/reward", "und/reward")
 
 SMOOTHING = 20

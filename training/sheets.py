@@ -46,7 +46,7 @@ def _pictures(rollout: Rollout) -> Image.Image:
             if colour != INK:
                 pen.rectangle((left - FRAME, top - FRAME, left + CELL + FRAME - 1, top + CELL + FRAME - 1), colour)
             sheet.paste(shown, (left, top))
-            pen.text((left, top + CELL + FRAME), f"{reward:.3f}", colour, font)
+            pen.text((left, top + CELL + FRAME), f"{reward:z.3f}", colour, font)
     return sheet
 
 
@@ -61,7 +61,7 @@ def _captions(rollout: Rollout) -> Image.Image:
         for column in sorted(range(rollout.group), key=lambda column: -rewards[column]):
             first, *others = _lines(rollout.captions[row * rollout.group + column] or "(empty)", TEXT, 3, font)
             colour = _colour(rewards[column], rewards)
-            block += [(f"{rewards[column]:.4f}", first, colour), *(("", line, colour) for line in others)]
+            block += [(f"{rewards[column]:z.4f}", first, colour), *(("", line, colour) for line in others)]
         blocks.append(block)
     heights = [max(CELL, len(block) * LINE) + 2 * MARGIN for block in blocks]
     sheet, pen, font = _paper(left + NUMBER + TEXT + MARGIN, MARGIN + sum(heights))

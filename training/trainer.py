@@ -259,10 +259,10 @@ def _input(rollout: Rollout, group: int) -> str:
 
 def _line(row: dict[str, Any], steps: int) -> str:
     """One step in one line."""
-    parts = [f"step {row['step']}/{steps}", f"loss {row['loss']:.4f}"]
+    parts = [f"step {row['step']}/{steps}", f"loss {row['loss']:z.4f}"]
     for task in ("gen", "und"):
         if f"{task}/reward" in row:
-            parts.append(f"{task} reward {row[f'{task}/reward']:.3f} (best {row[f'{task}/reward_best']:.3f})")
+            parts.append(f"{task} reward {row[f'{task}/reward']:z.3f} (best {row[f'{task}/reward_best']:z.3f})")
         if f"{task}/entropy" in row:  # SimPO reads it off the pairs, of which there may be none
             parts.append(f"{task} entropy {row[f'{task}/entropy']:.2f}")
     return "  ".join([*parts, f"{row['seconds/step']:.1f} s"])

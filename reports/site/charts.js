@@ -49,7 +49,7 @@ function curve(title, series, xLabel = "training step") {
   const x = scale(every.map((point) => point[0]));
   x.from = Math.min(...every.map((point) => point[0]));
   x.to = Math.max(...every.map((point) => point[0]), x.from + 1);
-  const ticks = y.ticks.map((tick) => tick.toFixed(y.digits));
+  const ticks = y.ticks.map((tick) => fixed(tick, y.digits));
   const left = 10 + LETTER * Math.max(...ticks.map((tick) => tick.length));
   const px = (v) => (left + ((v - x.from) / (x.to - x.from)) * (BOX.width - left - BOX.right)).toFixed(1);
   const py = (v) => (BOX.height - BOX.bottom - ((v - y.from) / (y.to - y.from)) * (BOX.height - BOX.top - BOX.bottom)).toFixed(1);

@@ -35,7 +35,7 @@ function tableSection(table) {
     group.lines.map((row) => h(row.detail ? "tr.detail" : "tr", {},
       row.cells.map((one, i) => (i ? cell("td.num", one) : cell("th", one, { scope: "row" }))))),
   ));
-  const notes = [...table.footnotes.map(([letter, text]) => h("li", {}, h("sup", {}, letter), " ", text)), ...table.notes.map((text) => h("li", {}, text))];
+  const notes = [...table.signs.map(([sign, text]) => h("li", {}, sign === "=" ? h("sup", {}, sign) : sign, " ", text)), ...table.footnotes.map(([letter, text]) => h("li", {}, h("sup", {}, letter), " ", text)), ...table.notes.map((text) => h("li", {}, text))];
   const made = table.recipes.map(([label, texts]) => h("li", {}, label, h("ul", {}, texts.map((text) => h("li", {}, text)))));
   return h("section.results", { "data-table": table.name },
     h("h2", {}, table.title),
@@ -69,6 +69,7 @@ function groupSection(index, name, group) {
       group.judges.length ? `judges ${group.judges.join(", ")}` : "no judge",
       where >= 0 && [" · ", h("a", { href: `#/gallery/${where}` }, "look at the responses")]),
     lost.map(([run, , skipped, failed]) => h("p.warn", {}, `${index.runs[run].label}: ${skipped} skipped, ${failed} failed of the responses`)),
+    remarks(index, group.metrics.flatMap((metric) => metric.rows.map(([, , low, high, , few]) => ({ low, high, few_clusters: few })))),
     h("div.metrics", {}, shown.map((metric) => metricTable(index, metric, metric.name === group.headline))),
     rest.length > 0 && details(`${rest.length} more metrics`, false, h("div.metrics", {}, rest.map((metric) => metricTable(index, metric, false)))));
 }
@@ -78,10 +79,10 @@ function metricTable(index, metric, headline) {
   const range = values.length ? scale(values) : null;
   if (range && values.every((value) => value >= 0)) range.from = Math.max(0, range.from);
   if (range && values.every((value) => value <= 1)) range.to = Math.min(1, range.to);
-  const rows = metric.rows.map(([run, value, low, high, n]) => h("tr", { title: `n = ${n.toLocaleString("en")}` },
+  const rows = metric.rows.map(([run, value, low, high, n, few]) => h("tr", { title: `n = ${n.toLocaleString("en")}` },
     h("th", { scope: "row" }, index.runs[run].label),
     h("td", {}, range && dot(value, low, high, range, colour(run))),
-    h("td.num", {}, number(value)), h("td.num.quiet", {}, interval(low, high))));
+    h("td.num", {}, number(value)), h("td.num.quiet", {}, interval(low, high, few))));
   const ends = range && h("tfoot", { "aria-hidden": "true" }, h("tr", {}, h("td"), h("td.ends", {}, h("span", {}, String(+range.from.toFixed(6))), h("span", {}, String(+range.to.toFixed(6)))), h("td", { colspan: 2 })));
   return h(headline ? "table.metric.headline" : "table.metric", {}, h("caption", {}, metric.name.replaceAll("_", " "), headline && h("small", {}, " headline")),
     h("colgroup", {}, ["name", "plot", "value", "ends"].map((name) => h(`col.${name}`))),
@@ -108,6 +109,7 @@ async function trainingPage(index) {
     h("h1", {}, "Training"),
     [...found.values()].some((one) => one.world) && h("p", {}, worldBadge(), " Scored on the embedded world, not comparable with published numbers."),
     h("h2", {}, "Evaluations"), h("p.quiet", {}, "Headline of each benchmark with its 95 % interval; step 0 is the model before training."),
+    runs.some((run) => run.scores.some((score) => score.few_clusters)) && h("p.quiet", {}, `Some points are ${index.few_clusters}.`),
     h("div.curves", {}, charts(true)),
     details("The paper's other metrics", false, h("div.curves", {}, charts(false))),
     h("h2", {}, "Rewards"), h("div.curves", {}, logged(reward)),
@@ -119,15 +121,15 @@ async function rewardsPage(index) {
   const found = await Promise.all(index.rewards.map(async (one) => ({ ...one, ...(await load(one.file)) })));
   return [h("h1", {}, "Rewards"), found.map((one) => h("section", {},
     h("h2", {}, `${one.model} on ${one.benchmark || one.prompts}`), h("p.quiet", {}, one.world && [worldBadge(), " scored on the embedded world, not comparable with published numbers; "], `${one.label}, seed ${one.seed}`),
-    ["pictures", "captions"].filter((part) => one[part]).map((part) => rewardTable(part, one[part])),
+    ["pictures", "captions"].filter((part) => one[part]).map((part) => rewardTable(index, part, one[part])),
     one.figures.map((file) => h("figure.wide", {}, h("img", { src: file, loading: "lazy", alt: file.includes("disagree")
       ? "Prompts whose favourites have different verdicts, a column for each reward" : one.pictures.mean ? "Best-of-k curves and AUC of each reward" : "How the rewards rank the samples alike" })))))];
 }
 
-function rewardTable(part, entry) {
+function rewardTable(index, part, entry) {
   const judged = [["best", `best of ${entry.samples}`], ["worst", `worst of ${entry.samples}`], ["auc", "AUC"], ["tau", "tau"]];
   const columns = [...(entry.mean ? judged : []), ["length", "length"]];
-  const one = (metric) => h("td.num", {}, number(metric && metric.value), h("small", {}, metric ? interval(metric.low, metric.high) : ""));
+  const one = (metric) => h("td.num", {}, number(metric && metric.value), h("small", {}, metric ? interval(metric.low, metric.high, metric.few_clusters) : ""));
   const rows = Object.entries(entry.rewards).map(([name, row]) => h("tr", {}, h("th", { scope: "row" }, name), columns.map(([key]) => one(row[key])), h("td.num", {}, number(row.milliseconds))));
   const head = h("tr", {}, ["Reward", ...columns.map(([, title]) => title), "ms"].map((title, i) => h(i ? "th.num" : "th", { scope: "col" }, title)));
   const steps = (points) => points.map((point, i) => [i + 1, point.value, point.low, point.high]).filter((point) => point[1] !== null);
@@ -135,6 +137,7 @@ function rewardTable(part, entry) {
   return h("section", {}, h("h3", {}, part),
     h("p.quiet", {}, `${many(entry.prompts, "prompt")} × ${entry.samples} samples; ${entry.mean ? `mean verdict ${number(entry.mean.value)}, oracle ${number(entry.oracle.value)}` : "no verdicts"}; 95 % intervals resample prompts`),
     scrolling(part, h("table.rewards", {}, h("thead", {}, head), h("tbody", {}, rows))),
+    remarks(index, Object.values(entry.rewards).flatMap((row) => columns.map(([key]) => row[key])).filter(Boolean)),
     h("div.curves", {}, curve("verdict of the best of k", series, "k samples")));
 }
 

@@ -49,8 +49,16 @@ function number(value) {
   return size > 0 && size < 0.0005 ? value.toExponential(1) : value.toFixed(3);
 }
 
+// Without the sign of a zero.
+const fixed = (value, digits) => (Number(value.toFixed(digits)) + 0).toFixed(digits);
 const short = (value) => (value === null ? "–" : String(Number(value.toFixed(3)))); // of a single verdict: 10, 3.8, 0.053
-const interval = (low, high) => (low === null || high === null ? "–" : `${number(low)} to ${number(high)}`);
+const FEW = "~";
+const isFew = (few) => few !== null && few !== undefined;
+const interval = (low, high, few) => (low === null || high === null ? "–" : `${number(low)} to ${number(high)}`) + (isFew(few) ? FEW : "");
+// What the signs beside, or in place of, intervals mean: metrics as {low, high, few_clusters}.
+const remarks = (index, metrics) => h("ul.notes", {},
+  metrics.some((one) => isFew(one.few_clusters)) && h("li", {}, `${FEW} ${index.few_clusters}`),
+  metrics.some((one) => one.low === null || one.high === null) && h("li", {}, `– ${index.missing}`));
 const many = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
 const WORLD = "embedded world";

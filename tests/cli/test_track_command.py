@@ -109,7 +109,7 @@ def test_the_csv_grows_with_every_evaluation(run: FakeRun, monkeypatch: pytest.M
     assert track() == 0
     assert steps[:2] == [{0}, {0, 20}]
     lines = Path("r/evaluations/curves.csv").read_text().splitlines()
-    assert lines[0] == "step,suite,benchmark,metric,value,low,high,n,few_clusters"
+    assert lines[0] == "step,suite,benchmark,metric,value,low,high,n"
     assert len(lines) == 1 + 2 * 4
     assert lines[1].startswith("0,drawing,drawing,overall,0.25,")
 

@@ -143,7 +143,7 @@ def test_trainings_of_two_start_models_are_never_compared(rows: Rows):
     assert found["SUDER raises GenEval"].difference == 0
     assert "only-gen" in found["Training on both tasks draws as well as generation alone"].why
     text = render(list(found.values()), made)
-    assert "- in no claim, for another start model or the second of its kind: my-model \\+ dsr" in text
+    assert "- in no claim, for another start model or the second of its kind: my-model + dsr" in text
 
 
 def test_another_run_of_the_world_does_not_make_findings_the_worlds(rows: Rows, tmp_path: Path):

@@ -6,12 +6,14 @@ import csv
 import html
 import re
 import shutil
+import string
 import subprocess
 from pathlib import Path
 
+import markdown_it
 import pytest
 from fake_runs import summary, write_run
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suder_bench.reports import comma, latex, markdown, measured
@@ -100,6 +102,29 @@ def test_names_are_texts_in_markdown(tables: list[Table]) -> None:
     assert [cells[0] for cells in markdown_lines(text)].count(NASTY) == 1
     assert "<script" not in text
     assert "http://" not in text
+
+
+ORDINARY = (
+    "my-model + dsr (simpo), only-gen, step 1,200",
+    "run runs/tiny_2/evaluations/step-40: model {x}; versions torch 2.13.0, numpy 2.4",
+    "color_attr, f1_random of geneval! It's 50 % #1 (see [U+6A21])",
+)
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_ordinary_texts_read_well_in_markdown_as_they_are(text: str) -> None:
+    assert markdown.escape(text) == text.replace("[", r"\[")
+
+
+@given(st.text(alphabet=string.punctuation + "ab1 \n", max_size=14))
+@settings(max_examples=400, deadline=None)
+def test_any_text_is_shown_as_it_is_by_a_reader_of_markdown(text: str) -> None:
+    shown = " ".join(text.split())
+    read = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).enable("strikethrough")
+    for before, after in (("- ", ""), ("### ", ""), ("| ", " | x |\n|---|---|")):
+        page = read.render(f"{before}{markdown.escape(text)}{after}\n")
+        words = html.unescape(re.sub(r"<[^>]*>", "", page))
+        assert " ".join(words.split()) == (f"{shown} x".strip() if after else shown)
 
 
 def test_names_are_texts_in_latex(tables: list[Table]) -> None:

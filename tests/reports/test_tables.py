@@ -9,7 +9,7 @@ import pytest
 from fake_runs import FOREIGN, GEN, OWN, UND, summary, write_run, write_training
 
 from suder_bench.errors import UserError
-from suder_bench.reports import measured
+from suder_bench.reports import lines, measured
 from suder_bench.reports.layout import LAYOUTS
 from suder_bench.reports.tables import Row, Table, build
 
@@ -303,3 +303,50 @@ def test_rounding_is_of_the_decimal_that_json_shows(value: float | None, digits:
 @pytest.mark.parametrize(("value", "base", "gain"), [("0.56", "0.5892", "-2.92"), ("0.5", "0.5", "0.00"), ("", "0.5", "")])
 def test_gains_are_differences_of_the_digits_in_print(value: str, base: str, gain: str) -> None:
     assert LAYOUTS[1].columns[0].gain(value, base) == gain
+
+
+def few(content: dict[str, Any], clusters: int, *, interval: bool = True) -> dict[str, Any]:
+    """The summary with every metric resting on so few clusters."""
+    for entry in content["benchmarks"].values():
+        for metric in entry["metrics"].values():
+            metric |= {"few_clusters": clusters} | ({} if interval else {"low": None, "high": None})
+    return content
+
+
+def test_an_interval_over_few_prompts_has_a_footnote_and_a_missing_one_too(tmp_path: Path) -> None:
+    _, table = tables(tmp_path, 2, few(summary(world=True), 5), few(summary(world=True, model="none", value=0.9), 3, interval=False))
+    [letter] = table.footnotes.values()
+    [text] = table.footnotes
+    assert text.startswith("Over fewer than ten prompts, pictures or question groups: the interval is Student's t")
+    [(_, shown)] = lines.groups(table)
+    assert [(one.text, one.marks) for one in shown[1].entries] == [("0.49 to 0.51", letter)] * 7
+    assert [(one.text, one.marks) for one in shown[3].entries] == [("-", letter)] * 7
+    assert dict(lines.signs(table))["-"].endswith("too little was measured to give one.")
+    assert [cell.rank for cell in row(table, "none").cells] == [""] * 7
+
+
+def test_measured_rows_that_cannot_be_told_apart_are_tied_and_none_is_second(tmp_path: Path) -> None:
+    contents = [summary(world=True, model=f"m{i}", value=value) for i, value in enumerate((0.6, 0.592, 0.5))]
+    _, table = tables(tmp_path, 2, *contents)
+    assert [(one.cells[0].rank, one.cells[0].tied) for one in table.rows] == [("best", True), ("best", True), ("", False)]
+    assert "=" in dict(lines.signs(table))
+
+
+def test_rows_told_apart_are_best_and_second_and_those_next_may_be_tied(tmp_path: Path) -> None:
+    contents = [summary(world=True, model=f"m{i}", value=value) for i, value in enumerate((0.9, 0.592, 0.6, 0.5))]
+    _, table = tables(tmp_path, 2, *contents)
+    ranks = [(one.cells[0].rank, one.cells[0].tied) for one in table.rows]
+    assert ranks == [("best", False), ("second", True), ("second", True), ("", False)]
+
+
+def test_an_interval_that_holds_another_wholly_is_no_win(tmp_path: Path) -> None:
+    wide = summary(world=True, model="wide", value=0.4)
+    for metric in wide["benchmarks"]["geneval"]["metrics"].values():
+        metric |= {"low": 0.1, "high": 0.9}
+    _, table = tables(tmp_path, 2, summary(world=True), wide)
+    assert [(one.cells[0].rank, one.cells[0].tied) for one in table.rows] == [("best", True), ("best", True)]
+
+
+@pytest.mark.parametrize("value", [-0.0, -0.00004])
+def test_zero_has_no_sign(value: float) -> None:
+    assert LAYOUTS[1].columns[0].shown(value) == "0.0000"
