@@ -1,6 +1,6 @@
 """MMBench: multiple choice in six abilities, each question asked once per rotation of its options (CircularEval).
 
-Data: one table in VLMEvalKit's or LLaVA's format (`TABLES`, docs/mmbench.md), pictures inside as base64.
+Data: one table in VLMEvalKit's or LLaVA's format (`TABLES`, docs/answers.md), pictures inside as base64.
 """
 
 from __future__ import annotations

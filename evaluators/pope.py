@@ -7,6 +7,7 @@ protocols `aokvqa_pope_seem_*.json` (COCO's pictures too) or `gqa_pope_seem_*.js
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -82,15 +83,21 @@ class Pope:
     @cached_property
     def questions(self) -> list[Sample]:
         """The questions of all tracks, whether or not their pictures are at hand."""
-        return [
+        samples = [
             self._sample(f"{track}/{id_text(row['question_id'])}", track, row["image"], row["text"], row["label"].lower())
             for track in TRACKS
             for row in json_rows(self.folder / self.track_file(track), {**ASKED, **LABEL})
         ]
+        seen = Counter(sample.id for sample in samples)
+        for sample in samples:
+            if seen[sample.id] > 1:
+                track, name = sample.id.split("/", 1)
+                raise UserError(f"{self.folder}: two questions of the track {track} are called '{name}'")
+        return samples
 
     @cached_property
     def pictures(self) -> Path:
-        parts = ("coco", "val2014", "coco/val2014") if self.protocol != "gqa" else ("gqa", "gqa/images")
+        parts = ("val2014", "coco/val2014") if self.protocol != "gqa" else ("gqa", "gqa/images")
         beside = [folder / part for folder in (self.folder, self.data) for part in parts]
         rows = json_rows(self.folder / self.track_file(TRACKS[0]), ASKED)
         return picture_folder([self.folder / "images", *beside], rows[0]["image"] if rows else "")

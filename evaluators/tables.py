@@ -23,7 +23,9 @@ def table(file: Path, *columns: str) -> list[Row]:
     is refused, because what was typed is lost. Raises `UserError` with file and row.
     """
     cells = list(_workbook(file) if file.suffix.lower() == ".xlsx" else _separated(file))
-    heading = cells[0] if cells else []
+    if len(cells) < 2:
+        raise UserError(f"{file}: holds no rows")
+    heading = cells[0]
     doubled = [name for name in heading if name and heading.count(name) > 1]
     if doubled:
         raise UserError(f"{file}: two columns are called '{doubled[0]}'")

@@ -5,11 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import json_document, json_rows, pair
-from suder_bench.evaluators.fields import ID, TEXT, id_text, quoted
-from suder_bench.evaluators.tables import table
+from suder_bench.evaluators.fields import (
+    BIT,
+    ID,
+    LIST,
+    OBJECT,
+    TEXT,
+    TEXTS,
+    WORDS,
+    Kind,
+    id_text,
+    one_of,
+    quoted,
+    with_fields,
+)
 from suder_bench.records import Sample
 
 
@@ -39,19 +53,68 @@ def test_bad_lines_are_named(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    for read in (json_rows, json_document, table):
-        with pytest.raises(UserError, match="cannot be read"):
-            read(tmp_path / "missing")
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff\xfe")
-    with pytest.raises(UserError, match="cannot be read"):
-        table(tmp_path / "picture.png")
+    for read in (json_rows, json_document):
+        for name in ("missing", "picture.png", "."):
+            with pytest.raises(UserError, match="cannot be read"):
+                read(tmp_path / name)
 
 
-def test_tables_keep_texts_as_they_are(tmp_path: Path) -> None:
-    (tmp_path / "a.tsv").write_text('x\ty\n"a\tb"\t"two\nlines"\n')
-    assert table(tmp_path / "a.tsv", "x") == [{"x": "a\tb", "y": "two\nlines"}]
-    (tmp_path / "a.csv").write_text("x,y\n1,\n")
-    assert table(tmp_path / "a.csv", "x") == [{"x": "1", "y": ""}]
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5_000, "", "{} {}", '{"a": 1, }}'])
+def test_what_python_s_own_reader_refuses_in_other_ways(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UserError, match=r"a\.json.*: not JSON"):
+        json_document(tmp_path / "a.json")
+
+
+def test_rows_are_lines_or_one_list(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[\n {"a": "x"},\n {"a": "y"},\n]\n')
+    assert json_rows(tmp_path / "a.json", {"a": TEXT}) == [{"a": "x"}, {"a": "y"}]
+    (tmp_path / "a.json").write_text('[{"a": "x"}, {"a": 3}]')
+    with pytest.raises(UserError, match=r"a\.json: row 2: 'a' is 3; expected a text"):
+        json_rows(tmp_path / "a.json", {"a": TEXT})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(JSON, st.sampled_from([TEXT, TEXTS, ID, WORDS, LIST, OBJECT, BIT]))
+def test_a_field_is_of_its_kind_or_refused(value: object, kind: Kind) -> None:
+    if value is not None and kind.holds(value):
+        assert with_fields({"a": value}, "place", {"a": kind}) == {"a": value}
+        if kind in (TEXT, ID, WORDS):
+            assert isinstance(value, str) or id_text(value)
+            id_text(value).encode()
+    else:
+        with pytest.raises(UserError, match=r"^place: 'a' is ") as refused:
+            with_fields({"a": value}, "place", {"a": kind})
+        assert "\n" not in str(refused.value)
+
+
+@given(JSON)
+def test_a_row_is_an_object_or_refused(value: object) -> None:
+    if not isinstance(value, dict):
+        with pytest.raises(UserError, match=r"^place: expected an object, found "):
+            with_fields(value, "place", {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "yes", "no"),
+    [
+        (TEXT, ["", "a"], [1, True, ["a"], "\ud800"]),
+        (ID, ["a", 1, 1.0, -3], [True, 1.5, float("nan"), float("inf"), ["a"]]),
+        (WORDS, ["a", 1, 1.5], [True, float("nan"), float("-inf"), {}]),
+        (TEXTS, ["a", ["a", "b"], []], [1, ["a", 1], {"a": "b"}]),
+        (BIT, ["0", "1", 0, 1], [True, False, "2", "yes", 0.5]),
+        (one_of("yes", "no"), ["yes", "NO"], ["maybe", 1, ["yes"], True]),
+    ],
+)
+def test_kinds(kind: Kind, yes: list[object], no: list[object]) -> None:
+    assert all(kind.holds(value) for value in yes)
+    assert not any(kind.holds(value) for value in no)
 
 
 def test_pairs_follow_the_samples() -> None:

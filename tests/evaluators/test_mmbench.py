@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from answering import duplicating, jsonl, judge, score
+from answering import duplicating, jsonl, judge, official, score
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from suder_bench.cli import main
 from suder_bench.data.prompts import PASS
-from suder_bench.errors import UserError
-from suder_bench.evaluators.mmbench import ABILITIES, FILES, MMBench
+from suder_bench.errors import JudgeError, UserError
+from suder_bench.evaluators.mmbench import ABILITIES, DROPPED, EMPTY, FILES, TABLES, MMBench
 from suder_bench.records import Sample, open_image
+from suder_bench.reports.measured import Scores
 
 COLUMNS = ("index", "question", "hint", "A", "B", "C", "D", "answer", "category", "l2-category", "image", "split")
 Cells = dict[str, object]
@@ -43,9 +47,22 @@ def rotations(index: int, passes: int = 4, **cells: object) -> list[Cells]:
     ]
 
 
+def workbook(file: Path, rows: list[Cells]) -> Path:
+    """The cells as they are, numbers as numbers, as pandas writes them."""
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for line in [list(rows[0]), *(list(cells.values()) for cells in rows)]:
+        book.active.append(line)
+    book.save(file)
+    return file
+
+
 def write(folder: Path, rows: list[Cells], name: str = "mmbench_dev.tsv") -> Path:
     (folder / "mmbench").mkdir(exist_ok=True)
     columns = list(rows[0])
+    if name.endswith(".xlsx"):
+        workbook(folder / "mmbench" / name, rows)
+        return folder
     lines = ["\t".join(columns), *("\t".join(str(cells[column]) for column in columns) for cells in rows)]
     (folder / "mmbench" / name).write_text("\n".join(lines) + "\n")
     return folder
@@ -177,6 +194,148 @@ def test_answers_made_elsewhere(tmp_path: Path) -> None:
         table = tmp_path / name
         table.write_text("".join(separator.join([str(a), b]) + "\n" for a, b in [("index", "prediction"), (1, "A.")]))
         assert [text for _, text in bench.read_answers(table)] == ["A."]
+
+
+OTHERS = [(name, table) for name, tables in TABLES.items() if name != "official" for table in tables]
+
+
+@pytest.mark.parametrize(("protocol", "name"), OTHERS)
+def test_every_other_table_has_a_protocol_and_metrics_of_its_own(tmp_path: Path, protocol: str, name: str) -> None:
+    write(tmp_path, rotations(1), f"{name}.tsv")
+    write(tmp_path, [row(2)], FILES[0])
+    bench = MMBench(tmp_path, protocol)
+    found = score(bench, right(bench.samples()))
+    assert all(metric.startswith(f"{protocol}/") for metric in found)
+    assert {bench.headline, *bench.paper_metrics} & found.keys() == {
+        f"{protocol}/vanilla/overall",
+        f"{protocol}/vanilla/CP",
+        f"{protocol}/circular/overall",
+    }
+    assert found[f"{protocol}/circular/overall"] == 1
+    assert [sample.id for sample in MMBench(tmp_path).samples()] == ["2"]
+
+
+def test_a_table_that_is_there_is_named_with_its_protocol(tmp_path: Path) -> None:
+    write(tmp_path, [row(1)], "MMBench_DEV_EN_V11.tsv")
+    with pytest.raises(UserError, match=r"no mmbench_dev_20230712\.tsv in .*MMBench_DEV_EN_V11\.tsv give --protocol dev-en-v11"):
+        MMBench(tmp_path).samples()
+
+
+def test_another_table_never_stands_among_the_numbers_of_dev_2023(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same question, the same answer, and the protocol is part of what decides which numbers share a table."""
+    write(tmp_path, [row(1)], FILES[0])
+    write(tmp_path, [row(1)], "MMBench_DEV_EN_V11.tsv")
+    answers = jsonl(tmp_path / "a.jsonl", [{"question_id": 1, "text": "A"}])
+    scores = []
+    for protocol in ("official", "dev-en-v11"):
+        command = ["score", "--benchmark", "mmbench", "--data", str(tmp_path), "--answers", str(answers), "--json"]
+        assert main([*command, "--protocol", protocol]) == 0
+        scores.append(Scores(tmp_path, json.loads(capsys.readouterr().out), "mmbench"))
+    assert scores[0].conditions != scores[1].conditions
+    assert [one.comparable for one in scores] == [True, False]
+    assert [one.metric("vanilla/overall") is not None for one in scores] == [True, True]
+
+
+@pytest.mark.parametrize("columns", [("answer",), ()])
+def test_a_test_table_without_answers_is_responded_to_and_not_scored(tmp_path: Path, columns: tuple[str, ...]) -> None:
+    rows = [{name: cell for name, cell in row(i, answer="").items() if name not in columns} for i in (1, 2)]
+    bench = MMBench(write(tmp_path, rows, "MMBench_TEST_EN.tsv"), "test-en")
+    samples = bench.samples()
+    assert len(samples) == 2
+    with pytest.raises(JudgeError, match=r"MMBench_TEST_EN\.tsv holds no answers: MMBench's server scores its test tables"):
+        judge(bench, [(samples[0], "A")])
+    with pytest.raises(UserError, match=r"holds no answers.*send .*a\.jsonl there"):
+        bench.read_answers(jsonl(tmp_path / "a.jsonl", [{"question_id": 1, "text": "A"}]))
+    with pytest.raises(UserError, match="answer '' is none of A, B, C, D"):
+        MMBench(write(tmp_path, [row(2), row(1, answer="")], "MMBench_TEST_EN.tsv"), "test-en").samples()
+
+
+def test_the_upload_form_is_read_for_data_and_for_answers(tmp_path: Path) -> None:
+    """LLaVA's: index, question, A-D, prediction, answer, split; no pictures."""
+    names = ("index", "question", "A", "B", "C", "D", "prediction", "answer", "split")
+    rows = [{name: cells.get(name, f"{cells['answer']}.") for name in names} for cells in rotations(1)]
+    bench = MMBench(write(tmp_path, rows, "mmbench_dev_20230712.xlsx"))
+    pairs = bench.read_answers(tmp_path / "mmbench" / "mmbench_dev_20230712.xlsx")
+    assert [text for _, text in pairs] == ["A.", "B.", "C.", "D."]
+    found = score(bench, pairs)
+    assert (found["vanilla/overall"], found["circular/overall"], found["unextracted"]) == (1, 1, 0)
+    with pytest.raises(UserError, match=r"index 1 has no picture \(4 of 4 rows\)"):
+        bench.samples()
+
+
+def test_answers_are_scored_alike_with_and_without_the_pictures(tmp_path: Path) -> None:
+    answers = jsonl(tmp_path / "a.jsonl", [{"question_id": 1 + k * PASS, "text": "A"} for k in range(4)])
+    (tmp_path / "bare").mkdir()
+    bare = [cells | {"image": ""} for cells in rotations(1)]
+    whole, without = (MMBench(write(folder, rows)) for folder, rows in ((tmp_path, rotations(1)), (tmp_path / "bare", bare)))
+    assert score(whole, whole.read_answers(answers)) == score(without, without.read_answers(answers))
+    assert [len(sample.images) for sample in (*whole.questions, *without.questions)] == [1] * 4 + [0] * 4
+
+
+def test_reading_a_workbook_needs_openpyxl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, [row(1)], "mmbench_dev.xlsx")
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(
+        UserError, match=r'mmbench_dev\.xlsx: reading \.xlsx needs openpyxl: pip install -c constraints.txt "\.\[xlsx\]"'
+    ):
+        MMBench(tmp_path).samples()
+
+
+@pytest.mark.parametrize("name", ["mmbench_dev.tsv", "mmbench_dev.xlsx"])
+@pytest.mark.parametrize("word", ["None", "NA", "1", "True", "N/A", "null", "-1", "#N/A"])
+def test_words_in_cells_stay_words(tmp_path: Path, name: str, word: str) -> None:
+    bench = MMBench(write(tmp_path, [row(1, C=word, answer="C", hint=word)], name))
+    [sample] = bench.samples()
+    assert sample.truth["options"] == {"A": "cat", "B": "dog", "C": word, "D": "pig"}
+    assert sample.prompt.startswith(f"\nHint: {word}\nWhat is it?\n")
+    told = bench.remarks(tmp_path)
+    if word in ("None", "NA", "N/A", "null", "#N/A"):
+        assert told == [
+            f"2 hints and options of 1 rows (first: index 1, hint '{word}') are empty cells to VLMEvalKit, and words here"
+        ]
+    else:
+        assert told == []
+
+
+def test_the_words_that_vlmevalkit_drops_are_those_of_pandas() -> None:
+    parsers = pytest.importorskip("pandas._libs.parsers")
+    assert {word for word in parsers.STR_NA_VALUES if not DROPPED.fullmatch(word)} == {"", EMPTY}
+    assert not any(DROPPED.fullmatch(word) for word in ("1", "True", "none", "Na", "nothing", "NAN", "-NA"))
+
+
+@pytest.mark.parametrize("cells", [(1, 2, True), ("1", "2", "True")])
+def test_numbers_and_truths_of_a_workbook_are_the_words_that_excel_shows(tmp_path: Path, cells: tuple[object, ...]) -> None:
+    found = row(1) | {"index": 1.0} | dict(zip("ABC", cells, strict=True))
+    [sample] = MMBench(write(tmp_path, [found], "mmbench_dev.xlsx")).samples()
+    assert (sample.id, sample.truth["options"]) == ("1", {"A": "1", "B": "2", "C": "True", "D": "pig"})
+
+
+def test_nan_is_an_empty_cell(tmp_path: Path) -> None:
+    """As the hub's copies of the tables have it."""
+    nan = {"hint": "nan", "C": "nan", "D": "nan", "category": "nan"}
+    [sample] = MMBench(write(tmp_path, [row(1) | nan])).samples()
+    assert sample.truth["options"] == {"A": "cat", "B": "dog"}
+    assert "nan" not in sample.prompt.lower()
+    assert sample.truth["category"] == ""
+
+
+@pytest.mark.parametrize("text", [None, 1, ["A"], {"A": 1}, False])
+def test_an_answer_that_is_no_text_is_refused(tmp_path: Path, text: object) -> None:
+    bench = MMBench(write(tmp_path, [row(1)]))
+    with pytest.raises(UserError, match=r"a\.jsonl:1: 'text' is .*; expected a text"):
+        bench.read_answers(jsonl(tmp_path / "a.jsonl", [{"question_id": 1, "text": text}]))
+
+
+def test_llava_13b_golden_values(tmp_path: Path) -> None:
+    """Its upload form holds questions, right answers and predictions: 67.687 is published as 67.7."""
+    file = official("mmbench/llava-v1.5-13b.xlsx")
+    (tmp_path / "mmbench_dev_20230712.xlsx").write_bytes(file.read_bytes())
+    bench = MMBench(tmp_path)
+    for answers in (file, official("mmbench/llava-v1.5-13b.jsonl")):
+        found = score(bench, bench.read_answers(answers))
+        assert f"{100 * found['circular/overall']:.3f}" == "67.687"
+        assert f"{100 * found['vanilla/overall']:.1f}" == "75.4"
+    assert bench.remarks(file) == []
 
 
 @given(st.data())

@@ -21,8 +21,8 @@ from suder_bench.runs.plan import build
 FRUIT = {"random": "apple", "popular": "pear", "adversarial": "lemon"}
 
 
-def write(folder: Path, images: int = 2) -> Path:
-    """Per track and picture: a dog (yes) and an absent fruit (no)."""
+def write(folder: Path, images: int = 2, name: str = "coco_pope_{}.json", listed: bool = False) -> Path:
+    """Per track and picture: a dog (yes) and an absent fruit (no); JSON lines, or `listed` as one JSON list."""
     for track in TRACKS:
         rows = []
         for image in range(images):
@@ -30,8 +30,20 @@ def write(folder: Path, images: int = 2) -> Path:
             for words, label in (("a dog", "yes"), (f"an {FRUIT[track]}", "no")):
                 text = f"Is there {words} in the image?"
                 rows.append({"question_id": len(rows) + 1, "image": f"{image}.png", "text": text, "label": label})
-        jsonl(folder / "pope" / f"coco_pope_{track}.json", rows)
+        file = jsonl(folder / "pope" / name.format(track), rows)
+        if listed:
+            file.write_text(json.dumps(rows, indent=4))
     return folder
+
+
+def own_format(pope: Pope, *tracks: str) -> list[dict[str, str]]:
+    """POPE's own answer lines to whole tracks, one after another; every answer is the track's name."""
+    return [
+        {"question": sample.prompt.strip().split("\n")[0], "answer": track}
+        for track in tracks
+        for sample in pope.questions
+        if sample.truth["track"] == track
+    ]
 
 
 def ask(label: str, track: str = "random", image: str = "0.png") -> Sample:
@@ -120,6 +132,97 @@ def test_answers_in_popes_own_format(tmp_path: Path) -> None:
     assert [sample for sample, _ in pairs] == samples
     with pytest.raises(UserError, match="3 answers do not match the questions of any track"):
         pope.read_answers(jsonl(tmp_path / "answers.json", rows[:-1]))
+
+
+@pytest.mark.parametrize("order", [TRACKS, TRACKS[::-1], TRACKS[1:]])
+def test_several_tracks_in_one_file_of_popes_own_format(tmp_path: Path, order: tuple[str, ...]) -> None:
+    pope = Pope(write(tmp_path))
+    rows = own_format(pope, *order)
+    pairs = pope.read_answers(jsonl(tmp_path / "answers.json", rows))
+    assert [(sample.truth["track"], text) for sample, text in pairs] == [(track, track) for track in order for _ in range(4)]
+    (tmp_path / "list.json").write_text(json.dumps(rows, indent=1))
+    assert pope.read_answers(tmp_path / "list.json") == pairs
+    with pytest.raises(UserError, match=rf"{len(rows) - 1} answers do not match .* from answer {len(rows) - 3} on"):
+        pope.read_answers(jsonl(tmp_path / "answers.json", rows[:-1]))
+    with pytest.raises(UserError, match=rf"{len(rows) + 4} answers do not match"):
+        pope.read_answers(jsonl(tmp_path / "answers.json", [*rows, *own_format(pope, order[0])]))
+
+
+@pytest.mark.parametrize("said", [None, ["no"], 0, True, float("nan"), {"text": "no"}, "\ud800"])
+@pytest.mark.parametrize(("question", "answer"), [("question", "answer"), ("question_id", "text")])
+def test_an_answer_that_is_no_text_is_refused(tmp_path: Path, said: object, question: str, answer: str) -> None:
+    pope = Pope(write(tmp_path))
+    rows: list[dict[str, object]] = [{question: sample.id, answer: "no"} for sample in pope.questions]
+    if question == "question":
+        rows = [{**row, "answer": "no"} for row in own_format(pope, "random")]
+    rows[2][answer] = said
+    with pytest.raises(UserError, match=rf"a\.jsonl:3: '{answer}' is .*; expected a text"):
+        pope.read_answers(jsonl(tmp_path / "a.jsonl", rows))
+    assert main(["score", "--benchmark", "pope", "--answers", str(tmp_path / "a.jsonl"), "--data", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label": ["yes"]}, "'label' is .*; expected yes or no"),
+        ({"label": "maybe"}, "'label' is 'maybe'; expected yes or no"),
+        ({"text": 3}, "'text' is 3; expected a text"),
+        ({"image": None}, "'image' is null"),
+        ({"question_id": 1.5}, "'question_id' is 1.5; expected a text or a whole number"),
+    ],
+)
+def test_a_question_of_another_type_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    file = write(tmp_path) / "pope" / "coco_pope_popular.json"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    jsonl(file, [rows[0], rows[1] | changes])
+    with pytest.raises(UserError, match=rf"coco_pope_popular\.json:2: {message}"):
+        Pope(tmp_path).questions  # noqa: B018
+
+
+def test_a_question_s_id_stands_once_in_a_track(tmp_path: Path) -> None:
+    file = write(tmp_path) / "pope" / "coco_pope_popular.json"
+    file.write_text(file.read_text().splitlines()[0] + "\n" + file.read_text())
+    with pytest.raises(UserError, match="two questions of the track popular are called '1'"):
+        Pope(tmp_path).questions  # noqa: B018
+
+
+@pytest.mark.parametrize("there", [("random",), ("popular",), ("random", "adversarial")])
+def test_a_folder_that_lacks_tracks_names_their_files(tmp_path: Path, there: tuple[str, ...]) -> None:
+    write(tmp_path)
+    absent = [track for track in TRACKS if track not in there]
+    for track in absent:
+        (tmp_path / "pope" / f"coco_pope_{track}.json").unlink()
+    names = " and ".join(rf"coco_pope_{track}\.json" for track in absent)
+    for folder in (tmp_path, tmp_path / "pope"):
+        with pytest.raises(UserError, match=rf"pope lacks {names}; a score needs all three tracks.*suder-bench data fetch pope"):
+            Pope(folder).samples()
+
+
+@pytest.mark.parametrize("protocol", ["aokvqa", "gqa"])
+def test_the_tracks_of_other_pictures(tmp_path: Path, protocol: str) -> None:
+    write(tmp_path, name=f"{protocol}_pope_seem_{{}}.json", listed=True)
+    pope = Pope(tmp_path, protocol)
+    found = score(pope, [(sample, sample.truth["label"]) for sample in pope.samples()])
+    assert all(name.startswith(f"{protocol}/") for name in found)
+    assert found[pope.headline] == 1 == found[f"{protocol}/vlmevalkit/f1"]
+    assert {pope.headline, *pope.paper_metrics} <= found.keys()
+    with pytest.raises(UserError, match=r"no pope/coco_pope_random\.json"):
+        Pope(tmp_path).samples()
+
+
+def test_gqas_pictures_may_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    write(tmp_path, name="gqa_pope_seem_{}.json")
+    (tmp_path / "gqa").mkdir()
+    (tmp_path / "pope" / "images").rename(tmp_path / "gqa" / "images")
+    assert Pope(tmp_path, "gqa").samples()[0].images == (tmp_path / "gqa" / "images" / "0.png",)
+
+
+@pytest.mark.parametrize("protocol", ["aokvqa", "gqa"])
+def test_official_files_of_other_pictures(protocol: str) -> None:
+    questions = Pope(official(f"pope/{protocol}_pope_seem_random.json").parent, protocol).questions
+    labels = [(sample.truth["track"], sample.truth["label"]) for sample in questions]
+    assert all(labels.count((track, label)) == 1500 for track in TRACKS for label in ("yes", "no"))
+    assert len({sample.cluster for sample in questions}) == 500
 
 
 def test_answers_by_our_ids(tmp_path: Path) -> None:

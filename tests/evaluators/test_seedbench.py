@@ -76,6 +76,12 @@ def test_apple_is_an_a_to_lmms_eval() -> None:
     assert (found["lmms-eval/overall"], found["llava/overall"], found["overall"], found["unextracted"]) == (1, 0, 0, 1)
 
 
+def test_vlmevalkits_rules_have_their_eras() -> None:
+    found = score(SeedBench(Path()), [(question(), "The answer is B because the sky looks very blue today")])
+    names = ("overall", "vlmevalkit-2025-08/overall", "vlmevalkit-2024/overall")
+    assert [found[name] for name in names] == [1, 0, 1]
+
+
 def test_an_option_in_words() -> None:
     found = score(SeedBench(Path()), [(question("One Two Three Four", answer="A"), "One")])
     assert (found["overall"], found["llava/overall"], found["lmms-eval/overall"]) == (1, 0, 0)
@@ -114,6 +120,63 @@ def test_the_last_of_two_answers_counts(tmp_path: Path) -> None:
 def test_an_answer_that_is_null_is_empty(tmp_path: Path) -> None:
     bench = SeedBench(write(tmp_path, [row("1")]))
     assert [text for _, text in bench.read_answers(jsonl(tmp_path / "a.jsonl", [{"question_id": 1, "text": None}]))] == [""]
+    assert bench.remarks(tmp_path / "a.jsonl") == ["an empty answer to 1 of 1 questions, which counts as wrong"]
+
+
+@pytest.mark.parametrize("name", ["text", "prediction"])
+@pytest.mark.parametrize("said", [1, 1.5, True, ["B"], {"a": "B"}, float("nan")])
+def test_an_answer_that_is_no_text_is_refused(tmp_path: Path, name: str, said: object) -> None:
+    bench = SeedBench(write(tmp_path, [row("1"), row("2")]))
+    with pytest.raises(UserError, match=rf"answer 2: '{name}' is .*; expected a text"):
+        bench.read_answers(jsonl(tmp_path / "a.jsonl", [{"question_id": 1, name: "B"}, {"question_id": 2, name: said}]))
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [[1, 2, 3, float("nan")], [float("inf"), 1, 2, 3], [1, 2, 3, True], ["1", 2, 3, 4], [1, 2, 3, 4, 5], "abcd", None, {}],
+)
+def test_losses_that_are_no_four_numbers_are_refused(tmp_path: Path, losses: object) -> None:
+    bench = SeedBench(write(tmp_path, [row("1")]))
+    with pytest.raises(UserError, match="answer 1: expected 4 losses, finite numbers, found "):
+        bench.read_answers(jsonl(tmp_path / "a.jsonl", [{"question_id": 1, "losses": losses}]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"question": ["What?"]}, "'question' is .*; expected a text"),
+        ({"choice_b": ["dog"]}, "'choice_b' is .*; expected a text or a number"),
+        ({"choice_b": True}, "'choice_b' is True; expected a text or a number"),
+        ({"data_id": 7}, "'data_id' is 7; expected a text"),
+        ({"question_id": ["1"]}, "'question_id' is .*; expected a text or a whole number"),
+        ({"question_type_id": True}, "'question_type_id' is True"),
+        ({"answer": ["B"]}, r"answer '\['B'\]' or question_type_id '1' is unknown"),
+    ],
+)
+def test_a_question_of_another_type_is_refused(tmp_path: Path, changes: Row, message: str) -> None:
+    (tmp_path / "SEED-Bench.json").write_text(json.dumps({"questions": [row("1") | changes], "question_type": TYPES}))
+    with pytest.raises(UserError, match=f"question 1: {message}"):
+        SeedBench(tmp_path).questions  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [],
+        {"questions": {}, "question_type": TYPES},
+        {"questions": [], "question_type": []},
+        {"questions": [1], "question_type": {}},
+    ],
+)
+def test_a_file_of_another_form_is_refused(tmp_path: Path, document: object) -> None:
+    (tmp_path / "SEED-Bench.json").write_text(json.dumps(document))
+    with pytest.raises(UserError, match=r"SEED-Bench\.json"):
+        SeedBench(tmp_path).questions  # noqa: B018
+
+
+def test_numbers_as_choices_are_the_words_for_them(tmp_path: Path) -> None:
+    [sample] = SeedBench(write(tmp_path, [row("1", choice_a=3, choice_b=2.5, choice_c=4.0)])).samples()
+    assert sample.truth["options"] == {"A": "3", "B": "2.5", "C": "4", "D": "pig"}
 
 
 @pytest.mark.parametrize("answer", ["", "AB", "E", 1])
