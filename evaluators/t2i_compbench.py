@@ -100,7 +100,7 @@ class T2ICompBench:
         return {}
 
     def find_images(self, folder: Path) -> list[tuple[Sample, int, Path]]:
-        """Read `<category>/samples/<prompt>_<number>.png`, or with another ending, of the categories that are there.
+        """Read `<category>/samples/<prompt>_<number>.png`, or with another ending that the category's scripts read.
 
         Raises `UserError` for complex prompts with unequal numbers of pictures (the official script takes blocks of ten
         by position and would pair wrong pictures), and where nothing is found, or belongs to no prompt.
@@ -112,10 +112,14 @@ class T2ICompBench:
             pictures += found
             strange += unowned
         if strange and not pictures:
-            raise UserError(f"{strange[0].file}: {strange[0].why}; the pictures in {folder} belong to other data (--data)")
+            first = strange[0]
+            way = (
+                f"the pictures in {folder} belong to other data (--data)" if first.sample is None else "save the pictures as PNG"
+            )
+            raise UserError(f"{first.file}: {first.why}; {way}")
         if not pictures:
             raise UserError(f"no pictures in {folder}; T2I-CompBench's layout is color/samples/<prompt>_000000.png, and so on")
-        self._refuse_unequal(folder, [sample for sample, _, _ in pictures if sample.truth["category"] == "complex"])
+        self._refuse_unequal(folder, [sample for sample, _, _ in pictures if sample.truth["category"] == "complex"], strange)
         return pictures
 
     def strangers(self, folder: Path) -> list[Stranger]:
@@ -204,14 +208,15 @@ class T2ICompBench:
             details={part: dict(finding.details) for part, finding in findings.items()},
         )
 
-    def _refuse_unequal(self, folder: Path, complex_samples: Sequence[Sample]) -> None:
+    def _refuse_unequal(self, folder: Path, complex_samples: Sequence[Sample], strange: Sequence[Stranger]) -> None:
         """Raises `UserError` unless all have as many pictures; each stands in the list once a picture."""
         counts = Counter(sample.id for sample in complex_samples)
         if self._protocol == "srum" or len(set(counts.values())) < 2:  # SRUM's script takes no blocks
             return
         fewest = min(complex_samples, key=lambda sample: counts[sample.id])
         files = (folder / self.image_path(fewest, repeat) for repeat in range(self.repeats))
-        absent = next((f"; {file} is missing" for file in files if not file.is_file()), "")
+        unread = (f"; {one.file}: {one.why}" for one in strange if one.sample is not None and one.sample.id == fewest.id)
+        absent = next(unread, None) or next((f"; {file} is missing" for file in files if not file.is_file()), "")
         raise UserError(
             f"{folder}/complex: {counts[fewest.id]} pictures of '{fewest.prompt}' but {max(counts.values())} of others"
             f"{absent}; make them equally many (10)"

@@ -16,6 +16,12 @@ PER_PROMPT = 10
 MAX_BYTES = 240
 """File systems allow 255 bytes to a name; "_000012.png" needs eleven of them."""
 
+UNIDETS = ("png", "jpg", "jpeg")
+"""The endings that the detector's script looks for; the scripts of BLIP and CLIP open whatever is there."""
+
+DETECTED = frozenset({"spatial", "3d_spatial", "numeracy", "complex"})
+"""The categories that a detector looks at."""
+
 _UNSAFE = re.compile(r"[_/\\\x00-\x1f\x7f]")
 _PICTURE = re.compile(r"([^_]*)_(?:.*_)?(\d+)")
 
@@ -36,9 +42,8 @@ def find_pictures(
 ) -> tuple[list[tuple[Sample, int, Path]], list[Stranger]]:
     """The pictures of one category in `samples`' order; those of a prompt are numbered from 0 in order.
 
-    Any ending of a picture will do, as the official scripts open whatever is there. The prompt is the name before its first
-    underscore; where two prompts share a name the number tells them apart. The second list holds the pictures of no known
-    prompt.
+    The prompt is the name before its first underscore; where two prompts share a name the number tells them apart. The second
+    list holds the pictures of no known prompt, and those with an ending that the category's scripts do not read.
     """
     by_stem: dict[str, list[int]] = {}
     for index, sample in enumerate(samples):
@@ -55,7 +60,9 @@ def find_pictures(
         number, choices = int(match[2]), by_stem.get(match[1].strip(), [])
         if number // PER_PROMPT in choices:
             choices = [number // PER_PROMPT]
-        if len(choices) == 1:
+        if len(choices) == 1 and category in DETECTED and file.suffix[1:] not in UNIDETS:
+            strange.append(Stranger(file, f"the detector's script reads .{', .'.join(UNIDETS)} only", samples[choices[0]]))
+        elif len(choices) == 1:
             found.setdefault(choices[0], []).append((number, file))
         else:
             strange.append(Stranger(file, f"no prompt of {category}_val.txt is '{match[1]}'"))

@@ -307,15 +307,37 @@ def test_pictures_of_no_prompt_are_told_apart(bench, tmp_path):
     ]
 
 
-def test_pictures_are_read_whatever_their_ending(bench, tmp_path):
-    """The official scripts open whatever is there."""
-    endings = ["png", "webp", "jpg", "JPEG", "PNG", "tif", "bmp", "avif"]
-    write_pictures(tmp_path, *(f"color/samples/a red cat and a blue dog_{10 + i:06d}.{e}" for i, e in enumerate(endings)))
-    tmp_path.joinpath("color/samples/.a red cat and a blue dog_000019.png").write_text("")
-    tmp_path.joinpath("color/samples/a red cat and a blue dog_000019.txt").write_text("")
-    found = bench.find_images(tmp_path)
-    assert [(repeat, file.suffix[1:]) for _, repeat, file in found] == list(enumerate(endings))
-    assert bench.strangers(tmp_path) == []
+ENDINGS = ["png", "webp", "jpg", "JPEG", "PNG", "tif", "bmp", "avif", "jpeg"]
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_pictures_are_read_with_the_endings_that_the_categorys_scripts_read(bench, tmp_path, category):
+    """BLIP's and CLIP's scripts open whatever is there, UniDet's looks for three endings."""
+    read = ["png", "jpg", "jpeg"] if category in ("spatial", "3d_spatial", "numeracy", "complex") else ENDINGS
+    sample = next(sample for sample in bench.samples() if sample.truth["category"] == category)
+    first = bench.image_path(sample, 0).removesuffix("0.png")
+    write_pictures(tmp_path, *(f"{first}{number}.{ending}" for number, ending in enumerate(ENDINGS)))
+    tmp_path.joinpath(category, "samples", f".{sample.prompt}_000009.png").write_text("")
+    tmp_path.joinpath(category, "samples", f"{sample.prompt}_000009.txt").write_text("")
+    assert [(repeat, file.suffix[1:]) for _, repeat, file in bench.find_images(tmp_path)] == list(enumerate(read))
+    assert {one.file.suffix[1:] for one in bench.strangers(tmp_path)} == set(ENDINGS) - set(read)
+    assert all(one.sample == sample for one in bench.strangers(tmp_path))
+
+
+def test_a_folder_of_other_endings_alone_says_so(bench, tmp_path):
+    write_pictures(tmp_path, *(bench.image_path(bench.samples()[-1], repeat).replace("png", "webp") for repeat in range(10)))
+    with pytest.raises(
+        UserError, match=r"0\.webp: the detector's script reads \.png, \.jpg, \.jpeg only; save the pictures as PNG"
+    ):
+        bench.find_images(tmp_path)
+
+
+def test_a_complex_picture_that_is_not_read_is_named_where_blocks_are_unequal(bench, tmp_path):
+    names = [bench.image_path(sample, repeat) for sample in bench.samples() if sample.id[:3] == "com" for repeat in range(10)]
+    names[12] = names[12].replace("png", "webp")
+    write_pictures(tmp_path, *names)
+    with pytest.raises(UserError, match=r"9 pictures of .* but 10 of others; .*_000012\.webp: the detector's script reads"):
+        bench.find_images(tmp_path)
 
 
 def test_training_prompts_are_read_as_they_are(tmp_path):
