@@ -6,18 +6,19 @@ the official data, protocol and judges; all values are fractions, as in the pape
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from suder_bench.errors import UserError
 from suder_bench.reports import demonstrations, grids, published
+from suder_bench.reports.admission import Admission, start_of
 from suder_bench.reports.figure import NUMBERS, Chart, Figure, Kind, Mark, Role, Series
 from suder_bench.reports.layout import LAYOUTS, Column, Layout
 from suder_bench.reports.measured import Measured, Training, evolution, quoted, starts_of
 from suder_bench.reports.recipes import recipe
-from suder_bench.reports.tables import apart, beside_published, command, heading
+from suder_bench.reports.tables import apart, beside_published, command, heading, origin
 from suder_bench.runs.table import FEW, FEW_CLUSTERS
 
 NAMES = {"simpo": "SimPO", "grpo": "GRPO"}
@@ -36,19 +37,29 @@ INTERVALS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """A figure of trainings that differ in one thing: the field `by` of `Training`, with each of `values`; others are `alike`."""
+    """A figure of trainings of one model that differ in one thing, the field `by` of `Training`, with each value that the
+    layout admits; of the others it admits one."""
 
     layout: Layout
     kind: Kind
     by: str
-    values: tuple[str, ...]
-    alike: Mapping[str, str]
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        return self._admitted[self.by]
+
+    @property
+    def alike(self) -> dict[str, str]:
+        return {name: values[0] for name, values in self._admitted.items() if name != self.by}
+
+    @property
+    def _admitted(self) -> dict[str, tuple[str, ...]]:
+        admits = self.layout.admits
+        return {"strategy": admits.strategies, "algorithm": admits.algorithms, "reward": admits.rewards}
 
     def value(self, row: Measured) -> str:
         """What the row's training has for `by`; '' where that is none to compare."""
-        fields = vars(row.training) if row.training else {}
-        compared = fields.get(self.by) in self.values and self.alike.items() <= fields.items()
-        return str(fields[self.by]) if compared else ""
+        return str(getattr(row.training, self.by)) if self.layout.admits.training(row) else ""
 
 
 def _columns(number: int, *names: str) -> tuple[Column, ...]:
@@ -58,18 +69,26 @@ def _columns(number: int, *names: str) -> tuple[Column, ...]:
 
 COMPARISONS = {
     3: Comparison(
-        Layout(3, "One model for both tasks, or one for each", _columns(4, "Color", "Texture", "LLaVABench")),
+        Layout(
+            3,
+            "One model for both tasks, or one for each",
+            _columns(4, "Color", "Texture", "LLaVABench"),
+            compares=True,
+            admits=Admission(strategies=("unified", "separate"), algorithms=("simpo",), rewards=("dsr",)),
+        ),
         "bars",
         "strategy",
-        ("unified", "separate"),
-        {"algorithm": "simpo", "reward": "dsr"},
     ),
     4: Comparison(
-        Layout(4, "Algorithms on GenEval", LAYOUTS[2].columns[:-1]),
+        Layout(
+            4,
+            "Algorithms on GenEval",
+            LAYOUTS[2].columns[:-1],
+            compares=True,
+            admits=Admission(strategies=("unified",), algorithms=("simpo", "grpo"), rewards=("dsr",)),
+        ),
         "radar",
         "algorithm",
-        ("simpo", "grpo"),
-        {"strategy": "unified", "reward": "dsr"},
     ),
 }
 EVOLUTIONS = {
@@ -107,6 +126,11 @@ def _comparisons(one: Comparison, rows: Sequence[Measured]) -> list[Figure]:
     compared = [*starts_of(trained, rows), *trained]
     groups = [group for group in apart(one.layout, compared) if {one.value(row) for row in group} >= {*one.values}]
     if not groups:
+        if len({start_of(row) for row in trained}) > 1:
+            raise UserError(
+                f"Figure {one.layout.number} compares {' with '.join(one.values)}, and those given were not trained from one model; "
+                "train both from the same"
+            )
         raise UserError(
             f"Figure {one.layout.number} compares {' with '.join(one.values)}, and those given were not scored alike; "
             "score both with the same data, judges and protocol (suder-bench track RUN --suite all)"
@@ -192,14 +216,23 @@ def _finished(layout: Layout, made: Sequence[tuple[Sequence[Measured], Chart]]) 
     groups = dict(enumerate(made, start=0 if beside_published(layout, made[0][0][0]) else 1))
     if paper:
         groups = {0: ((), Chart(made[0][1].kind, (), ())), **groups}
-    return [_figure(layout, rows, chart, () if place else paper, place) for place, (rows, chart) in groups.items()]
+    measured = [rows for rows, _ in made]
+    return [_figure(layout, rows, measured, chart, () if place else paper, place) for place, (rows, chart) in groups.items()]
 
 
-def _figure(layout: Layout, rows: Sequence[Measured], chart: Chart, paper: Sequence[Series], place: int) -> Figure:
+def _figure(
+    layout: Layout,
+    rows: Sequence[Measured],
+    groups: Sequence[Sequence[Measured]],
+    chart: Chart,
+    paper: Sequence[Series],
+    place: int,
+) -> Figure:
     if rows and not beside_published(layout, rows[0]):
-        kind, words = heading(layout, rows)
+        kind, words = heading(layout, rows, groups)
     else:
         kind, words = "paper", " and ".join([*(["published"] if paper else []), *(["measured"] if rows else [])])
+        words += f" ({why})" if rows and (why := origin(layout, rows, groups)) else ""
     first = 0 if kind == "paper" else 1
     notes = [INTERVALS[chart.kind]] if rows else []
     if any(mark.few_clusters is not None for one in chart.series for mark in one.marks):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from suder_bench.reports.admission import ANY, Admission
+
 
 @dataclass(frozen=True)
 class Column:
@@ -36,14 +38,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Layout:
-    """A table of the paper. `compares`: its rows are trainings of one model, and each needs all its benchmarks."""
+    """A table of the paper, and the rows that it `admits`. `compares`: these are trainings of one model, and each needs all its
+    benchmarks."""
 
     number: int
     title: str
     columns: tuple[Column, ...]
     compares: bool = False
-    strategies: tuple[str, ...] = ()
-    rewards: tuple[str, ...] = ()
+    admits: Admission = ANY
 
     @property
     def benchmarks(self) -> tuple[str, ...]:
@@ -99,16 +101,14 @@ LAYOUTS: Mapping[int, Layout] = {
         "What to train: understanding, generation or both",
         (*_ATTRIBUTES, _HALLUSION, _LLAVA),
         compares=True,
-        strategies=("only-und", "only-gen", "unified"),
-        rewards=("dsr",),
+        admits=Admission(strategies=("only-und", "only-gen", "unified"), algorithms=("simpo",), rewards=("dsr",)),
     ),
     5: Layout(
         5,
         "Rewards for generation",
         (*_ATTRIBUTES, _HALLUSION, _LLAVA),
         compares=True,
-        strategies=("only-gen",),
-        rewards=("clip", "dsr"),
+        admits=Admission(strategies=("only-gen",), algorithms=("simpo",), rewards=("clip", "dsr")),
     ),
-    6: Layout(6, "T2I-CompBench with Show-o", _CATEGORIES),
+    6: Layout(6, "T2I-CompBench with Show-o", _CATEGORIES, admits=Admission(families=("Show-o",))),
 }

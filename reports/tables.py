@@ -15,6 +15,7 @@ from typing import Literal
 from suder_bench import suites
 from suder_bench.errors import UserError
 from suder_bench.reports import published
+from suder_bench.reports.admission import start_of
 from suder_bench.reports.layout import LAYOUTS, Column, Layout
 from suder_bench.reports.measured import Measured, quoted, starts_of
 from suder_bench.reports.recipes import difference, losses, recipe
@@ -105,7 +106,9 @@ def _gaps(made: Sequence[Layout], measured: Sequence[Measured]) -> list[str]:
         lacking = {
             layout: missing
             for layout in made
-            if not layout.compares and (missing := [name for name in layout.benchmarks if name not in row.scores])
+            if not layout.compares
+            and layout.admits.model(row)
+            and (missing := [name for name in layout.benchmarks if name not in row.scores])
         }
         if lacking:
             numbers = ", ".join(f"Table {layout.number}" for layout in lacking)
@@ -115,7 +118,8 @@ def _gaps(made: Sequence[Layout], measured: Sequence[Measured]) -> list[str]:
 
 
 def _admitted(layout: Layout, measured: Sequence[Measured]) -> list[Measured]:
-    """The rows that belong into the table. Raises `UserError` saying what is missing and the command that makes it."""
+    """The rows that belong into the table: none where it is about other models than those that were scored, so that the
+    published ones stand alone. Raises `UserError` saying what is missing and the command that makes it."""
     if layout.compares:
         return _trainings(layout, measured)
     rows = [row for row in measured if any(_has(row, column) for column in layout.columns)]
@@ -124,22 +128,16 @@ def _admitted(layout: Layout, measured: Sequence[Measured]) -> list[Measured]:
         raise UserError(
             f"Table {layout.number} needs {needs}, which no run has scored; {command(measured[0], layout.benchmarks)}"
         )
-    return rows
+    return [row for row in rows if layout.admits.model(row)]
 
 
 def _trainings(layout: Layout, measured: Sequence[Measured]) -> list[Measured]:
-    trained = [
-        row
-        for row in measured
-        if row.training
-        and row.training.strategy in layout.strategies
-        and row.training.reward in layout.rewards
-        and row.training.algorithm == "simpo"
-    ]
+    admits = layout.admits
+    trained = [row for row in measured if admits.training(row)]
     if not trained:
-        config = "clip-reward" if "clip" in layout.rewards else layout.strategies[0]
+        config = "clip-reward" if "clip" in admits.rewards else admits.strategies[0]
         raise UserError(
-            f"Table {layout.number} compares trainings ({', '.join(layout.strategies)}; reward {' or '.join(layout.rewards)}) "
+            f"Table {layout.number} compares trainings ({', '.join(admits.strategies)}; reward {' or '.join(admits.rewards)}) "
             f"and none was given; make one with: suder-bench train --config {config} --out runs/{config} && "
             f"suder-bench track runs/{config} --suite all"
         )
@@ -183,21 +181,29 @@ def apart(layout: Layout, rows: Sequence[Measured]) -> list[list[Measured]]:
     return sorted(groups, key=lambda group: not beside_published(layout, group[0]))
 
 
-def heading(layout: Layout, group: Sequence[Measured]) -> tuple[str, str]:
-    """(name, words) that tell a group which is not the paper's from others."""
-    why = difference(group[0], layout.benchmarks)
+def heading(layout: Layout, group: Sequence[Measured], groups: Sequence[Sequence[Measured]]) -> tuple[str, str]:
+    """(name, words) that tell a group which is not the paper's from the other groups."""
+    reasons = [difference(group[0], layout.benchmarks), origin(layout, group, groups)]
+    why = "; ".join(filter(None, reasons))
     name, title = ("world", WORLD) if group[0].world else ("other", OTHER)
     return name, title + (f" ({why})" if why else "")
 
 
+def origin(layout: Layout, group: Sequence[Measured], groups: Sequence[Sequence[Measured]]) -> str:
+    """The start model of a group of trainings, where the groups have several."""
+    starts = {start_of(row) for own in groups for row in own}
+    return f"trained from {start_of(group[0])}" if layout.compares and len(starts) > 1 else ""
+
+
 def _tables(layout: Layout, rows: Sequence[Measured]) -> list[Table]:
-    groups = apart(layout, rows)
-    if not beside_published(layout, groups[0][0]):
-        groups.insert(0, [])
-    return [_table(layout, group, with_published=i == 0, number=i) for i, group in enumerate(groups)]
+    measured = apart(layout, rows)
+    groups = measured if measured and beside_published(layout, measured[0][0]) else [[], *measured]
+    return [_table(layout, group, measured, with_published=i == 0, number=i) for i, group in enumerate(groups)]
 
 
 def _together(layout: Layout, one: Measured, other: Measured) -> bool:
+    if layout.compares and start_of(one) != start_of(other):
+        return False
     shared = [name for name in layout.benchmarks if name in one.scores and name in other.scores]
     alike = all(one.scores[name].conditions == other.scores[name].conditions for name in shared)
     return alike and one.world == other.world and beside_published(layout, one) == beside_published(layout, other)
@@ -208,15 +214,18 @@ def beside_published(layout: Layout, row: Measured) -> bool:
     return all(row.scores[name].comparable for name in layout.benchmarks if name in row.scores)
 
 
-def _table(layout: Layout, group: Sequence[Measured], *, with_published: bool, number: int) -> Table:
+def _table(
+    layout: Layout, group: Sequence[Measured], groups: Sequence[Sequence[Measured]], *, with_published: bool, number: int
+) -> Table:
     notes = published.notes(layout.number) if with_published else ()
     rows = [_published_row(layout, row) for row in published.rows(layout.number)] if with_published else []
     rows = _gains(layout, rows) + _gains(layout, [_measured_row(layout, row) for row in group])
     rows = [replace(row, cells=cells) for row, cells in zip(rows, _ranked(rows), strict=True)]
     if with_published:
         name, title = "paper", "published and measured" if group else "published"
+        title += f" ({why})" if group and (why := origin(layout, group, groups)) else ""
     else:
-        name, title = heading(layout, group)
+        name, title = heading(layout, group, groups)
     sources = dict.fromkeys(row.source for row in rows if row.source)
     return Table(
         number=layout.number,
@@ -226,9 +235,18 @@ def _table(layout: Layout, group: Sequence[Measured], *, with_published: bool, n
             (one.name, tuple(note.text for note in notes if note.column == one.name and not note.model)) for one in layout.columns
         ),
         rows=tuple(rows),
-        notes=(*(f"Published rows: {source}." for source in sources), *(one.text for one in notes if not one.model + one.column)),
+        notes=(
+            *_absent(layout, groups),
+            *(f"Published rows: {source}." for source in sources),
+            *(one.text for one in notes if not one.model + one.column),
+        ),
         recipes=tuple((row.label, recipe(row, layout.benchmarks)) for row in group),
     )
+
+
+def _absent(layout: Layout, groups: Sequence[Sequence[Measured]]) -> list[str]:
+    """That none of the models was measured that the table is about."""
+    return [] if groups else [f"Of {' or '.join(layout.admits.families)}, which this table is about, nothing was measured here."]
 
 
 def _published_row(layout: Layout, row: published.PublishedRow) -> Row:

@@ -188,3 +188,22 @@ def test_without_being_asked_for_one_that_cannot_be_made_is_left_out(tmp_path: P
     made, left_out = build(measured.read([run]), [run])
     assert [figure.name for figure in made] == ["figure-5-paper", "figure-6-paper"]
     assert [line.split()[1] for line in left_out] == ["3", "4", "7", "8", "9", "10"]
+
+
+def test_trainings_of_two_models_are_no_comparison_of_strategies(tmp_path: Path) -> None:
+    runs = [write_training(tmp_path / "u", BOTH, 0.5, 0.6), write_training(tmp_path / "s", SEPARATE, 0.5, 0.7, start="large")]
+    assert refused(3, *runs).startswith(
+        "Figure 3 compares unified with separate, and those given were not trained from one model; "
+    )
+
+
+def test_comparisons_of_two_models_have_figures_of_their_own(tmp_path: Path) -> None:
+    runs = [
+        write_training(tmp_path / f"{start}-{name}", recipe, 0.5, 0.6, start=start)
+        for start in ("small", "large")
+        for name, recipe in (("u", BOTH), ("g", GRPO))
+    ]
+    first, second = figures(4, *runs)
+    assert (first.conditions, second.conditions) == ("measured (trained from small)", "measured (trained from large)")
+    assert first.name != second.name
+    assert [one.label for one in chart(second).series] == ["before training", "SimPO", "GRPO"]

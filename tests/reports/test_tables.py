@@ -314,7 +314,9 @@ def few(content: dict[str, Any], clusters: int, *, interval: bool = True) -> dic
 
 
 def test_an_interval_over_few_prompts_has_a_footnote_and_a_missing_one_too(tmp_path: Path) -> None:
-    _, table = tables(tmp_path, 2, few(summary(world=True), 5), few(summary(world=True, model="none", value=0.9), 3, interval=False))
+    _, table = tables(
+        tmp_path, 2, few(summary(world=True), 5), few(summary(world=True, model="none", value=0.9), 3, interval=False)
+    )
     [letter] = table.footnotes.values()
     [text] = table.footnotes
     assert text.startswith("Over fewer than ten prompts, pictures or question groups: the interval is Student's t")
@@ -350,3 +352,44 @@ def test_an_interval_that_holds_another_wholly_is_no_win(tmp_path: Path) -> None
 @pytest.mark.parametrize("value", [-0.0, -0.00004])
 def test_zero_has_no_sign(value: float) -> None:
     assert LAYOUTS[1].columns[0].shown(value) == "0.0000"
+
+
+@pytest.mark.parametrize("world", [False, True], ids=["real", "world"])
+def test_the_table_about_show_o_admits_no_other_model(tmp_path: Path, world: bool) -> None:
+    [table] = tables(tmp_path, 6, summary(world=world, model="tiny-janus"), summary(world=world, model="showoff", value=0.6))
+    assert labels(table) == []
+    assert table.title == "Table 6. T2I-CompBench with Show-o: published"
+    assert "Of Show-o, which this table is about, nothing was measured here." in table.notes
+
+
+@pytest.mark.parametrize("name", ["showo:/models/show", "showlab/show-o-512x512", "pictures/Show-o"])
+def test_the_table_about_show_o_admits_it_however_it_is_named(tmp_path: Path, name: str) -> None:
+    [table] = tables(tmp_path, 6, summary(model=name), summary(model="my-model"))
+    assert labels(table) == [name]
+    assert "Of Show-o" not in " ".join(table.notes)
+
+
+def test_a_model_is_of_the_family_whose_adapter_loads_it_and_so_is_what_was_trained_from_it(tmp_path: Path) -> None:
+    loaded = summary(model="my/checkpoint")
+    loaded["recipe"]["model"]["adapter"] = "showo"
+    training = write_training(tmp_path / "t", "", 0.5, 0.6, start="showo:base")
+    rows = measured.read([write_run(tmp_path / "r", loaded), training, write_run(tmp_path / "j", summary())])
+    [table] = build(rows, [6])[0]
+    assert labels(table) == ["my/checkpoint", "showo:base", "showo:base + dsr (simpo), unified"]
+
+
+def test_rows_that_a_table_is_not_about_have_no_gaps_in_it(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "r", summary("geneval")), write_run(tmp_path / "s", summary("t2i-compbench", model="showo:x"))]
+    _, told = build(measured.read(runs), [6])
+    assert told == []
+
+
+def test_trainings_of_two_models_are_compared_in_two_tables(tmp_path: Path) -> None:
+    one = write_training(tmp_path / "one", "strategy: unified\n", 0.5, 0.6)
+    other = write_training(tmp_path / "other", "strategy: only-gen\n", 0.3, 0.7, start="large")
+    first, second = build(measured.read([one, other]), [4])[0]
+    assert labels(first) == ["my-model", "my-model + dsr (simpo), unified"]
+    assert first.title.endswith(": published and measured (trained from my-model)")
+    assert labels(second) == ["large", "large + dsr (simpo), only-gen"]
+    assert second.title.endswith("(trained from large)")
+    assert first.name != second.name
