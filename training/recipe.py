@@ -6,6 +6,7 @@ takes any field of transformers' `TrainingArguments`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
@@ -241,6 +242,13 @@ def _checked(recipe: Recipe, place: Callable[[str], str]) -> Recipe:
     for key, value in positive.items():
         if not value > 0:
             raise wrong(key, f"must be above 0, not {value}")
+    guidances = {
+        "sampling.guidance": recipe.sampling.guidance or 0.0,
+        "sampling.likelihood_guidance": recipe.sampling.likelihood_guidance,
+    }
+    for key, value in (guidances | positive).items():
+        if not 0 <= value < math.inf:
+            raise wrong(key, f"must be a number from 0 on, not {value}")
     if recipe.num_generations < 2:
         raise wrong("num_generations", f"must be at least 2, not {recipe.num_generations}: samples are compared in groups")
     for task in recipe.tasks:

@@ -164,6 +164,9 @@ class Training:
         with shards.whole_weights(args):
             with self._blamed("model"):
                 model, source = load_model(start, recipe, device=device, dtype=self.dtype)
+            with self._blamed("data.prompts"):
+                for prompt in prompts if "gen" in counts else []:
+                    model.check_prompt(prompt)
             acting = copy_of(start) if shards.are_used(args) else model
             frozen = copy_of(start) if needs_start or self._frozen(partner) else None
             scorer = frozen if frozen is not None and self._frozen(partner) else acting

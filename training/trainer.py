@@ -19,6 +19,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from suder_bench.errors import UserError
 from suder_bench.models.janus import JanusModel
+from suder_bench.models.janus_sampler import NoNumbersError
 from suder_bench.training import metrics, shards, sheets
 from suder_bench.training.items import Item, ItemLoader, MicroBatches
 from suder_bench.training.metrics import Tally, TrainingFailed, Watch, Work
@@ -108,10 +109,14 @@ class SuderTrainer(Trainer):
 
     def _rolled_out(self, items: list[Item]) -> Rollout:
         task = items[0].task
-        if task == "gen":
-            rollout = self.sampler.pictures(items, [self.prompts[item.index] for item in items])
-        else:
-            rollout = self.sampler.captions(items, [self.pictures[item.index] for item in items])
+        try:
+            if task == "gen":
+                rollout = self.sampler.pictures(items, [self.prompts[item.index] for item in items])
+            else:
+                rollout = self.sampler.captions(items, [self.pictures[item.index] for item in items])
+        except NoNumbersError as error:
+            told = f"{error}; the last checkpoint stays"
+            raise TrainingFailed(f"sampling for {task} at step {self.state.global_step + 1}: {told}") from error
         if self.start is not None:
             rollout.reference = self._reference(rollout, self.start)
         metrics.add_rollout(self._tally, rollout)

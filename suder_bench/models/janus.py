@@ -15,6 +15,7 @@ from PIL import Image
 from transformers import JanusForConditionalGeneration, PreTrainedTokenizerBase
 from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
 
+from suder_bench.errors import UserError
 from suder_bench.models import janus_files, janus_likelihood, janus_sampler, janus_vq
 from suder_bench.models.janus_pixels import POSTPROCESSING, Squares, picture
 from suder_bench.models.janus_prompts import (
@@ -28,6 +29,9 @@ from suder_bench.models.janus_prompts import (
 )
 from suder_bench.models.protocols import GeneratedImage, ImageSampling, TextSampling
 from suder_bench.models.reference import WORLD_MARKER
+
+SHOWN = 60
+"""Characters of a text that an error line quotes."""
 
 
 class JanusModel:
@@ -60,6 +64,7 @@ class JanusModel:
         self.caption_request = caption_request
         self.score_end = score_end
         self.image_tokens = int(model.model.vision_model.config.num_image_tokens)
+        self.positions = int(model.config.text_config.max_position_embeddings)
         self.settings = {
             "adapter": "janus",
             "dtype": str(model.dtype).removeprefix("torch."),
@@ -104,7 +109,9 @@ class JanusModel:
     def generate(self, prompts: Sequence[str], *, seeds: Sequence[int], sampling: ImageSampling) -> list[GeneratedImage]:
         """One picture per prompt, with its tokens; see `TextToImage`."""
         tokens = self.draw(prompts, seeds=seeds, sampling=sampling).tokens
-        return [GeneratedImage(picture(x), row) for x, row in zip(self.decode_tokens(tokens), tokens, strict=True)]
+        pixels = self.decode_tokens(tokens)
+        janus_sampler.check_numbers(pixels.isfinite().flatten(1).all(dim=1), "the pixels of a picture")
+        return [GeneratedImage(picture(x), row) for x, row in zip(pixels, tokens, strict=True)]
 
     def draw(
         self, prompts: Sequence[str], *, seeds: Sequence[int], sampling: ImageSampling, return_logprobs: bool = False
@@ -182,6 +189,8 @@ class JanusModel:
         if not questions:
             return janus_likelihood.TokenScores([], [])
         prompts = [self._question(question, features[i : i + 1]) for i, question in zip(which.tolist(), questions, strict=True)]
+        for prompt, answer in zip(prompts, answers, strict=True):
+            self._check_room(len(prompt) + len(answer) - 1, "a picture and its text", self.tokenizer.decode(answer))
         return janus_likelihood.answer_scores(self.model, prompts, answers, entropy=entropy)
 
     def choice_logprobs(
@@ -221,18 +230,36 @@ class JanusModel:
         """Codes (pictures, image tokens), on the CPU, of the same squares that the vision tower sees."""
         return janus_vq.encode(self.model.model.vqmodel, self.squares.pixels(images)).cpu()
 
+    def check_prompt(self, prompt: str) -> None:
+        """Raises `UserError` for a prompt too long to be drawn, or to be scored as the text of a picture."""
+        request = prompt_ids(self.tokenizer, question_text(self.caption_request, self._block(1)))
+        if len(request) + len(prompt.encode()) + 64 < self.positions:
+            return  # no token is shorter than a byte, and 64 are more than the template has
+        self._generation_ids(prompt)
+        self._check_room(len(request) + len(answer_ids(self.tokenizer, prompt)), "a picture and its text", prompt)
+
     def _generation_ids(self, prompt: str) -> list[int]:
-        return prompt_ids(self.tokenizer, generation_text(prompt, self._boi))
+        ids = prompt_ids(self.tokenizer, generation_text(prompt, self._boi))
+        self._check_room(len(ids) + self.image_tokens - 1, "a prompt and its picture", prompt)  # nothing follows the last token
+        return ids
+
+    def _check_room(self, tokens: int, what: str, text: str) -> None:
+        """Raises `UserError` where a sequence is longer than what the model was made for: it would answer, but nonsense."""
+        if tokens > self.positions:
+            shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+            raise UserError(f"{what} need {tokens:,} positions, but the model has {self.positions:,}; shorten the text {shown!r}")
+
+    def _block(self, images: int) -> str:
+        return image_block(self._boi, self._placeholder, self._eoi, image_tokens=self.image_tokens, images=images)
 
     def _blank(self, ids: Sequence[int]) -> list[int]:
         return janus_sampler.unconditional(ids, keep=self._kept, pad=int(self.tokenizer.pad_token_id))
 
     def _question(self, question: str, features: torch.Tensor) -> torch.Tensor:
         """Embeddings of a question about the pictures whose features (pictures, image tokens, width) are given."""
-        if not len(features):
-            return janus_likelihood.embed(self.model, prompt_ids(self.tokenizer, question_text(question, "")))
-        block = image_block(self._boi, self._placeholder, self._eoi, image_tokens=self.image_tokens, images=len(features))
-        return janus_likelihood.embed(self.model, prompt_ids(self.tokenizer, question_text(question, block)), features)
+        ids = prompt_ids(self.tokenizer, question_text(question, self._block(len(features)) if len(features) else ""))
+        self._check_room(len(ids), "a question and its pictures", question)
+        return janus_likelihood.embed(self.model, ids, features if len(features) else None)
 
     def _features(self, images: Sequence[Image.Image] | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What the language model reads of each distinct picture, (distinct, image tokens, width), and which is whose."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,23 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from PIL import Image
 
+from suder_bench.errors import UserError
+
 if TYPE_CHECKING:
     import torch
 
     from suder_bench.benchmark import GenerationBenchmark
     from suder_bench.records import Stranger
+
+
+COLDEST = 1e-30
+"""The least temperature but 0: logits divided by less overflow."""
+
+
+def check_temperature(temperature: float) -> None:
+    """Raises `UserError` for NaN, infinity, and what is below 0, or so close above it that nothing can be divided by it."""
+    if temperature != 0 and not COLDEST <= temperature < math.inf:
+        raise UserError(f"temperature {temperature} is not 0, which is greedy, nor a number from {COLDEST} on")
 
 
 @dataclass(frozen=True)
@@ -23,6 +36,12 @@ class ImageSampling:
     temperature: float = 1.0
     guidance: float = 5.0
 
+    def __post_init__(self) -> None:
+        """Raises `UserError` for what is no number from 0 on."""
+        check_temperature(self.temperature)
+        if not 0 <= self.guidance < math.inf:
+            raise UserError(f"guidance {self.guidance} is not a number from 0 on")
+
 
 @dataclass(frozen=True)
 class TextSampling:
@@ -30,6 +49,10 @@ class TextSampling:
 
     temperature: float = 0.0
     max_new_tokens: int = 1024
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` for what is no temperature."""
+        check_temperature(self.temperature)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ class Run:
         """Do what is not done yet. `load` replaces the registered adapter.
 
         Raises `UserError` before anything is done when the folder belongs to another run or process, data are missing,
-        the model cannot be loaded, or a judge is not known; `JudgeError` when a judge fails its known answers, with the responses kept.
+        the model cannot be loaded, or a judge is not known; `JudgeError` when a judge fails its known answers, with the
+        responses kept.
         """
         folder = RunFolder(self.out)
         self._check(folder)

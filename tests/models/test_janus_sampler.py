@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from models.tiny import tiny_image_processor, tiny_janus_model, tiny_tokenizer
 from PIL import Image
 
+from suder_bench.errors import UserError
 from suder_bench.models import janus_decoder, janus_sampler
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.janus_prompts import generation_text, image_block, prompt_ids, question_text
-from suder_bench.models.janus_sampler import choose, draw_tokens, unconditional
+from suder_bench.models.janus_sampler import NoNumbersError, choose, draw_tokens, unconditional
 from suder_bench.models.protocols import ImageSampling, TextSampling
 
 PROMPTS = ["a red ball", "a photo of three striped hearts behind a tall yellow tree", "two blue boxes", "a star"]
@@ -230,3 +233,94 @@ def test_draw_tokens_takes_any_ids(janus: JanusModel) -> None:
     drawn = draw_tokens(janus.model, [ids], [ids], seeds=[0], sampling=ImageSampling(temperature=0))
     plain = janus.draw(["a star"], seeds=[0], sampling=ImageSampling(temperature=0, guidance=1.0))
     assert torch.equal(drawn.tokens, plain.tokens)
+
+
+@pytest.fixture
+def starless(janus: JanusModel) -> Iterator[JanusModel]:
+    """A model that has no numbers for a star."""
+    word = janus.tokenizer.encode("star", add_special_tokens=False)[-1]
+    weight = janus.model.model.language_model.embed_tokens.weight
+    kept = weight[word].detach().clone()
+    with torch.no_grad():
+        weight[word] = torch.nan
+    yield janus
+    with torch.no_grad():
+        weight[word] = kept
+
+
+def test_logits_that_are_no_numbers_are_told_and_not_drawn_from(starless: JanusModel) -> None:
+    for sampling in (ImageSampling(), ImageSampling(temperature=0), ImageSampling(guidance=1.0)):
+        with pytest.raises(NoNumbersError, match="the logits of image tokens are NaN or infinite"):
+            starless.draw(["a red ball", "a star"], seeds=[0, 1], sampling=sampling)
+        starless.draw(["a red ball"], seeds=[0], sampling=sampling)
+    for temperature in (0.0, 1.0):
+        text = TextSampling(temperature=temperature, max_new_tokens=3)
+        with pytest.raises(NoNumbersError, match="the logits of an answer's tokens are NaN or infinite"):
+            starless.answer([[], []], ["a ball?", "a star?"], seeds=[0, 1], sampling=text)
+        starless.answer([[]], ["a ball?"], seeds=[0], sampling=text)
+
+
+def test_guidance_that_outgrows_the_precision_is_told(janus: JanusModel) -> None:
+    with pytest.raises(NoNumbersError, match="guidance"):
+        janus.draw(["a red ball"], seeds=[0], sampling=ImageSampling(guidance=1e39))
+
+
+def test_logits_that_become_no_numbers_on_the_way_are_told(janus: JanusModel) -> None:
+    calls: list[int] = []
+
+    def spoilt(module: torch.nn.Module, given: tuple[torch.Tensor], logits: torch.Tensor) -> None:
+        calls.append(len(logits))
+        if len(calls) == 5:
+            logits[0] = torch.nan
+
+    hook = janus.model.model.generation_head.register_forward_hook(spoilt)
+    with pytest.raises(NoNumbersError):
+        janus.draw(["a star", "a ball"], seeds=[0, 1], sampling=ImageSampling(guidance=1.0))
+    hook.remove()
+    assert len(calls) == 16  # one look at the end, so that an accelerator need not wait
+
+
+def test_pixels_that_are_no_numbers_are_no_picture(janus: JanusModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(JanusModel, "decode_tokens", lambda self, tokens: torch.full((len(tokens), 3, 32, 32), torch.nan))
+    with pytest.raises(NoNumbersError, match="the pixels of a picture"):
+        janus.generate(["a star"], seeds=[0], sampling=ImageSampling())
+
+
+def test_a_prompt_longer_than_the_models_positions_is_refused(janus: JanusModel) -> None:
+    sampling = ImageSampling(guidance=1.0)
+    fits = "!" * (janus.positions - len(janus._generation_ids("")) - 16 + 1)
+    janus.check_prompt("a star")
+    janus.draw([fits], seeds=[0], sampling=sampling)
+    with pytest.raises(
+        UserError, match=r"a prompt and its picture need 1,025 positions, .* 1,024; shorten .*'!!!"
+    ):
+        janus.draw([fits + "!"], seeds=[0], sampling=sampling)
+    with pytest.raises(UserError, match=r"a picture and its text need 1,0\d\d positions"):
+        janus.check_prompt(fits)
+    question = "!" * janus.positions
+    with pytest.raises(UserError, match="a question and its pictures need"):
+        janus.answer([[picture(0)]], [question], seeds=[0], sampling=TextSampling())
+    with pytest.raises(UserError, match="a picture and its text need"):
+        janus.text_logprobs([picture(0)], [question])
+
+
+def test_an_answer_ends_with_the_models_positions(janus: JanusModel) -> None:
+    """Alone as beside a shorter question."""
+    long = "!" * (janus.positions - len(prompt_ids(janus.tokenizer, question_text("", ""))) - 10)
+    sampling = TextSampling(temperature=1.0, max_new_tokens=60)
+    [alone] = janus.write([[]], [long], seeds=[3], sampling=sampling)
+    room = janus.positions + 1 - len(prompt_ids(janus.tokenizer, question_text(long, "")))
+    assert 0 < room < 20
+    assert len(alone) <= room
+    both = janus.write([[], []], [long, "yes or no?"], seeds=[3, 4], sampling=sampling)
+    assert both[0] == alone
+    assert both[1] == janus.write([[]], ["yes or no?"], seeds=[4], sampling=sampling)[0]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_sampling_settings_are_numbers(value: float) -> None:
+    with pytest.raises(UserError, match="guidance"):
+        ImageSampling(guidance=value)
+    for kind in (ImageSampling, TextSampling):
+        with pytest.raises(UserError, match="temperature"):
+            kind(temperature=value)

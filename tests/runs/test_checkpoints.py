@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from models.tiny import edit_json, write_checkpoint
+from fakes import REFERENCE, settings
+from models.tiny import edit_json, tiny_image_processor, tiny_janus_model, tiny_tokenizer, write_checkpoint
 from safetensors.torch import load_file, save_file
 
 from suder_bench.cli import main
+from suder_bench.models.janus import JanusModel
+from suder_bench.runs.execute import Run
 from suder_bench.runs.jsonl import Ledger
+from suder_bench.runs.screen import Screen
 
 pytestmark = pytest.mark.usefixtures("fakes")
 WEIGHTS = "model.safetensors"
@@ -92,3 +97,39 @@ def test_the_recipe_names_the_parts(checkpoint: Path) -> None:
     model = json.loads(Path("r/run.json").read_text())["model"]
     assert model["parts"]["chat template"] == ""
     assert all(len(digest) == 64 for part, digest in model["parts"].items() if part != "chat template")
+
+
+@pytest.fixture
+def janus() -> JanusModel:
+    return JanusModel(tiny_janus_model(), tiny_tokenizer(), tiny_image_processor())
+
+
+def failed(janus: JanusModel, out: Path) -> tuple[set[str], str]:
+    """The samples of `drawing` that get no response and no verdict, and what is said of them."""
+    said = io.StringIO()
+    outcome = Run(out, REFERENCE, settings("drawing", repeats=1)).execute(Screen(said), lambda: janus)
+    assert not outcome.complete
+    responses, verdicts = ({row["sample"] for row in Ledger(out / part / "drawing").rows()} for part in ("responses", "verdicts"))
+    assert responses == verdicts
+    lost = {f"{i:03d}" for i in range(12)} - responses
+    assert outcome.summary["benchmarks"]["drawing"]["failed"] == len(lost)
+    return lost, said.getvalue()
+
+
+def test_a_response_without_numbers_fails_and_is_never_scored(janus: JanusModel, tmp_path: Path) -> None:
+    [six] = janus.tokenizer.encode("6", add_special_tokens=False)
+    with torch.no_grad():
+        janus.model.get_input_embeddings().weight[six] = torch.nan
+    lost, said = failed(janus, tmp_path / "r")
+    assert lost == {"003", "008"}  # shades 60 and 160
+    assert "failed: drawing 003, repeat 0: the logits of image tokens are NaN or infinite" in said
+    assert "Traceback" not in said
+
+
+def test_a_prompt_that_is_too_long_fails_alone(janus: JanusModel, tmp_path: Path) -> None:
+    janus.positions = len(janus._generation_ids("shade 20")) + 16 - 1
+    lost, said = failed(janus, tmp_path / "r")
+    assert lost == {f"{i:03d}" for i in range(5, 12)}  # shades of three figures
+    assert "failed: drawing 005, repeat 0: a prompt and its picture need" in said
+    assert "shorten the text 'shade 100'" in said
+    assert "Traceback" not in said
