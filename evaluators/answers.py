@@ -22,19 +22,35 @@ def json_rows(file: Path, fields: Fields = NOTHING) -> list[Row]:
 
     Raises `UserError` with file and line, or row of a list, for anything else, and for a file that holds none.
     """
-    rows = [with_fields(row, place, fields) for place, row in _placed(file)]
+    return [row for _, row in placed_rows(file, fields)]
+
+
+def placed_rows(file: Path, fields: Fields = NOTHING) -> list[tuple[str, Row]]:
+    """`json_rows` with the place of each, as a message starts: "FILE:LINE", or "FILE: row NUMBER" of a list."""
+    rows = [(place, with_fields(row, place, fields)) for place, row in _placed(file)]
     if not rows:
         raise UserError(f"{file} is empty; put the whole file there")
     return rows
 
 
+def text_lines(file: Path) -> list[str]:
+    """The lines of a list of prompts or names that are not empty, without spaces at their ends.
+
+    Raises `UserError` naming a file that cannot be read, or is no text, or holds none.
+    """
+    lines = [line.strip() for line in text_of(file).split("\n")]  # not splitlines, which also breaks at U+2028 and others
+    if not any(lines):
+        raise UserError(f"{file} is empty; put the whole official file there, or use --data world")
+    return [line for line in lines if line]
+
+
 def json_document(file: Path) -> Any:
     """The value of a JSON file. Trailing commas before a closing bracket are forgiven, as official files hold some."""
-    return _document(file, _text(file))
+    return _document(file, text_of(file))
 
 
 def _placed(file: Path) -> list[tuple[str, Any]]:
-    text = _text(file)
+    text = text_of(file)
     if text.lstrip().startswith("["):
         return [(f"{file}: row {number}", row) for number, row in enumerate(_document(file, text), start=1)]
     lines = [(f"{file}:{number}", line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
@@ -106,7 +122,8 @@ def picture_folder(candidates: Sequence[Path], first: str) -> Path:
     return next((folder for folder in candidates if (folder / first).is_file()), candidates[0])
 
 
-def _text(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """The file's text, of UTF-8 with or without a mark at its start. Raises `UserError` naming it where that cannot be read."""
     try:
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

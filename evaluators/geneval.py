@@ -18,6 +18,8 @@ from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
 from suder_bench.errors import UserError
 from suder_bench.evaluators import geneval_layout, weighted
+from suder_bench.evaluators.answers import placed_rows, text_lines
+from suder_bench.evaluators.fields import LIST, TEXT
 from suder_bench.evaluators.geneval_rules import COLORS, Task, colors_to_ask, found_objects, isolate, ruling
 from suder_bench.evaluators.judges.protocols import Detection, NumberedClasses
 from suder_bench.records import Answered, Sample, Statistic, Stranger, Verdict
@@ -42,11 +44,10 @@ class GenEval:
         names = self._folder / "object_names.txt"
         if not names.is_file():
             raise UserError(f"no object_names.txt in {self._folder}; put the official file there, or use --data world")
-        self.object_names = tuple(line.strip() for line in names.read_text(encoding="utf-8").splitlines() if line.strip())
+        self.object_names = tuple(text_lines(names))
         self._samples = tuple(_read_metadata(self._folder / METADATA))
-        for file, content in ((names, self.object_names), (self._folder / METADATA, self._samples)):
-            if not content:
-                raise UserError(f"{file} is empty; put the whole official file there, or use --data world")
+        if not self._samples:
+            raise UserError(f"{self._folder / METADATA} is empty; put the whole official file there, or use --data world")
 
     def samples(self) -> list[Sample]:
         return list(self._samples)
@@ -140,17 +141,14 @@ class GenEval:
 
 
 def _read_metadata(file: Path) -> Iterator[Sample]:
-    lines = file.read_text(encoding="utf-8").splitlines()
-    for index, (number, line) in enumerate((number, line) for number, line in enumerate(lines, 1) if line.strip()):
+    for index, (place, record) in enumerate(placed_rows(file, {"tag": TEXT, "include": LIST, "prompt": TEXT})):
         try:
-            record = json.loads(line)
             Task.parse(record)
-            prompt = record["prompt"]
         except KeyError as error:
-            raise UserError(f"{file}:{number}: no {error} in the record") from error
+            raise UserError(f"{place}: no {error} in the record") from error
         except (ValueError, TypeError, AttributeError, IndexError) as error:
-            raise UserError(f"{file}:{number}: {error}") from error
-        yield Sample(id=f"{index:05d}", cluster=f"{index:05d}", prompt=prompt, truth=record)
+            raise UserError(f"{place}: {error}") from error
+        yield Sample(id=f"{index:05d}", cluster=f"{index:05d}", prompt=record["prompt"], truth=record)
 
 
 def _crop(picture: Image.Image, detection: Detection, backend: str) -> Image.Image:

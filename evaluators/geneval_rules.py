@@ -39,11 +39,15 @@ class Clause:
     def parse(record: Mapping[str, Any]) -> Clause:
         """Read a clause of the metadata file. Raises `ValueError` or `KeyError` on anything the rules cannot judge."""
         color, position = record.get("color"), record.get("position")
+        if not isinstance(record["class"], str) or type(record["count"]) is not int:
+            raise ValueError(f"class {record['class']!r} or count {record['count']!r} is no text or no whole number")
+        if position is not None and (len(position) != 2 or type(position[1]) is not int):
+            raise ValueError(f"position {position!r} is not a relation and the number of a clause")
         if color is not None and color not in COLORS:
             raise ValueError(f"unknown color '{color}' (choices: {', '.join(COLORS)})")
         if position is not None and position[0] not in RELATIONS:
             raise ValueError(f"unknown position '{position[0]}' (choices: {', '.join(RELATIONS)})")
-        return Clause(record["class"], int(record["count"]), color, None if position is None else (position[0], int(position[1])))
+        return Clause(record["class"], record["count"], color, None if position is None else (position[0], position[1]))
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
 from suder_bench.errors import UserError
 from suder_bench.evaluators import weighted
+from suder_bench.evaluators.answers import text_lines
 from suder_bench.evaluators.judges.protocols import ImageTextScorer, Parse, TextParser
 from suder_bench.evaluators.t2i_attribute import judge_attributes
 from suder_bench.evaluators.t2i_depth import depth_query, judge_depth
@@ -231,10 +232,10 @@ class T2ICompBench:
     def _read_category(self, category: str, split: str = "val") -> list[Sample]:
         listed: dict[str, str] = {}
         for name in COMPLEX_PARTS if category == "complex" else ():
-            for prompt in _lines(self._file(f"complex_{split}_{name}.txt")):
+            for prompt in text_lines(self._file(f"complex_{split}_{name}.txt")):
                 listed.setdefault(_key(prompt), name)
         samples = []
-        for index, prompt in enumerate(_lines(self._file(f"{category}_{split}.txt"))):
+        for index, prompt in enumerate(text_lines(self._file(f"{category}_{split}.txt"))):
             truth: dict[str, Any] = {"category": category, "index": index}
             if category == "complex":
                 truth["list"] = listed.get(_key(prompt), "spatialaction")
@@ -253,7 +254,7 @@ def training_prompts(data: Path) -> dict[str, list[str]]:
     for file in files.values():
         if not file.is_file():
             raise UserError(f"no {file.name} in {folder}; put the official file there, or use --data world")
-    return {category: _lines(file) for category, file in files.items()}
+    return {category: text_lines(file) for category, file in files.items()}
 
 
 def judge_similarity(pictures: Sequence[Image.Image], texts: Sequence[str], clip: ImageTextScorer) -> list[Finding]:
@@ -283,11 +284,3 @@ def _parts(sample: Sample) -> tuple[str, ...]:
 def _key(prompt: str) -> str:
     """How the official script compares complex prompts: lower case, up to the first full stop."""
     return prompt.lower().split(".")[0]
-
-
-def _lines(file: Path) -> list[str]:
-    """Prompts without their line ends (some official files use CRLF) and outer spaces. Raises `UserError` for a file of none."""
-    prompts = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-    if not any(prompts):
-        raise UserError(f"{file} is empty; put the whole official file there, or use --data world")
-    return [prompt for prompt in prompts if prompt]

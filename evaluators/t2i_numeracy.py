@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from suder_bench.errors import UserError
+from suder_bench.evaluators.answers import text_of
 from suder_bench.evaluators.judges.protocols import Box, Detection, Detector, Parse, PromptedDetector
 from suder_bench.evaluators.t2i_finding import Finding
 from suder_bench.evaluators.t2i_spatial import detect
@@ -43,7 +44,7 @@ class Vocabulary:
     def read(file: Path) -> Vocabulary:
         """Read lines of "singular - plural". Raises `UserError` naming the line that is none, and for a file without any."""
         pairs = []
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(text_of(file).split("\n"), 1):
             singular, separator, plural = line.lower().partition(" - ")
             if not separator and line.strip():
                 raise UserError(f"{file}:{number}: '{line}' is not 'singular - plural'")

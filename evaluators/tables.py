@@ -24,7 +24,7 @@ def table(file: Path, *columns: str) -> list[Row]:
     """
     cells = list(_workbook(file) if file.suffix.lower() == ".xlsx" else _separated(file))
     if len(cells) < 2:
-        raise UserError(f"{file}: holds no rows")
+        raise UserError(f"{file} is empty; put the whole file there")
     heading = cells[0]
     doubled = [name for name in heading if name and heading.count(name) > 1]
     if doubled:
@@ -35,8 +35,6 @@ def table(file: Path, *columns: str) -> list[Row]:
         if len(found) != len(heading):
             raise UserError(f"{place}: {len(found)} cells under {len(heading)} headings")
         rows.append(with_fields(dict(zip(heading, found, strict=True)), place, dict.fromkeys(columns, TEXT)))
-    if not rows:
-        raise UserError(f"{file} is empty; put the whole file there")
     return rows
 
 

@@ -82,7 +82,7 @@ def _t2i_compbench(where: str, say: Callable[[str], None], *, offline: bool) -> 
 
 
 def _lines(file: Path) -> list[str]:
-    return [line.strip() for line in _text(file).splitlines() if line.strip()]
+    return [line.strip() for line in _text(file).split("\n") if line.strip()]
 
 
 def _json_lines(file: Path) -> list[str]:

@@ -118,12 +118,14 @@ def _read(role: str, where: str, line: bytes) -> dict[str, Any]:
         right = (
             isinstance(row["detector"], str)
             and isinstance(row["digest"], str)
+            and all(isinstance(found, list) for found in (labels, scores, boxes))
+            and not any(isinstance(number, bool) for numbers in (scores, *boxes) for number in numbers)
             and len(labels) == len(scores) == len(boxes)
             and all(isinstance(label, str) for label in labels)
             and all(0 <= score <= 1 for score in scores)
             and all(len(box) == 4 and box[0] <= box[2] and box[1] <= box[3] for box in boxes)
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise JudgeError(f"judge {role}: {where}: not a line of detections ({error!r}); see docs/detections.md") from error
     if not right:
         raise JudgeError(

@@ -79,7 +79,7 @@ def read(file: Path) -> dict[str, list[str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--captions '{file}' cannot be read ({error}); write it as UTF-8") from None
     found: dict[str, list[str]] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: a caption may hold U+2028
         if line.strip():
             image, caption = _line(line, f"{file}:{number}")
             found.setdefault(image, []).append(caption)
@@ -101,7 +101,7 @@ def rewarded(file: Path, rewards: Mapping[str, CaptionReward], screen: Screen) -
 def _line(line: str, where: str) -> tuple[str, str]:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("image", "caption")):
         raise UserError(f'{where}: not a caption; write {{"image": "FILE", "caption": "TEXT"}}')

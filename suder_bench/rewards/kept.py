@@ -51,7 +51,7 @@ def write(out: Path, drawn: Sampled, written: Sampled | None) -> None:
 def read(out: Path) -> list[Kept]:
     """The rows of a comparison. Raises `UserError` where they cannot be read."""
     try:
-        rows = [json.loads(line) for line in (out / FILE).read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for line in (out / FILE).read_text(encoding="utf-8").split("\n") if line]
         return [
             Kept(
                 row["part"],
@@ -62,7 +62,7 @@ def read(out: Path) -> list[Kept]:
             )
             for row in rows
         ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{out / FILE} is not readable ({error}); repeat the suder-bench reward compare that made it") from None
 
 

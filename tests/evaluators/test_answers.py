@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suder_bench.errors import UserError
-from suder_bench.evaluators.answers import json_document, json_rows, pair
+from suder_bench.evaluators.answers import json_document, json_rows, pair, text_lines
 from suder_bench.evaluators.fields import (
     BIT,
     ID,
@@ -35,6 +35,15 @@ def test_blank_lines_trailing_commas_and_a_byte_order_mark_are_forgiven(tmp_path
     assert json_document(file) == [{"a": [1, 2]}]
     file.write_text('{"a": ",]"}')
     assert json_document(file) == {"a": ",]"}
+
+
+def test_lists_of_texts_are_lines_however_they_end(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("\ufeffa red ball\r\n\r\n a\u2028b \rc\n".encode())
+    assert text_lines(tmp_path / "a.txt") == ["a red ball", "a\u2028b", "c"]
+    for content, message in ((b" \n", "a.txt is empty"), (b"a\xff", "a.txt: cannot be read")):
+        (tmp_path / "a.txt").write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            text_lines(tmp_path / "a.txt")
 
 
 @pytest.mark.parametrize(

@@ -429,12 +429,38 @@ def test_an_empty_folder_says_what_the_layout_is(data, tmp_path):
             "unknown position",
         ),
         ("[]", "evaluation_metadata.jsonl:2"),
+        ('{"tag": "colors", "prompt": ["x"], "include": []}', r"jsonl:2: 'prompt' is .*; expected a text"),
+        ('{"tag": 3, "prompt": "x", "include": []}', "jsonl:2: 'tag' is 3; expected a text"),
+        ('{"tag": "colors", "prompt": "x", "include": [{"class": ["cat"], "count": 1}]}', "jsonl:2: class"),
+        ('{"tag": "counting", "prompt": "x", "include": [{"class": "cat", "count": "3"}]}', "jsonl:2: class 'cat' or count '3'"),
+        (
+            '{"tag": "counting", "prompt": "x", "include": [{"class": "cat", "count": 2.7}]}',
+            r"jsonl:2: class 'cat' or count 2\.7",
+        ),
+        (
+            '{"tag": "counting", "prompt": "x", "include": [{"class": "cat", "count": true}]}',
+            "jsonl:2: class 'cat' or count True",
+        ),
+        (
+            '{"tag": "position", "prompt": "x", "include": [{"class": "cat", "count": 1, "position": ["above", "0"]}]}',
+            "jsonl:2: position",
+        ),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, complaint):
     tmp_path.joinpath("object_names.txt").write_text("cat\n")
     tmp_path.joinpath("evaluation_metadata.jsonl").write_text(json.dumps(RECORDS[0]) + "\n" + line)
     with pytest.raises(UserError, match=complaint):
+        GenEval(tmp_path)
+
+
+def test_a_prompt_may_hold_any_character_and_a_list_must_be_text(tmp_path):
+    tmp_path.joinpath("object_names.txt").write_text("cat\n")
+    row = json.dumps({**RECORDS[0], "prompt": "a\u2028b"}, ensure_ascii=False)
+    tmp_path.joinpath("evaluation_metadata.jsonl").write_text(row, encoding="utf-8")
+    assert [sample.prompt for sample in GenEval(tmp_path).samples()] == ["a\u2028b"]
+    tmp_path.joinpath("object_names.txt").write_bytes(b"cat\xff")
+    with pytest.raises(UserError, match=r"object_names\.txt: cannot be read"):
         GenEval(tmp_path)
 
 
