@@ -74,11 +74,7 @@ def _t2i_compbench(where: str, say: Callable[[str], None], *, offline: bool) -> 
         if not chosen.path or not chosen.path.is_dir():
             raise UserError(f"prompt source 't2i-compbench:{where}' is neither 'official', nor 'world', nor a folder")
     folder = chosen.folder("t2i-compbench", say, offline=offline)
-    categories = training_prompts(folder)
-    for category, prompts in categories.items():
-        if not prompts:
-            raise UserError(f"{category}_train.txt in {folder} holds no prompt; put the official file there")
-    return [prompt for prompts in categories.values() for prompt in prompts]
+    return [prompt for prompts in training_prompts(folder).values() for prompt in prompts]
 
 
 def _lines(file: Path) -> list[str]:

@@ -93,7 +93,7 @@ def test_a_folder_keeps_its_duplicates(tmp_path: Path) -> None:
     folder = folder_of_categories(tmp_path / "t2i", "a red cat\r\n\na dog\r\na red cat\r\n")
     assert read(f"t2i-compbench:{folder}") == ["a red cat", "a dog", "a red cat"] * 8
     (folder / "shape_train.txt").write_text("\n \n")
-    with pytest.raises(UserError, match=re.escape(f"shape_train.txt in {folder} holds no prompt")):
+    with pytest.raises(UserError, match=re.escape(f"{folder / 'shape_train.txt'} is empty")):
         read(f"t2i-compbench:{folder}")
     (folder / "shape_train.txt").unlink()
     with pytest.raises(UserError, match=r"no shape_train\.txt in"):
