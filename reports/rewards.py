@@ -90,6 +90,7 @@ def _caveats(found: Mapping[str, Any]) -> list[str]:
     """What a reader of these numbers must know."""
     rewards = found["pictures"]["rewards"]
     told = [f"data: {WORLD}", *([TINY] if "clip" in rewards else [])] if found["world"] else []
+    told += [f"marked: {deviation}" for deviation in found.get("deviations", ())]
     told += [ITSELF.format(name=name) for name in rewards if name == f"{PREFIX}{found['benchmark']}"]
     if any(found[part] is not None and found[part]["mean"] is None for part in PARTS):
         told.append(UNJUDGED)

@@ -192,6 +192,7 @@ def _compare(
         "pictures": _entry(drawn, compare(drawn.samples)),
         "captions": None if written is None else _entry(written, compare(written.samples)),
     }
+    found |= _deviations(asked, args)
     replace_file(out / "compare.json", document(found).encode())
     replace_file(out / "compare.md", report.markdown(found, drawn, written).encode())
     kept.write(out, drawn, written)
@@ -207,6 +208,18 @@ def _compare(
 def _captions_file(args: argparse.Namespace) -> Path | None:
     """Of captions made elsewhere; None where they are written here, so many as `--captions` says."""
     return None if args.captions is None or args.captions.isdecimal() else Path(args.captions)
+
+
+def _deviations(asked: Asked, args: argparse.Namespace) -> dict[str, Any]:
+    """What sets the run of the pictures apart from its benchmark, if anything does."""
+    from suder_bench.runs.deviations import deviations
+    from suder_bench.runs.store import RunFolder
+
+    if asked.benchmark is None:
+        return {}
+    recipe = RunFolder(args.run or asked.out / "samples").read() or {}
+    marks = deviations(recipe.get("benchmarks", {}).get(asked.benchmark, {}))
+    return {"deviations": marks} if marks else {}
 
 
 def _painter(asked: Asked, args: argparse.Namespace) -> str:

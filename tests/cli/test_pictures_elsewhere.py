@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from PIL import Image
 
+from suder_bench import registry
 from suder_bench.cli import main
 from suder_bench.data.source import write_world
+from suder_bench.models.protocols import Model
 
 PROMPTS, EACH = 6, 4
 
@@ -126,3 +130,36 @@ def test_a_run_of_rewritten_pictures_keeps_the_mark(made: Path, data: Path, caps
     assert entry(capsys.readouterr().out) == first
     assert main(["report", str(out), "--out", str(made.parent / "report"), "--no-site"]) == 0
     assert "1 prompt rewritten before drawing" in (made.parent / "report/tables/table-2-world.md").read_text()
+
+
+class Level:
+    """Likes bright pictures."""
+
+    name = "level"
+
+    @classmethod
+    def load(cls, model: Model) -> Level:
+        return cls()
+
+    def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:
+        return [float(np.asarray(picture).mean()) for picture in pictures]
+
+
+def test_a_comparison_of_rewards_tells_the_same_of_the_pictures(
+    made: Path, data: Path, fakes: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewrite(made, 3)
+    (made / "00005/samples/00003.png").rename(made / "00005/samples/00003.webp")
+    table = {**registry.TABLE, "rewards": {"level": f"{__name__}:Level"}}
+    monkeypatch.setattr(registry, "TABLE", table)
+    registry.table.cache_clear()
+    out = made.parent / "compared"
+    wanted = ["reward", "compare", "--model", "fake:right", "--rewards", "level", "--images", str(made), "--data", str(data)]
+    main([*wanted, "--captions", "0", "--device", "cpu", "--out", str(out), "--json"])
+    shown = capsys.readouterr()
+    found = json.loads(shown.out)
+    assert (found["pictures"]["prompts"], found["pictures"]["skipped"]) == (5, 1)
+    assert found["deviations"][0].startswith("1 prompt rewritten before drawing")
+    assert "- marked: 1 prompt rewritten before drawing" in (out / "compare.md").read_text()
+    assert "to 'A cinematic view, number 3'" in shown.err
+    assert "00003.webp of 00005 is not read: its name is not <number>.png" in shown.err
