@@ -20,7 +20,7 @@ from suder_bench.errors import UserError
 from suder_bench.evaluators import geneval_layout, weighted
 from suder_bench.evaluators.answers import placed_rows, text_lines
 from suder_bench.evaluators.fields import LIST, TEXT
-from suder_bench.evaluators.geneval_rules import COLORS, Task, colors_to_ask, found_objects, isolate, ruling
+from suder_bench.evaluators.geneval_rules import COLORS, Task, colors_to_ask, found_objects, isolate, overlooked, ruling
 from suder_bench.evaluators.judges.protocols import Detection, NumberedClasses
 from suder_bench.records import Answered, Sample, Statistic, Stranger, Verdict
 
@@ -110,7 +110,7 @@ class GenEval:
                 digest=answer.response.digest,
                 scores={"correct": float(not faults)},
                 correct=not faults,
-                reason="; ".join(faults) or "everything asked for is there",
+                reason="; ".join([*(faults or ["everything asked for is there"]), *overlooked(task, known[row], found[row])]),
                 details={"objects": _objects(found[row], own)},
             )
 

@@ -18,6 +18,8 @@ from suder_bench.evaluators.judges.protocols import Box, Detection
 COLORS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
 RELATIONS = ("left of", "right of", "above", "below")
 MAX_OBJECTS = 16
+FAINT = 0.1
+"""Detections below are told nobody."""
 BACKGROUND = 153
 """The grey (#999) that stands around an object when its colour is asked."""
 
@@ -73,13 +75,33 @@ def found_objects(detections: Sequence[Detection], tag: str) -> dict[str, list[D
 
     Of equal confidences, in a detector's float32, the last comes first: the official script sorts upwards and reads backwards.
     """
-    threshold = np.float32(0.9 if tag == "counting" else 0.3)
+    threshold = np.float32(_threshold(tag))
     found: dict[str, list[Detection]] = {}
     for detection in sorted(detections, key=lambda detection: np.float32(detection.score))[::-1]:
         same = found.setdefault(detection.label, []) if np.float32(detection.score) > threshold else None
         if same is not None and len(same) < MAX_OBJECTS:
             same.append(detection)
     return found
+
+
+def overlooked(task: Task, detections: Sequence[Detection], found: Found) -> list[str]:
+    """What was seen of the nouns asked for without being sure enough to count, in words; no verdict depends on it.
+
+    Told when counting, where it may be one too many, and of a noun of which too few were found.
+    """
+    threshold, told = _threshold(task.tag), []
+    for noun, count in {clause.noun: clause.count for clause in (*task.exclude, *task.include)}.items():
+        scores = [np.float32(one.score) for one in detections if one.label == noun]
+        faint = sorted((score for score in scores if FAINT <= score <= np.float32(threshold)), reverse=True)
+        if faint and (task.tag == "counting" or len(found.get(noun, ())) < count):
+            sure = ", ".join(f"{score:.2f}" for score in faint)
+            more = " more" if found.get(noun) else ""
+            told.append(f"{len(faint)}{more} {_named(len(faint), noun)} not above {threshold} ({sure})")
+    return told
+
+
+def _threshold(tag: str) -> float:
+    return 0.9 if tag == "counting" else 0.3
 
 
 def colors_to_ask(task: Task, found: Found) -> list[tuple[str, int]]:
@@ -162,6 +184,8 @@ def _clause_fault(
 
 
 def _several(count: int, noun: str) -> str:
-    if count == 1:
-        return f"1 {noun}"
-    return f"{count} {noun}{'es' if noun.endswith(('s', 'x', 'sh', 'ch')) else 's'}"
+    return f"{count} {_named(count, noun)}"
+
+
+def _named(count: int, noun: str) -> str:
+    return noun if count == 1 else f"{noun}{'es' if noun.endswith(('s', 'x', 'sh', 'ch')) else 's'}"

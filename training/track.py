@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -225,7 +224,7 @@ class Tracker:
         unchecked = any(judge.get("unchecked") for entry in entries for judge in entry["judges"].values())
         return (
             same
-            and old["versions"]["suder-bench"] == version("suder-bench")
+            and all(old["versions"].get(name) == now["versions"][name] for name in ("suder-bench", "world"))
             and not any(entry["skipped"] or entry["failed"] for entry in entries)
             and not (unchecked and one.part.settings.known_answers)
         )

@@ -19,6 +19,7 @@ from suder_bench.world.grading import grade, mark
 from suder_bench.world.perception import Percept, enlarged, perceive_reduced, reduced
 from suder_bench.world.reading import agreement, conjunction
 from suder_bench.world.tagging import chunks, tag
+from suder_bench.world.version import VERSION
 from suder_bench.world.vocabulary import COLORS, SIZE
 
 _LEAST_SCORE = 0.01
@@ -59,9 +60,11 @@ READERS = (
 
 
 def source_digest() -> str:
-    """Changes with the code that reads pictures and texts, so that no verdict of older code is taken for one of this."""
+    """The world's version, and a digest of the code that reads pictures and texts, so that no verdict of older code is taken for
+    one of this."""
     modules = [Path(__file__), *(Path(world.__path__[0]) / f"{name}.py" for name in READERS)]
-    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()[:16]
+    digest = hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
+    return f"{VERSION}-{digest[:14]}"
 
 
 class _WorldJudge:

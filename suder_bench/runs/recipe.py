@@ -15,6 +15,7 @@ from suder_bench.models.protocols import ImageSampling, Model, TellsItsParts, Te
 from suder_bench.models.reference import ModelReference
 from suder_bench.runs.deviations import noted
 from suder_bench.runs.plan import Settings, Task
+from suder_bench.world.version import VERSION
 
 Recipe = dict[str, Any]
 
@@ -125,7 +126,7 @@ def versions() -> dict[str, str | None]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = None
-    return found
+    return found | {"world": VERSION}
 
 
 def _responsible(recipe: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:

@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 
 from suder_bench.world.render import glyph, marks
-from suder_bench.world.segments import Segments, extent, grown, large, main_colors, squared_distances
+from suder_bench.world.segments import Segments, extent, grown, large, main_colors, opened, squared_distances
 from suder_bench.world.templates import PRIMARY, SECONDARY, SIZES, Fit, Window, fit
 from suder_bench.world.vocabulary import CELL, NOUNS, SIZE, TEXTURES
 
@@ -80,6 +80,10 @@ def _single(segments: Segments, mask: np.ndarray) -> Reading:
     weight = _weight(segments, mask)
     colors = main_colors(segments, mask)
     fits = [_fit(segments, w, weight, colors) for w in _windows(extent(mask))]
+    thick = opened(mask)
+    if max(f.quality for f in fits) < _FAIR and thick.any():
+        # Decoders draw tinted lines along the picture's edge: a thing that one hangs on is where its thick part is.
+        fits += [_fit(segments, w, weight, colors) for w in _windows(extent(thick))]
     return Reading(mask, max(fits, key=lambda f: f.quality))
 
 

@@ -18,7 +18,8 @@ from suder_bench.world import (
     write_seedbench,
     write_t2i_compbench,
 )
-from suder_bench.world.examples import SEED, VERSION, Size, write_text
+from suder_bench.world.examples import SEED, Size, write_text
+from suder_bench.world.version import VERSION
 
 __all__ = ["VERSION", "WRITERS", "write"]
 

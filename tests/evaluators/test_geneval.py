@@ -237,6 +237,32 @@ def test_a_batch_asks_each_judge_once(data, tmp_path):
     assert [verdict.digest for verdict in verdicts] == ["digest 0"] * 4
 
 
+@pytest.mark.parametrize(
+    ("record", "detections", "reason"),
+    [
+        (
+            counting("cat", 3),
+            [*[seen("cat", 0.95)] * 3, seen("cat", 0.85), seen("bench", 0.8)],
+            "everything asked for is there; 1 more cat not above 0.9 (0.85)",
+        ),
+        (
+            counting("cat", 3),
+            [*[seen("cat", 0.95)] * 2, seen("cat", 0.42), seen("cat", 0.9), seen("cat", 0.05)],
+            "expected 3 cats, found 2; 2 more cats not above 0.9 (0.90, 0.42)",
+        ),
+        (asked("single_object", CAT), [seen("cat", 0.3)], "expected 1 cat, found 0; 1 cat not above 0.3 (0.30)"),
+        (asked("single_object", CAT), [seen("cat", 0.8), seen("cat", 0.2)], "everything asked for is there"),
+        (asked("single_object", CAT), [], "expected 1 cat, found 0"),
+    ],
+)
+def test_a_reason_names_what_was_seen_below_the_threshold(data, tmp_path, record, detections, reason):
+    data.joinpath("geneval", "evaluation_metadata.jsonl").write_text(json.dumps(record))
+    bench = GenEval(data)
+    answered = [answer(bench.samples()[0], tmp_path / "a.png")]
+    (verdict,) = bench.verdicts(answered, {"detector": ScriptedDetector(detections), "color": MeanColor()})
+    assert verdict.reason == reason
+
+
 def test_a_color_tie_goes_to_the_earlier_color(data, tmp_path):
     class Undecided(MeanColor):
         def classify(self, crops, nouns, colors):

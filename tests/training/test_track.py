@@ -65,6 +65,13 @@ def test_what_is_done_is_not_done_again_and_loads_no_model(run: FakeRun, monkeyp
     assert said(again) == "evaluated before: drawing at steps 0, 20\n"
 
 
+def test_what_another_version_of_the_world_scored_is_work_to_do(run: FakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.begin().checkpoint(20, 0.5)
+    made(tracker(run))
+    monkeypatch.setattr("suder_bench.runs.recipe.VERSION", "a later one")
+    assert made(tracker(run)) == ["step 0, drawing", "step 20, drawing"]
+
+
 def test_a_new_checkpoint_is_all_that_is_done(run: FakeRun) -> None:
     run.begin().checkpoint(20, 0.5)
     made(tracker(run))

@@ -146,6 +146,15 @@ def test_a_shifted_thing_is_found_off_the_grid() -> None:
     assert np.allclose(seen.box, (17, 18, 41, 42), atol=1)
 
 
+def test_a_tinted_line_along_the_edge_is_no_part_of_a_thing() -> None:
+    """Decoders draw them; the thing that one hangs on is still where its thick part is."""
+    pixels = render(Scene(0, (Thing("box", "green", "solid", "", (4, 0, 3, 3)),), (0,)))
+    pixels[:2, 56:] = pixels[:4, 63:] = (150, 190, 150)
+    (seen,) = perceive(pixels).objects
+    assert (seen.noun, seen.box) == ("box", (32, 0, 56, 24))
+    assert seen.confidence > 0.9
+
+
 def test_what_lies_behind_is_completed() -> None:
     phrases = (Phrase("ball", color="red"), Phrase("box", color="blue"))
     for seed in range(10):
