@@ -25,6 +25,10 @@ class Unreachable(JudgeError):
     """A judge that cannot be asked. What does not need it can still be scored."""
 
 
+class AbsentError(UserError):
+    """What a setting names and this machine does not have; another machine may."""
+
+
 class PictureError(UserError):
     """A picture that cannot be read. Whatever holds others goes on without it."""
 

@@ -92,6 +92,25 @@ def arguments(recipe: Recipe, out: Path, *, device: str, tasks: int) -> Training
         raise UserError(f'{str(error).splitlines()[0]}; install it with pip install "suder-bench[{extras}]"') from None
 
 
+def check_trackers(recipe: Recipe) -> None:
+    """Raises `UserError` where `trainer.report_to` names what transformers does not know, or what cannot be used here."""
+    from transformers.integrations import integration_utils as known  # not when recipes are only read
+
+    asked = recipe.trainer.get("report_to") or []
+    names = [asked] if isinstance(asked, str) else list(asked)
+    if names in (["none"], ["all"]):
+        return
+    for name in names:
+        if name in ("none", "all"):
+            raise UserError(f"'{name}' stands alone; leave out the others")
+        if name not in known.INTEGRATION_TO_CALLBACK:
+            raise unknown("tracker", str(name), [*known.INTEGRATION_TO_CALLBACK, "all", "none"])
+        try:
+            known.INTEGRATION_TO_CALLBACK[name]()  # which only looks for its package
+        except Exception as error:  # whatever another package raises when it is imported
+            raise UserError(f"{name} cannot be used here: {' '.join(str(error).split()) or repr(error)}") from error
+
+
 def _alone() -> None:
     """Tell DeepSpeed that no launcher started this process, where none did: it would ask MPI."""
     if "LOCAL_RANK" not in os.environ:

@@ -17,12 +17,13 @@ from typing import Any, Protocol, overload
 from PIL import Image
 
 from suder_bench.data.source import cache
-from suder_bench.errors import PictureError, UserError, unknown
+from suder_bench.errors import AbsentError, PictureError, UserError, unknown
 from suder_bench.records import open_image
 from suder_bench.world import train_split
 
 SOURCES = ("world", "FOLDER", "FILE.parquet", "hub:ORG/NAME")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+HUB = "hub:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -103,14 +104,18 @@ def _choose(source: ImageSource) -> tuple[_Set, Sequence[int]]:
 
 def _open(source: ImageSource) -> _Set:
     name, path = source.source, Path(source.source).expanduser()
-    if name.startswith("hub:"):
+    if name.startswith(HUB):
         return _hub(source)
     if path.is_dir():
         return _Folder(path)
     if path.suffix == ".parquet":
         if not path.is_file():
-            raise UserError(f"picture source '{name}': there is no such file")
+            raise AbsentError(f"picture source '{name}': there is no such file")
         return _parquet(source, path)
+    if path.is_file():
+        raise UserError(f"picture source '{name}' is a file, and neither a folder nor *.parquet; name the folder it lies in")
+    if "/" in name:
+        raise AbsentError(f"picture source '{name}': there is no such folder; put the pictures there, or name another source")
     raise unknown("picture source", name, SOURCES)
 
 
@@ -186,11 +191,17 @@ def _parquet(source: ImageSource, file: Path) -> _Rows:
         raise UserError(f"picture source '{source.source}' cannot be read: {_first_line(error)}") from error
 
 
-def _hub(source: ImageSource) -> _Rows:
-    """The whole split is fetched into the Hugging Face cache, unless HF_HUB_OFFLINE forbids it."""
-    name = source.source.removeprefix("hub:")
+def hub_name(source: ImageSource) -> str:
+    """The set's name on the hub. Raises `UserError` for what cannot be one."""
+    name = source.source.removeprefix(HUB)
     if not _HUB_ID.fullmatch(name):
         raise UserError(f"picture source '{source.source}' is no set of the hub; write hub:ORG/NAME")
+    return name
+
+
+def _hub(source: ImageSource) -> _Rows:
+    """The whole split is fetched into the Hugging Face cache, unless HF_HUB_OFFLINE forbids it."""
+    name = hub_name(source)
     datasets = _package("datasets", source)
     try:
         table = datasets.load_dataset(name, split=source.split)

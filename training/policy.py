@@ -42,13 +42,18 @@ ADAPTER_FILE = "adapter.safetensors"
 _BASE = re.compile(r"\.base_layer\.")
 
 
-def load_model(reference: ModelReference, recipe: Recipe, *, device: str, dtype: str) -> tuple[JanusModel, Path]:
-    """The start model and the folder it came from. Raises `UserError` for a model that cannot be trained."""
+def check_trainable(reference: ModelReference) -> None:
+    """Raises `UserError` for a model of a kind that cannot be trained."""
     if reference.adapter != "janus":
         raise UserError(
             f"model '{reference.name}' cannot be trained: '{reference.adapter}' neither draws nor scores its own samples;"
             " give a Janus checkpoint (tiny-janus, a folder, or a hub id such as deepseek-community/Janus-Pro-1B)"
         )
+
+
+def load_model(reference: ModelReference, recipe: Recipe, *, device: str, dtype: str) -> tuple[JanusModel, Path]:
+    """The start model and the folder it came from. Raises `UserError` for a model that cannot be trained."""
+    check_trainable(reference)
     place = janus_files.choose_device(device)
     folder = janus_files.find(reference.reference)
     model = JanusModel.of(

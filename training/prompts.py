@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from suder_bench.data.source import Source
-from suder_bench.errors import UserError, unknown
+from suder_bench.errors import AbsentError, UserError, unknown
 from suder_bench.evaluators.t2i_compbench import training_prompts
 from suder_bench.world import train_split
 
@@ -57,7 +57,7 @@ def _read(source: str, say: Callable[[str], None], *, offline: bool) -> list[str
     if path.suffix not in FILES:
         raise unknown("prompt source", source, SOURCES)
     if not path.is_file():
-        raise UserError(f"prompt file {source} does not exist; give a file with one prompt a line, or another source")
+        raise AbsentError(f"prompt file {source} does not exist; give a file with one prompt a line, or another source")
     prompts = {".txt": _lines, ".jsonl": _json_lines, ".json": _json_list}[path.suffix](path)
     if not prompts:
         raise UserError(f"prompt file {source} holds no prompt; write one or more")
@@ -72,7 +72,7 @@ def _t2i_compbench(where: str, say: Callable[[str], None], *, offline: bool) -> 
     else:
         chosen = Source("folder", path=Path(where).expanduser())
         if not chosen.path or not chosen.path.is_dir():
-            raise UserError(f"prompt source 't2i-compbench:{where}' is neither 'official', nor 'world', nor a folder")
+            raise AbsentError(f"prompt source 't2i-compbench:{where}' is neither 'official', nor 'world', nor a folder")
     folder = chosen.folder("t2i-compbench", say, offline=offline)
     return [prompt for prompts in training_prompts(folder).values() for prompt in prompts]
 

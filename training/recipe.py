@@ -7,7 +7,8 @@ takes any field of transformers' `TrainingArguments`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -178,6 +179,16 @@ def read_placed(config: str, sets: Sequence[str] = ()) -> tuple[Recipe, Callable
         return found
 
     return _checked(recipe, place), place
+
+
+@contextmanager
+def blamed(place: Callable[[str], str], key: str) -> Iterator[None]:
+    """A mistake that comes to light inside is the key's: tell its place in the recipe too."""
+    try:
+        yield
+    except UserError as mistake:
+        mistake.args = (f"{place(key)}: {key}: {mistake}",)
+        raise
 
 
 def _unsaid() -> Tree:

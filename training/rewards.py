@@ -18,7 +18,7 @@ from suder_bench.models.janus_pixels import picture
 from suder_bench.models.protocols import Model, TellsItsWorld
 from suder_bench.rewards.clip import Clip
 from suder_bench.rewards.dsr import Dsr
-from suder_bench.rewards.evaluator import PREFIX, EvaluatorReward, generation_benchmarks
+from suder_bench.rewards.evaluator import PREFIX, EvaluatorReward, check_name, generation_benchmarks
 from suder_bench.rewards.protocols import CaptionReward, ChecksPrompts
 from suder_bench.rewards.srum import Srum
 from suder_bench.rewards.vqa import Vqa
@@ -73,9 +73,7 @@ class RewardSum:
         are back-ends by role for the evaluators and CLIP, which compute on `device`. Raises `UserError` for names, weights
         and files, `JudgeError` for a missing judge.
         """
-        if not any(weights.values()) or not all(math.isfinite(weight) for weight in weights.values()):
-            told = ", ".join(f"{name}: {weight}" for name, weight in weights.items()) or "nothing"
-            raise UserError(f"reward.{task} is {told}; give a reward a finite weight other than 0, for example dsr: 1")
+        check_rewards(weights, task)
         world = isinstance(model, TellsItsWorld) and model.world
         rewards: dict[str, Any] = {}
         for name in weights:
@@ -139,6 +137,18 @@ class RewardSum:
             parts[name] = values
             total += self._weights[name] * values
         return Scores(total, parts)
+
+
+def check_rewards(weights: Mapping[str, float], task: Task) -> None:
+    """Raises `UserError` for names and weights that no sum of rewards of this task can have; nothing is loaded for it."""
+    if not any(weights.values()) or not all(math.isfinite(weight) for weight in weights.values()):
+        told = ", ".join(f"{name}: {weight}" for name, weight in weights.items()) or "nothing"
+        raise UserError(f"reward.{task} is {told}; give a reward a finite weight other than 0, for example dsr: 1")
+    for name in weights:
+        if task == "gen" and name.startswith(PREFIX):
+            check_name(name.removeprefix(PREFIX))
+        else:
+            _class_of(name, task)
 
 
 def asks_model(weights: Mapping[str, float]) -> bool:

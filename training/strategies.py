@@ -7,8 +7,8 @@ import importlib.metadata
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,14 @@ from suder_bench.runs.jsonl import document, replace_file
 from suder_bench.runs.judges import check_overrides
 from suder_bench.runs.store import RunFolder
 from suder_bench.training import shards
-from suder_bench.training.arguments import DEFAULTS, arguments
+from suder_bench.training.arguments import DEFAULTS, arguments, check_trackers
 from suder_bench.training.images import open_images
 from suder_bench.training.items import MicroBatches
 from suder_bench.training.metrics import METRICS_FILE
-from suder_bench.training.policy import Policy, load_model
+from suder_bench.training.policy import Policy, check_trainable, load_model
 from suder_bench.training.prompts import folders, read_prompts
-from suder_bench.training.recipe import Recipe, Task, read_recipe
-from suder_bench.training.rewards import RewardSum, asks_model, judge_roles
+from suder_bench.training.recipe import Recipe, Task, blamed, read_recipe
+from suder_bench.training.rewards import RewardSum, asks_model, check_rewards, judge_roles
 from suder_bench.training.rollout import Sampler
 from suder_bench.training.trainer import StopAfterEpochs, SuderTrainer
 
@@ -80,21 +80,16 @@ class Training:
 
     def _train(self) -> int:
         recipe = self.recipe
-        _check_saving(recipe)
-        with self._blamed("reward.judges"):
-            roles = [role for task in recipe.tasks for role in judge_roles(getattr(recipe.reward, task))]
-            check_overrides(list(dict.fromkeys(roles)), recipe.reward.judges)
+        start = check(recipe, self.place)
         if recipe.strategy != "separate" and _all_steps_done(self.out):
             return _steps_done(self.out)
         prompts, pictures = self._data()
         counts: dict[Task, int] = {"gen": len(prompts), "und": len(pictures)}
-        with self._blamed("model"):
-            start = reference.choose(recipe.model)
         if recipe.strategy != "separate":
             trainer = self._trainer(self.out, {task: counts[task] for task in recipe.tasks}, prompts, pictures, start)
             return _go(trainer, self.out)
         # An epoch of one model, scored by the other as it stands, then the other way round; checkpoints carry each over.
-        turns = _turns(recipe)
+        turns = turns_of(recipe)
         for i, task in enumerate(turns):
             other: Task = "und" if task == "gen" else "gen"
             folder, last = self.out / task, last_checkpoint(self.out / other)
@@ -111,20 +106,11 @@ class Training:
     def _data(self) -> tuple[Sequence[str], Sequence[Image.Image]]:
         """Prompts and pictures of the tasks that are trained; nothing is opened for the other one."""
         recipe = self.recipe
-        with self._blamed("data.prompts"):
+        with blamed(self.place, "data.prompts"):
             prompts = read_prompts(recipe.data.prompts, self.say, offline=self.offline) if "gen" in recipe.tasks else []
-        with self._blamed("data.images"):
+        with blamed(self.place, "data.images"):
             pictures: Sequence[Image.Image] = open_images(recipe.data.images) if "und" in recipe.tasks else []
         return prompts, pictures
-
-    @contextmanager
-    def _blamed(self, key: str) -> Iterator[None]:
-        """A mistake that comes to light here is the key's: tell its place in the recipe too."""
-        try:
-            yield
-        except UserError as mistake:
-            mistake.args = (f"{self.place(key)}: {key}: {mistake}",)
-            raise
 
     def _trainer(
         self,
@@ -162,7 +148,7 @@ class Training:
             return load_model(which, recipe, device=device, dtype=copies)[0]
 
         with shards.whole_weights(args):
-            with self._blamed("model"):
+            with blamed(self.place, "model"):
                 model, source = load_model(start, recipe, device=device, dtype=self.dtype)
             with self._blamed("data.prompts"):
                 for prompt in prompts if "gen" in counts else []:
@@ -204,7 +190,7 @@ class Training:
 
     def _reward(self, task: Task, model: JanusModel, scorer: JanusModel, prompts: Sequence[str], device: str) -> RewardSum:
         settings = self.recipe.reward
-        with self._blamed(f"reward.{task}"):
+        with blamed(self.place, f"reward.{task}"):
             reward = RewardSum.load(
                 getattr(settings, task),
                 model=model,
@@ -220,6 +206,26 @@ class Training:
             if task == "gen":
                 reward.check(prompts)
         return reward
+
+
+def check(recipe: Recipe, place: Callable[[str], str]) -> ModelReference:
+    """Raises `UserError` for all that is wrong whatever the data and the weights hold; returns the start model, not loaded."""
+    _check_saving(recipe)
+    if recipe.strategy == "separate":
+        turns_of(recipe)
+    with blamed(place, "trainer.report_to"):
+        check_trackers(recipe)
+    for task in recipe.tasks:
+        with blamed(place, f"reward.{task}"):
+            check_rewards(getattr(recipe.reward, task), task)
+    with blamed(place, "reward.judges"):
+        roles = [role for task in recipe.tasks for role in judge_roles(getattr(recipe.reward, task))]
+        check_overrides(list(dict.fromkeys(roles)), recipe.reward.judges)
+    with blamed(place, "model"):
+        start = reference.choose(recipe.model)
+        check_trainable(start)
+        start.check()
+    return start
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -261,7 +267,7 @@ def _check_saving(recipe: Recipe) -> None:
         )
 
 
-def _turns(recipe: Recipe) -> list[Task]:
+def turns_of(recipe: Recipe) -> list[Task]:
     """Which model trains in each epoch of the separate strategy."""
     epochs = recipe.trainer.get("num_train_epochs", DEFAULTS["num_train_epochs"])
     if recipe.trainer.get("max_steps", -1) > 0 or epochs != int(epochs):

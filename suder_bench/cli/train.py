@@ -27,19 +27,24 @@ def main(argv: Sequence[str]) -> int:
     from suder_bench.training.recipe import read_placed
 
     recipe, place = read_placed(config, args.set)
-    if args.dry_run:
-        print(recipe.as_yaml(), end="")
-        return 0
     first = os.environ.get("RANK", "0") == "0"
-    device, dtype = _machine(args.device)
-    from suder_bench.training.strategies import Training
-
-    out = args.out or Path("runs") / f"{Path(recipe.model).name}-{Path(config).stem}"
 
     def say(line: str) -> None:
         if first:
             print(f"suder-bench: {line}", file=sys.stderr, flush=True)
 
+    if args.dry_run:
+        from suder_bench.training.preview import foresee
+
+        found = foresee(recipe, place, say)
+        if first:
+            lines = [*found.facts, *(f"missing: {line}" for line in found.missing)]
+            print(recipe.as_yaml() + "".join(f"# {line}\n" for line in lines), end="")
+        return 0
+    device, dtype = _machine(args.device)
+    from suder_bench.training.strategies import Training
+
+    out = args.out or Path("runs") / f"{Path(recipe.model).name}-{Path(config).stem}"
     steps = Training(recipe, out, device=device, dtype=dtype, offline=args.offline, say=say, place=place).run(resume=args.resume)
     say(f"{steps} steps; checkpoints are in {out}; suder-bench track {out} --suite gen evaluates them")
     return 0
@@ -56,7 +61,7 @@ def _parser() -> options.Parser:
     )
     parser.add_argument("--out", type=Path, help="the run folder (default: runs/MODEL-RECIPE)")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--dry-run", action="store_true", help="print the whole recipe, and train nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print the whole recipe and what it will meet, and train nothing")
     options.add_device(parser)
     return parser
 

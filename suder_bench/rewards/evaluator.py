@@ -67,7 +67,7 @@ class EvaluatorReward:
         `backends` are judges by role instead of the usual ones. Raises `UserError` for what is no generation benchmark,
         missing files, and a missing judge.
         """
-        _check(name)
+        check_name(name)
         of_world = world if data is None else Source("folder", path=data).world
         with _folder(name, world=world, data=data, offline=offline, say=say) as folder:
             benchmark = build(name, folder, OFFICIAL)
@@ -80,7 +80,7 @@ class EvaluatorReward:
         cls, name: str, source: Source, *, backends: Mapping[str, str], offline: bool, say: Callable[[str], None]
     ) -> Self:
         """The reward of benchmark `name` for the prompts that it tests with, which are not to be trained on; raises as `load`."""
-        _check(name)
+        check_name(name)
         benchmark = build(name, source.folder(name, say, offline=offline), OFFICIAL)
         seats = _seats(benchmark, backends, world=source.world, offline=offline)
         return cls(benchmark, seats, samples=benchmark.samples())
@@ -128,7 +128,8 @@ def generation_benchmarks() -> list[str]:
     return [name for name in registry.table("benchmarks") if registry.load("benchmarks", name).kind == "generation"]
 
 
-def _check(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raises `UserError` for what is no generation benchmark."""
     choices = generation_benchmarks()
     if name not in choices:
         raise unknown("reward", f"{PREFIX}{name}", [f"{PREFIX}{choice}" for choice in choices])
