@@ -18,7 +18,7 @@ from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder, of_world
 from suder_bench.data.prompts import YES_NO_REQUEST
 from suder_bench.errors import UserError
-from suder_bench.evaluators import requests, yes_no
+from suder_bench.evaluators import requests, thoughts, yes_no
 from suder_bench.evaluators.answers import check_pictures, json_rows, pair, picture_folder
 from suder_bench.evaluators.fields import BIT, ID, TEXT, Fields, id_text, quoted
 from suder_bench.evaluators.judges.protocols import LanguageJudge
@@ -142,7 +142,7 @@ class HallusionBench:
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         marks = self._marks(answered, judges["llm"]) if self.judged else map(exact_mark, answered)
-        for one, (mark, heard) in zip(answered, marks, strict=True):
+        for one, (mark, heard, thought) in zip(answered, marks, strict=True):
             truth = one.sample.truth
             right = mark == RIGHT or (self.judged and mark == UNCLEAR and text_only(truth))
             expected = truth["gt_answer_details"] if self.judged else truth["answer"]
@@ -154,10 +154,10 @@ class HallusionBench:
                 scores={"correct": float(right), "unclear": float(mark == UNCLEAR)} | ({} if self.judged else eras(one)),
                 correct=right,
                 reason=f"answered {quoted(one.text)} ({heard}), expected {quoted(expected)}",
-                details={"heard": heard},
+                details={"heard": heard, **thoughts.noted(thought)},
             )
 
-    def _marks(self, answered: Sequence[Answered], judge: LanguageJudge) -> list[tuple[int, str]]:
+    def _marks(self, answered: Sequence[Answered], judge: LanguageJudge) -> list[tuple[int, str, str]]:
         truths = [one.sample.truth for one in answered]
         replies = judge.mark(
             [
@@ -165,7 +165,7 @@ class HallusionBench:
                 for one, truth in zip(answered, truths, strict=True)
             ]
         )
-        return [(judge_mark(reply), f"judged {quoted(reply)}") for reply in replies]
+        return [(judge_mark(said), f"judged {quoted(said)}", thought) for thought, said in map(thoughts.split, replies)]
 
     def statistics(self, rows: Sequence[tuple[Sample, Verdict]]) -> dict[str, Statistic]:
         correct = np.array([verdict.correct for _, verdict in rows], dtype=bool)
@@ -211,9 +211,9 @@ def eras(one: Answered) -> dict[str, float]:
     return {YEAR: float(yes_no.vlmevalkit(one.text, "2024") == one.sample.truth["answer"])}
 
 
-def exact_mark(one: Answered) -> tuple[int, str]:
+def exact_mark(one: Answered) -> tuple[int, str, str]:
     said = yes_no.vlmevalkit(one.text)
-    return (UNCLEAR if said == yes_no.NEITHER else int(said == one.sample.truth["answer"])), said
+    return (UNCLEAR if said == yes_no.NEITHER else int(said == one.sample.truth["answer"])), said, ""
 
 
 def row_id(row: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder, of_world
 from suder_bench.errors import UserError
-from suder_bench.evaluators import requests
+from suder_bench.evaluators import requests, thoughts
 from suder_bench.evaluators.answers import check_pictures, json_document, json_rows, pair
 from suder_bench.evaluators.fields import ID, TEXT, TEXTS, Fields, id_text, quoted, with_fields
 from suder_bench.evaluators.judges.protocols import LanguageJudge
@@ -163,14 +163,14 @@ class LlavaBench:
             judge: LanguageJudge = judges["llm"]
             reviews = judge.review(unasked[0].sample.truth["system"], [review_prompt(one) for one in unasked])
             self._reviews.update(zip(map(_key, unasked), reviews, strict=True))
-        unread = [one for one in answered if parse_scores(self._reviews[_key(one)]) == FAILED]
+        unread = [one for one in answered if parse_scores(thoughts.split(self._reviews[_key(one)])[1]) == FAILED]
         if unread:
-            review = self._reviews[_key(unread[0])]
+            _, review = thoughts.split(self._reviews[_key(unread[0])])
             if len(answered) == 1:
                 del self._reviews[_key(unread[0])]
             raise UserError(f"no two scores in the first line of the judge's review {quoted(review)}")
         for one in answered:
-            review = self._reviews.pop(_key(one))
+            thought, review = thoughts.split(self._reviews.pop(_key(one)))
             reference, model = parse_scores(review)
             yield Verdict(
                 benchmark=self.name,
@@ -180,7 +180,7 @@ class LlavaBench:
                 scores={"reference": reference, "model": model},
                 correct=None,
                 reason=f"judge: answer {model:g}, reference {reference:g}; {quoted(review.partition(chr(10))[2])}",
-                details={"review": review},
+                details={"review": review, **thoughts.noted(thought)},
             )
 
     def statistics(self, rows: Sequence[tuple[Sample, Verdict]]) -> dict[str, Statistic]:

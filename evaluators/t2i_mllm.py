@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from suder_bench.evaluators import thoughts
 from suder_bench.evaluators.judges.protocols import PictureRater
 from suder_bench.evaluators.t2i_finding import Finding
 
@@ -47,8 +48,10 @@ def parse_score(reply: str) -> int:
 def judge_by_mllm(pictures: Sequence[Image.Image], prompts: Sequence[str], rater: PictureRater) -> list[Finding]:
     """All pictures in one call of the judge."""
     replies = rater.rate(pictures, [REQUEST.format(prompt=prompt) for prompt in prompts])
-    scores = [parse_score(reply) for reply in replies]
-    return [
-        Finding(float(score), f"{score} of 100" if score != NO_SCORE else "no score in the judge's reply", {"reply": reply})
-        for score, reply in zip(scores, replies, strict=True)
-    ]
+    return [_finding(*thoughts.split(reply)) for reply in replies]
+
+
+def _finding(thought: str, reply: str) -> Finding:
+    score = parse_score(reply)
+    reason = f"{score} of 100" if score != NO_SCORE else "no score in the judge's reply"
+    return Finding(float(score), reason, {"reply": reply, **thoughts.noted(thought)})

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from suder_bench.errors import JudgeError
+from suder_bench.evaluators import thoughts
 from suder_bench.evaluators.judges.protocols import (
     ColorClassifier,
     DepthEstimator,
@@ -137,6 +138,7 @@ def check_llm(judge: LanguageJudge) -> None:
             "[System]\nWrite the two scores, each from 1 to 10, on the first line.",
         ]
         (review,) = judge.review("You are fair.", ["\n\n".join(blocks) + "\n\n"])
+        _, review = thoughts.split(review)
         read = parse_scores(review)
         _require(read != FAILED, "a review's first line", "two scores", repr(review.split("\n")[0]), UNFIT)
         scores.append(read[1])
@@ -146,7 +148,7 @@ def check_llm(judge: LanguageJudge) -> None:
             'Compare an answer with the reference. Reply with one word, "correct" or "incorrect".\n\n'
             f"Question: Is the ball red?\nReference: The ball is red.\nAnswer: {answer}\n\nYour mark:"
         )
-        (reply,) = judge.mark([request])
+        _, reply = thoughts.split(*judge.mark([request]))
         wanted = "correct" if expected == RIGHT else "incorrect"
         _require(judge_mark(reply) == expected, f"the mark of '{answer}'", wanted, repr(reply), UNFIT)
 
@@ -155,7 +157,8 @@ def check_rater(judge: PictureRater) -> None:
     """A plain picture's rating can be read, and is higher for the name of its colour than for another's."""
     shown = Image.new("RGB", (64, 64), "red")
     ratings = [
-        parse_score(reply) for reply in judge.rate([shown] * 2, [REQUEST.format(prompt=f"plain {c}") for c in ("red", "blue")])
+        parse_score(thoughts.split(reply)[1])
+        for reply in judge.rate([shown] * 2, [REQUEST.format(prompt=f"plain {c}") for c in ("red", "blue")])
     ]
     _require(NO_SCORE not in ratings, "the ratings of a red picture", "two scores", ratings, UNFIT)
     _require(ratings[0] > ratings[1], "how red and how blue a red picture is", "red above blue", ratings, UNFIT)
