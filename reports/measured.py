@@ -15,6 +15,7 @@ import yaml
 from suder_bench import suites
 from suder_bench.errors import UserError
 from suder_bench.runs.store import RunFolder
+from suder_bench.terms import words as as_words
 from suder_bench.training.track import TrainingRun
 
 _STEP = re.compile(r"step-([0-9]+)")
@@ -266,6 +267,7 @@ def command_of(path: Path, recipe: Mapping[str, Any] | None) -> str:
     for name, value in {**options, "guidance": sampling.get("guidance"), "temperature": sampling.get("temperature")}.items():
         words += [f"--{name}", str(value)] if value is not None else []
     words += [word for role, backend in recipe.get("judge_choice", {}).items() for word in ("--judge", f"{role}={backend}")]
+    words += as_words(recipe.get("judge_args", {}))
     words += ["--judge-dtype", recipe["judge_dtype"]] if recipe.get("judge_dtype", "auto") != "auto" else []
     return shlex.join(["suder-bench", "run", *words, "--out", str(path)])
 

@@ -123,7 +123,7 @@ def parts(settings: Settings, strategy: str, screen: Screen) -> list[Part]:
     """
     tasks = plan(settings, screen.say)
     roles = [role for task in tasks for role in task.benchmark.judge_roles]
-    check_overrides(roles, settings.judges)
+    check_overrides(roles, settings.judges, settings.terms.arguments)
     if strategy != "separate":
         return [Part("", settings, tuple(tasks))]
     kinds = {branch: tuple(task for task in tasks if task.benchmark.kind == kind) for branch, kind in BRANCHES.items()}
@@ -139,6 +139,7 @@ def _restricted(settings: Settings, branch: str, tasks: Sequence[Task]) -> Setti
         benchmarks=names,
         protocol=settings.protocol if any(task.protocol == settings.protocol for task in tasks) else OFFICIAL,
         judges={role: backend for role, backend in settings.judges.items() if role in roles},
+        terms=settings.terms.only(roles),
     )
 
 

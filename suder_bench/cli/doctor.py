@@ -21,6 +21,7 @@ from suder_bench.cli import options
 from suder_bench.data.catalogue import catalogue
 from suder_bench.data.source import cache, official
 from suder_bench.errors import UserError, unknown
+from suder_bench.terms import Terms
 
 PACKAGE = "suder-bench"
 LIBRARIES = ("torch", "transformers", "numpy", "scipy", "pillow", "safetensors")
@@ -187,7 +188,8 @@ def judge(name: str, source: str = "") -> Finding:
             commands = [needs.install] * bool(lacking) + [needs.download] * unfound
             return Finding("judges", name, "missing", ", ".join(says), " && ".join(commands))
     try:
-        panel = seat({role: f"{backend}:{source}" if source else backend}, device="cpu", dtype="float32", offline=True)
+        chosen = {role: f"{backend}:{source}" if source else backend}
+        panel = seat(chosen, device="cpu", dtype="float32", offline=True, terms=Terms(frozenset([role] if source else [])))
     except Exception as error:  # whatever is wrong, the rest must be looked at too
         return Finding("judges", name, "broken", _told(error), needed=needed)
     if role in panel.missing:

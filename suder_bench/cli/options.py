@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from suder_bench.errors import UserError
 from suder_bench.machine import DTYPES, JUDGE_DTYPES, choose_device, choose_dtype
+from suder_bench.terms import NOTHING, TIMEOUT, Arguments, Terms, arguments, joined
 
 if TYPE_CHECKING:
     from suder_bench.models.reference import ModelReference
@@ -45,6 +46,13 @@ def not_negative(text: str) -> float:
         value = -1.0
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 on")
+    return value
+
+
+def more_than_nothing(text: str) -> float:
+    value = not_negative(text)
+    if not value:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
     return value
 
 
@@ -109,6 +117,20 @@ def add_judges(parser: argparse.ArgumentParser) -> None:
         help="what the judges compute in (default: auto, each benchmark's own choice)",
     )
     parser.add_argument(
+        "--judge-args",
+        action="append",
+        default=[],
+        metavar="ROLE.SETTING=VALUE",
+        help="what a judge behind an address is sent besides the text; null leaves a setting out; may be repeated",
+    )
+    parser.add_argument(
+        "--judge-timeout",
+        type=more_than_nothing,
+        default=TIMEOUT,
+        metavar="SECONDS",
+        help=f"for one whole reply of a judge behind an address (default: {TIMEOUT:g})",
+    )
+    parser.add_argument(
         "--no-known-answers",
         dest="known_answers",
         action="store_false",
@@ -155,6 +177,7 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
     model = _collected(mistakes, choose_model)
     chosen = _collected(mistakes, lambda: suites.choose(args.suite, args.benchmark))
     overrides = _collected(mistakes, lambda: judges(args.judge))
+    given = _collected(mistakes, lambda: arguments(args.judge_args))
     raise_all(mistakes)
     suite, benchmarks = chosen
     device, dtype = machine(args.device, args.dtype)
@@ -173,6 +196,7 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
         judge_device=choose_device(args.judge_device or device),
         judge_dtype=args.judge_dtype or "auto",
         known_answers=args.known_answers,
+        terms=Terms(frozenset(overrides), given, args.judge_timeout),
         offline=args.offline,
         allow_missing=args.allow_missing,
     )
@@ -195,6 +219,11 @@ def judges(pairs: Sequence[str]) -> dict[str, str]:
             raise UserError(f"--judge '{pair}' is not ROLE=BACKEND; for example --judge detector=world")
         chosen[role] = backend
     return chosen
+
+
+def judge_terms(args: argparse.Namespace, stored: Arguments = NOTHING) -> Terms:
+    """What the options of `add_judges` say of judges behind an address; `stored` settings hold where they say nothing."""
+    return Terms(frozenset(judges(args.judge)), joined(stored, arguments(args.judge_args)), args.judge_timeout)
 
 
 def prepare(*, offline: bool) -> None:

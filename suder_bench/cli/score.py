@@ -69,6 +69,7 @@ def _run_folder(args: argparse.Namespace, screen: Screen) -> Outcome:
     from suder_bench.runs.execute import Run
     from suder_bench.runs.recipe import settings_of
     from suder_bench.runs.store import RunFolder
+    from suder_bench.terms import checked
 
     recipe = RunFolder(args.run).read()
     if recipe is None:
@@ -79,6 +80,7 @@ def _run_folder(args: argparse.Namespace, screen: Screen) -> Outcome:
         judge_device=choose_device(args.judge_device or args.device),
         judge_dtype=args.judge_dtype or recipe.get("judge_dtype", "auto"),
         known_answers=args.known_answers,
+        terms=options.judge_terms(args, checked(recipe.get("judge_args", {}), f"{args.run / 'run.json'}: judge_args")),
         offline=args.offline,
     )
     model = ModelReference(recipe["model"]["name"], recipe["model"]["adapter"], recipe["model"]["name"])
@@ -103,6 +105,7 @@ def _elsewhere(args: argparse.Namespace, screen: Screen) -> Outcome:
         device=choose_device(args.judge_device or args.device),
         dtype=args.judge_dtype or "auto",
         known_answers=args.known_answers,
+        terms=options.judge_terms(args),
         offline=args.offline,
         allow_missing=args.allow_missing,
     ).score(screen)

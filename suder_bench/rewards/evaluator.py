@@ -18,6 +18,7 @@ from suder_bench.records import Response, Sample, Verdict
 from suder_bench.runs import judges
 from suder_bench.runs.pictures import Decoded
 from suder_bench.runs.plan import OFFICIAL, build
+from suder_bench.terms import USUAL, Terms
 from suder_bench.world import train_split
 
 PREFIX = "evaluator:"
@@ -71,18 +72,24 @@ class EvaluatorReward:
         of_world = world if data is None else Source("folder", path=data).world
         with _folder(name, world=world, data=data, offline=offline, say=say) as folder:
             benchmark = build(name, folder, OFFICIAL)
-            return cls(
-                benchmark, _seats(benchmark, backends, world=of_world, offline=offline, device=device), batch_size=batch_size
-            )
+            seats = _seats(benchmark, backends, world=of_world, offline=offline, device=device, say=say)
+            return cls(benchmark, seats, batch_size=batch_size)
 
     @classmethod
     def of_tests(
-        cls, name: str, source: Source, *, backends: Mapping[str, str], offline: bool, say: Callable[[str], None]
+        cls,
+        name: str,
+        source: Source,
+        *,
+        backends: Mapping[str, str],
+        offline: bool,
+        say: Callable[[str], None],
+        terms: Terms = USUAL,
     ) -> Self:
         """The reward of benchmark `name` for the prompts that it tests with, which are not to be trained on; raises as `load`."""
         check_name(name)
         benchmark = build(name, source.folder(name, say, offline=offline), OFFICIAL)
-        seats = _seats(benchmark, backends, world=source.world, offline=offline)
+        seats = _seats(benchmark, backends, world=source.world, offline=offline, say=say, terms=terms)
         return cls(benchmark, seats, samples=benchmark.samples())
 
     def check(self, prompts: Sequence[str]) -> None:
@@ -136,12 +143,19 @@ def check_name(name: str) -> None:
 
 
 def _seats(
-    benchmark: Benchmark, backends: Mapping[str, str], *, world: bool, offline: bool, device: str = "auto"
+    benchmark: Benchmark,
+    backends: Mapping[str, str],
+    *,
+    world: bool,
+    offline: bool,
+    say: Callable[[str], None],
+    device: str = "auto",
+    terms: Terms = USUAL,
 ) -> Mapping[str, Any]:
     """The judges by role. Raises `JudgeError` for a missing one."""
     mine = {role: backend for role, backend in backends.items() if role in benchmark.judge_roles}
     chosen = judges.choose(benchmark.judge_roles, mine, world=world)
-    panel = judges.seat(chosen, device=device, dtype="auto", offline=offline)
+    panel = judges.seat(chosen, device=device, dtype="auto", offline=offline, terms=terms, say=say)
     for missing in panel.missing.values():
         raise missing
     return panel.judges

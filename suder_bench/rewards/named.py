@@ -33,7 +33,14 @@ def load(name: str, model: Model, settings: Settings, say: Callable[[str], None]
     """A self-reward asks the model, a benchmark's verdict has the judges and files of the settings. Raises `UserError`."""
     if name.startswith(PREFIX):
         benchmark = name.removeprefix(PREFIX)
-        return EvaluatorReward.of_tests(benchmark, settings.source, backends=settings.judges, offline=settings.offline, say=say)
+        return EvaluatorReward.of_tests(
+            benchmark,
+            settings.source,
+            backends=settings.judges,
+            offline=settings.offline,
+            terms=settings.terms.only(settings.judges),
+            say=say,
+        )
     reward: PictureReward = registry.load("rewards", name).load(model)
     return reward
 

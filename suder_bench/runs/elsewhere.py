@@ -30,6 +30,7 @@ from suder_bench.runs.score import Judged, Scored, judge
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import text_digest
 from suder_bench.runs.summary import SCHEMA, summarise
+from suder_bench.terms import USUAL, Terms
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Elsewhere:
     offline: bool = False
     known_answers: bool = True
     allow_missing: int = 0
+    terms: Terms = USUAL
 
     def score(self, screen: Screen) -> Outcome:
         """Score what is there.
@@ -59,7 +61,8 @@ class Elsewhere:
         """
         data = self.source.folder(self.benchmark, screen.say, offline=self.offline, protocol=self.protocol)
         benchmark = build(self.benchmark, data, self.protocol)
-        chosen = judges.choose(benchmark.judge_roles, self.judges, world=self.source.world)
+        given = self.terms.arguments
+        chosen = judges.choose(benchmark.judge_roles, self.judges, world=self.source.world, arguments=given)
         found = _found(benchmark, self.responses, self.allow_missing)
         answered = found.answered
         samples = _listed(benchmark, answered)
@@ -74,7 +77,15 @@ class Elsewhere:
             for remark in benchmark.remarks(self.responses):
                 screen.say(f"{self.benchmark}: {remark}")
         missing = self._missing(benchmark, samples, found, screen)
-        panel = judges.seat(chosen, device=self.device, dtype=self.dtype, offline=self.offline, known_answers=self.known_answers)
+        panel = judges.seat(
+            chosen,
+            device=self.device,
+            dtype=self.dtype,
+            offline=self.offline,
+            known_answers=self.known_answers,
+            terms=self.terms,
+            say=lambda line: screen.say(f"suder-bench: {line}"),
+        )
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
         verdicts: dict[tuple[str, int], Verdict] = {}
@@ -130,6 +141,7 @@ class Elsewhere:
             "judge_choice": dict(self.judges),
             "judge_device": self.device,
             "judge_dtype": self.dtype,
+            "judge_args": {role: dict(given) for role, given in self.terms.arguments.items()},
             "versions": versions(),
         }
 

@@ -143,9 +143,10 @@ class Run:
         """The judges' back-ends by role, or None for a run that judges nothing. Raises `UserError` for a wrong choice."""
         roles = list(dict.fromkeys(role for task in tasks for role in task.benchmark.judge_roles))
         if self.stage == "respond":
-            judges.check_overrides(roles, self.settings.judges)
+            judges.check_overrides(roles, self.settings.judges, self.settings.terms.arguments)
             return None
-        return judges.choose(roles, self.settings.judges, world=self.settings.source.world)
+        given = self.settings.terms.arguments
+        return judges.choose(roles, self.settings.judges, world=self.settings.source.world, arguments=given)
 
     def _try_out(
         self, tasks: Sequence[Task], screen: Screen, errors: list[UserError], load: Callable[[], Model]
@@ -231,13 +232,7 @@ class Run:
             counted = [_counted(task, failed[task.name]) for task in tasks]
             return Outcome(summarise(recipe, counted), complete=not any(failed.values()))
         settings = self.settings
-        panel = judges.seat(
-            chosen,
-            device=settings.judge_device,
-            dtype=settings.judge_dtype,
-            offline=settings.offline,
-            known_answers=settings.known_answers,
-        )
+        panel = self._panel(chosen, screen)
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
         size = BatchSize(AUTO)
@@ -261,6 +256,19 @@ class Run:
         model = (load or self._load)()
         check_able(model, tasks)
         return model
+
+    def _panel(self, chosen: Mapping[str, str], screen: Screen) -> judges.Panel:
+        settings = self.settings
+        machine = {"device": settings.judge_device, "dtype": settings.judge_dtype}
+        panel = judges.load(
+            chosen,
+            **machine,
+            offline=settings.offline,
+            known_answers=settings.known_answers,
+            terms=settings.terms,
+            say=lambda line: screen.say(f"suder-bench: {line}"),
+        )
+        return judges.ask(panel, chosen, chosen)
 
     def _load(self) -> Model:
         return self.model.load(device=self.settings.device, dtype=self.settings.dtype)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from suder_bench import registry
 from suder_bench.benchmark import Judge
 from suder_bench.errors import JudgeError, Unreachable, UserError, unknown
+from suder_bench.terms import NOTHING, USUAL, Arguments, TakesTerms, Terms
 
 
 @runtime_checkable
@@ -20,9 +21,17 @@ class KnownAnswers(Protocol):
         ...
 
 
+class KnownToPass(Protocol):
+    """The roles of judges that need not be asked known answers any more."""
+
+    def __contains__(self, role: str) -> bool: ...
+
+    def add(self, role: str) -> None: ...
+
+
 @dataclass(frozen=True)
 class Panel:
-    """The judges at hand by role, and for the other roles the reason why not; `checked` if they were asked known answers."""
+    """The judges at hand by role, and for the other roles the reason why not; `checked` if they are asked known answers."""
 
     judges: Mapping[str, Judge]
     missing: Mapping[str, JudgeError]
@@ -37,9 +46,14 @@ class Panel:
             for role, judge in judges.items()
         }
 
+    def paid(self, roles: Iterable[str]) -> bool:
+        """Whether one of these judges is behind an address, where each reply costs and is kept by itself."""
+        return any(isinstance(self.judges.get(role), TakesTerms) for role in roles)
 
-def check_overrides(roles: Sequence[str], overrides: Mapping[str, str]) -> None:
-    """Raises `UserError` for an override of a role nobody knows or none of `roles`, and for a back-end the role lacks."""
+
+def check_overrides(roles: Sequence[str], overrides: Mapping[str, str], arguments: Arguments = NOTHING) -> None:
+    """Raises `UserError` for an override or arguments of a role nobody knows or none of `roles`, and for a back-end the role
+    lacks."""
     known = _backends()
     for role, backend in overrides.items():
         if role not in known:
@@ -47,18 +61,23 @@ def check_overrides(roles: Sequence[str], overrides: Mapping[str, str]) -> None:
         name = backend.partition(":")[0]
         if name not in known[role]:
             raise unknown(f"{role} judge", name, known[role])
+    asked = ", ".join(roles) or "no judge"
+    for role, backend in overrides.items():
         if role not in roles:
-            asked = ", ".join(roles) or "no judge"
             raise UserError(f"--judge {role}={backend} is not used: the chosen benchmarks ask {asked}; leave it out")
+    for role, settings in arguments.items():
+        if role not in roles:
+            given = ", ".join(f"{role}.{name}" for name in settings)
+            raise UserError(f"--judge-args {given} is not used: the chosen benchmarks ask {asked}; leave it out")
 
 
-def choose(roles: Sequence[str], overrides: Mapping[str, str], *, world: bool) -> dict[str, str]:
+def choose(roles: Sequence[str], overrides: Mapping[str, str], *, world: bool, arguments: Arguments = NOTHING) -> dict[str, str]:
     """The back-end of each role: as overridden, else the world's or the official one, else the only one there is.
 
     An override may add where the weights are: "official:FOLDER". Raises `UserError` as `check_overrides` does, and for a
     role without any usual back-end.
     """
-    check_overrides(roles, overrides)
+    check_overrides(roles, overrides, arguments)
     backends = _backends()
     chosen = {}
     for role in roles:
@@ -70,31 +89,72 @@ def choose(roles: Sequence[str], overrides: Mapping[str, str], *, world: bool) -
     return chosen
 
 
-def seat(chosen: Mapping[str, str], *, device: str, dtype: str, offline: bool, known_answers: bool = True) -> Panel:
-    """Load a back-end for each role and ask it known answers, unless told not to, which every number then carries.
+def seat(
+    chosen: Mapping[str, str],
+    *,
+    device: str,
+    dtype: str,
+    offline: bool,
+    known_answers: bool = True,
+    terms: Terms = USUAL,
+    say: Callable[[str], None] = lambda line: None,
+) -> Panel:
+    """Load a back-end for each role and ask it known answers, unless told not to, which every number then carries."""
+    panel = load(chosen, device=device, dtype=dtype, offline=offline, known_answers=known_answers, terms=terms, say=say)
+    return ask(panel, chosen, chosen)
 
-    A judge that cannot be loaded or asked is missing, and what does not need it can still be scored. A judge that gets
-    known answers wrong would poison every number, so that its `JudgeError` is raised at once.
-    """
+
+def load(
+    chosen: Mapping[str, str],
+    *,
+    device: str,
+    dtype: str,
+    offline: bool,
+    known_answers: bool = True,
+    terms: Terms = USUAL,
+    say: Callable[[str], None] = lambda line: None,
+) -> Panel:
+    """A back-end for each role, not yet asked anything. One that cannot be loaded is missing, and what does not need it can
+    still be scored. Raises `UserError` for arguments of a judge that takes none."""
     judges: dict[str, Judge] = {}
     missing: dict[str, JudgeError] = {}
     for role, backend in chosen.items():
         try:
-            judges[role] = _load(role, backend, device=device, dtype=dtype, offline=offline)
+            judge = _load(role, backend, device=device, dtype=dtype, offline=offline)
         except JudgeError as error:
             missing[role] = error
-    for role, judge in list(judges.items()) if known_answers else ():
-        if isinstance(judge, KnownAnswers):
-            try:
-                judge.check()
-            except UserError as error:
-                if isinstance(error, JudgeError) and not isinstance(error, Unreachable):
-                    raise JudgeError(
-                        f"judge {role}={chosen[role]} fails its known answers, nothing was scored: {error}"
-                    ) from None
-                missing[role] = Unreachable(f"judge {role}={chosen[role]} cannot be asked: {error}")
-                del judges[role]
+            continue
+        if isinstance(judge, TakesTerms):
+            judge = judge.under(terms, say)
+        elif terms.arguments.get(role):
+            first = next(iter(terms.arguments[role]))
+            raise UserError(f"judge {role}={backend} takes no settings; leave out --judge-args {role}.{first}")
+        judges[role] = judge
     return Panel(judges, missing, checked=known_answers)
+
+
+def ask(panel: Panel, chosen: Mapping[str, str], roles: Iterable[str], passed: KnownToPass | None = None) -> Panel:
+    """The panel once the judges in `roles` know their known answers; those that have `passed` before are not asked again.
+
+    A judge that cannot be asked is missing. One that gets known answers wrong would poison every number, so that its
+    `JudgeError` is raised at once. A panel that is not to be checked is handed back as it is.
+    """
+    judges, missing = dict(panel.judges), dict(panel.missing)
+    for role in dict.fromkeys(roles) if panel.checked else ():
+        judge = judges.get(role)
+        if not isinstance(judge, KnownAnswers) or (passed is not None and role in passed):
+            continue
+        try:
+            judge.check()
+        except UserError as error:
+            if isinstance(error, JudgeError) and not isinstance(error, Unreachable):
+                raise JudgeError(f"judge {role}={chosen[role]} fails its known answers, nothing was scored: {error}") from None
+            missing[role] = Unreachable(f"judge {role}={chosen[role]} cannot be asked: {error}")
+            del judges[role]
+        else:
+            if passed is not None:
+                passed.add(role)
+    return Panel(judges, missing, checked=panel.checked)
 
 
 def key_of(identity: Mapping[str, object], scorer: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from suder_bench.errors import UserError, unknown
 from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.records import ImageSource, Sample
 from suder_bench.runs.jsonl import plain
+from suder_bench.terms import USUAL, Terms
 
 OFFICIAL = "official"
 
@@ -43,6 +44,7 @@ class Settings:
     judge_device: str = "cpu"
     judge_dtype: str = "auto"
     known_answers: bool = True
+    terms: Terms = USUAL
     offline: bool = False
     allow_missing: int = 0
 

@@ -15,6 +15,7 @@ from suder_bench.models.protocols import ImageSampling, Model, TellsItsParts, Te
 from suder_bench.models.reference import ModelReference
 from suder_bench.runs.deviations import noted
 from suder_bench.runs.plan import Settings, Task
+from suder_bench.terms import USUAL, Terms
 from suder_bench.world.version import VERSION
 
 Recipe = dict[str, Any]
@@ -70,6 +71,7 @@ def judge_settings(settings: Settings) -> dict[str, Any]:
         "judge_choice": dict(settings.judges),
         "judge_device": settings.judge_device,
         "judge_dtype": settings.judge_dtype,
+        "judge_args": {role: dict(given) for role, given in settings.terms.arguments.items()},
     }
 
 
@@ -80,6 +82,7 @@ def settings_of(
     judge_device: str = "cpu",
     judge_dtype: str = "auto",
     known_answers: bool = True,
+    terms: Terms = USUAL,
     offline: bool,
 ) -> Settings:
     """The settings that run.json tells, to score its responses again; what concerns the judges is the caller's."""
@@ -100,6 +103,7 @@ def settings_of(
         judge_device=judge_device,
         judge_dtype=judge_dtype,
         known_answers=known_answers,
+        terms=terms,
         offline=offline,
         allow_missing=recipe.get("allow_missing", 0),
     )

@@ -81,6 +81,7 @@ RECIPE: Shape = {
     "judge_choice?": Each("name"),
     "judge_device?": "name",
     "judge_dtype?": "name",
+    "judge_args?": Each("object"),
     "versions": Each(Maybe("name")),
 }
 """run.json."""

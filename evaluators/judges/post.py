@@ -1,0 +1,72 @@
+"""One POST to a server that need not mean well: no redirect is followed, and the reply ends at a time and at a size."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import anyio
+import httpx2
+from anyio.from_thread import start_blocking_portal
+
+MEGABYTE = 1_000_000
+
+
+class PostError(Exception):
+    """No whole reply came; says why."""
+
+
+class TooSlowError(PostError):
+    """The time was up before the reply was whole."""
+
+
+class TooLargeError(PostError):
+    """The reply was larger than is read."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """`headers` by lower-case name. `reason` is the server's own word for `status`."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def post(address: str, body: bytes, headers: Mapping[str, str], *, seconds: float, most_bytes: int) -> Reply:
+    """What the server answers, whatever its status. `seconds` are for everything, from the look-up of the name to the last byte:
+    a server that sends a byte now and then does not prolong them. Proxies are those of the environment.
+
+    Raises `PostError`.
+    """
+    with start_blocking_portal() as portal:  # a loop of its own: the caller may stand in one already
+        return portal.call(_post, address, body, {**headers, "Accept-Encoding": "identity"}, seconds, most_bytes)
+
+
+async def _post(address: str, body: bytes, headers: Mapping[str, str], seconds: float, most_bytes: int) -> Reply:
+    try:
+        with anyio.fail_after(seconds):
+            async with (
+                httpx2.AsyncClient(follow_redirects=False, timeout=None, verify=_trusted()) as client,
+                client.stream("POST", address, content=body, headers=headers) as answer,
+            ):
+                received = bytearray()
+                async for block in answer.aiter_raw():
+                    received += block
+                    if len(received) > most_bytes:
+                        raise TooLargeError(f"more than {most_bytes / MEGABYTE:g} MB")
+                found = {name.lower(): value for name, value in answer.headers.items()}
+                return Reply(answer.status_code, answer.reason_phrase, found, bytes(received))
+    except TimeoutError:
+        raise TooSlowError(f"no whole reply in {seconds:g} s") from None
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ImportError, ValueError) as error:
+        raise PostError(str(error) or type(error).__name__) from error  # ImportError, ValueError: a proxy it cannot use
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The system's certificates, read once."""
+    return httpx2.create_ssl_context()

@@ -1,0 +1,152 @@
+"""Judges behind an address on the command line: who gets the key, how they are asked, and that nothing is paid for twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from judge_server import KNOWN, Answer, Asked, able, said, serving, write_questions
+
+from suder_bench import cli
+from suder_bench.runs.jsonl import Ledger
+
+pytestmark = pytest.mark.usefixtures("fakes")
+KEY = "sk-0123456789abcdef-secret"
+COUNT = 24
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("OPENAI_BASE_URL", "SUDER_BENCH_LLM", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    write_questions(tmp_path / "data", COUNT)
+
+
+def run(tmp_path: Path, url: str, *words: str, count: int = COUNT) -> int:
+    asked = ["--benchmark", "llavabench", "--data", str(tmp_path / "data"), "--limit", str(count), "--out", str(tmp_path / "run")]
+    return cli.main(["run", "--model", "fake:right", *asked, "--judge", f"llm=official:{url}#m", *words])
+
+
+def score(tmp_path: Path, *words: str) -> int:
+    return cli.main(["score", str(tmp_path / "run"), *words])
+
+
+def verdicts(tmp_path: Path) -> list[dict[str, Any]]:
+    return Ledger(tmp_path / "run/verdicts/llavabench").rows()
+
+
+def recipe(tmp_path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((tmp_path / "run/run.json").read_text())
+    return found
+
+
+def all_but(bad: str, answer: Answer) -> Callable[[Asked, int], Answer]:
+    """A judge that does its work but for prompts with `bad` in them."""
+    return lambda asked, before: answer if bad in asked.prompt else able(asked, before)
+
+
+def test_an_address_that_stands_in_a_run_folder_gets_no_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(able) as mine, serving(able) as foreign:
+        assert run(tmp_path, mine.url, "--stage", "respond") == 0
+        file = tmp_path / "run/run.json"
+        file.write_text(file.read_text().replace(mine.url, foreign.url))
+        assert score(tmp_path) == 0
+        assert (foreign.keys, mine.asked) == ({None}, [])
+        line = f"suder-bench: judge llm: OPENAI_API_KEY is not sent to {foreign.url}, because this command does not name"
+        assert [one for one in capsys.readouterr().err.splitlines() if one.startswith(line)]
+        assert score(tmp_path, "--judge", f"llm=official:{mine.url}#m") == 0
+        assert (foreign.keys, mine.keys) == ({None}, {f"Bearer {KEY}"})
+
+
+def test_the_address_in_the_environment_gets_the_key_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(able) as server:
+        assert run(tmp_path, server.url, "--stage", "respond") == 0
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        assert score(tmp_path) == 0
+        assert server.keys == {f"Bearer {KEY}"}
+
+
+def test_no_second_server_hears_of_a_redirect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(able) as other:
+        moved = Answer(302, headers={"Location": f"{other.url}/chat/completions"})
+        with serving(lambda asked, before: moved) as first:
+            assert run(tmp_path, first.url) == 1
+            assert (len(first.asked), other.asked, verdicts(tmp_path)) == (1, [], [])
+    told = capsys.readouterr().err
+    assert "no redirect is followed" in told
+    assert KEY not in told
+
+
+def test_an_echoed_key_is_nowhere_in_the_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def echo(asked: Asked, before: int) -> Answer:
+        return able(asked, before) if before < KNOWN else said(f"8 4\nYou sent {asked.key}.")
+
+    with serving(echo) as server:
+        assert run(tmp_path, server.url, count=2) == 0
+    assert [row["details"]["review"] for row in verdicts(tmp_path)] == ["8 4\nYou sent Bearer [key]."] * 2
+    assert not [file for file in tmp_path.rglob("*") if file.is_file() and KEY.encode() in file.read_bytes()]
+    assert KEY not in "".join(capsys.readouterr())
+
+
+def test_settings_are_sent_recorded_and_kept_for_the_next_scoring(tmp_path: Path) -> None:
+    given = [
+        "--judge-args",
+        "llm.max_tokens=null",
+        "--judge-args",
+        "llm.max_completion_tokens=512",
+        "--judge-args",
+        "llm.tier=flex",
+    ]
+    with serving(able) as server:
+        assert run(tmp_path, server.url, *given, count=2) == 0
+        sent = {"max_completion_tokens": 512, "temperature": 0.2, "tier": "flex"}
+        reviews = [one.body for one in server.asked if "temperature" in one.body]
+        assert len(reviews) == 4
+        assert all({**sent, "model": "m", "messages": body["messages"]} == body for body in reviews)
+        assert recipe(tmp_path)["judge_args"] == {"llm": {"max_tokens": None, "max_completion_tokens": 512, "tier": "flex"}}
+        first = recipe(tmp_path)["judges"]["llavabench"]["llm"]["fingerprint"]
+        assert score(tmp_path, "--judge-args", "llm.tier=null") == 0
+        assert "tier" not in server.asked[-1].body
+        assert server.asked[-1].body["max_completion_tokens"] == 512
+        assert recipe(tmp_path)["judges"]["llavabench"]["llm"]["fingerprint"] != first
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--judge-args", "llm.temperature"], "--judge-args 'llm.temperature' is not ROLE.SETTING=VALUE"),
+        (["--judge-args", "temperature=0"], "is not ROLE.SETTING=VALUE"),
+        (["--judge-args", "llm.model=other"], "--judge-args: llm.model cannot be set"),
+        (["--judge-args", "llm.stream=true"], "--judge-args: llm.stream cannot be set"),
+        (["--judge-args", "mllm.seed=1"], "--judge-args mllm.seed is not used: the chosen benchmarks ask llm; leave it out"),
+        (["--judge-timeout", "0"], "argument --judge-timeout: '0' is not a number above 0"),
+        (["--judge-timeout", "inf"], "'inf' is not a number from 0 on"),
+    ],
+)
+def test_settings_that_cannot_be_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    assert run(tmp_path, "http://127.0.0.1:9/v1", *words) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert told in line
+
+
+def test_a_judge_on_this_machine_takes_no_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--model", "fake:right", "--benchmark", "drawing", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run")]
+    assert cli.main(["run", *words, "--judge-args", "shade.seed=1"]) == 2
+    assert "judge shade=official takes no settings; leave out --judge-args shade.seed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stored", [[], "llm", {"llm": 3}, {"llm": {"model": "other"}}])
+def test_settings_in_a_damaged_run_json_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], stored: object) -> None:
+    assert run(tmp_path, "http://127.0.0.1:9/v1", "--stage", "respond") == 0
+    (tmp_path / "run/run.json").write_text(json.dumps(recipe(tmp_path) | {"judge_args": stored}))
+    capsys.readouterr()
+    assert score(tmp_path) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"suder-bench: {tmp_path / 'run/run.json'}")
+    assert "judge_args" in line
