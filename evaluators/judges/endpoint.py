@@ -8,8 +8,8 @@ import io
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
+from time import sleep, time
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -158,7 +158,7 @@ class Endpoint:
             if attempt + 1 < TRIES:
                 if last.wait > WORTH_TELLING:
                     self._say(f"judge {self._role}: waiting {last.wait:,.0f} s, as {self._address} asks")
-                time.sleep(max(self._pause * 2**attempt, last.wait))
+                sleep(max(self._pause * 2**attempt, last.wait))
         raise last.error from last
 
     def _attempt(self, body: bytes, sent: Mapping[str, Any]) -> str:
@@ -207,7 +207,7 @@ class Endpoint:
             return Unreachable(f"{self._address} refuses: {said}{keyless}; check address, model and key")
         if reply.status < 500 and reply.status not in (408, 429):
             return UserError(f"{self._address} refuses: {said}{self._way_out(why, sent)}")
-        wait = chat.seconds_to_wait(reply.headers, time.time())
+        wait = chat.seconds_to_wait(reply.headers, time())
         if wait > MOST_WAIT:
             return self._no_reply(f"{said}; it asks for a pause of {wait:,.0f} s", tries="one try")
         return _PassingError(self._no_reply(said), wait)

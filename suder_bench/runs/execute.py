@@ -14,10 +14,11 @@ from suder_bench.records import Response
 from suder_bench.runs import judges
 from suder_bench.runs.batches import AUTO, BatchSize, free_memory
 from suder_bench.runs.deviations import noted
+from suder_bench.runs.passed import passed
 from suder_bench.runs.plan import Settings, Task, plan
 from suder_bench.runs.recipe import Recipe, judge_settings, model_entry, recipe_of, refuse_change
 from suder_bench.runs.respond import check_able, respond, rewritten_prompts, time_one
-from suder_bench.runs.score import Scored, score
+from suder_bench.runs.score import Scored, score, unjudged
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import Key, RunFolder
 from suder_bench.runs.summary import summarise
@@ -232,7 +233,7 @@ class Run:
             counted = [_counted(task, failed[task.name]) for task in tasks]
             return Outcome(summarise(recipe, counted), complete=not any(failed.values()))
         settings = self.settings
-        panel = self._panel(chosen, screen)
+        panel = self._panel(folder, tasks, made, chosen, screen)
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
         size = BatchSize(AUTO)
@@ -257,7 +258,10 @@ class Run:
         check_able(model, tasks)
         return model
 
-    def _panel(self, chosen: Mapping[str, str], screen: Screen) -> judges.Panel:
+    def _panel(
+        self, folder: RunFolder, tasks: Sequence[Task], made: Responses, chosen: Mapping[str, str], screen: Screen
+    ) -> judges.Panel:
+        """The judges. Those with something left to judge know their known answers, or have shown it in this folder before."""
         settings = self.settings
         machine = {"device": settings.judge_device, "dtype": settings.judge_dtype}
         panel = judges.load(
@@ -268,7 +272,9 @@ class Run:
             terms=settings.terms,
             say=lambda line: screen.say(f"suder-bench: {line}"),
         )
-        return judges.ask(panel, chosen, chosen)
+        busy = [task for task in tasks if unjudged(task, made[task.name], panel, folder)]
+        roles = [role for task in busy for role in task.benchmark.judge_roles]
+        return judges.ask(panel, chosen, roles, passed(folder.path, panel, **machine))
 
     def _load(self) -> Model:
         return self.model.load(device=self.settings.device, dtype=self.settings.dtype)

@@ -79,6 +79,16 @@ def score(
     )
 
 
+def unjudged(task: Task, responses: Mapping[Key, Response], panel: Panel, folder: RunFolder) -> bool:
+    """Whether `score` would have anything to judge."""
+    roles = task.benchmark.judge_roles
+    if any(role in panel.missing for role in roles):
+        return False
+    known = folder.verdicts(task.name, filed_under(task, panel.identity(roles)), repair=False)
+    wanted = (responses.get(item.key) for item in task.items)
+    return any((one.sample, one.repeat, one.digest) not in known for one in wanted if one is not None)
+
+
 def stored_rows(task: Task, identity: Mapping[str, Any], folder: RunFolder) -> list[tuple[Sample, Verdict]]:
     """What `score` had for rows when these judges last judged the task, without judging and without touching the folder."""
     responses = folder.responses(task.name, repair=False)
@@ -105,10 +115,13 @@ def judge(
 ) -> Judged:
     """`keep` a verdict on each response, batch by batch, while worker threads decode the pictures of the next batch.
 
+    A judge that is paid by the reply is asked about one response at a time: whatever ends the work, each reply is kept by then.
     A picture that cannot be read is told and left out. Verdicts pass through their stored form, so that a number never
     depends on whether it was read back.
     """
     unread: dict[int, PictureError] = {}
+    if panel.paid(benchmark.judge_roles):
+        size = BatchSize(1)
 
     def do(batch: Sequence[int]) -> list[Verdict | None]:
         found = dict(zip(batch, pictures.take(batch), strict=True))

@@ -4,6 +4,7 @@
     responses/<benchmark>/*.jsonl  append-only, a line per response; a picture is on disk before its line
     images/<benchmark>/...         in the benchmark's own layout
     verdicts/<benchmark>/*.jsonl   append-only, keyed by response digest and judges
+    verdicts/known_answers.jsonl   which judges have passed theirs
     summary.json                   written last; its counts of failed and skipped responses tell whether something lacks
 
 Pictures and JSON documents appear in one piece; a torn last line is dropped and its response made again.

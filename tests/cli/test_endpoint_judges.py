@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_server import KNOWN, Answer, Asked, able, said, serving, write_questions
+from fakes import ShadeJudge
+from judge_server import KNOWN, Answer, Asked, able, refused, said, serving, write_questions
 
 from suder_bench import cli
+from suder_bench.evaluators.judges import endpoint
 from suder_bench.runs.jsonl import Ledger
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -150,3 +156,113 @@ def test_settings_in_a_damaged_run_json_are_one_line(tmp_path: Path, capsys: pyt
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"suder-bench: {tmp_path / 'run/run.json'}")
     assert "judge_args" in line
+
+
+def test_a_slow_reply_fails_its_own_response_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(all_but("Which shade, 3?", Answer(200, said("8 4").body, drip=0.5))) as server:
+        assert run(tmp_path, server.url, "--judge-timeout", "1", count=8) == 1
+        assert len(server.asked) == KNOWN + 8
+    assert len(verdicts(tmp_path)) == 7
+    told = capsys.readouterr().err
+    assert "gave no whole reply in 1 s; give more with --judge-timeout" in told
+
+
+def test_a_kill_loses_no_reply_that_came(tmp_path: Path) -> None:
+    assert run(tmp_path, "http://127.0.0.1:9/v1", "--stage", "respond") == 0
+    process: subprocess.Popen[bytes] | None = None
+
+    def reply(asked: Asked, before: int) -> Answer:
+        if before == KNOWN + 16:
+            assert process is not None
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        return able(asked, before)
+
+    with serving(reply) as server:
+        command = [sys.executable, "-m", "suder_bench", "score", str(tmp_path / "run"), "--judge", f"llm=official:{server.url}#m"]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        process.wait(60)
+        assert (process.returncode, len(verdicts(tmp_path))) == (-signal.SIGKILL, 16)
+        asked = len(server.asked)
+        assert run(tmp_path, server.url) == 0
+        assert len(server.asked) - asked == COUNT - 16
+        assert len(verdicts(tmp_path)) == COUNT
+
+
+def test_known_answers_are_asked_once_per_judge_and_run_folder(tmp_path: Path) -> None:
+    with serving(able) as server:
+        assert run(tmp_path, server.url, count=8) == 0
+        assert len(server.asked) == KNOWN + 8
+        assert run(tmp_path, server.url) == 0
+        assert len(server.asked) == KNOWN + COUNT
+        assert run(tmp_path, server.url, "--judge-args", "llm.seed=1") == 0  # another judge
+        assert len(server.asked) == 2 * (KNOWN + COUNT)
+        assert run(tmp_path, server.url, "--fresh", count=8) == 0
+        assert len(server.asked) == 2 * (KNOWN + COUNT) + KNOWN + 8
+
+
+def test_a_judge_with_nothing_left_to_judge_is_not_asked_at_all(tmp_path: Path) -> None:
+    with serving(able) as server:
+        assert run(tmp_path, server.url, count=8) == 0
+    assert run(tmp_path, server.url, count=8) == 0  # its server is gone
+    assert score(tmp_path) == 0
+
+
+def test_known_answers_that_were_wrong_are_asked_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(all_but("[Context]\nA red ball.", said("9 9"))) as server:
+        for _ in range(2):
+            assert run(tmp_path, server.url, count=8) == 1
+            assert "fails its known answers, nothing was scored" in capsys.readouterr().err
+        assert len(server.asked) == 4
+    assert verdicts(tmp_path) == []
+
+
+def test_a_judge_on_this_machine_is_asked_once_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks: list[str] = []
+    monkeypatch.setattr(ShadeJudge, "check", lambda self: checks.append(self.fingerprint))
+    words = ["--model", "fake:right", "--benchmark", "drawing", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run")]
+    assert cli.main(["run", *words, "--limit", "6"]) == 0
+    assert cli.main(["run", *words]) == 0
+    assert checks == ["shade 1"]
+    monkeypatch.setattr(ShadeJudge, "fingerprint", "shade 2")
+    assert cli.main(["run", *words]) == 0
+    assert checks == ["shade 1", "shade 2"]
+
+
+def test_a_refused_request_is_sent_once_and_a_failing_one_four_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(endpoint, "sleep", lambda seconds: None)
+    with serving(all_but("Which shade, 3?", refused(400, "Not this one"))) as server:
+        assert run(tmp_path, server.url) == 1
+        counts = Counter(one.prompt for one in server.asked)
+        assert set(counts.values()) == {1}
+        assert len(verdicts(tmp_path)) == COUNT - 1
+        assert "failed: llavabench score of 3, repeat 0" in capsys.readouterr().err
+    with serving(all_but("Which shade, 3?", said(None))) as server:
+        assert run(tmp_path, server.url, "--fresh") == 1
+        counts = Counter(one.prompt for one in server.asked)
+        assert [count for prompt, count in counts.items() if "Which shade, 3?" in prompt] == [4]
+        assert sum(counts.values()) == KNOWN + COUNT - 1 + 4
+
+
+def test_answers_made_elsewhere_are_asked_about_one_by_one(tmp_path: Path) -> None:
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text("".join(f'{{"question_id": {i}, "text": "It is 40."}}\n' for i in range(COUNT)))
+    words = ["--benchmark", "llavabench", "--answers", str(answers), "--data", str(tmp_path / "data")]
+    with serving(all_but("Which shade, 3?", refused(400, "Not this one"))) as server:
+        assert cli.main(["score", *words, "--judge", f"llm=official:{server.url}#m"]) == 1
+        assert set(Counter(one.prompt for one in server.asked).values()) == {1}
+        assert len(server.asked) == KNOWN + COUNT
+
+
+def test_a_pause_that_the_server_asks_for_saves_the_replies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(endpoint, "sleep", pauses.append)
+
+    def limited(asked: Asked, before: int) -> Answer:
+        return able(asked, before) if sum(pauses) >= 20 or before < KNOWN + 10 else refused(429, "slow down", Retry_After="20")
+
+    with serving(limited) as server:
+        assert run(tmp_path, server.url) == 0
+        assert (pauses, len(server.asked)) == ([20.0], KNOWN + COUNT + 1)

@@ -44,7 +44,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds slept so far, which nobody waits for."""
     slept: list[float] = []
-    monkeypatch.setattr(endpoint.time, "sleep", slept.append)
+    monkeypatch.setattr(endpoint, "sleep", slept.append)
     return slept
 
 
