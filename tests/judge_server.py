@@ -180,5 +180,7 @@ def write_questions(folder: Path, count: int) -> Path:
     ):
         (place / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     rule = {"llava_bench_conv": {"role": "Assistant", "prompt": "Two scores on the first line, please."}}
+    script = 'messages = [{"role": "system", "content": "You are fair."}]'
+    (place / "eval_gpt_review_bench.py").write_text(script)
     (place / "rule.json").write_text(json.dumps(rule))
     return folder

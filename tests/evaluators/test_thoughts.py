@@ -74,7 +74,7 @@ def answered(truth: dict[str, object]) -> list[Answered]:
 
 
 def test_llavabench_reads_the_scores_after_the_thought(tmp_path: Path) -> None:
-    truth = {"context": "c", "question": "q", "reference": "r", "role": "Assistant", "rule": "rule"}
+    truth = {"context": "c", "question": "q", "reference": "r", "role": "Assistant", "rule": "rule", "system": "s"}
     [verdict] = LlavaBench(tmp_path).verdicts(answered(truth), {"llm": Reasoner()})
     assert verdict.scores == {"reference": 8.0, "model": 7.0}
     assert verdict.details == {"review": "8 7\nGood.", "thinking": "1 9"}
@@ -82,7 +82,7 @@ def test_llavabench_reads_the_scores_after_the_thought(tmp_path: Path) -> None:
 
 
 def test_hallusionbench_reads_the_mark_after_the_thought(tmp_path: Path) -> None:
-    truth = {"question": "q", "gt_answer_details": "r", "category": "VD", "figure_id": "1"}
+    truth = {"question": "q", "gt_answer_details": "r", "category": "VD", "figure_id": "1", "request": "{question}{answer}"}
     [verdict] = HallusionBench(tmp_path, "official-llm").verdicts(answered(truth), {"llm": Reasoner()})
     assert verdict.correct
     assert verdict.details == {"heard": "judged 'correct'", "thinking": "incorrect?"}

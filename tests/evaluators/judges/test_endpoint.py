@@ -167,24 +167,24 @@ def test_a_reply_in_drips_ends_with_the_time(serve: Serve, status: int) -> None:
     begun = time.monotonic()
     told = complaint(UserError, judge(serve(Answer(status, said("correct").body, drip=0.1)).url, timeout=0.5))
     assert "gave no whole reply in 0.5 s; give more with --judge-timeout" in told
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 8
 
 
 def test_a_header_in_drips_ends_with_the_time() -> None:
     begun = time.monotonic()
     with dripping_header(0.1) as url:
         assert "gave no whole reply in 0.5 s" in complaint(UserError, judge(url, timeout=0.5))
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 8
 
 
 def test_the_third_silence_in_a_row_is_the_servers(serve: Serve) -> None:
     slow = Answer(200, said("correct").body, drip=1)
-    asked = judge(serve(slow, said("correct"), slow).url, timeout=0.2)
+    asked = judge(serve(slow, said("correct"), slow).url, timeout=1)
     complaint(UserError, asked)
     assert asked.mark(["Right?"]) == ["correct"]
     complaint(UserError, asked)
     complaint(UserError, asked)
-    assert "in 0.2 s to 3 requests in a row" in complaint(Unreachable, asked)
+    assert "in 1 s to 3 requests in a row" in complaint(Unreachable, asked)
 
 
 def test_a_server_is_given_the_pause_it_asks_for(serve: Serve, pauses: list[float]) -> None:
