@@ -150,7 +150,7 @@ class Training:
         with shards.whole_weights(args):
             with blamed(self.place, "model"):
                 model, source = load_model(start, recipe, device=device, dtype=self.dtype)
-            with self._blamed("data.prompts"):
+            with blamed(self.place, "data.prompts"):
                 for prompt in prompts if "gen" in counts else []:
                     model.check_prompt(prompt)
             acting = copy_of(start) if shards.are_used(args) else model
