@@ -141,6 +141,8 @@ class GenEval:
 
 
 def _read_metadata(file: Path) -> Iterator[Sample]:
+    """The prompts of the file; those with the same record are one cluster, as they are one prompt to the official summary."""
+    first: dict[str, str] = {}
     for index, (place, record) in enumerate(placed_rows(file, {"tag": TEXT, "include": LIST, "prompt": TEXT})):
         try:
             Task.parse(record)
@@ -148,7 +150,8 @@ def _read_metadata(file: Path) -> Iterator[Sample]:
             raise UserError(f"{place}: no {error} in the record") from error
         except (ValueError, TypeError, AttributeError, IndexError) as error:
             raise UserError(f"{place}: {error}") from error
-        yield Sample(id=f"{index:05d}", cluster=f"{index:05d}", prompt=record["prompt"], truth=record)
+        cluster = first.setdefault(json.dumps(record, sort_keys=True), f"{index:05d}")
+        yield Sample(id=f"{index:05d}", cluster=cluster, prompt=record["prompt"], truth=record)
 
 
 def _crop(picture: Image.Image, detection: Detection, backend: str) -> Image.Image:

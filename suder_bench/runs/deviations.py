@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -33,8 +34,8 @@ def told(benchmark: str, samples: Iterable[Sample], rewritten: Mapping[str, str]
         return []
     first = next(sample for sample in samples if sample.id in rewritten)
     return [
-        f"{benchmark}: {_several(len(rewritten), 'prompt')} rewritten before drawing, the first from '{first.prompt}' to"
-        f" '{rewritten[first.id]}'; they ask for the same, but the scores do not compare with those of the benchmark's prompts"
+        f"{benchmark}: {_several(len(rewritten), 'prompt')} rewritten before drawing, the first from '{_short(first.prompt)}' to"
+        f" '{_short(rewritten[first.id])}'; they ask for the same, but the scores do not compare with those of the benchmark's prompts"
     ]
 
 
@@ -42,6 +43,10 @@ def skipped(benchmark: str, stranger: Stranger) -> str:
     """The line that names a picture which is not scored."""
     owner = "belongs to no sample" if stranger.sample is None else f"of {stranger.sample.id} is not read"
     return f"skipped: {benchmark}: {stranger.file} {owner}: {stranger.why}"
+
+
+def _short(prompt: str) -> str:
+    return textwrap.shorten(prompt, 60, placeholder=" ...")
 
 
 def _several(count: int, what: str) -> str:

@@ -398,6 +398,21 @@ def test_of_equal_records_the_folders_number_decides(data, tmp_path):
     assert owners(GenEval(data), tmp_path / "made") == [("00002", 0, "00002"), ("00005", 0, "00005"), ("00006", 0, "00006")]
 
 
+def test_equal_records_are_one_prompt(data):
+    """A list that holds every prompt four times: four samples, and one prompt of which any picture may be right."""
+    (data / "geneval/evaluation_metadata.jsonl").write_text(
+        "\n".join(json.dumps(record) for record in RECORDS[:2] for _ in range(4))
+    )
+    bench = GenEval(data)
+    assert [sample.cluster for sample in bench.samples()] == ["00000"] * 4 + ["00004"] * 4
+    rows = [
+        (sample, Verdict("geneval", sample.id, 0, "", {"correct": 0.0}, sample.id == "00002", "")) for sample in bench.samples()
+    ]
+    statistics = bench.statistics(rows)
+    assert float(statistics["prompts"].of(np.ones(8))) == 0.5
+    assert statistics["prompts"].n == 2
+
+
 def test_folders_of_one_prompt_are_numbered_on(data, tmp_path):
     """A test list that holds every prompt four times, with a picture each."""
     for number in range(8):
