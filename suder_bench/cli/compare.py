@@ -54,6 +54,8 @@ def render(found: Mapping[str, Any], *, verbose: bool = False) -> str:
             lines += [label + values + doubts]
         lines += [""]
     lines += [f"{letter}  {found[letter.lower()]['run']} ({found[letter.lower()]['model']})" for letter in "AB"]
+    for mark in (f"{side.upper()}  marked: {mark}" for side in "ab" for mark in found[side].get("deviations", ())):
+        lines += textwrap.wrap(mark, 80, subsequent_indent="   ")
     if found["world"]:
         lines += [f"data: {WORLD}"]
     lines += ["p is for one metric alone; detectable: found with 80 % power at the 5 % level"]

@@ -35,7 +35,7 @@ def told(benchmark: str, samples: Iterable[Sample], rewritten: Mapping[str, str]
     first = next(sample for sample in samples if sample.id in rewritten)
     return [
         f"{benchmark}: {_several(len(rewritten), 'prompt')} rewritten before drawing, the first from '{_short(first.prompt)}' to"
-        f" '{_short(rewritten[first.id])}'; they ask for the same, but the scores do not compare with those of the benchmark's prompts"
+        f" '{_short(rewritten[first.id])}'; they ask for the same, but scores do not compare with those of the official prompts"
     ]
 
 

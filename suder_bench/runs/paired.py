@@ -14,6 +14,7 @@ from suder_bench import registry, stats
 from suder_bench.benchmark import Benchmark
 from suder_bench.errors import UserError, unknown
 from suder_bench.records import Sample, Statistic, Verdict
+from suder_bench.runs.deviations import deviations
 from suder_bench.runs.plan import plan
 from suder_bench.runs.recipe import settings_of
 from suder_bench.runs.score import stored_rows
@@ -59,11 +60,17 @@ def compare(a: Side, b: Side, only: Sequence[str] | None = None) -> dict[str, An
         _refuse_difference(name, a, b)
     return {
         "schema": 1,
-        "a": {"run": str(a.path), "model": a.recipe["model"]["name"]},
-        "b": {"run": str(b.path), "model": b.recipe["model"]["name"]},
+        "a": _told(a, names),
+        "b": _told(b, names),
         "world": a.recipe["world"],
         "benchmarks": {name: _benchmark(name, a, b) for name in names},
     }
+
+
+def _told(side: Side, names: Sequence[str]) -> dict[str, Any]:
+    """Which run it is, and what sets its numbers apart from its benchmarks' own, if anything does."""
+    marks = [f"{name}: {mark}" for name in names for mark in deviations(side.recipe["benchmarks"][name])]
+    return {"run": str(side.path), "model": side.recipe["model"]["name"]} | ({"deviations": marks} if marks else {})
 
 
 def mean_difference(name: str, metrics: Sequence[str], a: Side, b: Side) -> stats.Paired:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,10 @@ from suder_bench import registry
 from suder_bench.cli import main
 from suder_bench.data.source import write_world
 from suder_bench.models.protocols import Model
+from suder_bench.records import open_image
+from suder_bench.world.language import FAMILIES, draw_text
+from suder_bench.world.render import picture
+from suder_bench.world.scenes import draw
 
 PROMPTS, EACH = 6, 4
 
@@ -130,6 +134,58 @@ def test_a_run_of_rewritten_pictures_keeps_the_mark(made: Path, data: Path, caps
     assert entry(capsys.readouterr().out) == first
     assert main(["report", str(out), "--out", str(made.parent / "report"), "--no-site"]) == 0
     assert "1 prompt rewritten before drawing" in (made.parent / "report/tables/table-2-world.md").read_text()
+
+
+def test_a_comparison_of_runs_tells_which_is_of_rewritten_prompts(
+    made: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = made.parent / "one", made.parent / "other"
+    assert run(made, data, one) == 0
+    rewrite(made, 0)
+    assert run(made, data, other) == 0
+    capsys.readouterr()
+    assert main(["compare", str(one), str(other), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "deviations" not in found["a"]
+    assert found["b"]["deviations"][0].startswith("geneval: 1 prompt rewritten before drawing")
+    assert main(["compare", str(one), str(other)]) == 0
+    shown = capsys.readouterr().out
+    assert "B  marked: geneval: 1 prompt rewritten before drawing" in shown
+
+
+FORMS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "LA": lambda grey: Image.merge("LA", (grey, grey.point(lambda shade: 255 - shade))),
+    "I;16": lambda grey: Image.fromarray(np.asarray(grey).astype(np.uint16) * 257),
+    "P": lambda grey: indexed(grey),
+    "RGBA": lambda grey: Image.merge("RGBA", (grey, grey, grey, grey.point(lambda shade: 255 - shade))),
+}
+
+
+def indexed(grey: Image.Image) -> Image.Image:
+    """The same shades under other numbers, all of them transparent."""
+    turned = Image.fromarray(255 - np.asarray(grey))
+    turned.putpalette(bytes(255 - shade for shade in range(256) for _ in range(3)))
+    turned.info["transparency"] = bytes(256)
+    return turned
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_pictures_form_changes_no_verdict(form: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Grey scenes of the world, as they are and in another mode: 16-bit ones used to be white, and scored nothing."""
+    rng, records = np.random.default_rng(4), (data / "geneval/evaluation_metadata.jsonl").read_text().splitlines()
+    drawn = [picture(draw(draw_text(next(iter(FAMILIES)), rng, "train")[0], rng)).convert("L") for _ in range(2 * len(records))]
+    scores = []
+    for folder, turn in (("plain", lambda grey: grey), ("other", FORMS[form])):
+        for number, grey in enumerate(drawn):
+            place = tmp_path / folder / f"{number // 2:05d}/samples/{number % 2:05d}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            turn(grey).save(place)
+            assert folder == "plain" or Image.open(place).mode == form
+        assert score(tmp_path / folder, data, "--json", "--out", str(tmp_path / f"{folder}.json")) == 0
+        scores.append(entry(capsys.readouterr().out))
+    assert scores[0] == scores[1]
+    seen = [open_image(tmp_path / folder / "00001/samples/00001.png") for folder in ("plain", "other")]
+    np.testing.assert_array_equal(*map(np.asarray, seen))
 
 
 class Level:
