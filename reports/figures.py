@@ -128,8 +128,8 @@ def _comparisons(one: Comparison, rows: Sequence[Measured]) -> list[Figure]:
     if not groups:
         if len({start_of(row) for row in trained}) > 1:
             raise UserError(
-                f"Figure {one.layout.number} compares {' with '.join(one.values)}, and those given were not trained from one model; "
-                "train both from the same"
+                f"Figure {one.layout.number} compares {' with '.join(one.values)}, and those given were not trained from one "
+                "model; train both from the same"
             )
         raise UserError(
             f"Figure {one.layout.number} compares {' with '.join(one.values)}, and those given were not scored alike; "
