@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from suder_bench.errors import UserError
+from suder_bench.reports import door
 from suder_bench.reports.figure import Caption, Captions, Figure, Frame, Picture, Pictures, Sheet
 from suder_bench.rewards import kept
 from suder_bench.rewards.kept import Kept
-from suder_bench.runs.store import RunFolder
 
 PARTS = {9: "pictures", 10: "captions"}
 TASKS = {9: "gen", 10: "und"}
@@ -30,7 +30,7 @@ def build(number: int, paths: Sequence[Path]) -> list[Figure]:
     """A figure for each comparison of rewards and each training that has such samples. Raises `UserError` where none has."""
     figures: list[Figure] = []
     for path in dict.fromkeys(paths):
-        made = _compared(number, path) if (path / "compare.json").is_file() else _trained(number, path)
+        made = _compared(number, path, paths) if (path / "compare.json").is_file() else _trained(number, path)
         if made is not None:
             same = sum(one.name.startswith(made.name) for one in figures)
             figures.append(replace(made, name=made.name + (f"-{same + 1}" if same else "")))
@@ -42,8 +42,9 @@ def build(number: int, paths: Sequence[Path]) -> list[Figure]:
     return figures
 
 
-def _compared(number: int, path: Path) -> Figure | None:
-    found = RunFolder(path).read("compare.json") or {}
+def _compared(number: int, path: Path, given: Sequence[Path]) -> Figure | None:
+    found = door.document(path, "compare.json") or {}
+    door.inside(path / kept.FILE, path)
     rows = [row for row in kept.read(path) if row.part == PARTS[number]]
     if not rows:
         return None
@@ -60,17 +61,21 @@ def _compared(number: int, path: Path) -> Figure | None:
     if shown[0].verdict is not None:
         judge = f"{found['benchmark']}'s" if number == 9 else "1 where everything a caption says is true"
         notes.append(f"verdict: {judge}.")
-    content = _pictures(path, shown) if number == 9 else _captions(path, shown)
+    content = _pictures(path, shown, given) if number == 9 else _captions(path, shown)
     name = f"figure-{number}-{'world' if found['world'] else 'real'}"
     where = "on the embedded world" if found["world"] else "on real data"
     return Figure(number, name, f"{' and '.join(names)} of {what}", where, content, tuple(notes))
 
 
-def _pictures(path: Path, rows: Sequence[Kept]) -> Pictures:
+def _pictures(path: Path, rows: Sequence[Kept], given: Sequence[Path]) -> Pictures:
     return Pictures(
         (),
         tuple(
-            (row.given, tuple(Picture(path / row.made[k], _numbers(row, k), _frame(row, k)) for k in _order(row))) for row in rows
+            (
+                row.given,
+                tuple(Picture(door.inside(path / row.made[k], *given), _numbers(row, k), _frame(row, k)) for k in _order(row)),
+            )
+            for row in rows
         ),
     )
 
@@ -79,7 +84,7 @@ def _captions(path: Path, rows: Sequence[Kept]) -> Captions:
     names = (*rows[0].rewards, *(["verdict"] if rows[0].verdict is not None else []))
     pictures = tuple(
         (
-            path / row.given,
+            door.inside(path / row.given, path),
             tuple(
                 Caption(row.made[k], tuple(line.rpartition(" ")[2] for line in _numbers(row, k)), _frame(row, k))
                 for k in _order(row)
@@ -125,6 +130,7 @@ def _trained(number: int, path: Path) -> Figure | None:
     if not sheets:
         return None
     step, file = max(sheets)
+    door.inside(file, path)
     notes = ("The best sample of each is green, the worst orange.",)
     subject, words = f"Rewards of {PARTS[number]} in training", f"step {step:,} of {path}"
     return Figure(number, f"figure-{number}-training", subject, words, Sheet(file), notes)

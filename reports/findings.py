@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from suder_bench.errors import UserError
-from suder_bench.reports import published
+from suder_bench.reports import door, published
 from suder_bench.reports.layout import LAYOUTS, Column
 from suder_bench.reports.markdown import escape
 from suder_bench.reports.measured import Measured, starts_of
 from suder_bench.runs.jsonl import document, replace_file
-from suder_bench.runs.paired import Side, mean_difference
+from suder_bench.runs.paired import mean_difference
 from suder_bench.stats import Paired
 
 Expected = Literal["higher", "lower", "equal"]
@@ -118,7 +118,7 @@ def findings(rows: Sequence[Measured], difference: Difference | None = None) -> 
     compared = roles(rows)
     if not set(compared) - {BASE}:
         return []
-    side = cache(Side.open)  # which reads each run's verdicts once
+    side = cache(door.side)  # which reads each run's verdicts once
 
     def measured(benchmark: str, metrics: Sequence[str], a: Path, b: Path) -> Paired:
         return mean_difference(benchmark, metrics, side(a), side(b))

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from suder_bench.errors import UserError
+from suder_bench.reports import door
 from suder_bench.reports.figure import Figure, Picture, Pictures
 from suder_bench.reports.measured import Measured, evolution, quoted, read
-from suder_bench.runs.jsonl import Ledger
 from suder_bench.runs.plan import Task, evenly, plan
 from suder_bench.runs.recipe import settings_of
 from suder_bench.runs.score import filed_under
-from suder_bench.runs.store import RunFolder
 
 BENCHMARKS = {7: "t2i-compbench", 8: "geneval"}
 """Whose prompts a figure shows."""
@@ -116,7 +115,7 @@ def _figure(number: int, name: str, group: Sequence[Drawer]) -> Figure:
 
 def _task(drawer: Drawer, benchmark: str) -> Task:
     """The run's samples, read again. Raises `UserError` where its data are not there any more."""
-    recipe = RunFolder(drawer.run).read()
+    recipe = door.document(drawer.run, "run.json")
     assert recipe is not None  # a run without one has no row
     settings = settings_of({**recipe, "benchmarks": {benchmark: None}}, judges={}, offline=True)
     [task] = plan(replace(settings, suite=benchmark), lambda line: None)
@@ -125,13 +124,13 @@ def _task(drawer: Drawer, benchmark: str) -> Task:
 
 def _first_pictures(run: Path, task: Task) -> dict[str, Picture]:
     """The first picture of each sample, with its verdict by the run's last judges where that is there."""
-    verdicts = Ledger(run / "verdicts" / task.name).rows()
-    filed = filed_under(task, (RunFolder(run).read() or {}).get("judges", {}).get(task.name, {}))
+    verdicts = door.rows(run, "verdicts", task.name)
+    filed = filed_under(task, (door.document(run, "run.json") or {}).get("judges", {}).get(task.name, {}))
     mine = [row for row in verdicts if row.get("judges") == filed] or verdicts  # the benchmark's code may have changed since
     judged = {(row.get("sample"), row.get("digest")): _told(row) for row in mine if row.get("repeat") == 0}
     return {
-        str(row["sample"]): Picture(run / row["image"], judged.get((row["sample"], row["digest"]), ()))
-        for row in Ledger(run / "responses" / task.name).rows()
+        str(row["sample"]): Picture(door.inside(run / row["image"], run), judged.get((row["sample"], row["digest"]), ()))
+        for row in door.rows(run, "responses", task.name)
         if row.get("repeat") == 0 and row.get("image") and (run / row["image"]).is_file()
     }
 

@@ -14,6 +14,7 @@ import yaml
 
 from suder_bench import suites
 from suder_bench.errors import UserError
+from suder_bench.reports import door
 from suder_bench.runs.store import RunFolder
 from suder_bench.terms import words as as_words
 from suder_bench.training.track import TrainingRun
@@ -84,7 +85,7 @@ class Training:
 
     @classmethod
     def read(cls, run: TrainingRun, step: int) -> Training:
-        recipe = yaml.safe_load((run.path / "recipe.yaml").read_text(encoding="utf-8"))
+        recipe = yaml.safe_load(door.read_bytes(run.path / "recipe.yaml", run.path))
         rewards = recipe.get("reward")
         reward = _reward(rewards.get("und" if run.strategy == "only-und" else "gen")) if isinstance(rewards, Mapping) else "dsr"
         return cls(run.path, run.model, run.strategy, str(recipe.get("algorithm", "simpo")), reward, step)
@@ -157,7 +158,7 @@ def _run(path: Path) -> Measured:
     name, training = _CHECKPOINT.fullmatch(checkpoint.name), None
     for folder in (checkpoint.parent, checkpoint.parent.parent):  # the separate strategy has a folder for each model
         if name and training is None and (folder / "recipe.yaml").is_file():
-            training = Training.read(TrainingRun.open(folder), int(name[1]))
+            training = Training.read(door.training(folder), int(name[1]))
     label = f"{training.label}, step {training.step:,}" if training else summary["model"]
     return Measured(label, summary["model"], model.get("fingerprint", ""), scores, training)
 
@@ -166,7 +167,7 @@ def _training(path: Path) -> Iterator[Measured]:
     steps = _evaluated(path)
     if not steps or max(steps) == 0:
         raise UserError(f"{path} has no evaluated checkpoint; make them with: suder-bench track {quoted(path)} --suite all")
-    run = TrainingRun.open(path)
+    run = door.training(path)
     if 0 in steps:
         yield _checkpoint(run, 0, steps[0])
     last = {part.name: part for step in sorted(steps) if step for part in steps[step]}  # two models may end at different steps
@@ -175,7 +176,7 @@ def _training(path: Path) -> Iterator[Measured]:
 
 def evolution(path: Path) -> list[Measured]:
     """The start model and every evaluated checkpoint of a training run, in order of step; steps in progress are left out."""
-    run = TrainingRun.open(path)
+    run = door.training(path)
     finished = {step: [part for part in parts if (part / "summary.json").is_file()] for step, parts in _evaluated(path).items()}
     return [_checkpoint(run, step, parts) for step, parts in sorted(finished.items()) if parts]
 
@@ -185,7 +186,7 @@ def _evaluated(path: Path) -> dict[int, list[Path]]:
     steps = {}
     for folder in (path / "evaluations").glob("step-*"):
         found = _STEP.fullmatch(folder.name)
-        parts = sorted(part.parent for part in folder.glob("*/run.json"))
+        parts = sorted(door.run(part.parent, path) for part in folder.glob("*/run.json"))
         if found and parts:
             steps[int(found[1])] = parts
     return steps
@@ -234,7 +235,7 @@ def starts_of(trained: Sequence[Measured], rows: Sequence[Measured]) -> list[Mea
 
 def read_summary(path: Path) -> dict[str, Any]:
     """summary.json of a run folder. Raises `UserError` with the command that makes or finishes the run."""
-    folder = RunFolder(path)
+    folder = RunFolder(door.run(path))
     summary = folder.read("summary.json") if path.is_dir() else None
     if summary is not None:
         if summary.get("schema") != 1 or "benchmarks" not in summary:

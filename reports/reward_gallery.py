@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from suder_bench.records import open_image
+from suder_bench.reports import door
 from suder_bench.rewards.compare import disagreements
 from suder_bench.rewards.sampled import Sampled
 from suder_bench.runs.jsonl import replace_file
@@ -17,9 +18,9 @@ WIDTH = 480
 """At least: a prompt stands above its pictures."""
 
 
-def gallery(drawn: Sampled, file: Path, *, cases: int) -> bool:
+def gallery(drawn: Sampled, file: Path, *, given: Sequence[Path], cases: int) -> bool:
     """Write the sheet, favourites framed green where the verdict is the best of them, orange elsewhere; without a case remove
-    an earlier sheet, and return false."""
+    an earlier sheet, and return false. Raises `OutsideError` for a picture that does not lie in the folders given."""
     found = disagreements(drawn.samples, cases)
     verdict = drawn.samples.verdict
     if not found or verdict is None:
@@ -36,7 +37,7 @@ def gallery(drawn: Sampled, file: Path, *, cases: int) -> bool:
         for column, (name, pick) in enumerate(picks.items()):
             left, upper = MARGIN + column * (CELL + MARGIN), top + LINE + 2
             colour = BEST if verdict[row, pick] == best else WORST
-            shown = open_image(Path(drawn.made[row][pick])).resize((CELL, CELL), Image.Resampling.LANCZOS)
+            shown = door.picture(Path(drawn.made[row][pick]), *given).resize((CELL, CELL), Image.Resampling.LANCZOS)
             sheet.paste(shown, (left, upper))
             pen.rectangle((left - 2, upper - 2, left + CELL + 1, upper + CELL + 1), outline=colour, width=2)
             number = f"{name} {drawn.samples.rewards[name][row, pick]:z.3f}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from suder_bench.reports import door
 from suder_bench.training.curves import Point, read_points
 
 POINTS = 400
@@ -22,6 +23,7 @@ def curves(run: Path) -> dict[str, Any]:
 
     NaN is left out.
     """
+    door.evaluations(run)
     points = read_points(run / "evaluations")
     panels: dict[tuple[str, str, str], list[Point]] = {}
     for point in points:
@@ -47,7 +49,7 @@ def _logged(run: Path) -> dict[str, list[tuple[int, float]]]:
     found: dict[str, dict[int, float]] = {}
     for branch in BRANCHES:
         file = run / branch / "metrics.jsonl"
-        for line in file.read_bytes().splitlines() if file.is_file() else ():
+        for line in door.read_bytes(file, run).splitlines() if file.is_file() else ():
             try:
                 row = json.loads(line)
                 step = int(row.pop("step"))

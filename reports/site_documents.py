@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from suder_bench import suites
 from suder_bench.records import NOTHING
-from suder_bench.reports import lines
+from suder_bench.reports import door, lines
 from suder_bench.reports.site_curves import curves
 from suder_bench.reports.site_gallery import Gallery, galleries
 from suder_bench.reports.site_pictures import Pictures
@@ -38,6 +38,10 @@ class Site:
     files: Mapping[str, Path]
     pictures: Pictures = field(default_factory=Pictures)
 
+    def read(self, name: str) -> bytes:
+        """One of `files`, each of which must lie in the folder where it was found. Raises `OutsideError` and `OSError`."""
+        return door.read_bytes(self.files[name], self.files[name].parent)
+
 
 def build(
     paths: Sequence[Path],
@@ -61,7 +65,7 @@ def build(
     compared = {f"rewards-{i}": path for i, path in enumerate(path for path in paths if is_comparison(path))}
     files = {f"figures/{file.name}": file for file in _figures(figures)}
     for name, path in compared.items():
-        files |= {f"{name}/{picture}": path / picture for picture in COMPARED if (path / picture).is_file()}
+        files |= {f"{name}/{picture}": path / picture for picture in COMPARED if _there(path / picture, path, say)}
     index = {
         "version": version("suder-bench"),
         "runs": [_run(one) for one in runs],
@@ -84,6 +88,14 @@ def build(
     for i, gallery in enumerate(shown):
         scripts |= dict(_chunks(f"gallery-{i}", gallery))
     return Site(scripts, files, pictures)
+
+
+def _there(file: Path, folder: Path, say: Callable[[str], None]) -> bool:
+    try:
+        return door.inside(file, folder).is_file()
+    except door.OutsideError as error:
+        say(f"left out: {error}")
+        return False
 
 
 def script(name: str, value: Any) -> bytes:

@@ -49,8 +49,8 @@ def write(site: Site, out: Path, screen: Screen) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         (out / PAGE).unlink(missing_ok=True)  # a page must not show data of which half is there
         site.pictures.write(out, screen)
-        for name, source in site.files.items():
-            replace_file(out / name, source.read_bytes())
+        for name in site.files:
+            replace_file(out / name, site.read(name))
         for name, content in site.scripts.items():
             replace_file(out / "data" / f"{name}.js", content)
         _remove_old(site, out)

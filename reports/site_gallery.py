@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from suder_bench.errors import UserError
 from suder_bench.records import Response, Sample, Verdict
+from suder_bench.reports import door
 from suder_bench.reports.site_pictures import Pictures
 from suder_bench.reports.site_runs import Shown
-from suder_bench.runs.jsonl import Ledger, plain
+from suder_bench.runs.jsonl import plain
 from suder_bench.runs.plan import Task, evenly, plan
 from suder_bench.runs.recipe import settings_of
 from suder_bench.runs.score import filed_under
@@ -51,7 +53,7 @@ def galleries(runs: Sequence[Shown], pictures: Pictures, limit: int | None, say:
     tasks: dict[tuple[str, str], Task | str] = {}
     for place, run in enumerate(runs):
         for name, scores in run.scores.items():
-            rows = Ledger(run.path / "responses" / name).rows()
+            rows = door.rows(run.path, "responses", name)
             if not rows:
                 continue
             key = name, str(scores.planned.get("data") or run.path)
@@ -86,7 +88,7 @@ def _judged(run: Shown, name: str, task: Task | str, rows: Iterable[Mapping[str,
 
     Where the benchmark's code has changed since, these cannot be told from verdicts of other judges: the last one counts.
     """
-    ledger = Ledger(run.path / "verdicts" / name).rows()
+    ledger = door.rows(run.path, "verdicts", name)
     if isinstance(task, Task):
         key = filed_under(task, run.summary["benchmarks"][name]["judges"])
         ledger = [row for row in ledger if row.get("judges") == key] or ledger
@@ -118,20 +120,30 @@ def _gallery(
     samples = [sample for one, sample in known.items() if one in repeats]
     samples += [Sample(one, one, "") for one in repeats if one not in known]
     chosen = evenly(samples, limit and max(1, limit // max(map(len, repeats.values()))))
-    items = [_item(sample, repeat, judged, runs, pictures) for sample in chosen for repeat in repeats[sample.id]]
+    root = _data_root(runs[next(iter(judged))], runs)
+    items = [_item(sample, repeat, judged, runs, pictures, root) for sample in chosen for repeat in repeats[sample.id]]
     world = any(runs[place].summary["world"] for place in judged)
     note = task if isinstance(task, str) else ""
     return Gallery(name, world, tuple(judged), tuple(items), left_out=sum(map(len, repeats.values())) - len(items), note=note)
 
 
-def _item(sample: Sample, repeat: int, judged: Mapping[int, Judged], runs: Sequence[Shown], pictures: Pictures) -> dict[str, Any]:
+def _data_root(run: Shown, runs: Sequence[Shown]) -> Path | None:
+    """The folder given that the run's data lie in, out of which no picture of theirs may lead; None for the user's own data."""
+    folder = run.summary["recipe"]["data"].get("folder")
+    origins = (one.origin for one in runs)
+    return next((one for one in origins if folder and Path(folder).resolve().is_relative_to(one.resolve())), None)
+
+
+def _item(
+    sample: Sample, repeat: int, judged: Mapping[int, Judged], runs: Sequence[Shown], pictures: Pictures, root: Path | None
+) -> dict[str, Any]:
     task = next((str(sample.truth[key]) for key in TASK_KEYS if key in sample.truth), "")
     return {
         "sample": sample.id,
         "repeat": repeat,
         "task": task,
         "prompt": sample.prompt.strip(),
-        "pictures": [pictures.of_question(source) for source in sample.images],
+        "pictures": [pictures.of_question(source, root) for source in sample.images],
         "answers": [_answer(own.get((sample.id, repeat)), runs[place], pictures) for place, own in judged.items()],
     }
 

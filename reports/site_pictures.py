@@ -14,6 +14,7 @@ from PIL import Image
 
 from suder_bench.errors import PictureError
 from suder_bench.records import ImageSource, Response, open_image
+from suder_bench.reports import door
 from suder_bench.runs.jsonl import replace_file
 from suder_bench.runs.screen import Screen
 
@@ -28,19 +29,19 @@ TYPES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIF
 
 @dataclass(frozen=True)
 class Picture:
-    """`source` must lie below `root` where there is one: what a run folder's lines name is not trusted."""
+    """`source` must lie in `root`, as what run folders hold is not trusted; data of the user's own have none."""
 
     source: ImageSource
     root: Path | None = None
 
     def read(self) -> tuple[str, bytes]:
-        """Its type and bytes. Raises `PictureError` for a file elsewhere, one that cannot be read, and any but a picture."""
+        """Its type and bytes. Raises `OutsideError` for a file elsewhere, `PictureError` for one that cannot be read, and for any
+        but a picture."""
         if isinstance(self.source, bytes):
             content = self.source
         else:
-            self._check()
             try:
-                content = self.source.read_bytes()
+                content = door.read_bytes(self.source, self._given(self.source))
             except OSError as error:
                 raise PictureError(f"{self.source} cannot be read ({error.strerror})") from None
         kind = next((kind for start, kind in TYPES.items() if content.startswith(start)), None)
@@ -49,9 +50,11 @@ class Picture:
         return kind, content
 
     def small(self) -> bytes:
-        """A copy of at most `SIDE` pixels as WebP. Raises `PictureError` as `read` does."""
-        self._check()
-        picture = open_image(self.source)
+        """A copy of at most `SIDE` pixels as WebP. Raises what `read` does."""
+        if isinstance(self.source, bytes):
+            picture = open_image(self.source)
+        else:
+            picture = door.picture(self.source, self._given(self.source))
         whole = max(picture.size) <= SIDE
         if not whole:
             picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
@@ -59,15 +62,8 @@ class Picture:
         picture.save(content, "WEBP", lossless=whole, quality=QUALITY, method=2)
         return content.getvalue()
 
-    def _check(self) -> None:
-        if isinstance(self.source, bytes) or self.root is None:
-            return
-        try:
-            inside = self.source.resolve().is_relative_to(self.root.resolve())
-        except ValueError:  # a zero byte in a name
-            inside = False
-        if not inside:
-            raise PictureError(f"{self.source} does not lie in {self.root}")
+    def _given(self, source: Path) -> Path:
+        return self.root or Path(source.resolve().anchor)
 
 
 @dataclass
@@ -78,14 +74,14 @@ class Pictures:
 
     def of_response(self, run: Path, response: Response) -> str:
         relative = PurePosixPath(response.image or "")
-        picture = Picture(run / relative, run / "images")
+        picture = Picture(run / relative, run)
         return self._add(picture, str(run), str(relative), response.digest)
 
-    def of_question(self, source: ImageSource) -> str:
+    def of_question(self, source: ImageSource, root: Path | None = None) -> str:
         if isinstance(source, bytes):
             return self._add(Picture(source), hashlib.sha256(source).hexdigest())
         stamp = source.stat().st_mtime_ns if source.is_file() else 0
-        return self._add(Picture(source), str(source), stamp)
+        return self._add(Picture(source, root), str(source), stamp)
 
     def write(self, site: Path, screen: Screen) -> int:
         """Small copies of all pictures below `site`, but for those that are there; copies of others are removed.

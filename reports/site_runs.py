@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from suder_bench.errors import UserError
-from suder_bench.reports import measured
+from suder_bench.reports import door, measured
 from suder_bench.reports.measured import Scores, Training
-from suder_bench.training.track import TrainingRun
 
 COMPARISON = "compare.json"
 """What `reward compare` leaves in its folder."""
@@ -72,7 +71,7 @@ def read(paths: Sequence[Path]) -> list[Shown]:
 def read_comparison(path: Path) -> dict[str, Any]:
     """compare.json. Raises `UserError` when it is not one of this version."""
     try:
-        content: dict[str, Any] = json.loads((path / COMPARISON).read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(door.read_bytes(path / COMPARISON, path))
         if content["schema"] != 1:
             raise ValueError(f"schema {content['schema']}")
     except (ValueError, KeyError, TypeError) as error:
@@ -91,8 +90,12 @@ def _run(path: Path) -> Shown:
 def _evaluations(path: Path) -> Iterator[Shown]:
     """The start model and every checkpoint that has been evaluated. Raises `UserError` where there is none."""
     measured.read([path])
-    run = TrainingRun.open(path)
-    folders = [(int(found[1]), file.parent) for file in path.glob("evaluations/step-*/*/summary.json") if (found := _step(file))]
+    run = door.training(path)
+    folders = [
+        (int(found[1]), door.run(file.parent, path))
+        for file in path.glob("evaluations/step-*/*/summary.json")
+        if (found := _step(file))
+    ]
     for step, folder in sorted(folders):
         training = Training.read(run, step)
         label = f"{training.label}, step {step:,}" if step else f"{run.model}, step 0"

@@ -65,7 +65,7 @@ def _finder(site: Site) -> Callable[[str], Found | None]:
         if address in site.pictures.known:
             return site.pictures.known[address].read()
         if address in site.files:
-            return _kind(address), site.files[address].read_bytes()
+            return _kind(address), site.read(address)
         return there.get(address)
 
     return find

@@ -196,7 +196,7 @@ def _compare(
     replace_file(out / "compare.json", document(found).encode())
     replace_file(out / "compare.md", report.markdown(found, drawn, written).encode())
     kept.write(out, drawn, written)
-    gallery(drawn, out / "disagreements.png", cases=report.CASES)
+    gallery(drawn, out / "disagreements.png", given=[out, *([args.run] if args.run else [])], cases=report.CASES)
     try:
         report.figure(found, out / "compare.png")
     except UserError as error:
