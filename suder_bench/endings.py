@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-ENDINGS = (
-    *("png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "avif", "heic", "heif", "jxl", "jp2", "j2k", "jpx", "gif"),
-    *("bmp", "dib", "tif", "tiff", "tga", "ico", "ppm", "pgm", "pbm", "pnm", "pfm", "qoi", "sgi", "pcx", "dds", "psd", "svg"),
+READ = (
+    *("png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "avif", "jp2", "j2k", "jpx", "gif", "bmp", "dib", "tif", "tiff"),
+    *("tga", "ico", "ppm", "pgm", "pbm", "pnm", "pfm", "qoi", "sgi", "pcx", "dds", "psd"),
 )
-"""Of pictures that image models and tools write, whether or not Pillow can read them."""
+"""Of pictures that Pillow can read."""
+
+ENDINGS = (*READ, "heic", "heif", "jxl", "svg")
+"""Of pictures that image models and tools write."""
 
 
 def is_picture(file: Path) -> bool:

@@ -17,12 +17,12 @@ from typing import Any, Protocol, overload
 from PIL import Image
 
 from suder_bench.data.source import cache
+from suder_bench.endings import READ
 from suder_bench.errors import AbsentError, PictureError, UserError, unknown
 from suder_bench.records import open_image
 from suder_bench.world import train_split
 
 SOURCES = ("world", "FOLDER", "FILE.parquet", "hub:ORG/NAME")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 HUB = "hub:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -94,7 +94,7 @@ def _choose(source: ImageSource) -> tuple[_Set, Sequence[int]]:
         return world, range(len(world))
     pictures = _open(source)
     if not len(pictures):
-        raise UserError(f"picture source '{name}' holds no pictures ({', '.join(SUFFIXES)})")
+        raise UserError(f"picture source '{name}' holds no pictures ({', '.join(READ)})")
     if count is None:
         return pictures, range(len(pictures))
     if count > len(pictures):
@@ -134,7 +134,7 @@ class _Folder:
     """Every picture below a folder in the order of paths; hidden files are passed over."""
 
     def __init__(self, folder: Path):
-        found = (file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+        found = (file for file in folder.rglob("*") if file.suffix[1:].lower() in READ and not file.name.startswith("."))
         self._files = sorted((file for file in found if file.is_file()), key=lambda file: file.relative_to(folder).as_posix())
 
     def __len__(self) -> int:

@@ -57,6 +57,14 @@ def test_a_folder_in_the_order_of_its_paths(folder: Path) -> None:
         pictures[12]
 
 
+def test_every_ending_that_pillow_reads_is_found(tmp_path: Path) -> None:
+    endings = ["bmp", "jpg", "png", "tif", "tiff", "webp"]
+    for i, ending in enumerate(endings):
+        square(20 * i).save(tmp_path / f"{i}.{ending}", lossless=True, quality=100)
+    assert len(open_images([ImageSource(str(tmp_path))])) == len(endings)
+    assert shades(open_images([ImageSource(str(tmp_path))])) == [20 * i for i in range(len(endings))]
+
+
 def test_a_count_lies_evenly_over_the_set(folder: Path) -> None:
     assert shades(open_images([ImageSource(str(folder), 4)])) == [0, 60, 120, 180]
     assert shades(open_images([ImageSource(str(folder), 12)])) == [20 * i for i in range(12)]
