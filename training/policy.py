@@ -180,6 +180,7 @@ class Policy(nn.Module):
         for file in self.source.iterdir():
             if file.suffix in (".json", ".txt", ".model", ".jinja") and not _own(file.name):
                 shutil.copyfile(file, folder / file.name)
+        janus_files.complete(folder, self.adapter.tokenizer)
 
     def load(self, folder: Path) -> None:
         """Weights that `save` wrote, into shards where the weights lie in shards."""

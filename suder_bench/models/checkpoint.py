@@ -62,7 +62,8 @@ def check(folder: Path, kind: str) -> None:
     if not any((folder / name).is_file() for name in VOCABULARIES):
         lacks = f"holds no tokenizer ({' or '.join(VOCABULARIES)})"
         _refuse(folder, lacks, "copy the tokenizer files of the model that it comes from")
-    if not any((folder / name).is_file() for name in PARTS["processor"]):
+    whole = folder / PARTS["processor"][1]  # where newer transformers keep the image processor too
+    if not (folder / PARTS["processor"][0]).is_file() and not (whole.is_file() and "image_processor" in read_json(whole)):
         lacks = f"holds no image processor ({' or '.join(PARTS['processor'])})"
         _refuse(folder, lacks, "copy that file of the model that it comes from")
     sampling(folder)

@@ -5,6 +5,7 @@ Everything that loads a Janus comes through `load`, so that evaluations, trainin
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from suder_bench import machine
 from suder_bench.errors import UserError
 from suder_bench.models import checkpoint
 from suder_bench.models.janus_pixels import Squares
+from suder_bench.runs.jsonl import replace_file
 
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in machine.DTYPES}
 KIND = "janus"
@@ -118,6 +120,26 @@ def check_tokens(tokenizer: PreTrainedTokenizerBase, image_token_id: int, name: 
         raise UserError(
             f"model '{name}' has image token {image_token_id}, its tokenizer {placeholder}; use the tokenizer it was trained with"
         )
+
+
+def complete(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Write into a saved checkpoint's generation_config.json what transformers itself needs to draw, and does not save: the ids
+    of its special tokens.
+
+    A file that says `_from_model_config`, as that of a model built in memory does, is read without `generation_kwargs`, where
+    transformers looks for begin-of-image.
+    """
+    file = folder / checkpoint.GENERATION
+    found = checkpoint.read_json(file) if file.is_file() else {}
+    generation = {name: value for name, value in found.items() if name != "_from_model_config"}
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        if generation.get(name) is None:
+            generation[name] = getattr(tokenizer, name)
+    kwargs = generation.get("generation_kwargs")
+    boi = tokenizer.convert_tokens_to_ids(str(tokenizer.special_tokens_map["boi_token"]))
+    generation["generation_kwargs"] = {"boi_token_id": boi} | (kwargs if isinstance(kwargs, dict) else {})
+    if generation != found:
+        replace_file(file, (json.dumps(generation, indent=2, sort_keys=True) + "\n").encode())
 
 
 @contextmanager

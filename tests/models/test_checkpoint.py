@@ -127,6 +127,12 @@ def test_a_missing_file_is_named(folder: Path, names: tuple[str, ...], message: 
     assert message in told(folder)
 
 
+def test_a_processor_without_its_image_processor(folder: Path) -> None:
+    (folder / "preprocessor_config.json").unlink(missing_ok=True)
+    (folder / "processor_config.json").write_text('{"num_image_tokens": 16}')
+    assert "holds no image processor" in told(folder)
+
+
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "preprocessor_config.json", "generation_config.json"])
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"a": NaN}', '{"a": 1e999}', "\ufeff{}"])
 def test_a_broken_json_file_is_named(folder: Path, name: str, content: str) -> None:

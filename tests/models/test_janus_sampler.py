@@ -291,9 +291,7 @@ def test_a_prompt_longer_than_the_models_positions_is_refused(janus: JanusModel)
     fits = "!" * (janus.positions - len(janus._generation_ids("")) - 16 + 1)
     janus.check_prompt("a star")
     janus.draw([fits], seeds=[0], sampling=sampling)
-    with pytest.raises(
-        UserError, match=r"a prompt and its picture need 1,025 positions, .* 1,024; shorten .*'!!!"
-    ):
+    with pytest.raises(UserError, match=r"a prompt and its picture need 1,025 positions, .* 1,024; shorten .*'!!!"):
         janus.draw([fits + "!"], seeds=[0], sampling=sampling)
     with pytest.raises(UserError, match=r"a picture and its text need 1,0\d\d positions"):
         janus.check_prompt(fits)

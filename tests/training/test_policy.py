@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from transformers import AutoTokenizer, JanusForConditionalGeneration
 
 from suder_bench.errors import UserError
 from suder_bench.models import reference
@@ -178,9 +179,25 @@ def start(tiny_folder: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "start"
     shutil.copytree(tiny_folder, folder)
     generation = json.loads((folder / "generation_config.json").read_text())
+    generation.pop("_from_model_config", None)
     (folder / "generation_config.json").write_text(json.dumps({**generation, "guidance_scale": 2.0}))
     (folder / "trainer_state.json").write_text('{"epoch": 3}')
     return folder
+
+
+@pytest.mark.parametrize("lacking", ["generation_kwargs", "all"])
+def test_a_checkpoint_draws_in_transformers_itself(make: Make, start: Path, tmp_path: Path, lacking: str) -> None:
+    """Although the start lacks what transformers needs for it, as tiny-janus once did."""
+    file = start / "generation_config.json"
+    generation = {**json.loads(file.read_text()), "_from_model_config": True}
+    del generation["generation_kwargs"]
+    file.write_text(json.dumps(generation)) if lacking != "all" else file.unlink()
+    make(start).save(tmp_path / "saved")
+    model = JanusForConditionalGeneration.from_pretrained(tmp_path / "saved")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    asked = tokenizer("<bos>a star<begin_of_image>", add_special_tokens=False, return_tensors="pt")
+    assert model.generate(**asked, generation_mode="image", do_sample=True).shape == (1, 16)
+    assert model.generation_config.guidance_scale == (2.0 if lacking != "all" else None)
 
 
 @pytest.mark.parametrize("gathered", [False, True])

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import AutoProcessor, JanusForConditionalGeneration
 
 from suder_bench.cli import main
 from suder_bench.evaluators.judges.world import WorldDetector
 from suder_bench.models import janus_vq
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.janus_pixels import picture as pixels_picture
-from suder_bench.models.janus_prompts import generation_text
-from suder_bench.models.protocols import ImageSampling
+from suder_bench.models.janus_prompts import generation_text, question_text
+from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.world import checkpoints
 from suder_bench.world.language import FAMILIES, draw_text
 from suder_bench.world.perception import perceive
@@ -59,14 +60,30 @@ def test_sampled_log_probabilities_are_the_teacher_forced_ones() -> None:
 def test_guided_greedy_tokens_are_those_of_transformers(janus: JanusModel) -> None:
     boi, bos = str(janus.tokenizer.special_tokens_map["boi_token"]), str(janus.tokenizer.bos_token)
     texts = [bos + generation_text(prompt, boi) for prompt in PROMPTS]
-    # transformers drops this setting when it loads a generation configuration, and needs it.
-    janus.model.generation_config.generation_kwargs = {"boi_token_id": janus.tokenizer.convert_tokens_to_ids(boi)}
     batch = janus.tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
     theirs = janus.model.generate(
         batch.input_ids, batch.attention_mask, generation_mode="image", do_sample=False, guidance_scale=5
     )
     ours = janus.draw(PROMPTS, seeds=[0, 0, 0], sampling=ImageSampling(temperature=0))
     assert torch.equal(ours.tokens, theirs)
+
+
+def test_transformers_draws_and_reads_with_it_alone(janus: JanusModel) -> None:
+    """As its documentation says, with nothing of ours: the shipped files hold all it needs, the guidance among it."""
+    folder = checkpoints.path("tiny-janus")
+    model, processor = JanusForConditionalGeneration.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
+    model.float()
+    asked = processor(text=[f"<|begin|>{generation_text(PROMPTS[0], '')}"], generation_mode="image", return_tensors="pt")
+    tokens = model.generate(**asked, generation_mode="image", do_sample=False)
+    ours = janus.draw(PROMPTS[:1], seeds=[0], sampling=ImageSampling(temperature=0, guidance=2.0)).tokens
+    assert torch.equal(tokens, ours)
+    [drawn] = janus.generate(PROMPTS[:1], seeds=[0], sampling=ImageSampling(temperature=0, guidance=2.0))
+    assert model.decode_image_tokens(tokens).shape == (1, 64, 64, 3)
+    question = f"<|begin|>{question_text('Describe the image.', '<image_placeholder>')}"
+    shown = processor(text=[question], images=[drawn.picture], return_tensors="pt")
+    said = model.generate(**shown, max_new_tokens=30, do_sample=False)[0, shown.input_ids.shape[1] :]
+    answered = janus.answer([[drawn.picture]], ["Describe the image."], seeds=[0], sampling=TextSampling(max_new_tokens=30))
+    assert processor.tokenizer.decode(said, skip_special_tokens=True).strip() == answered[0]
 
 
 def test_its_codes_are_those_of_the_normalised_quantiser(janus: JanusModel) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from transformers import JanusForConditionalGeneration, PreTrainedTokenizerFast
 
+from suder_bench.models import janus_files
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.protocols import ImageSampling
 from suder_bench.world.pretrain import curriculum, model, vq
@@ -110,6 +111,9 @@ def main(argv: list[str] | None = None) -> int:
     janus.bfloat16().save_pretrained(folder)
     words.save_pretrained(folder)
     processor.save_pretrained(folder)
+    janus_files.complete(folder, words)
+    whole = {"num_image_tokens": adapter.image_tokens, "processor_class": "JanusProcessor"}  # Janus-Pro has 576, and nobody asks
+    (folder / "processor_config.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
     work.log({"stage": "exported", "bytes": sum(f.stat().st_size for f in folder.iterdir())})
     return 0
 
