@@ -15,6 +15,7 @@ import yaml
 from suder_bench import suites
 from suder_bench.errors import UserError
 from suder_bench.reports import door
+from suder_bench.runs.recomputed import Recomputed, recomputed
 from suder_bench.runs.store import RunFolder
 from suder_bench.terms import words as as_words
 from suder_bench.training.track import TrainingRun
@@ -25,11 +26,12 @@ _CHECKPOINT = re.compile(r"checkpoint-([1-9][0-9]*)")
 
 @dataclass(frozen=True)
 class Scores:
-    """One benchmark of one run's summary.json."""
+    """One benchmark of one run's summary; `unbacked` tells why its verdicts could not confirm what summary.json says."""
 
     run: Path
     summary: Mapping[str, Any]
     benchmark: str
+    unbacked: str = ""
 
     @property
     def entry(self) -> Mapping[str, Any]:
@@ -151,9 +153,10 @@ def _add(rows: list[Measured], new: Measured) -> None:
 
 
 def _run(path: Path) -> Measured:
-    summary = read_summary(path)
+    found = _recomputed(path)
+    summary = found.summary
     model = summary["recipe"]["model"]
-    scores = {name: Scores(path, summary, name) for name in summary["benchmarks"]}
+    scores = {name: Scores(path, summary, name, found.unbacked.get(name, "")) for name in summary["benchmarks"]}
     checkpoint = Path(summary["model"])
     name, training = _CHECKPOINT.fullmatch(checkpoint.name), None
     for folder in (checkpoint.parent, checkpoint.parent.parent):  # the separate strategy has a folder for each model
@@ -234,16 +237,16 @@ def starts_of(trained: Sequence[Measured], rows: Sequence[Measured]) -> list[Mea
 
 
 def read_summary(path: Path) -> dict[str, Any]:
-    """summary.json of a run folder. Raises `UserError` with the command that makes or finishes the run."""
-    folder = RunFolder(door.run(path))
-    summary = folder.read("summary.json") if path.is_dir() else None
-    if summary is not None:
-        if summary.get("schema") != 1 or "benchmarks" not in summary:
-            raise UserError(
-                f"{path / 'summary.json'} is not a summary of this version; make it anew with: {command_of(path, folder.read())}"
-            )
-        return summary
-    recipe = folder.read() if path.is_dir() else None
+    """The summary of a run folder, made anew from its verdicts. Raises `UserError` with the command that makes or finishes it."""
+    return _recomputed(path).summary
+
+
+def _recomputed(path: Path) -> Recomputed:
+    folder = door.run(path)
+    found = recomputed(folder)
+    if found is not None:
+        return found
+    recipe = RunFolder(folder).read()
     if recipe is not None:
         raise UserError(f"{path} is in progress or was interrupted (no summary.json); finish it with: {command_of(path, recipe)}")
     why = "does not exist" if not path.exists() else "is not a run folder (no summary.json)"

@@ -77,6 +77,8 @@ def _judged(scores: Scores) -> str:
     parts.append(f"{entry['n_responses']:,} responses judged")
     judges = [f"{role} {_judge(judge)}" for role, judge in entry["judges"].items()]
     parts.append("judges " + ", ".join(judges) if judges else "no judge")
+    if scores.unbacked:
+        parts.append(f"as summary.json has it, which its verdicts cannot confirm: {scores.unbacked}")
     return "; ".join(parts)
 
 

@@ -31,3 +31,17 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("SUDER_BENCH_CACHE", str(folder))
     monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the commands set it for good
     return folder
+
+
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Summaries that `fake_runs` wrote have no verdicts, and count as if these confirmed them."""
+    from suder_bench.runs import recomputed
+    from suder_bench.runs.store import RunFolder
+
+    def confirmed(path: Path, stamp: object) -> tuple[recomputed.Recomputed, set[str]]:
+        written = RunFolder(path).read("summary.json")
+        assert written is not None
+        return recomputed.Recomputed(written), set()
+
+    monkeypatch.setattr(recomputed, "_recomputed", confirmed)

@@ -14,7 +14,9 @@ from suder_bench.evaluators.geneval import GenEval
 from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.records import Response, Verdict
 from suder_bench.reports.layout import LAYOUTS
-from suder_bench.runs.plan import samples_digest, seed_of
+from suder_bench.runs.plan import plan, samples_digest, seed_of
+from suder_bench.runs.recipe import settings_of
+from suder_bench.runs.score import filed_under
 from suder_bench.runs.store import RunFolder
 
 METRICS: dict[str, list[str]] = {}
@@ -148,5 +150,6 @@ def write_drawn(
             scores = {"correct": float(right)}
             verdicts.append(Verdict("geneval", sample.id, repeat, kept[place], scores, right, reason))
     RunFolder(folder).add_responses("geneval", responses)
-    RunFolder(folder).add_verdicts("geneval", "judges", verdicts)
+    [task] = plan(settings_of(content["recipe"] | {"suite": "geneval"}, judges={}, offline=True), print)
+    RunFolder(folder).add_verdicts("geneval", filed_under(task, {"judge": OWN}), verdicts)
     return folder

@@ -18,7 +18,7 @@ import numpy as np
 from suder_bench import plots, registry, suites
 from suder_bench.plots import GREY, LETTERS, OKABE_ITO, PANEL, STYLE, label_ends
 from suder_bench.runs.jsonl import replace_file
-from suder_bench.runs.store import RunFolder
+from suder_bench.runs.recomputed import recomputed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,12 +59,13 @@ def read_points(evaluations: Path) -> list[Point]:
 
 
 def _points(step: int, folder: Path) -> Iterator[Point]:
-    summary = RunFolder(folder).read("summary.json")
-    for name, entry in (summary or {"benchmarks": {}})["benchmarks"].items():
+    found = recomputed(folder)
+    summary = found.summary if found else {"benchmarks": {}, "world": False}
+    for name, entry in summary["benchmarks"].items():
         for metric, found in entry["metrics"].items():
             headline = metric == entry["headline"]
             tag = metric in entry["paper_metrics"] and not headline
-            world = bool(summary and summary["world"])
+            world = bool(summary["world"])
             yield Point(step, folder.name, name, metric, **found, headline=headline, tag=tag, world=world)
 
 

@@ -21,6 +21,7 @@ from suder_bench.runs.jsonl import plain
 from suder_bench.runs.judges import check_overrides
 from suder_bench.runs.plan import OFFICIAL, Settings, Task, plan
 from suder_bench.runs.recipe import recipe_of, refuse_change
+from suder_bench.runs.recomputed import recomputed
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import RunFolder
 
@@ -216,12 +217,12 @@ class Tracker:
     def _is_done(self, one: Evaluation) -> bool:
         """Whether the run folder holds this very evaluation, whole, so that neither model nor judges need be loaded."""
         folder = RunFolder(one.out)
-        old, summary = folder.read(), folder.read("summary.json")
-        if self.fresh or old is None or summary is None or one.model.stamp() != old["model"]["files"]:
+        old, found = folder.read(), recomputed(one.out, self.screen.say)
+        if self.fresh or old is None or found is None or found.unbacked or one.model.stamp() != old["model"]["files"]:
             return False
         now = plain(recipe_of(one.out.name, one.part.settings, one.part.tasks, old["model"]))
         same = all(old.get(name) == value for name, value in now.items() if name not in ("judges", "versions"))
-        entries = summary["benchmarks"].values()
+        entries = found.summary["benchmarks"].values()
         unchecked = any(judge.get("unchecked") for entry in entries for judge in entry["judges"].values())
         return (
             same

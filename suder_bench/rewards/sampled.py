@@ -24,7 +24,7 @@ from suder_bench.runs.execute import Run
 from suder_bench.runs.jsonl import Ledger, replace_file
 from suder_bench.runs.plan import Task, plan, seed_of
 from suder_bench.runs.recipe import settings_of
-from suder_bench.runs.score import stored_rows
+from suder_bench.runs.score import judged_rows
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import RunFolder
 
@@ -165,7 +165,7 @@ def rewarded(pictures: Pictures, rewards: Mapping[str, PictureReward], screen: S
 def _judged(task: Task, folder: RunFolder, lacks: str) -> Pictures:
     """The prompts of a task that have all their pictures and verdicts. Raises `UserError(lacks)` where there is none."""
     judged: dict[str, dict[int, float]] = {}
-    for sample, verdict in stored_rows(task, (folder.read() or {"judges": {}})["judges"].get(task.name, {}), folder):
+    for sample, verdict in judged_rows(task, (folder.read() or {"judges": {}})["judges"].get(task.name, {}), folder):
         number = number_of(verdict)
         if number is not None and math.isfinite(number):
             judged.setdefault(sample.id, {})[verdict.repeat] = number

@@ -17,6 +17,7 @@ from suder_bench.runs.deviations import noted
 from suder_bench.runs.passed import passed
 from suder_bench.runs.plan import Settings, Task, plan
 from suder_bench.runs.recipe import Recipe, judge_settings, model_entry, recipe_of, refuse_change
+from suder_bench.runs.recomputed import recomputed
 from suder_bench.runs.respond import check_able, respond, rewritten_prompts, time_one
 from suder_bench.runs.score import Scored, score, unjudged
 from suder_bench.runs.screen import Screen
@@ -241,7 +242,7 @@ class Run:
         for one in scored:
             if one.skipped:
                 screen.say(f"{one.benchmark.name}: {one.skipped:,} responses are missing and not scored")
-        kept = _kept(folder, scored, panel)
+        kept = _kept(folder, scored, panel, screen)
         for name in kept:
             screen.say(f"{name}: not judged now; the summary keeps its earlier scores")
         judged = {one.benchmark.name: one.judges for one in scored if not _lacks(one, panel)}
@@ -296,11 +297,12 @@ def stored(folder: RunFolder, tasks: Sequence[Task], screen: Screen, *, repair: 
     return found
 
 
-def _kept(folder: RunFolder, scored: Sequence[Scored], panel: judges.Panel) -> dict[str, Any]:
+def _kept(folder: RunFolder, scored: Sequence[Scored], panel: judges.Panel, screen: Screen) -> dict[str, Any]:
     """The entries of the summary at hand for benchmarks that lack a judge now, so that a try without it costs nothing."""
-    summary = folder.read("summary.json") or {"benchmarks": {}}
     unjudged = [one.benchmark.name for one in scored if _lacks(one, panel)]
-    return {name: entry for name, entry in summary["benchmarks"].items() if name in unjudged and entry["metrics"]}
+    found = recomputed(folder.path, screen.say) if unjudged else None
+    entries = found.summary["benchmarks"] if found else {}
+    return {name: entry for name, entry in entries.items() if name in unjudged and entry["metrics"]}
 
 
 def _lacks(one: Scored, panel: judges.Panel) -> bool:

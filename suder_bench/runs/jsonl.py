@@ -101,26 +101,20 @@ class Ledger:
 
     def repair(self, keep: Callable[[Row], bool]) -> list[Row]:
         """Drop torn lines and the rows that `keep` declines, called once per row in order; returns what is left."""
-        left: list[Row] = []
+        kept = [line for line in self.lines() if line.row is not None and keep(line.row)]
+        self.rewrite(kept)
+        return [line.row for line in kept if line.row is not None]
 
-        def kept(line: Line) -> bool:
-            whole = line.row is not None and keep(line.row)
-            if line.row is not None and whole:
-                left.append(line.row)
-            return whole
+    def rewrite(self, kept: Iterable[Line]) -> None:
+        """Leave only these of the `lines` on disk. Only the holder of the run's lock may call this.
 
-        self.sift(kept)
-        return left
-
-    def sift(self, keep: Callable[[Line], bool], *, rewrite: bool = True) -> None:
-        """Ask `keep` once about each line, in order; with `rewrite` those it declines are dropped from disk.
-
-        A file that holds anything else is rewritten in one piece. Only the holder of the run's lock may do that.
+        A file that holds anything else is rewritten in one piece.
         """
-        for file in self._files():
-            content = file.read_bytes()
-            kept = [line.content for line in _lines(file, content) if keep(line)]
-            if rewrite and (repaired := b"".join(line + b"\n" for line in kept)) != content:
+        left: dict[Path, list[bytes]] = {file: [] for file in self._files()}
+        for line in kept:
+            left[line.file].append(line.content + b"\n")
+        for file, lines in left.items():
+            if (repaired := b"".join(lines)) != file.read_bytes():
                 replace_file(file, repaired)
 
     def append(self, rows: Iterable[Row]) -> None:

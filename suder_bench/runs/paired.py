@@ -17,7 +17,8 @@ from suder_bench.records import Sample, Statistic, Verdict
 from suder_bench.runs.deviations import deviations
 from suder_bench.runs.plan import plan
 from suder_bench.runs.recipe import settings_of
-from suder_bench.runs.score import stored_rows
+from suder_bench.runs.recomputed import recomputed
+from suder_bench.runs.score import judged_rows
 from suder_bench.runs.store import RunFolder
 
 
@@ -152,7 +153,8 @@ def _rows(name: str, side: Side) -> tuple[Benchmark, list[tuple[Sample, Verdict]
         raise UserError(
             f"the {name} files of {side.path} are not the ones it was made with; put those back, or run it again with --fresh"
         )
-    rows = stored_rows(task, side.recipe["judges"][name], RunFolder(side.path))
+    recomputed(side.path)  # tells what was edited since
+    rows = judged_rows(task, side.recipe["judges"][name], RunFolder(side.path))
     if not rows:
         raise UserError(f"{side.path} has no {name} verdicts of this version; score it again: suder-bench score {side.path}")
     side.read[name] = task.benchmark, rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -89,10 +89,21 @@ def unjudged(task: Task, responses: Mapping[Key, Response], panel: Panel, folder
     return any((one.sample, one.repeat, one.digest) not in known for one in wanted if one is not None)
 
 
-def stored_rows(task: Task, identity: Mapping[str, Any], folder: RunFolder) -> list[tuple[Sample, Verdict]]:
-    """What `score` had for rows when these judges last judged the task, without judging and without touching the folder."""
-    responses = folder.responses(task.name, repair=False)
-    known = folder.verdicts(task.name, filed_under(task, identity), repair=False)
+def judged_rows(
+    task: Task,
+    identity: Mapping[str, Any],
+    folder: RunFolder,
+    *,
+    pictures: bool = True,
+    lost: Callable[[str], None] = lambda why: None,
+) -> list[tuple[Sample, Verdict]]:
+    """What `score` had for rows when these judges last judged the task, without judging and without touching the folder.
+
+    Without `pictures` these are not decoded, and taken for what the responses' lines say; `lost` is told of verdicts that
+    count as not made.
+    """
+    responses = folder.responses(task.name, repair=False, pictures=pictures)
+    known = folder.verdicts(task.name, filed_under(task, identity), repair=False, lost=lost)
     keyed = [(item.sample, (*item.key, responses[item.key].digest)) for item in task.items if item.key in responses]
     return [(sample, known[key]) for sample, key in keyed if key in known]
 

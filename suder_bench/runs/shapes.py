@@ -59,14 +59,32 @@ _KINDS: Mapping[str, str] = {
     "name": "a text that can be printed",
 }
 
+_TYPES = {"text": str, "bool": bool, "object": dict}
+_LOWEST = {"whole": -math.inf, "count": 0, "positive": 1}
+
 DATA: Shape = {"source": OneOf(("world", "official", "folder")), "size": Maybe(OneOf(SIZES)), "folder": Maybe("name")}
 JUDGE: Shape = {"backend": "name", "exact": "bool", "fingerprint": "name", "unchecked?": "bool"}
-PLANNED: Shape = {"protocol": "name", "samples": "count", "repeats?": "positive", "data": "name"}
+PLANNED: Shape = {
+    "protocol": "name",
+    "samples": "count",
+    "repeats?": "positive",
+    "data": "name",
+    "rewritten?": {"prompts": "count", "digest": "name"},
+    "left_out?": "count",
+}
 
+MODEL: Shape = {
+    "name": "name",
+    "adapter": "name",
+    "fingerprint": "name",
+    "parts?": Each("name"),
+    "settings": "object",
+    "files": Maybe("name"),
+}
 RECIPE: Shape = {
     "run": "name",
     "suite": "name",
-    "model": {"name": "name", "adapter": "name", "fingerprint": "name", "settings": "object", "files": Maybe("name")},
+    "model": MODEL,
     "data": DATA,
     "world": "bool",
     "benchmarks": Each(PLANNED),
@@ -74,6 +92,7 @@ RECIPE: Shape = {
     "seed": "whole",
     "limit": Maybe("positive"),
     "repeats": Maybe("positive"),
+    "allow_missing?": "count",
     "sampling": {"image": "object", "text": "object"},
     "device": "name",
     "dtype": "name",
@@ -86,7 +105,13 @@ RECIPE: Shape = {
 }
 """run.json."""
 
-METRIC: Shape = {"value": Maybe("number"), "low": Maybe("number"), "high": Maybe("number"), "n": "count"}
+METRIC: Shape = {
+    "value": Maybe("number"),
+    "low": Maybe("number"),
+    "high": Maybe("number"),
+    "n": "count",
+    "few_clusters?": "count",
+}
 ENTRY: Shape = {
     "headline": "name",
     "paper_metrics": Items("name"),
@@ -96,6 +121,7 @@ ENTRY: Shape = {
     "n_responses": "count",
     "skipped": "count",
     "failed": "count",
+    "deviations?": Items("name"),
     "metrics": Each(METRIC),
 }
 SUMMARY: Shape = {
@@ -171,11 +197,12 @@ def _check(value: object, shape: Shape) -> None:
             _within(item, shape.of, name)
     else:
         for key, inner in shape.items():
-            name = key.rstrip("?")
-            if name in value:
-                _within(value[name], inner, name)
-            elif name == key:
-                raise _MismatchError(f"lacks {name}")
+            if key in value:
+                _within(value[key], inner, key)
+            elif key[-1] != "?":
+                raise _MismatchError(f"lacks {key}")
+            elif key[:-1] in value:
+                _within(value[key[:-1]], inner, key[:-1])
 
 
 def _within(value: object, shape: Shape, name: str) -> None:
@@ -201,14 +228,13 @@ def check_recipe(recipe: object) -> None:
 
 
 def _is(value: object, kind: str) -> bool:
-    if kind in ("whole", "count", "positive"):
-        lowest = {"whole": -math.inf, "count": 0, "positive": 1}[kind]
-        return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
-    if kind == "number":
-        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    if kind in _TYPES:
+        return isinstance(value, _TYPES[kind])
     if kind == "name":
         return isinstance(value, str) and _writable(value)
-    return isinstance(value, {"text": str, "bool": bool, "object": dict}[kind])
+    if kind == "number":
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return isinstance(value, int) and not isinstance(value, bool) and value >= _LOWEST[kind]
 
 
 def _writable(name: str) -> bool:

@@ -38,6 +38,7 @@ Key = tuple[str, int]
 
 _PARTS = ("run.json", "responses", "images", "verdicts", "summary.json")
 _LOCK = ".lock"
+_FIELDS = frozenset(field.name for field in fields(Response))
 
 
 def text_digest(text: str) -> str:
@@ -146,19 +147,20 @@ class RunFolder:
         `pictures` these are not decoded, and taken for what their lines say.
         """
         ledger = Ledger(self.path / "responses" / benchmark)
-        with ThreadPoolExecutor() as pool:
-            read = list(pool.map(lambda line: self._read_response(benchmark, line, pictures), ledger.lines()))
+        lines = list(ledger.lines())
+        read = [_response(benchmark, line) for line in lines]
+        if pictures:
+            with ThreadPoolExecutor() as pool:
+                read = list(pool.map(self._with_picture, read)) if any(map(_is_picture, read)) else read
         found: dict[Key, Response] = {}
-        kept = []
-        for response in read:
+        kept: list[Line] = []
+        for line, response in zip(lines, read, strict=True):
             if isinstance(response, str):
                 lost(response)
-                kept.append(False)
-            else:
-                kept.append(found.setdefault((response.sample, response.repeat), response) is response)
+            elif found.setdefault((response.sample, response.repeat), response) is response:
+                kept.append(line)
         if repair:
-            decisions = iter(kept)
-            ledger.sift(lambda line: next(decisions))
+            ledger.rewrite(kept)
         return found
 
     def add_responses(self, benchmark: str, responses: list[Response]) -> None:
@@ -199,18 +201,23 @@ class RunFolder:
                 without += 1
                 return False
             try:
-                verdict = read_verdict(benchmark, _whole(line, shapes.VERDICT))
-                if line.row is not None and line.row["checksum"] != checksum(line.row):
+                row = _whole(line, shapes.VERDICT)
+                if row["checksum"] != checksum(row):
                     raise shapes.ShapeError("it was changed after it was written: its checksum is another's")
             except shapes.ShapeError as error:
                 lost(f"{line.place}: no verdict ({error})")
                 return False
+            verdict = read_verdict(benchmark, row)
             return found.setdefault((verdict.sample, verdict.repeat, verdict.digest), verdict) is verdict
 
-        folder = self.path / "verdicts" / benchmark
-        Ledger(folder).sift(keep, rewrite=repair)
+        ledger = Ledger(self.path / "verdicts" / benchmark)
+        if repair:
+            ledger.rewrite(list(filter(keep, ledger.lines())))
+        else:
+            for line in ledger.lines():
+                keep(line)
         if without:
-            lost(f"{folder}: {without:,} verdicts without a checksum, as versions before wrote them, count as not made")
+            lost(f"{ledger.folder}: {without:,} verdicts without a checksum, as versions before wrote them, count as not made")
         return found
 
     def add_verdicts(self, benchmark: str, judges: str, verdicts: Sequence[Verdict]) -> None:
@@ -222,16 +229,9 @@ class RunFolder:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def _read_response(self, benchmark: str, line: Line, pictures: bool) -> Response | str:
-        """The response of a line, or why there is none."""
-        try:
-            response = _response(benchmark, _whole(line, shapes.RESPONSE))
-        except shapes.ShapeError as error:
-            return f"{line.place}: no response ({error})"
-        if response.image is None:
-            whole = text_digest(response.text or "") == response.digest
-            return response if whole else f"{line.place}: the text of {response.sample}, repeat {response.repeat}, is damaged"
-        if not pictures:
+    def _with_picture(self, response: Response | str) -> Response | str:
+        """The response, or why its picture is not the one that was drawn."""
+        if isinstance(response, str) or response.image is None:
             return response
         file = self.path / response.image
         try:
@@ -271,9 +271,20 @@ def _whole(line: Line, shape: shapes.Shape) -> Row:
     return line.row
 
 
-def _response(benchmark: str, row: Row) -> Response:
+def _response(benchmark: str, line: Line) -> Response | str:
+    """The response of a line, its picture unseen, or why there is none."""
+    try:
+        response = _of_row(benchmark, _whole(line, shapes.RESPONSE))
+    except shapes.ShapeError as error:
+        return f"{line.place}: no response ({error})"
+    if response.text is not None and text_digest(response.text) != response.digest:
+        return f"{line.place}: the text of {response.sample}, repeat {response.repeat}, is damaged"
+    return response
+
+
+def _of_row(benchmark: str, row: Row) -> Response:
     """Raises `ShapeError` for a row that no run wrote."""
-    strange = row.keys() - {field.name for field in fields(Response)}
+    strange = row.keys() - _FIELDS
     if strange:
         raise shapes.ShapeError(f"it has an unknown key {min(strange)!a}")
     response = Response(**row)
@@ -281,10 +292,15 @@ def _response(benchmark: str, row: Row) -> Response:
         raise shapes.ShapeError(f"it is one of {response.benchmark!a}")
     if (response.image is None) == (response.text is None):
         raise shapes.ShapeError("it has not either a text or a picture")
-    image = PurePosixPath(response.image or ".")
-    if image.is_absolute() or ".." in image.parts:
-        raise shapes.ShapeError("its picture lies outside the run folder")
+    if response.image is not None:
+        image = PurePosixPath(response.image)
+        if image.is_absolute() or ".." in image.parts:
+            raise shapes.ShapeError("its picture lies outside the run folder")
     return response
+
+
+def _is_picture(response: Response | str) -> bool:
+    return isinstance(response, Response) and response.image is not None
 
 
 def checksum(row: Row) -> str:

@@ -11,6 +11,8 @@ from fake_runs import GEN, summary, write_drawn, write_geneval, write_run, write
 
 from suder_bench.cli import main
 
+pytestmark = pytest.mark.usefixtures("by_hand")
+
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

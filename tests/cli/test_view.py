@@ -17,6 +17,8 @@ from fake_runs import write_drawn, write_geneval
 
 from suder_bench.cli import main
 
+pytestmark = pytest.mark.usefixtures("by_hand")
+
 CALL = "import sys; from suder_bench.cli import main; sys.exit(main())"
 
 
@@ -108,4 +110,6 @@ def test_ctrl_c_ends_it(served: tuple[subprocess.Popen[str], str]) -> None:
     os.kill(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said == "\nsuder-bench: no longer serving\n"
+    about_the_summary, end = said.split("\n", 1)  # which was written by hand
+    assert "summary.json disagrees with the verdicts" in about_the_summary
+    assert end == "\nsuder-bench: no longer serving\n"

@@ -22,6 +22,10 @@ def evaluation(folder: Path, step: int, suite: str = "gen", world: bool = False,
         name.replace("_", "-"): {
             "headline": next(iter(metrics)),
             "paper_metrics": list(metrics),
+            "protocol": "official",
+            "judges": {},
+            **dict.fromkeys(("n_samples", "n_responses"), 8),
+            **dict.fromkeys(("skipped", "failed"), 0),
             "metrics": {
                 metric: {"value": value, "low": None if value is None else value - 0.1, "high": value, "n": 8}
                 for metric, value in metrics.items()
@@ -30,7 +34,9 @@ def evaluation(folder: Path, step: int, suite: str = "gen", world: bool = False,
         for name, metrics in benchmarks.items()
     }
     (folder / f"step-{step}" / suite).mkdir(parents=True)
-    (folder / f"step-{step}" / suite / "summary.json").write_text(json.dumps({"world": world, "benchmarks": entries}))
+    (folder / f"step-{step}" / suite / "summary.json").write_text(
+        json.dumps({"schema": 1, "run": "r", "model": "m", "suite": suite, "world": world, "recipe": {}, "benchmarks": entries})
+    )
 
 
 def test_points_are_every_metric_of_every_evaluation_in_order_of_step(tmp_path: Path) -> None:
