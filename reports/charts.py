@@ -104,7 +104,7 @@ def _radar(chart: Chart) -> Drawing:
             linestyle=(0, (2, 2)) if start else DASHES[order[one.label] % len(DASHES)],
             marker="" if start else MARKERS[order[one.label] % len(MARKERS)],
             markersize=3,
-            label=_short(one.label),
+            label=str(order[one.label]),  # one that begins with "_" would have no place in the legend
         )
     for angle, column in zip(angles, chart.columns, strict=True):
         _spoke(ax, angle, column, [(one, color[one.label]) for one in chart.series if one.role != "start"])
@@ -115,7 +115,11 @@ def _radar(chart: Chart) -> Drawing:
     ax.grid(visible=True, axis="both", color="#DDDDDD", linewidth=0.5)
     ax.spines["polar"].set_visible(False)
     columns = 3 if sum(len(one.label) for one in chart.series) < 3 * WORDS[0] else 2
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, frameon=False, fontsize=SMALL, handlelength=2.4)
+    names = ax.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, frameon=False, fontsize=SMALL, handlelength=2.4
+    )
+    for text, one in zip(names.get_texts(), chart.series, strict=True):
+        text.set_text(_short(one.label))
     return drawing
 
 

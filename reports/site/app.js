@@ -69,6 +69,7 @@ document.addEventListener("keydown", (event) => {
   else if (/^[1-9]$/.test(event.key) && !(gallery && gallery.dialog.open)) document.querySelectorAll("header nav a")[Number(event.key) - 1]?.click();
 });
 
+document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); }); // "#main" is no section
 document.getElementById("help").addEventListener("click", () => keys.showModal());
 themeButton.addEventListener("click", () => theme(true));
 addEventListener("hashchange", () => shown(false));

@@ -40,7 +40,8 @@ function dot(value, low, high, range, color) {
 const BOX = { width: 320, height: 176, right: 8, top: 8, bottom: 32 };
 const LETTER = 5.6; // width of a tick's digit
 
-// series: [{label, points: [[x, y, low, high], ...], aside}]; a band where there are intervals, a thin line for what stands aside.
+// series: [{label, points: [[x, y, low, high], ...], place, aside}]; a band where there are intervals, a thin grey line for what
+// stands aside. What is at one `place` of what is compared has one colour on all of a page, and in pictures too.
 function curve(title, series, xLabel = "training step") {
   const shown = series.filter((one) => one.points.length);
   const every = shown.flatMap((one) => one.points);
@@ -62,8 +63,8 @@ function curve(title, series, xLabel = "training step") {
     drawing.append(s("text", { x: px(tick), y: BOX.height - BOX.bottom + 13, "text-anchor": "middle" }, tick.toLocaleString("en")));
   }
   drawing.append(s("text", { class: "axis", x: BOX.width - BOX.right, y: BOX.height - 5, "text-anchor": "end" }, xLabel));
-  shown.forEach((one, i) => drawing.append(...line(one, colour(i), px, py)));
-  const legend = shown.length > 1 && h("ul.legend", {}, shown.map((one, i) => h("li", {}, swatch(i), one.label)));
+  shown.forEach((one) => drawing.append(...line(one, inkOf(one), px, py)));
+  const legend = shown.length > 1 && h("ul.legend", {}, shown.map((one) => h("li", {}, swatch(one), one.label)));
   return h("figure.curve", {}, h("figcaption", {}, title), drawing, legend);
 }
 
@@ -79,9 +80,11 @@ function line({ points, aside }, color, px, py) {
   return parts;
 }
 
-function swatch(i) {
+const inkOf = (one) => (one.aside ? "var(--quiet)" : colour(one.place));
+
+function swatch(one) {
   const node = h("span.swatch", { "aria-hidden": "true" });
-  node.style.background = colour(i);
+  node.style.background = inkOf(one);
   return node;
 }
 

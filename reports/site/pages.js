@@ -92,17 +92,17 @@ function metricTable(index, metric, headline) {
 async function trainingPage(index) {
   const runs = await Promise.all(index.trainings.map(async (one) => ({ label: one.label, ...(await load(one.file)) })));
   const found = new Map();
-  for (const run of runs) {
+  for (const [place, run] of runs.entries()) {
     for (const score of run.scores) {
       const title = `${score.benchmark}: ${score.metric.replaceAll("_", " ")}`;
       if (!found.has(title)) found.set(title, { headline: score.headline, world: score.world, series: [] });
       const again = run.scores.some((other) => other !== score && other.benchmark === score.benchmark && other.metric === score.metric);
-      found.get(title).series.push({ label: again ? `${run.label}, ${score.suite}` : run.label, points: score.points });
+      found.get(title).series.push({ label: again ? `${run.label}, ${score.suite}` : run.label, points: score.points, place: again ? found.get(title).series.length : place });
     }
   }
   const charts = (headline) => [...found].filter(([, one]) => one.headline === headline).map(([title, one]) => curve(title, one.series));
   const names = [...new Set(runs.flatMap((run) => Object.keys(run.logged)))];
-  const logged = (wanted) => names.filter(wanted).map((name) => curve(name, runs.map((run) => ({ label: run.label, points: run.logged[name] || [] }))));
+  const logged = (wanted) => names.filter(wanted).map((name) => curve(name, runs.map((run, place) => ({ label: run.label, points: run.logged[name] || [], place }))));
   const reward = (name) => /^(gen|und)\/reward\b(?!_)/.test(name);
   const others = logged((name) => !reward(name));
   return [
@@ -133,7 +133,8 @@ function rewardTable(index, part, entry) {
   const rows = Object.entries(entry.rewards).map(([name, row]) => h("tr", {}, h("th", { scope: "row" }, name), columns.map(([key]) => one(row[key])), h("td.num", {}, number(row.milliseconds))));
   const head = h("tr", {}, ["Reward", ...columns.map(([, title]) => title), "ms"].map((title, i) => h(i ? "th.num" : "th", { scope: "col" }, title)));
   const steps = (points) => points.map((point, i) => [i + 1, point.value, point.low, point.high]).filter((point) => point[1] !== null);
-  const series = Object.entries(entry.curves).map(([label, points]) => ({ label, points: steps(points), aside: ["random", "oracle"].includes(label) }));
+  const names = Object.keys(entry.rewards);
+  const series = Object.entries(entry.curves).map(([label, points]) => ({ label, points: steps(points), place: names.indexOf(label), aside: !names.includes(label) }));
   return h("section", {}, h("h3", {}, part),
     h("p.quiet", {}, `${many(entry.prompts, "prompt")} × ${entry.samples} samples; ${entry.mean ? `mean verdict ${number(entry.mean.value)}, oracle ${number(entry.oracle.value)}` : "no verdicts"}; 95 % intervals resample prompts`),
     scrolling(part, h("table.rewards", {}, h("thead", {}, head), h("tbody", {}, rows))),

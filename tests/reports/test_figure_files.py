@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from suder_bench.errors import UserError
+from suder_bench.reports import charts
 from suder_bench.reports.figure import Caption, Captions, Chart, Figure, Kind, Mark, Picture, Pictures, Series, Sheet
 from suder_bench.reports.figure_files import write
 
@@ -92,6 +94,29 @@ def test_the_page_shows_each_figure_and_escapes_its_words(tmp_path: Path, figure
     assert "[SVG](figures/figure-3-bars.svg), [PDF](figures/figure-3-bars.pdf), [CSV](figures/figure-3-bars.csv)" in page
     assert "<b>" not in page
     assert "http://" not in page
+
+
+@pytest.mark.parametrize("label", ["_mine", "__x__", "_"])
+def test_every_series_of_a_radar_is_named_in_its_legend(label: str) -> None:
+    pytest.importorskip("matplotlib")
+    columns = ("Color", "Shape", "Texture")
+    series = [Series(name, "measured", tuple(Mark(one, 0.5) for one in columns), "runs/x") for name in ("one", label)]
+    radar = Chart("radar", columns, tuple(series))
+    with warnings.catch_warnings(action="error"):
+        drawing = charts.draw(Figure(4, "figure-4-x", "Algorithms", "measured", radar), radar)
+    [ax] = drawing.axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["one", label]
+
+
+@pytest.mark.parametrize(("value", "shown"), [(-0.0, "0.00"), (-0.001, "0.00"), (0.5, "0.50")])
+def test_numbers_beside_marks_have_no_sign_of_zero_and_tell_few_clusters(value: float, shown: str) -> None:
+    assert str(Mark("Color", value)) == shown
+    assert str(Mark("Color", value, few_clusters=3)) == f"{shown}~"
+
+
+def test_few_clusters_are_in_the_csv_where_there_are_any() -> None:
+    few = Chart("bars", ("Color",), (Series("one", "measured", (Mark("Color", 0.5, 0.4, 0.6, few_clusters=4),), "runs/x"),))
+    assert [row["few_clusters"] for row in few.rows()] == [4]
 
 
 def test_figures_of_an_earlier_report_are_removed(tmp_path: Path, figures: list[Figure]) -> None:

@@ -12,6 +12,8 @@ from browser import Tab, chromium, tab
 from fake_runs import summary, write_drawn, write_geneval, write_run
 
 from suder_bench.cli import main
+from suder_bench.plots import OKABE_ITO
+from suder_bench.reports.reward_figure import _color as reward_color
 
 NASTY = "a photo of <script>alert('x')</script> \"quoted\" & <img src=x onerror=alert(1)> \u2028\u2029 end"
 PROMPTS = {
@@ -29,6 +31,9 @@ new MutationObserver((_, observer) => {
 """Notes when the first pictures of a gallery were painted, in milliseconds."""
 
 METRIC = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 8}
+FEW = {**METRIC, "few_clusters": 8}
+DASH = "\u2013"
+NONE = {**FEW, "low": None, "high": None}
 COMPARISON: dict[str, Any] = {
     "schema": 1,
     "model": "my-model",
@@ -42,8 +47,11 @@ COMPARISON: dict[str, Any] = {
         "samples": 2,
         "mean": METRIC,
         "oracle": METRIC,
-        "rewards": {"dsr": {**dict.fromkeys(("best", "worst", "auc", "tau", "length"), METRIC), "milliseconds": 1.5}},
-        "curves": {name: [METRIC, METRIC] for name in ("random", "dsr", "oracle")},
+        "rewards": {
+            name: {**dict.fromkeys(("best", "worst", "auc", "tau", "length"), METRIC), "milliseconds": 1.5}
+            for name in ("dsr", "clip", "vqa", "srum")
+        },
+        "curves": {name: [METRIC, METRIC] for name in ("random", "dsr", "clip", "vqa", "srum", "oracle")},
     },
 }
 
@@ -56,7 +64,10 @@ UNJUDGED = {
         **COMPARISON["pictures"],
         "mean": None,
         "oracle": None,
-        "rewards": {"dsr": {**dict.fromkeys(("best", "worst", "auc", "tau")), "length": METRIC, "milliseconds": 1.5}},
+        "rewards": {
+            "dsr": {**dict.fromkeys(("best", "worst", "auc", "tau")), "length": FEW, "milliseconds": 1.5},
+            "clip": {**dict.fromkeys(("best", "worst", "auc", "tau")), "length": NONE, "milliseconds": 1.5},
+        },
         "curves": {},
     },
 }
@@ -266,6 +277,55 @@ def test_rewards_figures_and_recipes(pages: Tab) -> None:
     assert pages.texts("figcaption")[0].startswith("Figure 8. ")
     go(pages, "#/recipes")
     assert '"temperature": 1' in pages.page.locator("pre >> nth=0").evaluate("node => node.textContent")
+
+
+def test_a_reward_has_one_colour_on_the_page_and_in_the_picture(pages: Tab) -> None:
+    go(pages, "#/rewards")
+    shade = "nodes => nodes.map(node => [node.parentNode.innerText.trim(), getComputedStyle(node).backgroundColor])"
+    found = dict(pages.page.locator(".legend .swatch").evaluate_all(shade))
+    names = list(COMPARISON["pictures"]["rewards"])
+    for place, name in enumerate(names):
+        red, green, blue = (int(OKABE_ITO[place][i : i + 2], 16) for i in (1, 3, 5))
+        assert found[name] == f"rgb({red}, {green}, {blue})"
+        assert reward_color(name, names) == OKABE_ITO[place]
+    assert found["random"] == found["oracle"]
+
+
+def test_intervals_over_few_prompts_are_marked_and_the_signs_explained(pages: Tab) -> None:
+    go(pages, "#/rewards")
+    cells = pages.page.locator("table.rewards >> nth=1").locator("tbody td:first-of-type small").all_inner_texts()
+    assert cells == ["0.400 to 0.600~", f"{DASH}~"]
+    notes = pages.texts("main .notes li")
+    assert notes[0].startswith("~ over fewer than ten prompts, pictures or question groups: the interval is Student's t")
+    assert notes[1].startswith(f"{DASH} no number, or no interval")
+    go(pages, "#/benchmarks")
+    few = pages.page.locator("table.metric td:nth-child(4)", has_text="~")
+    assert few.count() == 0
+    assert pages.texts("main .notes li") == []
+
+
+def test_signs_and_footnotes_of_a_table_are_explained_below_it(pages: Tab) -> None:
+    parts = {"signs": [["=", "Tied"], ["-", "None"]], "footnotes": [["a", "Few"]], "notes": ["Published"], "recipes": []}
+    table = {"name": "t", "title": "T", "columns": [["A", "", "a"]], "groups": [], **parts}
+    notes = pages.page.evaluate(
+        "table => [...tableSection(table).querySelectorAll('.notes li')].map(li => li.textContent)", table
+    )
+    assert notes == ["= Tied", "- None", "a Few", "Published"]
+
+
+def test_following_a_link_by_keyboard_draws_no_frame_around_the_page(pages: Tab) -> None:
+    pages.page.keyboard.press("2")
+    pages.page.wait_for_selector("h1 >> text=geneval")
+    assert pages.page.evaluate("document.activeElement.id") == "main"
+    assert pages.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "none"
+
+
+def test_skipping_to_the_content_stays_on_the_page(pages: Tab) -> None:
+    go(pages, "#/recipes")
+    pages.page.locator(".skip").focus()
+    pages.page.keyboard.press("Enter")
+    assert pages.page.evaluate("document.activeElement.id") == "main"
+    assert pages.texts("h1") == ["Recipes"]
 
 
 @pytest.mark.parametrize(
