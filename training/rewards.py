@@ -44,6 +44,14 @@ class Scores:
     parts: Mapping[str, torch.Tensor]
 
 
+def joined(parts: Sequence[Scores]) -> Scores:
+    """The scores of consecutive parts of the samples as those of all."""
+    names = parts[0].parts
+    return Scores(
+        torch.cat([part.total for part in parts]), {name: torch.cat([part.parts[name] for part in parts]) for name in names}
+    )
+
+
 class RewardSum:
     """sum_i w_i R_i of one task. A reward with weight 0 is computed and told among the parts, and counts nothing."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,9 +13,10 @@ from PIL import Image
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.runs.plan import seed_of
+from suder_bench.training.halving import Halving
 from suder_bench.training.items import Item
 from suder_bench.training.recipe import Sampling, Task
-from suder_bench.training.rewards import RewardSum, Scores
+from suder_bench.training.rewards import RewardSum, Scores, joined
 
 
 @dataclass
@@ -58,7 +60,7 @@ class Rollout:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sampler:
     """Draws and scores. `model` is the one that learns; every sample has a seed of its own, from the training's seed and
     its item's place, so that neither batch size nor ranks nor a resume change it."""
@@ -69,6 +71,13 @@ class Sampler:
     guidance: float
     group: int
     seed: int
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        whole = sys.maxsize  # a reward has its own batches, which decide how numbers round
+        sizes = {"drawing": self.settings.batch_size, "writing": self.settings.batch_size}
+        sizes |= {"scoring pictures": whole, "scoring captions": whole}
+        self._parts = {what: Halving(what, size, self.say) for what, size in sizes.items()}
 
     @torch.no_grad()
     def pictures(self, items: list[Item], prompts: Sequence[str]) -> Rollout:
@@ -76,14 +85,16 @@ class Sampler:
         started = time.perf_counter()
         asked = [prompt for prompt in prompts for _ in range(self.group)]
         seeds, sampling = self._seeds(items), ImageSampling(self.settings.temperature, self.guidance)
-        tokens, pixels = [], []
-        for part in self._parts(len(asked)):
+
+        def draw(part: slice) -> tuple[torch.Tensor, torch.Tensor]:
             drawn = self.model.draw(asked[part], seeds=seeds[part], sampling=sampling).tokens
-            tokens += drawn.tolist()
-            pixels.append(self.model.decode_tokens(drawn))
+            return drawn, self.model.decode_tokens(drawn)
+
+        drawn, pixels = zip(*self._parts["drawing"].over(len(asked), draw), strict=True)
+        tokens, shown = torch.cat(drawn).tolist(), torch.cat(pixels)
         drawn_at = time.perf_counter()
-        shown = torch.cat(pixels)
-        scores = self.rewards["gen"].images(asked, shown)
+        reward = self.rewards["gen"]
+        scores = joined(self._parts["scoring pictures"].over(len(asked), lambda part: reward.images(asked[part], shown[part])))
         rollout = Rollout("gen", items, asked, tokens, scores, self.group, pixels=shown)
         return _timed(rollout, started, drawn_at)
 
@@ -94,14 +105,17 @@ class Sampler:
         shown = [picture for picture in pictures for _ in range(self.group)]
         seeds, longest = self._seeds(items), self.settings.max_completion_length
         sampling = TextSampling(temperature=self.settings.temperature, max_new_tokens=longest)
-        written: list[list[int]] = []
-        for part in self._parts(len(shown)):
-            count = len(shown[part])
-            asked = [self.model.caption_request] * count
-            written += self.model.write([[one] for one in shown[part]], asked, seeds=seeds[part], sampling=sampling)
+
+        def write(part: slice) -> list[list[int]]:
+            asked = [self.model.caption_request] * len(shown[part])
+            return self.model.write([[one] for one in shown[part]], asked, seeds=seeds[part], sampling=sampling)
+
+        written = [ids for part in self._parts["writing"].over(len(shown), write) for ids in part]
         captions = [str(self.model.tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in written]
         drawn_at = time.perf_counter()
-        scores = self.rewards["und"].captions(shown, captions)
+        reward = self.rewards["und"]
+        parts = self._parts["scoring captions"].over(len(shown), lambda part: reward.captions(shown[part], captions[part]))
+        scores = joined(parts)
         end = int(self.model.tokenizer.eos_token_id)
         tokens = [[*ids, end] if len(ids) < longest else ids for ids in written]
         rollout = Rollout("und", items, shown, tokens, scores, self.group, captions=captions)
@@ -111,9 +125,6 @@ class Sampler:
         return [
             seed_of(self.seed, f"training/{item.task}", str(item.place), repeat) for item in items for repeat in range(self.group)
         ]
-
-    def _parts(self, count: int) -> Iterator[slice]:
-        return (slice(i, i + self.settings.batch_size) for i in range(0, count, self.settings.batch_size))
 
 
 def _timed(rollout: Rollout, started: float, drawn_at: float) -> Rollout:

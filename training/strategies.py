@@ -167,6 +167,7 @@ class Training:
             guidance=start.guidance if recipe.sampling.guidance is None else recipe.sampling.guidance,
             group=recipe.num_generations,
             seed=args.seed,
+            say=self.say,
         )
         return SuderTrainer(
             policy,

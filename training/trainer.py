@@ -20,7 +20,9 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from suder_bench.errors import UserError
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.janus_sampler import NoNumbersError
+from suder_bench.runs.batches import out_of_memory
 from suder_bench.training import metrics, shards, sheets
+from suder_bench.training.halving import Halving
 from suder_bench.training.items import Item, ItemLoader, MicroBatches
 from suder_bench.training.metrics import Tally, TrainingFailed, Watch, Work
 from suder_bench.training.objectives import advantages, grpo_losses, mean_logprobs, pairs, simpo_losses
@@ -67,6 +69,7 @@ class SuderTrainer(Trainer):
         self._folder = Path(str(args.output_dir))
         self._watch = Watch(recipe.guard)
         self._clock = time.perf_counter()
+        self._scoring = Halving("scoring with the start weights", recipe.reward.batch_size, say)
 
     def train(  # type: ignore[override]
         self, resume_from_checkpoint: str | None = None
@@ -129,18 +132,30 @@ class SuderTrainer(Trainer):
 
     @torch.no_grad()
     def _reference(self, rollout: Rollout, start: JanusModel) -> list[torch.Tensor]:
-        found: list[torch.Tensor] = []
-        for i in range(0, len(rollout.tokens), self.recipe.reward.batch_size):
-            part = slice(i, i + self.recipe.reward.batch_size)
+        def score(part: slice) -> list[torch.Tensor]:
             contexts, tokens = rollout.contexts[part], rollout.tokens[part]
             if rollout.task == "gen":
                 prompts = [context for context in contexts if isinstance(context, str)]
                 guidance = self.recipe.sampling.likelihood_guidance
-                found += start.image_scores(prompts, torch.tensor(tokens), guidance=guidance).logprobs
-            else:
-                shown = [context for context in contexts if isinstance(context, Image.Image)]
-                found += start.answer_scores(shown, [start.caption_request] * len(shown), tokens).logprobs
-        return found
+                return start.image_scores(prompts, torch.tensor(tokens), guidance=guidance).logprobs
+            shown = [context for context in contexts if isinstance(context, Image.Image)]
+            return start.answer_scores(shown, [start.caption_request] * len(shown), tokens).logprobs
+
+        return [one for part in self._scoring.over(len(rollout.tokens), score) for one in part]
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The Trainer's own; ranks exchange gradients in it, so that none can take smaller parts for itself."""
+        try:
+            step: torch.Tensor = super().training_step(*args, **kwargs)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            size = self.args.per_device_train_batch_size
+            raise TrainingFailed(
+                f"step {self.state.global_step + 1}: out of memory in the update, of trainer.per_device_train_batch_size {size};"
+                " halve it, set trainer.gradient_checkpointing=true, or train lora, into another --out"
+            ) from error
+        return step
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> torch.Tensor:
         """The batch's share of the step's loss. Inputs without a signal count as a loss of 0."""

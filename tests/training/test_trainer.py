@@ -155,7 +155,7 @@ def test_captions_that_hit_the_limit_have_no_end_token(tiny_folder: Path, monkey
     model, end = JanusModel.load(str(tiny_folder)), tiny_tokenizer().eos_token_id
     monkeypatch.setattr(model, "write", lambda *args, **kwargs: [[30, 31, 32], [30, 31], [], [33, 34, 35]])
     rewards = {"und": RewardSum({"letters": Letters()}, {"letters": 1.0})}
-    sampler = Sampler(model, rewards, Sampling(max_completion_length=3), guidance=1, group=4, seed=0)  # type: ignore[arg-type]
+    sampler = Sampler(model, rewards, Sampling(max_completion_length=3), guidance=1, group=4, seed=0, say=print)  # type: ignore[arg-type]
     rollout = sampler.captions([Item("und", 0, 0, 0)], [Image.new("RGB", (32, 32))])
     assert rollout.tokens == [[30, 31, 32], [30, 31, end], [end], [33, 34, 35]]
 
