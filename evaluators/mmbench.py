@@ -6,7 +6,6 @@ Data: one table in VLMEvalKit's or LLaVA's format (`TABLES`, docs/answers.md), p
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
@@ -260,7 +259,7 @@ class MMBench:
         if home not in pictures:
             try:
                 pictures[home] = base64.b64decode(cell, validate=True)
-            except binascii.Error as error:
+            except ValueError as error:
                 raise UserError(f"{self.file}: index {home}: the picture is not base64: {error}") from None
         return pictures[home]
 

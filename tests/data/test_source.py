@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from suder_bench import registry
 from suder_bench.data.catalogue import catalogue
 from suder_bench.data.fetch import fetch
 from suder_bench.data.folder import benchmark_folder
@@ -59,6 +60,33 @@ def test_official_files_are_looked_for_in_the_cache(own_cache: Path) -> None:
     ):
         Source("official").folder("geneval", quiet, offline=True)
     assert Source("official").folder("mmbench", quiet, offline=True) == own_cache / "official"
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "protocol", "names"),
+    [
+        ("hallusionbench", "official", {"HallusionBench.json"}),
+        ("hallusionbench", "suder-bench-llm", {"HallusionBench.json"}),
+        ("hallusionbench", "official-llm", {"HallusionBench.json", "utils.py"}),
+        ("llavabench", "official", {"rule.json", "eval_gpt_review_bench.py"}),
+        ("llavabench", "suder-bench", {"rule.json"}),
+        ("llavabench", "reviews", set()),
+        ("pope", "gqa", {f"gqa_pope_seem_{track}.json" for track in ("random", "popular", "adversarial")}),
+    ],
+)
+def test_only_what_a_protocol_reads_is_asked_for(own_cache: Path, benchmark: str, protocol: str, names: set[str]) -> None:
+    assert {file.name for file in catalogue() if file.benchmark == benchmark and file.needed(protocol)} == names
+    if not names:
+        assert Source("official").folder(benchmark, quiet, offline=True, protocol=protocol) == own_cache / "official"
+        return
+    others = f" and {len(names) - 1} files? more" if len(names) > 1 else ""
+    with pytest.raises(UserError, match=rf"{benchmark} lacks \S+{others}, and --offline forbids"):
+        Source("official").folder(benchmark, quiet, offline=True, protocol=protocol)
+
+
+def test_every_protocol_that_a_file_names_exists() -> None:
+    for file in catalogue():
+        assert set(file.protocols.split()) <= set(registry.load("benchmarks", file.benchmark).protocols)
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,7 @@ def test_numbers_as_options_are_texts(tmp_path: Path) -> None:
         ([row(1, image=5)], "its picture refers to row 5, which has none"),
         ([row(1, image=1)], "its picture refers to row 1, which has none"),
         ([row(1, image="?" * 65)], "index 1: the picture is not base64"),
+        ([row(1, image="\u00e4" * 65)], "index 1: the picture is not base64"),
         ([row(1) | {"index": "one"}], "index: expected a whole number, found 'one'"),
         ([{"index": 1}], "row 1: no 'question'"),
     ],
