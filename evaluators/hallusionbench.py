@@ -16,6 +16,7 @@ import numpy as np
 
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder, of_world
+from suder_bench.data.owners import wanting
 from suder_bench.data.prompts import YES_NO_REQUEST
 from suder_bench.errors import UserError
 from suder_bench.evaluators import requests, thoughts, yes_no
@@ -127,7 +128,7 @@ class HallusionBench:
         return requests.teacher(script)
 
     def samples(self) -> list[Sample]:
-        return check_pictures(self.questions, f"unpack the official pictures into {self.folder / 'images'}")
+        return check_pictures(self.questions, wanting(self.name, self.data))
 
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
         """The official format: the benchmark's rows in a JSON list, each with its `model_prediction`, which is a text.

@@ -15,6 +15,7 @@ import numpy as np
 
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder, of_world
+from suder_bench.data.owners import wanting
 from suder_bench.errors import UserError
 from suder_bench.evaluators import requests, thoughts
 from suder_bench.evaluators.answers import check_pictures, json_document, json_rows, pair
@@ -134,7 +135,7 @@ class LlavaBench:
             raise UserError(
                 "protocol 'reviews' asks nothing: suder-bench score --benchmark llavabench --protocol reviews --answers FILE"
             )
-        return check_pictures(self.questions, f"put the official pictures into {self.folder / 'images'}")
+        return check_pictures(self.questions, wanting(self.name, self.data))
 
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
         """LLaVA's format: JSON lines with question_id and text, one per question, in any order; under the protocol "reviews"

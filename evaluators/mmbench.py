@@ -100,7 +100,7 @@ class MMBench:
                             )
                         if file.is_file():
                             return file
-        return benchmark_folder(self.data, self.name, f"{TABLES[self.protocol][0]}.tsv")
+        return benchmark_folder(self.data, self.name, f"{TABLES[self.protocol][0]}.tsv", self.protocol)
 
     @cached_property
     def rows(self) -> dict[int, dict[str, str]]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
+from suder_bench.data.owners import wanting
 from suder_bench.data.prompts import yes_no_prompt
 from suder_bench.errors import UserError
 from suder_bench.evaluators import yes_no
@@ -103,8 +104,7 @@ class Pope:
         return picture_folder([self.folder / "images", *beside], rows[0]["image"] if rows else "")
 
     def samples(self) -> list[Sample]:
-        whose = "GQA's" if self.protocol == "gqa" else "COCO's val2014"
-        return check_pictures(self.questions, f"put {whose} pictures into {self.folder / 'images'}")
+        return check_pictures(self.questions, wanting(self.name, self.data, self.protocol))
 
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
         """Answers in LLaVA's format to all tracks, or in POPE's own to one track or to several, one after another.

@@ -16,6 +16,7 @@ import numpy as np
 
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
+from suder_bench.data.owners import wanting
 from suder_bench.data.prompts import LETTERS, choice_prompt
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import by_id, check_pictures, json_document, json_rows, picture_folder
@@ -116,7 +117,7 @@ class SeedBench:
         return samples
 
     def samples(self) -> list[Sample]:
-        return check_pictures(self.questions, f"unpack SEED-Bench-image.zip into {self.folder / 'images'}")
+        return check_pictures(self.questions, wanting(self.name, self.data))
 
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
         """JSON lines with question_id and one of text (LLaVA), prediction (the leaderboard's), or losses (four numbers). A text

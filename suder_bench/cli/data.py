@@ -16,12 +16,13 @@ from suder_bench.errors import UserError
 
 if TYPE_CHECKING:
     from suder_bench.data.catalogue import OfficialFile
+    from suder_bench.data.owners import Material
 
 ACTIONS = {
     "world": "write the embedded world's files, laid out as the official ones, to a folder for --data",
-    "fetch": "bring the official files that are missing, checked by sha256",
+    "fetch": "bring the official files that are missing, checked by sha256, and with --pictures their owners' pictures",
     "verify": "check the official files at hand by sha256",
-    "list": "list the official files, their size, licence and state",
+    "list": "list the official files, their size, licence and state, and where the pictures are to be had",
 }
 
 
@@ -48,18 +49,46 @@ def _fetch(argv: Sequence[str]) -> int:
     parser = _parser("fetch")
     parser.add_argument("--replace", action="store_true", help="also fetch again what is there but not the official file")
     parser.add_argument("--offline", action="store_true", help="never use the network: only say what is missing")
+    parser.add_argument(
+        "--pictures",
+        action="store_true",
+        help="also pictures, and tables that hold them, from their owners where that is possible",
+    )
     args = parser.parse_args(argv)
     from suder_bench.data.fetch import ensure
+    from suder_bench.data.owners import owners_files
     from suder_bench.runs.screen import Screen
 
     data, screen = _folder(args), Screen()
     files, fetched = _files(args), 0
     _refuse_world(data)
+    if not files and not args.pictures:
+        raise UserError(f"all there is of {' and '.join(args.benchmarks)} holds pictures; add --pictures to fetch what can be")
     for _, group in groupby(files, key=lambda file: file.folder):
         fetched += ensure(list(group), data, screen.say, offline=args.offline, replace=args.replace)
     use = "official" if args.data is None else args.data
-    print(f"{len(files)} official files are in {data}, {fetched} of them new; use them with --data {use}")
+    if files:
+        print(f"{len(files)} official files are in {data}, {fetched} of them new; use them with --data {use}")
+    if args.pictures:
+        theirs, fetched = owners_files(args.benchmarks, data), 0
+        for _, owned in groupby(theirs, key=lambda file: file.folder):
+            fetched += ensure(list(owned), data, screen.say, offline=args.offline, replace=args.replace)
+        print(f"{len(theirs)} files from their owners are in {data}, {fetched} of them new; use them with --data {use}")
+    _tell_lacking(args.benchmarks, data, pictures=args.pictures)
     return 0
+
+
+def _tell_lacking(benchmarks: Sequence[str], data: Path, *, pictures: bool) -> None:
+    """What was not fetched though questions are about it, and where it is to be had."""
+    from suder_bench.data.owners import materials
+
+    left = [one for one in materials(benchmarks) if one.way == "hand" or not pictures]
+    if left and not benchmarks:
+        names = ", ".join(dict.fromkeys(one.benchmark for one in left))
+        print(f"not fetched: pictures of {names}; where they are to be had says suder-bench data list")
+    for one in left if benchmarks else ():
+        way = "add --pictures" if one.way == "fetch" else f"put it into {one.place(data)}"
+        print(f"not fetched: {one.told}; {way}")
 
 
 def _verify(argv: Sequence[str]) -> int:
@@ -90,15 +119,21 @@ def _list(argv: Sequence[str]) -> int:
     parser = _parser("list")
     options.add_json(parser)
     args = parser.parse_args(argv)
+    from suder_bench.data.owners import materials
+
     data, files = _folder(args), _files(args)
+    theirs = materials(args.benchmarks)
     if args.json:
-        _print_json(files, data)
+        _print_json(files, data, theirs)
         return 0
     states = {file: file.state(data) for file in files}
-    for benchmark, group in groupby(files, key=lambda file: file.benchmark):
+    for benchmark in dict.fromkeys(one.benchmark for one in [*files, *theirs]):
         print(benchmark)
-        for file in group:
+        for file in (file for file in files if file.benchmark == benchmark):
             print(f"  {states[file]:<8} {file.name:<32} {file.bytes:>10,}  {file.licence:<13} {file.repository}")
+        for one in (one for one in theirs if one.benchmark == benchmark):
+            way = "comes with data fetch --pictures" if one.way == "fetch" else "to be put there by hand"
+            print(f"  {one.place(data)}: {one.told}; {way}")
     counts = Counter(states.values())
     print(f"{data}: " + ", ".join(f"{counts[state]} {state}" for state in ("present", "missing", "damaged")))
     return 0
@@ -121,8 +156,9 @@ def _folder(args: argparse.Namespace) -> Path:
 
 def _files(args: argparse.Namespace) -> list[OfficialFile]:
     from suder_bench.data.catalogue import official_files
+    from suder_bench.data.owners import materials
 
-    return official_files(args.benchmarks)
+    return official_files(args.benchmarks, {one.benchmark for one in materials()})
 
 
 def _refuse_world(data: Path) -> None:
@@ -132,8 +168,9 @@ def _refuse_world(data: Path) -> None:
         raise UserError(f"{data} holds the world's files; choose another folder for the official ones")
 
 
-def _print_json(files: Sequence[OfficialFile], data: Path) -> None:
+def _print_json(files: Sequence[OfficialFile], data: Path, theirs: Sequence[Material] = ()) -> None:
     from suder_bench.runs.jsonl import document
 
     listed = [{**asdict(file), "address": file.address, "place": file.place(data), "state": file.state(data)} for file in files]
-    sys.stdout.write(document({"schema": 1, "data": data, "files": listed}))
+    pictures = {"pictures": [{**asdict(one), "place": one.place(data)} for one in theirs]} if theirs else {}
+    sys.stdout.write(document({"schema": 1, "data": data, "files": listed, **pictures}))

@@ -1,7 +1,6 @@
 """The official files that can be fetched: whose they are, where they lie, and what they must hash to (`official.csv`).
 
-Pictures that belong to questions (COCO, HallusionBench, MMBench, SEED-Bench, LLaVA-Bench) are not among them: their owners
-ask people to agree to terms, or ship them as archives.
+Pictures that belong to questions, and tables that hold them, lie elsewhere and are in `owners`.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -81,9 +80,10 @@ def catalogue() -> tuple[OfficialFile, ...]:
     return tuple(OfficialFile(**row | {"bytes": int(row["bytes"])}) for row in rows)
 
 
-def official_files(benchmarks: Sequence[str]) -> list[OfficialFile]:
-    """The files of these benchmarks, of all for none named. Raises `UserError` for a benchmark without any."""
-    known = {file.benchmark for file in catalogue()}
+def official_files(benchmarks: Sequence[str], others: Collection[str] = ()) -> list[OfficialFile]:
+    """The files of these benchmarks, of all for none named. Raises `UserError` for a benchmark without any, unless it is among
+    `others`, which are had in another way."""
+    known = {file.benchmark for file in catalogue()} | set(others)
     for name in benchmarks:
         if name not in known:
             raise unknown("benchmark with files to fetch", name, known)

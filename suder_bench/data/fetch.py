@@ -1,4 +1,4 @@
-"""Fetching official files: resumable, checked by sha256, and in place only when whole."""
+"""Fetching official files, and others from their owners: resumable, checked by what is pinned, and in place only when whole."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 from suder_bench import locks
-from suder_bench.data.catalogue import MIRROR, OfficialFile
+from suder_bench.data.catalogue import MIRROR, State
 from suder_bench.data.folder import unwritable
+from suder_bench.data.owners import MOST
 from suder_bench.errors import UserError
+from suder_bench.proxies import STATUSES, through_proxy
 
 TRIES = 3
 TIMEOUT = 30
@@ -31,24 +33,40 @@ PASSING = (408, 425, 429, 500, 502, 503, 504)
 """HTTP statuses that another try may mend."""
 
 
+class Fetchable(Protocol):
+    """A file of a benchmark at an address. `bytes` is None where the size is not known beforehand."""
+
+    @property
+    def benchmark(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def bytes(self) -> int | None: ...
+    @property
+    def address(self) -> str: ...
+    def place(self, data: Path) -> Path: ...
+    def state(self, data: Path) -> State: ...
+    def fault(self, place: Path) -> str | None: ...
+
+
 class FetchError(UserError):
     """The network's fault, not the user's mistake."""
 
     status = 1
 
 
-def ensure(files: Sequence[OfficialFile], data: Path, say: Callable[[str], None], *, offline: bool, replace: bool = False) -> int:
+def ensure(files: Sequence[Fetchable], data: Path, say: Callable[[str], None], *, offline: bool, replace: bool = False) -> int:
     """Bring the missing ones of these files of one benchmark into the folder `data`; returns how many were fetched.
 
     A file that is there but not the official one is fetched again with `replace`, and refused by name without: somebody may
     have meant it. Raises `UserError` for that, and where files are missing and `offline` forbids to fetch them; `FetchError`
     when they cannot be had.
     """
-    states = {file: file.state(data) for file in files}
-    damaged = [file for file, state in states.items() if state == "damaged"]
+    states = [(file, file.state(data)) for file in files]
+    damaged = [file for file, state in states if state == "damaged"]
     if damaged and not replace:
         raise _refused(damaged, data)
-    wanted = [file for file, state in states.items() if state != "present"]
+    wanted = [file for file, state in states if state != "present"]
     if not wanted:
         return 0
     benchmark, first = wanted[0].benchmark, wanted[0].place(data)
@@ -59,13 +77,15 @@ def ensure(files: Sequence[OfficialFile], data: Path, say: Callable[[str], None]
             f" run where there is a network: suder-bench data fetch {benchmark}"
         )
     host = urlsplit(wanted[0].address).netloc
-    say(f"fetching {_files(len(wanted))} of {benchmark} ({sum(file.bytes for file in wanted) / 1000:,.0f} kB) from {host}")
+    known = [file.bytes for file in wanted if file.bytes is not None]
+    size = f" ({sum(known) / 1000:,.0f} kB)" if len(known) == len(wanted) else ""
+    say(f"fetching {_files(len(wanted))} of {benchmark}{size} from {host}")
     for file in wanted:
         fetch(file, file.place(data))
     return len(wanted)
 
 
-def fetch(file: OfficialFile, target: Path) -> None:
+def fetch(file: Fetchable, target: Path) -> None:
     """Download one file; what arrived before a break is kept beside `target` and not asked for again.
 
     Raises `FetchError` when the third try fails too, or what arrived is not the official file.
@@ -79,7 +99,7 @@ def fetch(file: OfficialFile, target: Path) -> None:
         held.enter_context(locks.lent(part.fileno(), target, wait=True))  # another process may be fetching the same file
         if target.is_file() and file.fault(target) is None:
             return
-        reason = ""
+        reason = proxy = ""
         for attempt in range(TRIES):
             if attempt:
                 time.sleep(PAUSE * attempt)
@@ -87,29 +107,30 @@ def fetch(file: OfficialFile, target: Path) -> None:
                 _append(file, part)
             except urllib.error.HTTPError as error:
                 reason = f"HTTP {error.code} {error.reason}"
+                proxy = through_proxy(file.address) if error.code in STATUSES else ""
                 if error.code == 416:  # the kept part is longer than what the server has
                     part.truncate(0)
                 elif error.code not in PASSING:
                     break
                 continue
             except (OSError, http.client.HTTPException) as error:
-                reason = str(error) or type(error).__name__
+                reason, proxy = str(error) or type(error).__name__, through_proxy(file.address)
                 continue
             fault = file.fault(Path(part.name))
             if fault is None:
                 os.replace(part.name, target)
                 return
-            reason = f"not the official file: {fault}"
+            reason, proxy = f"not the official file: {fault}", ""
             part.truncate(0)
     raise FetchError(
-        f"cannot fetch {file.address} ({reason}); try again, set {MIRROR}, or put the file into {target.parent} yourself"
+        f"cannot fetch {file.address} ({reason}){proxy}; try again, set {MIRROR}, or put the file into {target.parent} yourself"
     )
 
 
-def _append(file: OfficialFile, part: BinaryIO) -> None:
+def _append(file: Fetchable, part: BinaryIO) -> None:
     """Add what `part` lacks; never more than one byte too many, however long the answer is."""
     have = part.seek(0, os.SEEK_END)
-    if have >= file.bytes:
+    if file.bytes is not None and have >= file.bytes:
         return
     headers = {"User-Agent": f"suder-bench/{version('suder-bench')}", "Range": f"bytes={have}-"}
     request = urllib.request.Request(file.address, headers=headers if have else {"User-Agent": headers["User-Agent"]})
@@ -117,16 +138,18 @@ def _append(file: OfficialFile, part: BinaryIO) -> None:
         if have and not (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
             part.truncate(0)  # the server sends the whole file
             have = 0
-        left = file.bytes + 1 - have
+        promised = answer.headers.get("Content-Length")
+        end = file.bytes if file.bytes is not None else have + int(promised) if promised else None
+        left = (MOST if file.bytes is None else file.bytes) + 1 - have
         while left and (block := answer.read(min(left, BLOCK))):
             part.write(block)
             left -= len(block)
         part.flush()
-    if left > 1:
-        raise ConnectionError(f"the answer broke off {left - 1:,} bytes short")
+    if end is not None and part.tell() < end:
+        raise ConnectionError(f"the answer broke off {end - part.tell():,} bytes short")
 
 
-def _refused(damaged: Sequence[OfficialFile], data: Path) -> UserError:
+def _refused(damaged: Sequence[Fetchable], data: Path) -> UserError:
     first = damaged[0]
     place = first.place(data)
     others = f" (nor {_files(len(damaged) - 1)} more of {first.benchmark})" if len(damaged) > 1 else ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from suder_bench.data.catalogue import catalogue
+from suder_bench.data.owners import wanting
 from suder_bench.errors import UserError
 
 
-def benchmark_folder(data: Path, name: str, marker: str) -> Path:
+def benchmark_folder(data: Path, name: str, marker: str, protocol: str = "official") -> Path:
     """`data/name` if it holds the file `marker`, else `data` itself if that does.
 
     Raises `UserError` naming the missing file and the command that brings it.
@@ -17,7 +18,8 @@ def benchmark_folder(data: Path, name: str, marker: str) -> Path:
         if (folder / marker).is_file():
             return folder
     known = [file.benchmark for file in catalogue() if (file.folder, file.name) == (name, marker)]
-    way = f"get the official files with suder-bench data fetch {known[0]}" if known else "put the official files there"
+    elsewhere = wanting(name.replace("_", "-"), data, protocol) or "put the official files there"
+    way = f"get the official files with suder-bench data fetch {known[0]}" if known else elsewhere
     raise UserError(f"no {name}/{marker} in {data}; {way}, pass their folder with --data DIR, or use --data world")
 
 

@@ -10,7 +10,7 @@ import pytest
 from mirror import Mirror, described, path, serving
 
 from suder_bench.cli import main
-from suder_bench.data import catalogue, fetch, source
+from suder_bench.data import catalogue, fetch, owners, source
 from suder_bench.data.source import write_world
 from suder_bench.runs.execute import Run
 
@@ -43,8 +43,77 @@ def test_fetch_verify_list(mirror: Mirror, own_cache: Path, capsys: pytest.Captu
     assert main(["data", "list"]) == 0
     first, *rows, last = capsys.readouterr().out.splitlines()
     assert first == "geneval"
+    rows, elsewhere = rows[:2], rows[2:]
     assert [row.split() for row in rows] == [["present", f.name, str(f.bytes), "MIT", "somebody/something"] for f in FILES]
+    assert elsewhere[0] == "pope"
     assert last.endswith("2 present, 0 missing, 0 damaged")
+
+
+def test_list_says_where_pictures_are_how_large_whose_licence_and_where_they_go(
+    own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "list", "seedbench", "pope"]) == 0
+    shown = capsys.readouterr().out
+    assert (
+        f"  {own_cache}/official/seedbench/images: the pictures, SEED-Bench-image.zip: https://huggingface.co/datasets/"
+        "AILab-CVC/SEED-Bench/resolve/main/SEED-Bench-image.zip (size: 1.68 GB; licence: CC BY-NC 4.0 (pictures: Conceptual"
+        " Captions' own)); to be put there by hand\n" in shown
+    )
+    assert "size: not stated (all of val2014.zip: 6.65 GB)" in shown
+    assert main(["data", "list", "mmbench", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["pictures"]
+    assert [(one["size"], one["licence"], one["way"]) for one in listed] == [
+        ("37.2 MB", "not stated", "fetch"),
+        ("37 to 73 MB each", "not stated", "hand"),
+    ]
+
+
+def test_pictures_are_fetched_from_their_owners(mirror: Mirror, own_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """POPE's questions name its pictures; the mirror has the owners' hosts as folders."""
+    folder = own_cache / "official" / "pope"
+    folder.mkdir(parents=True)
+    names = ["COCO_val2014_000000000042.jpg", "COCO_val2014_000000000073.jpg"]
+    asked = [{"image": name} for name in [*names, *names, "/etc/COCO_val2014_1.jpg", "COCO_val2014_/../../x.jpg"]]
+    (folder / "coco_pope_random.json").write_text("\n".join(map(json.dumps, asked)))
+    mirror.contents = {f"/images.cocodataset.org/val2014/{name}": b"\xff\xd8 a picture" for name in names}
+    assert main(["data", "fetch", "pope", "--pictures"]) == 0
+    shown = capsys.readouterr()
+    assert f"2 files from their owners are in {own_cache}/official, 2 of them new" in shown.out
+    assert "not fetched: GQA's pictures: https://cs.stanford.edu/" in shown.out
+    assert sorted(file.name for file in (folder / "images").iterdir()) == names
+    assert main(["data", "fetch", "pope", "--pictures"]) == 0
+    assert len(mirror.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "first", "why"),
+    [
+        ("llavabench", "questions.jsonl", "it is no .jsonl file"),
+        ("mmbench", "MMBench_DEV_EN.tsv", "md5 adfbd68b4337 instead of b6caf1133a01"),
+    ],
+)
+def test_what_cannot_be_the_owners_file_is_not_kept(
+    mirror: Mirror, own_cache: Path, capsys: pytest.CaptureFixture[str], benchmark: str, first: str, why: str
+) -> None:
+    files = owners.owners_files([benchmark], own_cache)
+    mirror.contents = {file.address.removeprefix(mirror.address): b"<html>please log in" for file in files}
+    assert main(["data", "fetch", benchmark, "--pictures"]) == 1
+    told = capsys.readouterr().err
+    assert f"{first} (not the official file: {why})" in told
+    assert not (own_cache / "official" / benchmark / first).exists()
+
+
+def test_a_run_that_lacks_pictures_says_where_they_are_and_how_to_get_them(
+    mirror: Mirror, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["run", "--model", "tiny-janus", "--benchmark", "mmbench", "--data", str(tmp_path), "--out", str(tmp_path / "r")])
+        == 2
+    )
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert f"suder-bench data fetch mmbench --pictures --data {tmp_path} brings MMBench_DEV_EN.tsv" in told
+    assert "(size: 37.2 MB; licence: not stated)" in told
 
 
 def test_damage_is_named_and_mended(mirror: Mirror, own_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,7 +203,7 @@ def test_a_model_that_is_none_is_told_before_anything_is_fetched(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["fetch", "mmbench"], "unknown benchmark with files to fetch 'mmbench'"),
+        (["fetch", "mmbench"], "all there is of mmbench holds pictures; add --pictures"),
         (["fetch", "--data", "world"], "use suder-bench data world DIR"),
         (["ferch"], "invalid choice: 'ferch'"),
         ([], "arguments are required: action"),

@@ -1,0 +1,88 @@
+"""Where pictures are to be had is told alike by the tables, the error lines and the page; a proxy in between is named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from mirror import described
+
+from suder_bench.data import fetch as fetching
+from suder_bench.data.catalogue import MIRROR
+from suder_bench.data.fetch import FetchError, fetch
+from suder_bench.data.owners import COCO, materials, owners_files, wanting
+from suder_bench.errors import UserError
+
+PAGE = Path(__file__).parents[2] / "docs" / "data.md"
+NAMES = ("pope", "hallusionbench", "llavabench", "mmbench", "seedbench")
+
+
+def test_every_benchmark_with_pictures_is_told_of() -> None:
+    assert {one.benchmark for one in materials()} == set(NAMES)
+
+
+def test_the_page_says_what_the_table_says() -> None:
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in PAGE.read_text().splitlines() if "| http" in line]
+    said = [(what, folder, address, size, licence, way) for _, what, folder, address, size, licence, way in rows]
+    ways = {"fetch": "--pictures", "hand": "by hand"}
+    places = [str(one.place(Path())) for one in materials()]
+    assert said == [
+        (one.what, place, one.address, one.size, one.licence, ways[one.way])
+        for one, place in zip(materials(), places, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("benchmark", NAMES)
+def test_an_error_names_command_or_folder_address_size_and_licence(benchmark: str) -> None:
+    told = wanting(benchmark, Path("d"))
+    for one in materials([benchmark]):
+        if one.needed("official"):
+            way = (
+                f"suder-bench data fetch {benchmark} --pictures --data d"
+                if one.way == "fetch"
+                else f"put into {one.place(Path('d'))} "
+            )
+            assert all(part in told for part in (way, one.address, one.size, one.licence))
+    assert "\n" not in told
+
+
+def test_a_protocol_is_told_of_its_own_pictures_only() -> None:
+    assert "GQA" in wanting("pope", Path("d"), "gqa")
+    assert "COCO" not in wanting("pope", Path("d"), "gqa")
+    assert "GQA" not in wanting("pope", Path("d"), "official")
+
+
+def test_what_can_be_fetched_lies_at_one_commit_or_has_a_checksum(tmp_path: Path) -> None:
+    for file in owners_files([], tmp_path):
+        assert file.md5 or re.search("/resolve/[0-9a-f]{40}/", file.url), file.name
+    fetched = {one.benchmark for one in materials() if one.way == "fetch"}
+    assert {file.benchmark for file in owners_files([], tmp_path)} == fetched - {"pope"}  # of which no questions are here
+
+
+def test_pope_s_pictures_are_those_that_its_questions_name(tmp_path: Path) -> None:
+    (tmp_path / "pope").mkdir()
+    (tmp_path / "pope" / "coco_pope_popular.json").write_text('{"image": "COCO_val2014_000000000001.jpg"}\n' * 6)
+    [file] = owners_files(["pope"], tmp_path)
+    assert (file.url, file.name) == (COCO + "COCO_val2014_000000000001.jpg", "images/COCO_val2014_000000000001.jpg")
+    (tmp_path / "pope" / "coco_pope_popular.json").write_text("[1]\n")
+    with pytest.raises(UserError, match=r"coco_pope_popular\.json cannot be read"):
+        owners_files(["pope"], tmp_path)
+
+
+def test_a_proxy_that_may_be_the_cause_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = described("geneval", "object_names.txt", b"cat")
+    monkeypatch.setattr(fetching, "PAUSE", 0.0)
+    monkeypatch.setenv(MIRROR, "http://mirror.example")
+    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://user:secret@127.0.0.1:9")
+    with pytest.raises(
+        FetchError, match=r"through the proxy http://127\.0\.0\.1:9 of http_proxy; set no_proxy=mirror\.example"
+    ) as told:
+        fetch(file, file.place(tmp_path))
+    assert "secret" not in str(told.value)
+    monkeypatch.setenv("no_proxy", "mirror.example")
+    with pytest.raises(FetchError) as told:
+        fetch(file, file.place(tmp_path))
+    assert "through the proxy" not in str(told.value)
