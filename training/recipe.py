@@ -69,7 +69,7 @@ class Sampling:
     likelihood_guidance: float = 1.0
     max_completion_length: int = 256
     caption_request: str = CAPTION_REQUEST
-    batch_size: int = 128
+    batch_size: int = 32
 
 
 @dataclass(frozen=True)
