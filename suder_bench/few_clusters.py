@@ -109,9 +109,9 @@ def spread(statistic: Statistic, cluster_of_row: np.ndarray, chosen: np.ndarray)
     kept = np.isfinite(values)
     if not kept.any():
         return None
-    rows, values = rows[kept], values[kept]
     trials = np.zeros((TRIALS, len(cluster_of_row)))
-    trials[:, rows] = np.random.default_rng(0).uniform(0.5, 2.0, (TRIALS, len(rows)))
+    trials[:, rows] = np.random.default_rng(0).uniform(0.5, 2.0, (TRIALS, len(rows)))  # rows that should not count too
+    rows, values = rows[kept], values[kept]
     expected = trials[:, rows] @ values / trials[:, rows].sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         if not np.allclose(statistic.of(trials), expected, rtol=1e-9, atol=1e-9):
