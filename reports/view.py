@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,8 +14,12 @@ from suder_bench.reports.site_documents import Site
 from suder_bench.reports.site_folder import PAGE, templates
 
 HOST = "127.0.0.1"
-NAMES = ("127.0.0.1", "localhost")
-"""What the server answers to: a page elsewhere that points its own name here gets nothing."""
+NAMES = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]+)?", re.IGNORECASE)
+"""What the server answers to: a page elsewhere that points its own name here gets nothing. Port 80 is not named, and a tunnel
+has another."""
+
+WAITING = 512
+"""Connections that wait to be taken: a browser asks for a page's pictures at once, and one too many waits for seconds."""
 
 Found = tuple[str, bytes]
 """A content type, and the bytes."""
@@ -26,7 +31,7 @@ def server(site: Site, port: int) -> ThreadingHTTPServer:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if (self.headers.get("Host") or "").rpartition(":")[0] not in NAMES:
+            if not NAMES.fullmatch(self.headers.get("Host") or ""):
                 self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"")
                 return
             try:
@@ -50,8 +55,11 @@ def server(site: Site, port: int) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: object) -> None:
             """Quiet: a page asks for hundreds of files."""
 
+    class Server(ThreadingHTTPServer):
+        request_queue_size = WAITING
+
     try:
-        return ThreadingHTTPServer((HOST, port), Handler)
+        return Server((HOST, port), Handler)
     except OSError as error:
         raise UserError(f"port {port} of {HOST} cannot be had ({error.strerror}); choose another --port, or 0 for any") from None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
-import tempfile
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from suder_bench.data.fetch import ensure
 from suder_bench.data.folder import WORLD_FILE as WORLD_FILE
 from suder_bench.data.folder import of_world, unwritable
 from suder_bench.errors import UserError
+from suder_bench.partial import beside
 
 SIZES = ("quick", "full")
 
@@ -78,20 +80,38 @@ def official() -> Path:
 def write_world(folder: Path, *, size: str, benchmarks: Sequence[str] | None = None) -> None:
     """Write the world's files into `folder`, which appears only when complete. An empty folder may be there already.
 
-    Raises `UserError` when something else is.
+    A folder that holds these very files is left as it is: a kill may have come after the last one. Raises `UserError` when
+    something else is there.
     """
     from suder_bench.world import tasks
 
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"'{folder}' is not empty; choose a new folder, or remove it first")
+    taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    refused = UserError(f"'{folder}' is not empty; choose a new folder, or remove it first")
+    if taken and not (folder / WORLD_FILE).is_file():
+        raise refused
+    whole = folder.absolute()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as partial:
-            written = Path(partial) / "files"
+        written = beside(whole)
+        try:
             tasks.write(written, size=size, benchmarks=benchmarks)
-            written.replace(folder)
+            if not taken:
+                written.replace(folder)
+            elif not _holds(folder, written):
+                raise refused
+        finally:
+            shutil.rmtree(written, ignore_errors=True)
     except OSError as error:
         raise unwritable(folder, error) from None
+
+
+def _holds(folder: Path, files: Path) -> bool:
+    """Whether `folder` has all that `files` has, byte by byte."""
+    for file in files.rglob("*"):
+        place = folder / file.relative_to(files)
+        if file.is_file() and not (place.is_file() and filecmp.cmp(file, place, shallow=False)):
+            return False
+    return True
 
 
 def _world_folder(benchmark: str, size: str, say: Callable[[str], None]) -> Path:

@@ -8,7 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,6 +72,41 @@ def test_nothing_else_is_served(served: tuple[subprocess.Popen[str], str], path:
 def test_another_sites_name_gets_nothing(served: tuple[subprocess.Popen[str], str]) -> None:
     assert get(served[1], "/", host="evil.example:80").status == 403
     assert get(served[1], "/", host=f"localhost:{served[1].rpartition(':')[2].rstrip('/')}").status == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),  # how a browser names port 80
+        ("localhost", 200),
+        ("LOCALHOST:80", 200),
+        ("127.0.0.1:9000", 200),  # through a tunnel
+        ("127.0.0.1.evil.example", 403),
+        ("evil.example", 403),
+        ("localhost:80@evil.example", 403),
+        (":80", 403),
+    ],
+)
+def test_its_own_names_are_answered_with_and_without_a_port(
+    served: tuple[subprocess.Popen[str], str], host: str, status: int
+) -> None:
+    assert get(served[1], "/", host=host).status == status
+
+
+def test_two_hundred_requests_at_once_are_answered_at_once(served: tuple[subprocess.Popen[str], str]) -> None:
+    """Linux drops connections beyond the queue, and the browser asks again after one, three and seven seconds."""
+    start = threading.Barrier(200)
+
+    def ask(number: int) -> float:
+        start.wait()
+        began = time.perf_counter()
+        assert get(served[1], "/").read()
+        return time.perf_counter() - began
+
+    for _ in range(3):
+        with ThreadPoolExecutor(200) as pool:
+            took = sorted(pool.map(ask, range(200)))
+        assert took[-1] < took[100] + 0.9
 
 
 def test_the_pages_work_in_a_browser(served: tuple[subprocess.Popen[str], str]) -> None:

@@ -125,6 +125,14 @@ def test_the_world_is_written_once_and_complete(own_cache: Path) -> None:
 def test_the_world_never_overwrites(tmp_path: Path) -> None:
     write_world(tmp_path / "new", size="quick", benchmarks=["pope"])
     assert (tmp_path / "new" / WORLD_FILE).is_file()
+    (tmp_path / "new" / "pope" / "mine.txt").write_text("mine")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "new").rglob("*")}
+    write_world(tmp_path / "new", size="quick", benchmarks=["pope"])  # a kill may have come when all was done
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "new").rglob("*")} == before
+    with pytest.raises(UserError, match="is not empty; choose a new folder"):
+        write_world(tmp_path / "new", size="quick", benchmarks=["geneval"])
+    file = next((tmp_path / "new" / "pope").rglob("*.json"))
+    file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(UserError, match="is not empty; choose a new folder"):
         write_world(tmp_path / "new", size="quick", benchmarks=["pope"])
     (tmp_path / "empty").mkdir()

@@ -470,3 +470,33 @@ def test_pictures_are_saved_as_rgb(tmp_path: Path) -> None:
     digest = folder.save_picture(Image.new("RGBA", (SIDE, SIDE), (9, 9, 9, 0)), "images/x.png")
     assert Image.open(tmp_path / "images/x.png").mode == "RGB"
     assert digest == folder.save_picture(Image.new("RGB", (SIDE, SIDE), (9, 9, 9)), "images/y.png")
+
+
+@pytest.mark.parametrize("part", ["images", "responses", "verdicts"])
+def test_starting_over_keeps_a_link_to_a_folder_and_empties_what_the_run_wrote_there(tmp_path: Path, part: str) -> None:
+    """Pictures are often on a larger disk."""
+    run(tmp_path / "r")
+    large = tmp_path / "large"
+    (tmp_path / "r" / part).rename(large)
+    (tmp_path / "r" / part).symlink_to(large)
+    (large / "mine.txt").write_text("years of work")
+    (large / "other").mkdir()
+    (large / ("drawing" if part == "images" else "reading") / "old").write_text("of the last run")
+    for _ in range(2):
+        assert run(tmp_path / "r", fresh=True).complete
+        assert (tmp_path / "r" / part).is_symlink()
+        assert len(lines(tmp_path / "r")) == TOTAL
+        assert (large / "mine.txt").exists()
+        assert (large / "other").exists()
+        assert not list(large.rglob("old"))
+
+
+def test_starting_over_removes_links_to_files_and_to_nowhere(tmp_path: Path) -> None:
+    run(tmp_path / "r")
+    (tmp_path / "kept.json").write_text("{}")
+    (tmp_path / "r/summary.json").unlink()
+    (tmp_path / "r/summary.json").symlink_to(tmp_path / "kept.json")
+    shutil.rmtree(tmp_path / "r/images")
+    (tmp_path / "r/images").symlink_to(tmp_path / "nowhere")
+    assert run(tmp_path / "r", fresh=True).complete
+    assert (tmp_path / "kept.json").read_text() == "{}"
