@@ -63,7 +63,16 @@ async def _post(address: str, body: bytes, headers: Mapping[str, str], seconds: 
     except TimeoutError:
         raise TooSlowError(f"no whole reply in {seconds:g} s") from None
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ImportError, ValueError) as error:
-        raise PostError(str(error) or type(error).__name__) from error  # ImportError, ValueError: a proxy it cannot use
+        raise PostError(_why(error)) from error  # ImportError, ValueError: a proxy it cannot use
+
+
+def _why(error: BaseException) -> str:
+    """What an error says, and what the system said at its root: "All connection attempts failed (Connection refused)"."""
+    said, root = str(error) or type(error).__name__, error
+    while inner := root.__cause__ or root.__context__ or next(iter(getattr(root, "exceptions", ())), None):
+        root = inner
+    told = root.strerror if isinstance(root, OSError) else None
+    return f"{said} ({told})" if told and told not in said else said
 
 
 @cache

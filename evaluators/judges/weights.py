@@ -20,6 +20,7 @@ from torch import nn
 from suder_bench.ahead import Ahead
 from suder_bench.errors import JudgeError, unknown
 from suder_bench.machine import JUDGE_DTYPES, choose_device
+from suder_bench.proxies import through_proxy
 
 Item = TypeVar("Item")
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in JUDGE_DTYPES}
@@ -73,7 +74,8 @@ def load_pretrained(role: str, loader: Any, reference: str, *, offline: bool, **
         )
     if not _hub_answers():
         raise JudgeError(
-            f"judge {role}: {reference} is not in the Hugging Face cache, and the hub cannot be reached; {_way(role)}"
+            f"judge {role}: {reference} is not in the Hugging Face cache, and the hub cannot be reached"
+            f"{through_proxy(_hub())}; {_way(role)}"
         )
     try:
         return _load(role, loader, reference, local_files_only=False, **options)
@@ -126,14 +128,17 @@ def _load(role: str, loader: Any, reference: str, **options: Any) -> Any:
 @cache
 def _hub_answers() -> bool:
     """One short question, because transformers would retry for half a minute per judge."""
-    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=5):
+        with urllib.request.urlopen(urllib.request.Request(_hub(), method="HEAD"), timeout=5):
             return True
     except urllib.error.HTTPError:
         return True
     except OSError:
         return False
+
+
+def _hub() -> str:
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co")
 
 
 def _way(role: str) -> str:

@@ -318,7 +318,7 @@ def test_a_kind_of_proxy_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyP
 
 
 def test_a_closed_port_is_told_as_such() -> None:
-    assert "onnect" in complaint(Unreachable, judge("http://127.0.0.1:9/v1"))
+    assert "failed (Connect call failed ('127.0.0.1', 9))" in complaint(Unreachable, judge("http://127.0.0.1:9/v1"))
 
 
 def test_a_reply_is_read_inside_a_running_event_loop(serve: Serve) -> None:

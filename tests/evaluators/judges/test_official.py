@@ -32,7 +32,9 @@ def test_weights_that_are_nowhere(role, monkeypatch, tmp_path):
     assert "nobody/no-such-weights is not in the Hugging Face cache" in said
     assert f"--judge {role}=official:FOLDER" in said
     monkeypatch.setattr(weights, "_hub_answers", lambda: False)
-    assert "the hub cannot be reached" in complaint(role, source="nobody/no-such-weights")
+    monkeypatch.setenv("https_proxy", "http://proxy.local:3128")
+    said = complaint(role, source="nobody/no-such-weights")
+    assert "the hub cannot be reached (through the proxy http://proxy.local:3128 of https_proxy; set no_proxy=hug" in said
     assert "there is no folder" in complaint(role, source=str(tmp_path / "nothing"))
     assert "not a folder in transformers' format" in complaint(role, source=str(tmp_path))
 
