@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from suder_bench.errors import UserError
+from suder_bench.errors import UserError, install
 from suder_bench.evaluators.fields import TEXT, Row, with_fields
 
 SUFFIXES = (".tsv", ".csv", ".xlsx")
@@ -51,7 +51,7 @@ def _workbook(file: Path) -> Iterator[list[str]]:
     try:
         import openpyxl
     except ImportError:
-        raise UserError(f'{file}: reading .xlsx needs openpyxl: pip install -c constraints.txt ".[xlsx]"') from None
+        raise UserError(f"{file}: reading .xlsx needs openpyxl: {install('xlsx')}") from None
     try:
         book = openpyxl.load_workbook(file, read_only=True)
         sheet = book.worksheets[0]

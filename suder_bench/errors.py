@@ -39,6 +39,11 @@ class DiskError(UserError):
     status = 1
 
 
+def install(*extras: str) -> str:
+    """The command that brings extras, as the README gives it: the package is on no index, so that its name installs nothing."""
+    return f'pip install -c constraints.txt ".[{",".join(extras)}]"'
+
+
 REFUSALS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG}
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suder_bench.errors import UserError
+from suder_bench.errors import UserError, install
 from suder_bench.runs.jsonl import replace_file
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def check_installed(file: Path) -> None:
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError:
-        raise NotInstalledError(f'{file} needs matplotlib; pip install "suder-bench[train]"') from None
+        raise NotInstalledError(f"{file} needs matplotlib; {install('train')}") from None
 
 
 def blank(width: float, height: float) -> Figure:

@@ -47,7 +47,7 @@ class Tab:
 @contextmanager
 def chromium() -> Iterator[Any]:
     """Skips the test where there is no browser."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install 'suder-bench[dev]')")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install -c constraints.txt '.[dev]')")
     if CHROMIUM is None:
         pytest.skip("needs a Chromium (apt-get install chromium)")
     with playwright.sync_playwright() as started:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
+
+from suder_bench.errors import install
 
 REPOSITORY = Path(__file__).parents[1]
 SETUPTOOLS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
@@ -37,3 +40,22 @@ def test_every_data_file_is_installed():
             if not any(fnmatch(file.relative_to(folder).as_posix(), pattern) for pattern in patterns):
                 lost.append(str(file.relative_to(REPOSITORY)))
     assert lost == []
+
+
+def test_what_people_are_told_to_install_is_the_readme_s_form():
+    """The package is on no index: `pip install 'suder-bench[train]'` finds nothing, or somebody else's."""
+    told = [
+        *(file for top in FOLDERS.values() for file in top.rglob("*.py")),
+        *REPOSITORY.glob("*.md"),
+        *REPOSITORY.glob("docs/**/*.md"),
+    ]
+    assert [str(file.relative_to(REPOSITORY)) for file in told if "suder-bench[" in file.read_text(encoding="utf-8")] == []
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert all(command in readme for command in (install("train"), install("dev")))
+
+
+def test_every_extra_that_people_are_told_of_is_there():
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    source = "\n".join(file.read_text(encoding="utf-8") for top in FOLDERS.values() for file in top.rglob("*.py"))
+    named = set(re.findall(r"install\(['\"](\w+)['\"]\)", source)) | {"deepspeed"}
+    assert named == {"train", "mmdet", "clip", "xlsx", "deepspeed"} <= set(extras)

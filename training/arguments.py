@@ -15,7 +15,7 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from suder_bench.errors import UserError, unknown
+from suder_bench.errors import UserError, install, unknown
 from suder_bench.training.recipe import Recipe
 
 DEFAULTS: dict[str, Any] = {
@@ -88,8 +88,8 @@ def arguments(recipe: Recipe, out: Path, *, device: str, tasks: int) -> Training
     except (ValueError, TypeError) as error:
         raise UserError(f"trainer: {str(error).splitlines()[0]}") from None
     except ImportError as error:
-        extras = "train,deepspeed" if chosen.get("deepspeed") else "train"
-        raise UserError(f'{str(error).splitlines()[0]}; install it with pip install "suder-bench[{extras}]"') from None
+        extras = ("train", "deepspeed") if chosen.get("deepspeed") else ("train",)
+        raise UserError(f"{str(error).splitlines()[0]}; install it with {install(*extras)}") from None
 
 
 def check_trackers(recipe: Recipe) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from suder_bench.data.source import cache
 from suder_bench.endings import READ
-from suder_bench.errors import AbsentError, PictureError, UserError, unknown
+from suder_bench.errors import AbsentError, PictureError, UserError, install, unknown
 from suder_bench.records import open_image
 from suder_bench.world import train_split
 
@@ -218,9 +218,7 @@ def _package(name: str, source: ImageSource) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise UserError(
-            f"picture source '{source.source}' needs the package datasets; run: pip install \"suder-bench[train]\""
-        ) from error
+        raise UserError(f"picture source '{source.source}' needs the package datasets; run: {install('train')}") from error
 
 
 def _first_line(error: Exception) -> str:

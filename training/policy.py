@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
-from suder_bench.errors import UserError, unknown
+from suder_bench.errors import UserError, install, unknown
 from suder_bench.models import janus_files
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.reference import ModelReference
@@ -217,7 +217,7 @@ def _inject(network: nn.Module, lora: Lora, seed: int) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
-        raise UserError('LoRA needs the package peft; install it with pip install "suder-bench[train]"') from None
+        raise UserError(f"LoRA needs the package peft; install it with {install('train')}") from None
     targets = rf"model\.language_model\..*\.({'|'.join(map(re.escape, lora.target_modules))})"
     config = LoraConfig(r=lora.r, lora_alpha=lora.lora_alpha, lora_dropout=lora.lora_dropout, target_modules=targets, bias="none")
     with torch.random.fork_rng(devices=[]):

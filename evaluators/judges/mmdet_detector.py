@@ -16,13 +16,13 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from suder_bench.errors import JudgeError
+from suder_bench.errors import JudgeError, install
 from suder_bench.evaluators.judges.mask2former import BEST, Mask2Former, Sizes, locate, prepare
 from suder_bench.evaluators.judges.mmdet_weights import CLASSES, Mask2FormerConfig, convert, read
 from suder_bench.evaluators.judges.protocols import Detection, Picture
 from suder_bench.evaluators.judges.weights import Place
 
-INSTALL = "pip install 'suder-bench[mmdet]'"
+INSTALL = install("mmdet")
 RENAMED = (
     (r"(pixel_decoder\.encoder\.layers\.\d+)\.attentions\.0\.", r"\1.self_attn."),
     (r"(transformer_decoder\.layers\.\d+)\.attentions\.0\.", r"\1.cross_attn."),

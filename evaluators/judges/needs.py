@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from suder_bench.data.source import cache
+from suder_bench.errors import install
 from suder_bench.evaluators.judges.official import WEIGHTS
 
 
@@ -35,7 +36,7 @@ def needs_of(role: str, backend: str) -> Needs | None:
         case "detector", "official":
             return Needs((), "", CHECKPOINT, file.is_file(), download)
         case "detector", "mmdet":
-            return Needs(("mmdet",), "pip install 'suder-bench[mmdet]'", CHECKPOINT, file.is_file(), download)
+            return Needs(("mmdet",), install("mmdet"), CHECKPOINT, file.is_file(), download)
         case "vqa", "official":
             file = cache() / "weights" / blip_vqa.CHECKPOINT
             hub = _from_hub(blip_vqa.HUB)
@@ -46,7 +47,7 @@ def needs_of(role: str, backend: str) -> Needs | None:
             there, fetch = find_spec(model) is not None, f"python -m spacy download {model}"
             return Needs(("spacy",), "pip install spacy", model, there, fetch)
         case _, "open-clip":
-            return Needs(("open-clip-torch",), "pip install 'suder-bench[clip]'")
+            return Needs(("open-clip-torch",), install("clip"))
         case _, "open-vocabulary":
             return _from_hub(HUB)
         case _, "official" if WEIGHTS.get(role):

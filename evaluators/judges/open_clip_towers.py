@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import torch
 
-from suder_bench.errors import JudgeError
+from suder_bench.errors import JudgeError, install
 from suder_bench.evaluators.judges.clip import BATCH, ClipColors, ClipSimilarity, Shape, too_long, unit
 from suder_bench.evaluators.judges.protocols import Picture
 from suder_bench.evaluators.judges.weights import Place, chunks, prepared
@@ -95,7 +95,7 @@ def _package(role: str) -> Any:
             ) from error
         if not isinstance(error, ImportError):
             raise
-        raise JudgeError(f"judge {role}: open-clip-torch is not installed; run: pip install 'suder-bench[clip]'") from error
+        raise JudgeError(f"judge {role}: open-clip-torch is not installed; run: {install('clip')}") from error
 
 
 def _which(open_clip: Any, role: str, source: str | None, *, offline: bool) -> tuple[str, str | None, Mapping[str, Any]]:

@@ -20,7 +20,7 @@ from suder_bench import imports, registry
 from suder_bench.cli import options
 from suder_bench.data.catalogue import catalogue
 from suder_bench.data.source import cache, official
-from suder_bench.errors import UserError, unknown
+from suder_bench.errors import UserError, install, unknown
 from suder_bench.terms import Terms
 
 PACKAGE = "suder-bench"
@@ -114,7 +114,7 @@ def extras() -> Iterator[Finding]:
         ]
         lacking = sorted(requirement.name for requirement in wanted if not _installed(requirement.name))
         if lacking:
-            yield Finding("extras", extra, "missing", f"lacks {', '.join(lacking)}", f"pip install '{PACKAGE}[{extra}]'")
+            yield Finding("extras", extra, "missing", f"lacks {', '.join(lacking)}", install(extra))
         else:
             yield Finding("extras", extra, "ok", "installed")
 

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from suder_bench.cli import options
-from suder_bench.errors import UserError
+from suder_bench.errors import UserError, install
 
 
 def main(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     options.prepare(offline=args.offline)
     if importlib.util.find_spec("accelerate") is None:
-        raise UserError('training needs the package accelerate; install it with pip install "suder-bench[train]"')
+        raise UserError(f"training needs the package accelerate; install it with {install('train')}")
     if args.config is None and args.out is None:
         raise UserError("give --config RECIPE, or --out DIR --resume to go on with a training")
     config = args.config

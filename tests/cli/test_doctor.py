@@ -235,7 +235,7 @@ def test_official_data_are_listed_with_the_command(own_cache, monkeypatch):
 def test_missing_extras_come_with_their_command(monkeypatch):
     monkeypatch.setattr(doctor, "_installed", lambda package: package != "hypothesis")
     [dev] = [finding for finding in doctor.extras() if finding.name == "dev"]
-    assert (dev.state, dev.says, dev.fix) == ("missing", "lacks hypothesis", "pip install 'suder-bench[dev]'")
+    assert (dev.state, dev.says, dev.fix) == ("missing", "lacks hypothesis", 'pip install -c constraints.txt ".[dev]"')
 
 
 def test_an_unwritable_cache_is_told(monkeypatch, tmp_path):

@@ -115,6 +115,6 @@ def test_without_matplotlib_the_tables_are_there_and_one_line_tells(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["report", *trainings(), "--out", "report", "--no-site"]) == 1
     shown = capsys.readouterr()
-    assert shown.err == 'suder-bench: report/figures needs matplotlib; pip install "suder-bench[train]"\n'
+    assert shown.err == 'suder-bench: report/figures needs matplotlib; pip install -c constraints.txt ".[train]"\n'
     assert Path("report/tables.md").is_file()
     assert not Path("report/figures").exists()

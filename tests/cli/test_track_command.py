@@ -174,7 +174,7 @@ def test_without_matplotlib_the_csv_is_there_and_one_line_tells(
     assert track() == 1
     shown = capsys.readouterr()
     told = [line for line in shown.err.splitlines() if "matplotlib" in line]
-    assert told == ['suder-bench: r/evaluations/curves.png needs matplotlib; pip install "suder-bench[train]"']
+    assert told == ['suder-bench: r/evaluations/curves.png needs matplotlib; pip install -c constraints.txt ".[train]"']
     assert shown.out.endswith("curves  r/evaluations/curves.csv\n")
     assert len(Path("r/evaluations/curves.csv").read_text().splitlines()) == 9
 

@@ -259,7 +259,7 @@ def test_mmdet_that_is_not_there_or_broken_is_named(no_mmdet, monkeypatch, tmp_p
     def said() -> str:
         with pytest.raises(JudgeError) as caught:
             mmdet_detector.load("detector", **HERE)
-        assert "pip install 'suder-bench[mmdet]'" in str(caught.value)
+        assert 'pip install -c constraints.txt ".[mmdet]"' in str(caught.value)
         return str(caught.value)
 
     assert "mmdet is not installed" in said()
