@@ -128,4 +128,4 @@ def grpo_losses(
     loss = torch.stack([-part.mean() for part in gain.split(per_group.tolist())])
     with torch.no_grad():
         clipped = ((r < 1 - settings.epsilon) & (a < 0)) | ((r > 1 + settings.epsilon_high) & (a > 0))
-        return GroupLoss(loss, float(k3.mean()), float(clipped.double().mean()), float(r.mean()))
+        return GroupLoss(loss, float(k3.mean()), float(clipped.cpu().double().mean()), float(r.mean()))

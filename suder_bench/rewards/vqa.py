@@ -48,7 +48,7 @@ def p_yes(model: ChoiceLikelihood, pictures: Sequence[Image.Image], questions: S
         for i in range(0, len(questions), batch_size):
             part = slice(i, i + batch_size)
             yes, no = model.choice_logprobs(pictures[part], questions[part], CHOICES).unbind(1)
-            found += torch.sigmoid((yes - no).double()).tolist()
+            found += torch.sigmoid((yes - no).cpu().double()).tolist()
     return found
 
 

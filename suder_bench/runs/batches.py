@@ -17,6 +17,9 @@ Result = TypeVar("Result")
 AUTO = 32
 """Where an automatic batch size starts; it halves when memory is full."""
 
+FULL = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
+"""How torch's other devices say that their memory is full: by a plain RuntimeError."""
+
 SHOWN = 3
 """Failures told one by one; further ones are only counted."""
 
@@ -84,7 +87,9 @@ def work(
 
 def out_of_memory(error: BaseException) -> bool:
     torch = sys.modules.get("torch")  # not imported: a model without torch cannot raise its error
-    return isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError))
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in FULL)
 
 
 def free_memory() -> None:
@@ -93,6 +98,8 @@ def free_memory() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if torch is not None and torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
 def tell(failures: Sequence[Failure[Item]], name: Callable[[Item], str], screen: Screen) -> None:

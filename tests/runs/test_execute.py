@@ -133,7 +133,15 @@ def test_responses_do_not_depend_on_batch_size_or_order(tmp_path: Path, size: in
     assert benchmarks(tmp_path / "r") == benchmarks(tmp_path / "s")
 
 
-@pytest.mark.parametrize("oom", [MemoryError, torch.OutOfMemoryError])
+@pytest.mark.parametrize(
+    "oom",
+    [
+        MemoryError,
+        torch.OutOfMemoryError,
+        lambda: RuntimeError("MPS backend out of memory (MPS allocated: 9.05 GiB, max allowed: 9.07 GiB). Tried to allocate"),
+        lambda: RuntimeError("[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory: you tried to"),
+    ],
+)
 def test_a_batch_out_of_memory_is_done_again_at_half_the_size(tmp_path: Path, oom: Callable[[], BaseException]) -> None:
     model, screen = FakeModel(largest=5, oom=oom), Told()
     outcome = run(tmp_path / "r", model, screen)
