@@ -72,7 +72,7 @@ def _owner(prompt_folder: Path, samples: Sequence[Sample], by_task: Mapping[str,
     try:
         record = json.loads(sidecar.read_text(encoding="utf-8"))
         prompt, asked = record["prompt"], _task(record)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, OSError) as error:
         return f"its {SIDECAR} is not one JSON object with tag, include and prompt ({error})"
     alike = by_task.get(asked, [])
     worded = [sample for sample in alike if sample.prompt == prompt]

@@ -431,6 +431,34 @@ def test_a_rewritten_prompt_asked_twice_belongs_to_the_folders_number(data, tmp_
     assert GenEval(data).rewritten(tmp_path / "made") == {"00004": "a regal cat"}
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
+
+
+@given(
+    st.binary(max_size=30)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | st.fixed_dictionaries(
+        {}, optional={"tag": JSON, "prompt": JSON, "include": JSON | st.just([CAT]), "exclude": JSON, "seed": JSON}
+    ).map(lambda value: json.dumps(value).encode())
+    | st.sampled_from([b"[" * 100_000, b"1" * 5000, "\ud800".encode("utf-8", "surrogatepass")])
+)
+def test_any_sidecar_makes_an_owner_or_a_reason(tmp_path_factory, content):
+    folder = tmp_path_factory.mktemp("fuzz")
+    (folder / "evaluation_metadata.jsonl").write_text("\n".join(map(json.dumps, RECORDS)))
+    (folder / "object_names.txt").write_text("cat\nbench\n")
+    made = folder / "made/00000"
+    (made / "samples").mkdir(parents=True)
+    (made / "samples/00000.png").write_bytes(b"")
+    (made / "metadata.jsonl").write_bytes(content)
+    bench = GenEval(folder)
+    strangers = bench.strangers(folder / "made")
+    assert len(strangers) == 1 or len(bench.find_images(folder / "made")) == 1
+    assert all("\n" not in stranger.why for stranger in strangers)
+
+
 def test_the_own_layout_is_found_again(data, tmp_path):
     bench = GenEval(data)
     for sample in bench.samples():
