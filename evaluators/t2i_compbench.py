@@ -152,7 +152,7 @@ class T2ICompBench:
         category = np.array([sample.truth["category"] for sample, _ in rows])
         lists = np.array([sample.truth.get("list", "") for sample, _ in rows])
         present = [name for name in CATEGORIES if (category == name).any()]
-        scores = {name: weighted.mean(values, category == name) for name in present}
+        scores = {name: weighted.mean(values, category == name, scale=_scale(name)) for name in present}
         if self._protocol == "srum" and "complex" in scores:
             thirds = [lists == name for name in ("action", "spatial") if (lists == name).any()]
             complex_means = [scores["complex"], *(weighted.mean(values, keep) for keep in thirds)]
@@ -255,6 +255,11 @@ def training_prompts(data: Path) -> dict[str, list[str]]:
         if not file.is_file():
             raise UserError(f"no {file.name} in {folder}; put the official file there, or use --data world")
     return {category: text_lines(file) for category, file in files.items()}
+
+
+def _scale(category: str) -> tuple[float, float]:
+    """The ends of a category's scores: a cosine, or a mean with one in it, may be negative."""
+    return (-1.0, 1.0) if category in ("non_spatial", "complex") else (0.0, 1.0)
 
 
 def judge_similarity(pictures: Sequence[Image.Image], texts: Sequence[str], clip: ImageTextScorer) -> list[Finding]:

@@ -19,11 +19,12 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
         return np.where(denominator == 0, np.nan, numerator / denominator)
 
 
-def mean(values: np.ndarray, keep: np.ndarray | None = None) -> Statistic:
-    """The weighted mean of `values` over the rows in the boolean `keep` (all by default)."""
+def mean(values: np.ndarray, keep: np.ndarray | None = None, scale: tuple[float, float] | None = None) -> Statistic:
+    """The weighted mean of `values`, which lie on a `scale` where one is given, over the rows in the boolean `keep` (all by
+    default)."""
     kept = np.ones(len(values)) if keep is None else keep.astype(float)
     kept_values = np.where(kept > 0, np.asarray(values, dtype=float), 0.0)  # 0 times NaN would be NaN
-    return Statistic(lambda weights: ratio(weights @ kept_values, weights @ kept), n=int(kept.sum()))
+    return Statistic(lambda weights: ratio(weights @ kept_values, weights @ kept), n=int(kept.sum()), scale=scale)
 
 
 def count(flags: np.ndarray, keep: np.ndarray | None = None) -> Statistic:

@@ -10,6 +10,7 @@ alone tells whether it counts there, and its values of single rows tell whether 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,13 +38,13 @@ class Spread:
     With clusters of one size a pull is the cluster's mean minus the whole's, and `freedom` one less than the clusters. Else
     a pull is weighted by the cluster's share of the rows (the linearised variance of a ratio), and the clusters count as
     Kish's effective number, (sum of sizes)^2 / sum of squares: where one holds most rows, no more is known than of one.
-    `share` tells that all rows are 0 or 1.
+    `scale` holds the ends of the interval at most.
     """
 
     value: float
     pulls: np.ndarray
     freedom: float
-    share: bool = False
+    scale: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def error(self) -> float:
@@ -53,12 +54,12 @@ class Spread:
         return error if error > ROUNDING * max(1.0, abs(self.value)) else 0.0
 
     def interval(self) -> tuple[float | None, float | None]:
-        """95 % by Student's t; a share's ends at 0 and 1."""
+        """95 % by Student's t, cut at the ends of the scale."""
         reach = self._times(LEVEL)
         if reach is None:
             return None, None
-        low, high = self.value - reach, self.value + reach
-        return (max(low, 0.0), min(high, 1.0)) if self.share else (low, high)
+        lowest, highest = min(self.scale[0], self.value), max(self.scale[1], self.value)
+        return max(self.value - reach, lowest), min(self.value + reach, highest)
 
     def p(self) -> float | None:
         """Two-sided, of the value being zero."""
@@ -120,9 +121,9 @@ def spread(statistic: Statistic, cluster_of_row: np.ndarray, chosen: np.ndarray)
     counts = np.bincount(place, minlength=len(chosen))
     sums = np.bincount(place, weights=values, minlength=len(chosen))
     value = float(sums.sum() / counts.sum())
-    share = bool(np.isin(values, (0.0, 1.0)).all())
+    scale = (0.0, 1.0) if np.isin(values, (0.0, 1.0)).all() else statistic.scale or (-math.inf, math.inf)
     pulls = (sums - value * counts) * len(chosen) / counts.sum()
-    return Spread(value, pulls, freedom=float(counts.sum() ** 2 / (counts**2).sum() - 1), share=share)
+    return Spread(value, pulls, freedom=float(counts.sum() ** 2 / (counts**2).sum() - 1), scale=scale)
 
 
 def _alone(statistic: Statistic, rows: np.ndarray, count: int) -> np.ndarray:

@@ -131,11 +131,13 @@ class Statistic:
     `of` takes weights of shape (..., rows), one column per (sample, verdict) row in the order given to
     `Benchmark.statistics`, and returns shape (...). All ones gives the benchmark's number; bootstrap multiplicities
     give a resample. A weight is constant within a cluster, so group metrics may take a group's first row's weight.
-    `n` counts the units averaged over (images, questions, groups).
+    `n` counts the units averaged over (images, questions, groups). `scale` holds the ends that the metric cannot pass, where
+    they are known.
     """
 
     of: Callable[[np.ndarray], np.ndarray]
     n: int
+    scale: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from test_stats import alone, f1, mean
 from suder_bench.evaluators.llavabench import relative
 from suder_bench.evaluators.pope import fraction
 from suder_bench.evaluators.weighted import average, count
+from suder_bench.evaluators.weighted import mean as weighted_mean
 from suder_bench.few_clusters import FEW
 from suder_bench.records import Metric, Statistic
 from suder_bench.stats import Paired, metric, metrics, paired
@@ -54,6 +55,12 @@ def test_a_share_has_an_interval_within_0_and_1_and_other_numbers_need_not() -> 
     low, high = ends(metric(mean([-0.2, 0.9, 1.0]), alone(3)))
     assert low < -0.2
     assert high > 1.0
+
+
+def test_a_metric_whose_scale_is_known_has_an_interval_on_it() -> None:
+    scored = weighted_mean(np.array([0.05, 0.9, 0.4]), scale=(0.0, 1.0))
+    assert ends(metric(scored, alone(3))) == (0.0, 1.0)
+    assert ends(metric(weighted_mean(np.array([0.5, 0.51, 0.52]), scale=(0.0, 1.0)), alone(3)))[1] < 0.6
 
 
 def test_prompts_with_more_rows_weigh_more_and_count_as_fewer() -> None:
