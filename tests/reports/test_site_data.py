@@ -72,6 +72,15 @@ def test_the_gallery_has_prompts_tasks_answers_and_seeds(tmp_path: Path) -> None
     assert answer["image"] in made.pictures.known
 
 
+def test_a_mark_stands_beside_the_protocol_and_sets_a_group_apart(tmp_path: Path) -> None:
+    runs = [summary("geneval"), summary("geneval", model="other", deviations=["3 prompts rewritten"])]
+    groups = content(site(*(write_run(tmp_path / f"{i}", one) for i, one in enumerate(runs))), "index")["benchmarks"][0]["groups"]
+    assert [(group["protocol"], group["comparable"]) for group in groups] == [
+        ("official", True),
+        ("official; 3 prompts rewritten", False),
+    ]
+
+
 def test_questions_come_with_their_pictures_and_answers(fakes: None, tmp_path: Path) -> None:
     made = site(execute(tmp_path / "run", "reading"))
     found = item(made, "q2")
