@@ -311,7 +311,8 @@ def _lacks(one: Scored, panel: judges.Panel) -> bool:
 
 def _counted(task: Task, failed: int) -> Scored:
     """A task that nobody judges now."""
-    return Scored(task.benchmark, task.protocol, samples=len(task.samples), skipped=len(task.items) - failed, failed=failed)
+    skipped = len(task.items) + task.left_out * task.repeats - failed
+    return Scored(task.benchmark, task.protocol, samples=len(task.samples), skipped=skipped, failed=failed)
 
 
 def _mean_seconds(responses: Collection[Response]) -> float | None:

@@ -96,6 +96,17 @@ def test_the_other_questions_are_asked_and_scored_and_the_number_is_marked(
     assert f"pope: {len(without)} samples left out" in (tmp_path / "report/tables/table-3-world.md").read_text()
 
 
+def test_responses_alone_count_what_is_left_out_too(pope: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    without, total = len(lost(pope)), len(Pope(pope).questions)
+    assert run(pope, tmp_path / "r", "--allow-missing", str(without), "--stage", "respond", "--json") == 0
+    entry = json.loads(capsys.readouterr().out)["benchmarks"]["pope"]
+    assert (entry["n_samples"], entry["skipped"], entry["deviations"]) == (
+        total,
+        total,
+        [f"{without} samples left out (--allow-missing)"],
+    )
+
+
 def test_nothing_lost_is_nothing_marked(pope: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (64, 64)).save(lost(pope)[0].images[0])
     assert run(pope, tmp_path / "r", "--allow-missing", "9", "--json", "--limit", "12") == 0
