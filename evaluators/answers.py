@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from suder_bench.endings import is_picture
 from suder_bench.errors import MissingAnswers, UserError
 from suder_bench.evaluators.fields import Fields, Row, with_fields
 from suder_bench.evaluators.fields import id_text as id_text  # their readers' other half
@@ -118,8 +119,11 @@ def check_pictures(samples: Sequence[Sample], what: str) -> list[Sample]:
 
 
 def picture_folder(candidates: Sequence[Path], first: str) -> Path:
-    """The first candidate that holds the picture `first`, else the first candidate."""
-    return next((folder for folder in candidates if (folder / first).is_file()), candidates[0])
+    """The first candidate that holds the picture `first`, else where that is lost, one that has others beside its place, else
+    the first candidate."""
+    holding = (folder for folder in candidates if (folder / first).is_file())
+    beside = (folder for folder in candidates if first and any(map(is_picture, (folder / first).parent.glob("*"))))
+    return next(holding, None) or next(beside, candidates[0])
 
 
 def text_of(file: Path) -> str:

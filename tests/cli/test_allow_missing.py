@@ -96,6 +96,12 @@ def test_the_other_questions_are_asked_and_scored_and_the_number_is_marked(
     assert f"pope: {len(without)} samples left out" in (tmp_path / "report/tables/table-3-world.md").read_text()
 
 
+def test_pictures_in_cocos_own_folder_may_lack_the_first(pope: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (pope / "pope/images").rename(pope / "pope/val2014")
+    assert run(pope, tmp_path / "r", "--allow-missing", "18", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["benchmarks"]["pope"]["deviations"] == ["18 samples left out (--allow-missing)"]
+
+
 def test_responses_alone_count_what_is_left_out_too(pope: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     without, total = len(lost(pope)), len(Pope(pope).questions)
     assert run(pope, tmp_path / "r", "--allow-missing", str(without), "--stage", "respond", "--json") == 0

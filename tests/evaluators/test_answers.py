@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suder_bench.errors import UserError
-from suder_bench.evaluators.answers import json_document, json_rows, pair, text_lines
+from suder_bench.evaluators.answers import json_document, json_rows, pair, picture_folder, text_lines
 from suder_bench.evaluators.fields import (
     BIT,
     ID,
@@ -142,3 +142,20 @@ def test_quotes_are_short() -> None:
     assert quoted("a\nb") == "'a b'"
     assert quoted(" ") == "' '"
     assert len(quoted("word " * 100)) < 70
+
+
+@pytest.mark.parametrize(
+    ("there", "chosen"),
+    [
+        (["b/x/1.png", "a/x/2.png"], "b"),
+        (["b/x/2.png"], "b"),
+        (["a/2.png", "c/x/3.jpg"], "c"),
+        (["b/x/notes.txt"], "a"),
+        ([], "a"),
+    ],
+)
+def test_a_folder_of_pictures_is_found_though_its_first_is_lost(tmp_path: Path, there: list[str], chosen: str) -> None:
+    for name in there:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert picture_folder([tmp_path / name for name in "abc"], "x/1.png") == tmp_path / chosen
