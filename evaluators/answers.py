@@ -109,8 +109,8 @@ def by_id(answers: Iterable[tuple[str, str]], known: set[str], file: Path, *, ag
 
 def check_pictures(samples: Sequence[Sample], what: str) -> list[Sample]:
     """`samples`, if every picture file is there; else a `UserError` naming the first that is not."""
-    files = dict.fromkeys(image for sample in samples for image in sample.images if isinstance(image, Path))
-    missing = [file for file in files if not file.is_file()]
+    files = dict.fromkeys(image for sample in samples for image in sample.images)
+    missing = [file for file in files if isinstance(file, Path) and not file.is_file()]
     if missing:
         lost = sum(not set(missing).isdisjoint(sample.images) for sample in samples)
         way = f", or go on without {lost:,} questions by --allow-missing {lost}" if lost < len(samples) else ""

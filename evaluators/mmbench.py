@@ -19,12 +19,12 @@ from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
 from suder_bench.data.prompts import LETTERS, PASS, choice_prompt
 from suder_bench.errors import JudgeError, UserError
-from suder_bench.evaluators.answers import json_rows, pair
+from suder_bench.evaluators.answers import check_pictures, json_rows, pair
 from suder_bench.evaluators.choices import ERAS, LATEST, explain, extract
 from suder_bench.evaluators.fields import ID, TEXT, id_text, quoted
 from suder_bench.evaluators.tables import SUFFIXES, table
 from suder_bench.evaluators.weighted import all_correct, count, mean
-from suder_bench.records import Answered, Sample, Statistic, Verdict
+from suder_bench.records import Answered, ImageSource, Sample, Statistic, Verdict
 
 TABLES = {
     "official": ("mmbench_dev_20230712", "MMBench_DEV_EN", "mmbench_dev"),
@@ -125,7 +125,7 @@ class MMBench:
 
     @cached_property
     def questions(self) -> list[Sample]:
-        """One for each row; those whose picture is not in the table have none."""
+        """One for each row. A picture that is not in the table stands as a file below it, which is never there."""
         passes = Counter(index % PASS for index in self.rows)
         for main in passes:
             if main not in self.rows:
@@ -137,13 +137,9 @@ class MMBench:
         ]
 
     def samples(self) -> list[Sample]:
-        bare = [sample.id for sample in self.questions if not sample.images]
-        if bare:
-            raise UserError(
-                f"{self.file}: index {bare[0]} has no picture ({len(bare):,} of {len(self.questions):,} rows); answers made"
-                " elsewhere are scored without pictures, a model needs the table with them"
-            )
-        return list(self.questions)
+        return check_pictures(
+            self.questions, "answers made elsewhere are scored without pictures, and a model needs a table that holds them"
+        )
 
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
         """A .tsv, .csv or .xlsx table with index and prediction (VLMEvalKit, and the form that is uploaded to MMBench's server),
@@ -222,7 +218,7 @@ class MMBench:
         found["unextracted"] = count(np.array([verdict.scores["unextracted"] > 0 for _, verdict in rows], dtype=bool))
         return {f"{self._prefix}{name}": statistic for name, statistic in found.items()}
 
-    def _sample(self, index: int, row: dict[str, str], passes: int, picture: bytes | None) -> Sample:
+    def _sample(self, index: int, row: dict[str, str], passes: int, picture: ImageSource) -> Sample:
         options = {letter: row[letter] for letter in LETTERS if row.get(letter)}
         if "".join(options) != LETTERS[: len(options)]:
             raise UserError(f"{self.file}: index {index}: options {', '.join(options)} leave a letter out")
@@ -234,7 +230,7 @@ class MMBench:
             id=str(index),
             cluster=str(index % PASS),
             prompt=choice_prompt(row["question"], list(options.values()), row.get("hint")),
-            images=() if picture is None else (picture,),
+            images=(picture,),
             truth={
                 "answer": answer,
                 "options": options,
@@ -246,12 +242,12 @@ class MMBench:
             },
         )
 
-    def _picture(self, index: int, rows: Mapping[int, Mapping[str, str]], pictures: dict[int, bytes]) -> bytes | None:
-        """The row's picture, through references to other rows; decoded once and shared. None where the cell is empty."""
+    def _picture(self, index: int, rows: Mapping[int, Mapping[str, str]], pictures: dict[int, bytes]) -> ImageSource:
+        """The row's picture, through references to other rows; decoded once and shared."""
         home, seen = index, {index}
         while len(cell := rows[home].get("image", "")) <= REFERENCE_LENGTH:
             if not cell:
-                return None
+                return self.file / f"index {home}"
             home = whole(cell, f"{self.file}: index {home}: picture")
             if home not in rows or home in seen:
                 raise UserError(f"{self.file}: index {index}: its picture refers to row {home}, which has none")

@@ -42,7 +42,7 @@ def _separated(file: Path) -> Iterator[list[str]]:
     csv.field_size_limit(sys.maxsize)
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            yield from (cells for cells in csv.reader(stream, delimiter="," if file.suffix == ".csv" else "\t") if cells)
+            yield from (cells for cells in csv.reader(stream, delimiter="," if file.suffix.lower() == ".csv" else "\t") if cells)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read as a table: {error}") from None
 

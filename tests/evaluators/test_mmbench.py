@@ -260,7 +260,9 @@ def test_the_upload_form_is_read_for_data_and_for_answers(tmp_path: Path) -> Non
     assert [text for _, text in pairs] == ["A.", "B.", "C.", "D."]
     found = score(bench, pairs)
     assert (found["vanilla/overall"], found["circular/overall"], found["unextracted"]) == (1, 1, 0)
-    with pytest.raises(UserError, match=r"index 1 has no picture \(4 of 4 rows\)"):
+    with pytest.raises(
+        UserError, match=r"mmbench_dev_20230712\.xlsx/index 1 is missing \(4 of 4 pictures\); answers made elsewhere"
+    ):
         bench.samples()
 
 
@@ -270,7 +272,16 @@ def test_answers_are_scored_alike_with_and_without_the_pictures(tmp_path: Path) 
     bare = [cells | {"image": ""} for cells in rotations(1)]
     whole, without = (MMBench(write(folder, rows)) for folder, rows in ((tmp_path, rotations(1)), (tmp_path / "bare", bare)))
     assert score(whole, whole.read_answers(answers)) == score(without, without.read_answers(answers))
-    assert [len(sample.images) for sample in (*whole.questions, *without.questions)] == [1] * 4 + [0] * 4
+    assert all(isinstance(sample.images[0], bytes) for sample in whole.questions)
+    assert not any(Path(str(sample.images[0])).exists() for sample in without.questions)
+
+
+def test_some_pictures_may_be_missing_as_those_in_files_may(tmp_path: Path) -> None:
+    bench = MMBench(write(tmp_path, [row(1), row(2, image=""), row(2 + PASS, image=2)]))
+    with pytest.raises(UserError, match=r"mmbench_dev\.tsv/index 2 is missing \(1 of 2 pictures\)"):
+        bench.samples()
+    lost = [sample.id for sample in bench.questions if isinstance(sample.images[0], Path) and not sample.images[0].is_file()]
+    assert lost == ["2", str(2 + PASS)]
 
 
 def test_reading_a_workbook_needs_openpyxl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def workbook(file: Path, lines: list[list[Any]]) -> Path:
 
 def separated(file: Path, lines: list[list[str]]) -> Path:
     with file.open("w", newline="", encoding="utf-8") as opened:
-        csv.writer(opened, delimiter="," if file.suffix == ".csv" else "\t").writerows(lines)
+        csv.writer(opened, delimiter="," if file.suffix.lower() == ".csv" else "\t").writerows(lines)
     return file
 
 
@@ -57,7 +57,7 @@ def test_tables_keep_texts_as_they_are(tmp_path: Path) -> None:
     assert table(tmp_path / "a.csv", "x") == [{"x": "1", "y": ""}]
 
 
-@pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.xlsx", "A.XLSX"])
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.xlsx", "A.XLSX", "A.CSV"])
 def test_no_word_means_anything_else(tmp_path: Path, name: str) -> None:
     lines = [["x", "y"], *([word, "end"] for word in WORDS)]
     file = (workbook if name.lower().endswith("x") else separated)(tmp_path / name, lines)
