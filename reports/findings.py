@@ -20,6 +20,7 @@ from suder_bench.reports.markdown import escape
 from suder_bench.reports.measured import Measured, starts_of
 from suder_bench.runs.jsonl import document, replace_file
 from suder_bench.runs.paired import mean_difference
+from suder_bench.runs.table import FEW, remarks
 from suder_bench.stats import Paired
 
 Expected = Literal["higher", "lower", "equal"]
@@ -65,7 +66,8 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim with the measured difference row - other in points; `why` says what lacks where there is none."""
+    """A claim with the measured difference row - other in points; `why` says what lacks where there is none, `few_clusters` is
+    that of the difference (`stats.Paired`)."""
 
     claim: Claim
     difference: float | None = None
@@ -74,6 +76,7 @@ class Finding:
     n: int = 0
     runs: tuple[str, str] = ("", "")
     why: str = ""
+    few_clusters: int | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -183,6 +186,7 @@ def render(found: Sequence[Finding], rows: Sequence[Measured]) -> str:
         "covers which prompts were asked and what was sampled, and not another seed of the training: each training was run once. "
         f"About one in twenty of {len(tested)} intervals misses.",
     ]
+    lines += _signs(tested)
     lines += ["", "Compared:", ""]
     lines += [f"- {name}: {escape(row.label)} ({escape(', '.join(map(str, row.runs)))})" for name, row in compared.items()]
     others = [row for row in rows if row.training and not any(row is one for one in compared.values())]
@@ -255,7 +259,14 @@ def _finding(claim: Claim, compared: Mapping[str, Measured], difference: Differe
         return Finding(claim, why=str(error))
     scale = claim.measured[0].factor * claim.measured[0].points
     low, high = (None if edge is None else edge * scale for edge in (found.low, found.high))
-    return Finding(claim, found.difference * scale, low, high, found.n, (str(after.run), str(before.run)))
+    runs = str(after.run), str(before.run)
+    return Finding(claim, found.difference * scale, low, high, found.n, runs, few_clusters=found.few_clusters)
+
+
+def _signs(tested: Sequence[Finding]) -> list[str]:
+    """What the signs in the column of intervals mean."""
+    rows = [{"low": one.low, "high": one.high, "few_clusters": one.few_clusters} for one in tested]
+    return ["", *(f"`{sign}`: {meaning}." for sign, meaning in remarks(rows))] if remarks(rows) else []
 
 
 def _make(name: str) -> str:
@@ -268,6 +279,7 @@ def _cells(one: Finding) -> list[str]:
     claim = one.claim
     printed = ", ".join(f"{model.removeprefix('Janus-Pro-')}: {value:+z.1f}" for model, value in claim.printed)
     interval = "-" if one.low is None or one.high is None else f"{one.low:+z.1f} to {one.high:+z.1f}"
+    interval += FEW if one.few_clusters is not None else ""
     says = f"**{one.verdict}**" if one.verdict == "contradicts" else one.verdict
     source = f"{printed} ({claim.source})" if printed else claim.source
     return [escape(claim.text), source, f"{one.difference:+z.1f}", interval, f"{one.n:,}", says]
@@ -275,4 +287,5 @@ def _cells(one: Finding) -> list[str]:
 
 def _plain(one: Finding) -> dict[str, Any]:
     printed = {model: float(value) for model, value in one.claim.printed}
-    return {**asdict(one), "claim": {**asdict(one.claim), "printed": printed}, "verdict": one.verdict}
+    told = {name: value for name, value in asdict(one).items() if name != "few_clusters" or value is not None}
+    return {**told, "claim": {**asdict(one.claim), "printed": printed}, "verdict": one.verdict}

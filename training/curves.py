@@ -19,6 +19,7 @@ from suder_bench import plots, registry, suites
 from suder_bench.plots import GREY, LETTERS, OKABE_ITO, PANEL, STYLE, label_ends
 from suder_bench.runs.jsonl import replace_file
 from suder_bench.runs.recomputed import recomputed
+from suder_bench.runs.table import FEW_CLUSTERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -211,4 +212,5 @@ def _columns(points: Sequence[Point]) -> tuple[np.ndarray, ...]:
 
 def _note(points: Sequence[Point]) -> str:
     world = " Scored on the embedded world, not comparable with published numbers." if any(p.world for p in points) else ""
-    return f"Grey: 95 % interval of the headline (bold). Dashed: the model before training.{world}" if points else ""
+    few = f" Some points are {FEW_CLUSTERS}." if any(p.few_clusters is not None for p in points) else ""
+    return f"Grey: 95 % interval of the headline (bold). Dashed: the model before training.{few}{world}" if points else ""

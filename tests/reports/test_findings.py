@@ -127,6 +127,29 @@ def test_without_an_interval_nothing_can_be_told(rows: Rows):
     assert "| +100.0 | - | 1 | cannot tell |" in render(found, made)
 
 
+def test_few_prompts_are_marked_and_the_signs_explained(rows: Rows):
+    def six_prompts(benchmark: str, metrics: Sequence[str], a: Path, b: Path) -> Paired:
+        ends = (None, None) if benchmark == "geneval" else (-0.1, 0.3)
+        return Paired(0.5, 0.6, 0.1, *ends, None, None, 6, few_clusters=6)
+
+    made = rows("unified")
+    found = findings(made, six_prompts)
+    page = render(found, made)
+    assert "| +10.0 | -10.0 to +30.0~ | 6 |" in page
+    assert "| +10.0 | -~ | 6 |" in page
+    assert "`~`: over fewer than ten prompts" in page
+    assert "`-`: no number, or no interval" in page
+    write(found, made, Path("out"))
+    told = json.loads(Path("out/findings.json").read_text())["findings"]
+    assert {one.get("few_clusters") for one in told if one["difference"] is not None} == {6}
+
+
+def test_zero_differences_have_no_sign(rows: Rows):
+    made = rows("unified")
+    found = findings(made, lambda *asked: Paired(0.5, 0.5, -1e-12, -1e-9, 0.1, 1.0, 0.1, 100))
+    assert "| +0.0 | +0.0 to +10.0 | 100 |" in render(found, made)
+
+
 def test_an_unrelated_model_is_not_the_one_before_training(rows: Rows, tmp_path: Path):
     rows("unified")
     write_run(tmp_path / "other", summary(model="other"))
