@@ -130,7 +130,7 @@ def test_a_missing_matplotlib_is_told_with_its_install_command(
     tmp_path: Path, figures: list[Figure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UserError, match=r'out/figures needs matplotlib; pip install "suder-bench\[train\]"'):
+    with pytest.raises(UserError, match=r'out/figures needs matplotlib; pip install -c constraints.txt "\.\[train\]"'):
         write(figures, tmp_path / "out")
 
 

@@ -134,7 +134,7 @@ def test_nothing_to_draw_is_no_picture(tmp_path: Path) -> None:
 
 def test_a_missing_matplotlib_is_told_with_its_install_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UserError, match=r'curves.png needs matplotlib; pip install "suder-bench\[train\]"'):
+    with pytest.raises(UserError, match=r'curves.png needs matplotlib; pip install -c constraints.txt "\.\[train\]"'):
         draw([], {}, tmp_path / "curves.png", "a run")
 
 
