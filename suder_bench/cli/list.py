@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
 from suder_bench import registry, suites
+from suder_bench.about import ABOUT
 from suder_bench.cli import options
 
 KINDS = ("benchmarks", "models", "judges", "recipes", "rewards", "suites")
@@ -26,16 +29,25 @@ def main(argv: Sequence[str]) -> int:
         return 0
     for kind, found in names.items():
         print(kind)
-        width = max(map(len, found), default=0) + 2
         for name, says in found.items():
-            print(f"  {name:<{width}}{', '.join(says) if isinstance(says, list) else says}")
+            _show(name, *((ABOUT[kind].get(name, ""), ", ".join(says)) if isinstance(says, list) else (says, "")))
         if not found:
             print("  (none)")
     return 0
 
 
+def _show(name: str, says: str, holds: str) -> None:
+    """A name with what it is, and below what it holds: a suite's benchmarks, a role's back-ends."""
+    columns = min(shutil.get_terminal_size((80, 24)).columns, 120)
+    first, rest = f"  {name:<20}  ", " " * 24
+    texts = [text for text in (says, holds) if text]
+    for text, start in zip(texts, (first, rest), strict=False):
+        print("\n".join(textwrap.wrap(text, columns, initial_indent=start, subsequent_indent=rest, break_on_hyphens=False)))
+
+
 def listed(kind: str) -> dict[str, Any]:
-    """Name -> where it comes from; for suites their benchmarks, of judges a role's back-ends, of recipes the first line."""
+    """Name -> what it is, or where an outside package's comes from; of suites their benchmarks, of judges a role's back-ends, of
+    recipes the first line."""
     if kind == "suites":
         return {name: list(benchmarks) for name, benchmarks in suites.SUITES.items()}
     if kind == "recipes":
@@ -50,6 +62,12 @@ def listed(kind: str) -> dict[str, Any]:
             roles.setdefault(role, []).append(backend)
         return roles
     if kind == "models":
-        shipped = {name: f"shipped checkpoint ({adapter})" for name, (adapter, _) in registry.CHECKPOINTS.items()}
-        return shipped | {f"{name}:REFERENCE": target for name, target in registry.table("models").items()}
-    return dict(registry.table("benchmarks" if kind == "benchmarks" else "rewards"))
+        adapters = {f"{name}:REFERENCE": target for name, target in registry.table("models").items()}
+        return _told(kind, dict.fromkeys(registry.CHECKPOINTS, "shipped checkpoint") | adapters)
+    if kind == "rewards":
+        return _told(kind, {**registry.table("rewards"), "evaluator:BENCHMARK": ""})
+    return _told(kind, registry.table("benchmarks"))
+
+
+def _told(kind: str, targets: Mapping[str, str]) -> dict[str, str]:
+    return {name: ABOUT[kind].get(name, f"from another package: {target}") for name, target in targets.items()}

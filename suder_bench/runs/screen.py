@@ -1,7 +1,8 @@
-"""What a run says while it works: lines on stderr, and on a terminal a bar with samples per second and time left."""
+"""What a run says while it works: lines on stderr, and how far it is, as a bar on a terminal and a line a minute elsewhere."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import traceback
@@ -12,6 +13,9 @@ from typing import TextIO
 
 REDRAW = 0.1
 """Seconds between two drawings of the bar."""
+
+EVERY = 60.0
+"""Seconds between two lines about one piece of work where there is no terminal, as in a log file."""
 
 SOME = 20
 """Lines of one kind that are told one by one."""
@@ -26,21 +30,27 @@ class Bar:
     screen: Screen
     done: int = 0
     started: float = field(default_factory=time.perf_counter)
-    drawn: float = 0.0
+    drawn: float = -math.inf
 
     def advance(self, count: int) -> None:
         self.done += count
         now = time.perf_counter()
         if self.screen.live and (now - self.drawn > REDRAW or self.done == self.total):
             self.drawn = now
-            rate = self.done / max(now - self.started, 1e-9)
-            left = duration((self.total - self.done) / rate)
-            self.screen.redraw(f"{self.label}  {self.done:,}/{self.total:,}  {rate:.1f}/s  {left} left")
+            self.screen.redraw(self._told(now))
+        elif not self.screen.live and now - max(self.drawn, self.started) >= EVERY and self.done < self.total:
+            self.drawn = now
+            self.screen.say(self._told(now))
+
+    def _told(self, now: float) -> str:
+        rate = self.done / max(now - self.started, 1e-9)
+        left = duration((self.total - self.done) / max(rate, 1e-9))
+        return f"{self.label}  {self.done:,}/{self.total:,}  {rate:.1f}/s  {left} left"
 
 
 @dataclass
 class Screen:
-    """Writes to stderr, so that stdout stays free for the result. The bar appears on terminals only."""
+    """Writes to stderr, so that stdout stays free for the result. The bar appears on terminals, elsewhere a line a minute."""
 
     stream: TextIO = field(default_factory=lambda: sys.stderr)
 

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from suder_bench import registry
+from suder_bench.about import ABOUT
 from suder_bench.cli import dispatch, main, options
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.runs.execute import Run
+from suder_bench.suites import SUITES
 
 MACHINE = ("--device", "cpu", "--data", str(Path(__file__).parent))
 
@@ -291,7 +294,23 @@ def test_lists_hold_every_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert names["recipes"]["grpo"] == "GRPO in place of SimPO."
     assert names["judges"]["detector"] == ["world", "official", "mmdet"]
     assert main(["list", "suites"]) == 0
-    assert "  gen    geneval, t2i-compbench\n" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"  gen{' ' * 19}the benchmarks that have pictures drawn\n{' ' * 24}geneval, t2i-compbench\n" in shown
+    assert "the same as all" in " ".join(shown.split())
+
+
+def test_lists_say_what_each_name_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """No class paths of what ships here; other packages' names come with where they are."""
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    assert "suder_bench." not in shown
+    assert "are the objects there" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    for kind in ("benchmarks", "rewards"):
+        assert set(registry.TABLE[kind]) <= set(ABOUT[kind])
+    assert {f"{name}:REFERENCE" for name in registry.TABLE["models"]} | set(registry.CHECKPOINTS) == set(ABOUT["models"])
+    assert {name.partition("/")[0] for name in registry.TABLE["judges"]} == set(ABOUT["judges"])
+    assert set(SUITES) == set(ABOUT["suites"])
 
 
 def test_help_names_every_command_and_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,50 @@
+"""What each name that ships here is, in a line: read by `suder-bench list`, which imports nothing that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from suder_bench.registry import Group
+
+ABOUT: Mapping[Group | str, Mapping[str, str]] = {
+    "benchmarks": {
+        "geneval": "pictures: are the objects there, how many, which colour, where (553 prompts)",
+        "t2i-compbench": "pictures: do attributes, relations and counts go to the right object (eight categories)",
+        "pope": "questions: does the model see objects that are not there (three tracks)",
+        "hallusionbench": "questions: does it look, or guess from what it knows (yes/no, in groups)",
+        "llavabench": "questions: open ones, marked by a language model against a reference (60)",
+        "mmbench": "questions: multiple choice, also with the options in every order",
+        "seedbench": "questions: multiple choice on nine abilities, about pictures (14,232)",
+    },
+    "models": {
+        "tiny-janus": "shipped checkpoint: 6.3 million parameters, trained from scratch on the embedded world",
+        "janus:REFERENCE": "a transformers Janus or Janus-Pro checkpoint: a folder, or an id of the hub",
+        "folder:REFERENCE": "pictures and answers made elsewhere, in a folder",
+    },
+    "judges": {
+        "detector": "finds GenEval's objects",
+        "detector-2d": "finds the objects of T2I-CompBench's spatial relations and counts",
+        "detector-3d": "finds the objects of T2I-CompBench's relations in depth",
+        "color": "names an object's colour, for GenEval",
+        "vqa": "answers yes or no about a picture, for T2I-CompBench's attributes",
+        "clip": "says how well a picture fits a text",
+        "depth": "says what lies nearer, for T2I-CompBench's relations in depth",
+        "parser": "reads the nouns of T2I-CompBench's prompts",
+        "llm": "a language model: marks LLaVA-Bench's and HallusionBench's answers",
+        "mllm": "a language model that sees: scores T2I-CompBench's pictures",
+    },
+    "rewards": {
+        "dsr": "the model's own likelihood of the prompt given the picture, and of the picture given the caption",
+        "clip": "CLIP's cosine of picture and text",
+        "vqa": "the model's own yes when asked whether the picture shows the prompt",
+        "srum": "the same of the whole picture and of nine regions, together",
+        "evaluator:BENCHMARK": "a generation benchmark's own verdict on the picture",
+    },
+    "suites": {
+        "gen": "the benchmarks that have pictures drawn",
+        "und": "the benchmarks that ask about pictures",
+        "all": "every benchmark that ships here",
+        "paper": "the benchmarks of SUDER's tables, which today are all of them: the same as all",
+    },
+}
+"""By kind; judges by role."""
