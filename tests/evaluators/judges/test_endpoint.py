@@ -177,6 +177,12 @@ def test_a_header_in_drips_ends_with_the_time() -> None:
     assert time.monotonic() - begun < 8
 
 
+def test_a_header_without_an_end_is_not_kept(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "TRIES", 1)
+    long = Answer(headers={"X-Pad": "x" * 1_000_000})
+    assert "Receive buffer too long" in complaint(Unreachable, judge(serve(long).url))
+
+
 def test_the_third_silence_in_a_row_is_the_servers(serve: Serve) -> None:
     slow = Answer(200, said("correct").body, drip=1)
     asked = judge(serve(slow, said("correct"), slow).url, timeout=1)
