@@ -19,6 +19,7 @@ from typing import Literal
 from suder_bench import imports, registry
 from suder_bench.cli import options
 from suder_bench.data.catalogue import catalogue
+from suder_bench.data.owners import materials
 from suder_bench.data.source import cache, official
 from suder_bench.errors import UserError, install, unknown
 from suder_bench.terms import Terms
@@ -78,6 +79,7 @@ def examine(sources: Mapping[str, str]) -> Iterator[Finding]:
     for name in registry.CHECKPOINTS:
         yield checkpoint(name)
     yield from official_data()
+    yield from pictures()
     for name in registry.table("judges"):
         yield judge(name, sources.get(name, ""))
 
@@ -170,6 +172,24 @@ def official_data() -> Iterator[Finding]:
             yield Finding("official data", benchmark, "missing", says, f"suder-bench data fetch {benchmark}")
         else:
             yield Finding("official data", benchmark, "ok", f"{len(files)} files, {size}, in {official()}")
+
+
+def pictures() -> Iterator[Finding]:
+    """What the official questions are about, and their owners have: in the cache, or where it is to be had."""
+    for one in materials():
+        if not one.needed("official"):
+            continue
+        if one.there(official()):
+            yield Finding("pictures", one.benchmark, "ok", f"{one.what}: in {one.place(official())}")
+        else:
+            fetch = f"suder-bench data fetch {one.benchmark} --pictures"
+            yield Finding(
+                "pictures",
+                one.benchmark,
+                "missing",
+                one.told,
+                fetch if one.way == "fetch" else f"put into {one.place(official())}",
+            )
 
 
 def judge(name: str, source: str = "") -> Finding:

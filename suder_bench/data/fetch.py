@@ -28,6 +28,9 @@ TIMEOUT = 30
 PAUSE = 1.0
 """Seconds before the second try; twice as many before the third."""
 
+EVERY = 60.0
+"""Seconds between two lines about how many files are here."""
+
 BLOCK = 1 << 16
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 """HTTP statuses that another try may mend."""
@@ -80,7 +83,11 @@ def ensure(files: Sequence[Fetchable], data: Path, say: Callable[[str], None], *
     known = [file.bytes for file in wanted if file.bytes is not None]
     size = f" ({sum(known) / 1000:,.0f} kB)" if len(known) == len(wanted) else ""
     say(f"fetching {_files(len(wanted))} of {benchmark}{size} from {host}")
-    for file in wanted:
+    told = time.monotonic()
+    for done, file in enumerate(wanted):
+        if time.monotonic() - told >= EVERY:
+            told = time.monotonic()
+            say(f"{benchmark}: {done:,} of {len(wanted):,} files fetched")
         fetch(file, file.place(data))
     return len(wanted)
 

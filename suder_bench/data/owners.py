@@ -47,6 +47,13 @@ class Material:
     def place(self, data: Path) -> Path:
         return data / self.benchmark / self.folder
 
+    def there(self, data: Path) -> bool:
+        """Whether it seems to be in `data`: every file that could be fetched, or anything in a folder of the benchmark's."""
+        if self.way == "fetch":
+            files = owners_files([self.benchmark], data)
+            return bool(files) and all(file.state(data) == "present" for file in files)
+        return any(inner.is_file() for inner in (data / self.benchmark).glob("*/**/*"))
+
     @property
     def told(self) -> str:
         return f"{self.what}: {self.address} (size: {self.size}; licence: {self.licence})"

@@ -212,6 +212,21 @@ def test_shipped_judges_say_what_they_need(own_cache, monkeypatch, tmp_path):
     assert needs_of("detector", "official").found
 
 
+def test_pictures_are_listed_with_address_and_command_or_folder(own_cache):
+    folder = own_cache / "official"
+    found = {(one.name, one.says.partition(":")[0]): one for one in doctor.pictures()}
+    assert {one.state for one in found.values()} == {"missing"}
+    table = found["mmbench", "MMBench_DEV_EN.tsv, the English dev table with its pictures"]
+    assert table.fix == "suder-bench data fetch mmbench --pictures"
+    archive = found["seedbench", "the pictures, SEED-Bench-image.zip"]
+    assert "(size: 1.68 GB; licence: CC BY-NC 4.0" in archive.says
+    assert archive.fix == f"put into {folder / 'seedbench' / 'images'}"
+    (folder / "seedbench" / "SEED-Bench-image").mkdir(parents=True)
+    (folder / "seedbench" / "SEED-Bench-image" / "1").touch()
+    (folder / "seedbench" / "SEED-Bench.json").write_text("{}")
+    assert [one.state for one in doctor.pictures() if one.name == "seedbench"] == ["ok", "ok"]
+
+
 def test_official_data_are_listed_with_the_command(own_cache, monkeypatch):
     def official(name: str) -> OfficialFile:
         return OfficialFile("geneval", name, 3, "MIT", "a/b", "c", name, hashlib.sha256(b"cat").hexdigest())

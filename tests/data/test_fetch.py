@@ -57,6 +57,14 @@ def test_files_are_fetched_once_and_told_once(serve: Callable[..., Mirror], tmp_
     assert len(mirror.asked) == 2
 
 
+def test_many_files_are_told_of_once_a_minute(
+    serve: Callable[..., Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve()
+    monkeypatch.setattr(fetching, "EVERY", 0.0)
+    assert bring(tmp_path, FILE, OTHER)[1:] == ["geneval: 0 of 2 files fetched", "geneval: 1 of 2 files fetched"]
+
+
 def test_a_broken_download_goes_on_where_it_stopped(serve: Callable[..., Mirror], tmp_path: Path) -> None:
     mirror = serve(cuts=[1000, 5000])
     bring(tmp_path)
