@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ SHADES = np.array([[0, 1, 64], [128, 254, 255]], dtype=np.uint8)
 GREY = Image.fromarray(SHADES)
 COLORS = Image.fromarray(np.stack([SHADES, SHADES[::-1], SHADES[:, ::-1]], axis=-1))
 OPACITY = Image.fromarray(255 - SHADES)
+
+
+LAB = Image.frombytes("LAB", (2, 1), bytes([0, 0, 0, 200, 40, 216]))
 
 
 def with_opacity(picture: Image.Image) -> Image.Image:
@@ -69,6 +73,8 @@ def read(picture: Image.Image, kind: str, mode: str, **how: Any) -> Image.Image:
         pytest.param("RGB", "WEBP", COLORS, COLORS, id="RGB of a lossless WebP"),
         pytest.param("RGBA", "PNG", with_opacity(COLORS), COLORS, id="RGBA, opacity dropped"),
         pytest.param("CMYK", "TIFF", COLORS.convert("CMYK"), COLORS, id="CMYK"),
+        pytest.param("PA", "TIFF", palette().convert("PA"), COLORS, id="PA, opacity dropped"),
+        pytest.param("LAB", "TIFF", LAB, LAB.convert("RGB"), id="LAB"),
         pytest.param("YCbCr", "TIFF", COLORS.convert("YCbCr"), COLORS.convert("YCbCr").convert("RGB"), id="YCbCr"),
     ],
 )
@@ -93,6 +99,24 @@ def tiff(bits: int, signed: bool) -> bytes:
     table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items())
     head = b"II*\x00" + struct.pack("<I", offset) + pixels.ljust(offset - 8, b"\x00")
     return head + struct.pack("<H", len(entries)) + table + bytes(4)
+
+
+def png(values: np.ndarray, kind: int) -> bytes:
+    """A PNG of 16 bits a channel: (rows, columns, channels) of `values`, as big-endian numbers."""
+    rows, columns, _ = values.shape
+    packed = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in values))
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", columns, rows, 16, kind, 0, 0, 0)), (b"IDAT", packed), (b"IEND", b"")]
+    whole = b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + whole
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)], ids=["grey", "RGB", "grey and opacity", "RGBA"])
+def test_of_sixteen_bits_the_high_ones_count(kind: int, channels: int) -> None:
+    values = np.random.default_rng(0).integers(0, 65_536, (9, 7, channels))
+    shown = (values >> 8)[..., :3] if channels > 2 else np.repeat((values >> 8)[..., :1], 3, axis=-1)
+    np.testing.assert_array_equal(np.asarray(open_image(png(values, kind))), shown)
 
 
 @pytest.mark.parametrize(("bits", "signed"), [(16, False), (16, True), (12, False)])
