@@ -59,5 +59,10 @@ class FolderModel:
         return benchmark.rewritten(self._of(benchmark)) if isinstance(benchmark, KnowsRewriting) else {}
 
     def _of(self, benchmark: GenerationBenchmark) -> Path:
-        names = (benchmark.name, benchmark.name.replace("-", "_"))
-        return next((self.folder / name for name in names if (self.folder / name).is_dir()), self.folder)
+        return benchmarks_own(self.folder, benchmark.name)
+
+
+def benchmarks_own(folder: Path, benchmark: str) -> Path:
+    """Where a benchmark's pictures lie: its own folder inside one that holds several benchmarks', else the folder itself."""
+    names = (benchmark, benchmark.replace("-", "_"))
+    return next((folder / name for name in names if (folder / name).is_dir()), folder)

@@ -20,6 +20,7 @@ from suder_bench.benchmark import (
 )
 from suder_bench.data.source import Source
 from suder_bench.errors import MissingAnswers, UserError
+from suder_bench.models.folder import benchmarks_own
 from suder_bench.records import Answered, Response, Sample, Stranger, Verdict
 from suder_bench.runs import deviations, judges
 from suder_bench.runs.batches import BatchSize
@@ -63,7 +64,7 @@ class Elsewhere:
         benchmark = build(self.benchmark, data, self.protocol)
         given = self.terms.arguments
         chosen = judges.choose(benchmark.judge_roles, self.judges, world=self.source.world, arguments=given)
-        found = _found(benchmark, self.responses, self.allow_missing)
+        found = _found(benchmark, self._place, self.allow_missing)
         answered = found.answered
         samples = _listed(benchmark, answered)
         if not answered:
@@ -99,6 +100,11 @@ class Elsewhere:
         noted = deviations.noted(rewritten=found.rewritten, left_out=found.left_out)
         return Outcome(summarise(self._recipe(samples, noted), [scored]), complete=not judged.failed)
 
+    @property
+    def _place(self) -> Path:
+        """The pictures of a benchmark may lie in a folder of several benchmarks', as those of `folder:DIR`."""
+        return benchmarks_own(self.responses, self.benchmark)
+
     def _missing(self, benchmark: Benchmark, samples: Sequence[Sample], found: Found, screen: Screen) -> int:
         """Tell how many responses are not there; as many are due to a sample as most have, and never more than official.
 
@@ -114,7 +120,7 @@ class Elsewhere:
         own = {one.source for one in found.answered}
         lines = []
         for sample in [sample for sample in samples if 0 < counts[sample.id] < due - unread[sample.id]]:
-            files = [self.responses / cast(GenerationBenchmark, benchmark).image_path(sample, repeat) for repeat in range(due)]
+            files = [self._place / cast(GenerationBenchmark, benchmark).image_path(sample, repeat) for repeat in range(due)]
             file = next((file for file in files if not file.exists()), files[-1])
             # Pictures numbered in another way do not tell which of them is missing.
             what = f"{file} is missing" if own & set(files) else f"{file.parent} lacks a picture"
@@ -126,7 +132,7 @@ class Elsewhere:
     def _where(self, benchmark: Benchmark, sample: Sample) -> str:
         if benchmark.kind == "understanding":
             return ""
-        return f" ({self.responses / cast(GenerationBenchmark, benchmark).image_path(sample, 0)})"
+        return f" ({self._place / cast(GenerationBenchmark, benchmark).image_path(sample, 0)})"
 
     def _recipe(self, samples: Sequence[Sample], noted: Mapping[str, Any]) -> dict[str, Any]:
         planned = {"protocol": self.protocol, "samples": len(samples), "data": samples_digest(samples), **noted}

@@ -83,6 +83,16 @@ def tell_of_pictures(task: Task, model: Model, screen: Screen) -> dict[str, str]
     if task.draws and isinstance(model, TellsOfPictures):
         strangers = model.strangers(cast(GenerationBenchmark, task.benchmark))
         screen.say_some([deviations.skipped(task.name, stranger) for stranger in strangers], "pictures that are not read")
+    if task.draws and isinstance(model, StoredPictures):
+        asked = {sample.id for sample in task.samples}
+        beyond = [
+            key for key in model.pictures(cast(GenerationBenchmark, task.benchmark)) if key[1] >= task.repeats and key[0] in asked
+        ]
+        if beyond:
+            most = max(repeat for _, repeat in beyond) + 1
+            screen.say(
+                f"{task.name}: {len(beyond):,} pictures beyond {task.repeats} of a prompt are not taken; --repeats {most} would"
+            )
     return rewritten
 
 

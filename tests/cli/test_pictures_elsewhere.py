@@ -100,6 +100,14 @@ def test_a_folder_of_other_endings_alone_says_so(made: Path, data: Path, capsys:
         assert "Traceback" not in told
 
 
+def test_the_folder_of_several_benchmarks_will_do_as_well(made: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert score(made, data, "--json") == 0
+    alone = entry(capsys.readouterr().out)
+    made.rename(made.parent / "geneval")
+    assert score(made.parent, data, "--json") == 0
+    assert entry(capsys.readouterr().out) == alone
+
+
 def test_rewritten_prompts_are_scored_and_marked_everywhere(made: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert score(made, data, "--json") == 0
     plain = entry(capsys.readouterr().out)

@@ -44,6 +44,16 @@ def test_missing_pictures_fail_by_name_and_others_count(tmp_path: Path) -> None:
     assert "failed: drawing 000, repeat 0: no picture 0 of sample 000 in the folder" in told.stream.getvalue()  # type: ignore[attr-defined]
 
 
+def test_pictures_beyond_the_repeats_are_told(tmp_path: Path) -> None:
+    (tmp_path / "made/001/samples").mkdir(parents=True)
+    for number in range(5):
+        flat(20).save(tmp_path / f"made/001/samples/{number}.png")
+    told = screen()
+    Run(tmp_path / "r", choose(f"folder:{tmp_path / 'made'}"), settings("drawing")).execute(told)
+    said = told.stream.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert said[0] == "drawing: 3 pictures beyond 2 of a prompt are not taken; --repeats 5 would"
+
+
 def test_exchanged_pictures_are_another_model(tmp_path: Path) -> None:
     (tmp_path / "001/samples").mkdir(parents=True)
     before = FolderModel.load(str(tmp_path), device="cpu", dtype="float32")
