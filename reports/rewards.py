@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from suder_bench.rewards.compare import disagreements
 from suder_bench.rewards.evaluator import PREFIX
 from suder_bench.rewards.sampled import Sampled
 from suder_bench.rewards.scoring import BATCH
-from suder_bench.runs.table import WORLD, fitted, interval_of, number, remarks
+from suder_bench.runs.table import FEW_CLUSTERS, WORLD, fitted, interval_of, number, remarks
 
 CASES = 8
 """Disagreements that are shown."""
@@ -35,7 +36,9 @@ def table(found: Mapping[str, Any]) -> str:
             lines += [_difference(row, entry["samples"]) for row in entry["differences"]]
             lines += [_correlation(row) for row in entry["correlations"]]
             lines += [f"{name}: {_cost(row)}; length {_value(row['length'])}" for name, row in entry["rewards"].items()] + [""]
-    return "\n".join([*lines, *_caveats(found), "intervals resample prompts (or captioned pictures)"])
+    told = [*_caveats(found), *(f"{sign}: {meaning}" for sign, meaning in remarks(_metrics(found)))]
+    lines += [line for one in told for line in textwrap.wrap(one, 80, subsequent_indent="  ")]
+    return "\n".join([*lines, "intervals resample prompts (or captioned pictures)"])
 
 
 def _judged(entry: Mapping[str, Any]) -> Iterator[str]:
@@ -53,6 +56,7 @@ def markdown(found: Mapping[str, Any], drawn: Sampled, written: Sampled | None) 
     asked = f"benchmark `{found['benchmark']}`" if found["benchmark"] else f"prompts of `{found['prompts']}`"
     lines += [f"Model `{found['model']}`, {asked}, seed {found['seed']}."]
     lines += ["", *(f"- {line}" for line in _caveats(found))]
+    lines += [f"- `{sign}`: {meaning}" for sign, meaning in remarks(_metrics(found))]
     lines += ["", "![What each reward knows, in one picture](compare.png)", ""]
     for part, sampled in zip(PARTS, (drawn, written), strict=True):
         if found[part] is not None and sampled is not None:
@@ -73,7 +77,9 @@ def figure(found: Mapping[str, Any], file: Path) -> None:
     """The same in one picture; see `reward_figure`. Raises `UserError` without matplotlib."""
     judged = any(found[part] is not None and found[part]["mean"] is not None for part in PARTS)
     what = " AUC: share of pairs within a prompt ordered as the verdict." if judged else ""
-    draw(found, file, [f"Bands and bars: 95 % intervals, by prompt.{what}", *_caveats(found)])
+    few = any(one.get("few_clusters") is not None for one in _metrics(found))
+    notes = [f"Bands and bars: 95 % intervals, by prompt.{what}", *_caveats(found), *([FEW_CLUSTERS] if few else [])]
+    draw(found, file, notes)
 
 
 def _head(found: Mapping[str, Any], part: str) -> list[str]:
@@ -94,7 +100,7 @@ def _caveats(found: Mapping[str, Any]) -> list[str]:
     told += [ITSELF.format(name=name) for name in rewards if name == f"{PREFIX}{found['benchmark']}"]
     if any(found[part] is not None and found[part]["mean"] is None for part in PARTS):
         told.append(UNJUDGED)
-    return [*told, *(f"{sign}: {meaning}" for sign, meaning in remarks(_metrics(found)))]
+    return told
 
 
 def _metrics(found: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -121,7 +121,7 @@ def spread(statistic: Statistic, cluster_of_row: np.ndarray, chosen: np.ndarray)
     counts = np.bincount(place, minlength=len(chosen))
     sums = np.bincount(place, weights=values, minlength=len(chosen))
     value = float(sums.sum() / counts.sum())
-    scale = (0.0, 1.0) if np.isin(values, (0.0, 1.0)).all() else statistic.scale or (-math.inf, math.inf)
+    scale = statistic.scale or ((0.0, 1.0) if np.isin(values, (0.0, 1.0)).all() else (-math.inf, math.inf))
     pulls = (sums - value * counts) * len(chosen) / counts.sum()
     return Spread(value, pulls, freedom=float(counts.sum() ** 2 / (counts**2).sum() - 1), scale=scale)
 

@@ -131,8 +131,8 @@ class Statistic:
     `of` takes weights of shape (..., rows), one column per (sample, verdict) row in the order given to
     `Benchmark.statistics`, and returns shape (...). All ones gives the benchmark's number; bootstrap multiplicities
     give a resample. A weight is constant within a cluster, so group metrics may take a group's first row's weight.
-    `n` counts the units averaged over (images, questions, groups). `scale` holds the ends that the metric cannot pass, where
-    they are known.
+    `n` counts the units averaged over (images, questions, groups). `scale` holds the ends that the metric cannot pass; with
+    None a mean of rows that are all 0 or 1 is taken for a share of them, and of others no ends are known.
     """
 
     of: Callable[[np.ndarray], np.ndarray]

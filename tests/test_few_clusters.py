@@ -17,6 +17,7 @@ from suder_bench.evaluators.weighted import average, count
 from suder_bench.evaluators.weighted import mean as weighted_mean
 from suder_bench.few_clusters import FEW
 from suder_bench.records import Metric, Statistic
+from suder_bench.rewards.compare import Samples, compare
 from suder_bench.stats import Paired, metric, metrics, paired
 
 REPLICATES = 800
@@ -55,6 +56,14 @@ def test_a_share_has_an_interval_within_0_and_1_and_other_numbers_need_not() -> 
     low, high = ends(metric(mean([-0.2, 0.9, 1.0]), alone(3)))
     assert low < -0.2
     assert high > 1.0
+
+
+def test_differences_that_happen_to_be_0_or_1_are_no_share() -> None:
+    best = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    both = Samples(("a", "b", "c"), {"x": np.array([[1, 0]] * 3), "y": np.array([[0, 1]] * 3)}, np.ones((3, 2)), best.T)
+    [difference] = compare(both)["differences"]
+    assert difference["few_clusters"] == 3
+    assert difference["low"] < 0 < difference["value"] < 1 < difference["high"]
 
 
 def test_a_metric_whose_scale_is_known_has_an_interval_on_it() -> None:

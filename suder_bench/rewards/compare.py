@@ -16,6 +16,7 @@ All intervals resample prompts (`suder_bench.stats`), all from the same resample
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -28,6 +29,10 @@ from scipy.stats import rankdata
 from suder_bench import stats
 from suder_bench.records import Statistic
 
+Scale = tuple[float, float]
+TAU: Scale = (-1.0, 1.0)
+AUC: Scale = (0.0, 1.0)
+DIFFERENCE: Scale = (-math.inf, math.inf)
 VERDICT = "verdict"
 """How the verdict's own row is called among the rewards."""
 
@@ -51,7 +56,7 @@ def compare(samples: Samples) -> dict[str, Any]:
     """
     statistics = _agreement(samples) | _lengths(samples)
     for one, other in combinations(samples.rewards, 2):
-        statistics[f"correlation/{one}/{other}"] = _mean(tau(samples.rewards[one], samples.rewards[other]))
+        statistics[f"correlation/{one}/{other}"] = _mean(tau(samples.rewards[one], samples.rewards[other]), TAU)
     found = {name: metric.document() for name, metric in stats.metrics(statistics, samples.clusters).items()}
     n = samples.words.shape[1]
     measures = ("best", "worst", "auc", "tau", "length")
@@ -130,18 +135,18 @@ def _agreement(samples: Samples) -> dict[str, Statistic]:
     for name, reward in samples.rewards.items():
         found[f"best/{name}"] = found[f"curve/{name}/{n}"]
         found[f"worst/{name}"] = _mean(best_of(-reward, verdict, n))
-        found[f"auc/{name}"] = _ratio(*wins(reward, verdict))
-        found[f"tau/{name}"] = _mean(tau(reward, verdict))
+        found[f"auc/{name}"] = _ratio(*wins(reward, verdict), AUC)
+        found[f"tau/{name}"] = _mean(tau(reward, verdict), TAU)
     for one, other in combinations(samples.rewards, 2):
         best = [best_of(samples.rewards[name], verdict, n) for name in (one, other)]
-        found[f"difference/{one}/{other}"] = _mean(best[0] - best[1])
+        found[f"difference/{one}/{other}"] = _mean(best[0] - best[1], DIFFERENCE)
     return found
 
 
 def _lengths(samples: Samples) -> dict[str, Statistic]:
     numbers = dict(samples.rewards) if samples.verdict is None else {**samples.rewards, VERDICT: samples.verdict}
     if np.ptp(samples.words, axis=1).any():
-        return {f"length/{name}": _mean(tau(values, samples.words)) for name, values in numbers.items()}
+        return {f"length/{name}": _mean(tau(values, samples.words), TAU) for name, values in numbers.items()}
     return {f"length/{name}": _spearman(values.mean(axis=1), samples.words[:, 0]) for name, values in numbers.items()}
 
 
@@ -151,15 +156,15 @@ def _level(reward: np.ndarray, verdict: np.ndarray) -> np.ndarray:
     return np.asarray((same * verdict[:, None, :]).sum(axis=2) / same.sum(axis=2))
 
 
-def _mean(values: np.ndarray) -> Statistic:
+def _mean(values: np.ndarray, scale: Scale | None = None) -> Statistic:
     """The mean over the prompts where it is defined."""
     kept = np.isfinite(values)
-    return _ratio(np.where(kept, values, 0), kept)
+    return _ratio(np.where(kept, values, 0), kept, scale)
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> Statistic:
+def _ratio(numerator: np.ndarray, denominator: np.ndarray, scale: Scale | None) -> Statistic:
     over, under = numerator.astype(float), denominator.astype(float)
-    return Statistic(lambda weights: (weights @ over) / (weights @ under), n=int(np.count_nonzero(under)))
+    return Statistic(lambda weights: (weights @ over) / (weights @ under), n=int(np.count_nonzero(under)), scale=scale)
 
 
 def _spearman(one: np.ndarray, other: np.ndarray) -> Statistic:
