@@ -15,6 +15,9 @@ TEACHER_SCRIPT = "utils.py"
 REVIEW_SCRIPT = "eval_gpt_review_bench.py"
 """LLaVA-Bench's: it tells the judge who it is in a message of the role "system"."""
 
+RATING_SCRIPT = "qwen_eval.py"
+"""SRUM's: `question_text` is its request to the judge of T2I-CompBench's pictures, with the prompt in its place."""
+
 SUDER_TEACHER = """You are a teacher who marks an answer to a question. Compare the answer with the reference. \
 Reply with one word: "correct" if it agrees with the reference, "incorrect" if it contradicts it or misses its point, \
 "unclear" if it cannot be told what the answer says or if it admits not to know.
@@ -52,6 +55,24 @@ def system(script: Path) -> str:
     return found[0]
 
 
+def rating(script: Path) -> str:
+    """SRUM's request as a format of prompt. Raises `UserError` if the script holds none, or several."""
+    assigned = [node for node in ast.walk(_parsed(script)) if isinstance(node, ast.Assign)]
+    texts = [node.value for node in assigned if isinstance(node.targets[0], ast.Name) and node.targets[0].id == "question_text"]
+    found = ["".join(map(_piece, text.values)) for text in texts if isinstance(text, ast.JoinedStr)]
+    if len(found) != 1 or found[0].count("{prompt}") != 1:
+        raise _none(script, "not one question_text with a prompt in it")
+    return found[0]
+
+
+def _piece(part: ast.expr) -> str:
+    return _escaped(text) if (text := _constant(part)) is not None else "{prompt}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def _appended(function: ast.FunctionDef, name: str) -> Iterator[str | None]:
     """What is assigned or added to a variable, in order, as a format; None for what is neither a text nor a row's field."""
     nodes = [node for node in ast.walk(function) if isinstance(node, ast.Assign | ast.AugAssign)]
@@ -63,7 +84,7 @@ def _appended(function: ast.FunctionDef, name: str) -> Iterator[str | None]:
 
 def _format(value: ast.expr) -> str | None:
     if (text := _constant(value)) is not None:
-        return text.replace("{", "{{").replace("}", "}}")
+        return _escaped(text)
     if not isinstance(value, ast.Subscript):
         return None
     if isinstance(value.slice, ast.Name):  # the field of the prediction, whose name is an argument

@@ -15,13 +15,16 @@ over a category's pictures. What a category's score is made of:
 There is no official overall; `average` is the mean of the six categories of the first paper. Protocols: "official" keeps
 the official scripts' known mistakes, so that numbers compare; "fixed" repairs three of them (complex prompts with "on top of"
 are scored, the depth map is not transposed, the most confident box stands for a 3D object); "srum" asks one
-vision-language model for 0-100 (`t2i_mllm`). Metrics of the last two carry the protocol as a prefix.
+vision-language model for 0-100 in SRUM's words (`t2i_mllm`), "suder-bench-srum" in ours, and so does the world. Metrics of all
+but the first carry the protocol as a prefix.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +32,16 @@ import numpy as np
 from PIL import Image
 
 from suder_bench.benchmark import Kind
-from suder_bench.data.folder import benchmark_folder
+from suder_bench.data.folder import benchmark_folder, of_world
 from suder_bench.errors import UserError
-from suder_bench.evaluators import weighted
+from suder_bench.evaluators import requests, weighted
 from suder_bench.evaluators.answers import text_lines
 from suder_bench.evaluators.judges.protocols import ImageTextScorer, Parse, TextParser
 from suder_bench.evaluators.t2i_attribute import judge_attributes
 from suder_bench.evaluators.t2i_depth import depth_query, judge_depth
 from suder_bench.evaluators.t2i_finding import Finding
 from suder_bench.evaluators.t2i_layout import PER_PROMPT, find_pictures, image_path
-from suder_bench.evaluators.t2i_mllm import judge_by_mllm
+from suder_bench.evaluators.t2i_mllm import REQUEST, judge_by_mllm
 from suder_bench.evaluators.t2i_numeracy import Vocabulary, counted_objects, judge_numeracy
 from suder_bench.evaluators.t2i_spatial import complex_query, judge_spatial, simple_query
 from suder_bench.records import Answered, Sample, Statistic, Stranger, Verdict
@@ -71,9 +74,10 @@ class T2ICompBench:
     headline = "average"
     paper_metrics: tuple[str, ...] = (*CATEGORIES, "average")
     judge_roles: tuple[str, ...] = ("vqa", "detector-2d", "detector-3d", "depth", "clip", "parser")
-    protocols = ("official", "fixed", "srum")
+    protocols = ("official", "fixed", "srum", "suder-bench-srum")
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
+        self._data = data
         self._folder = benchmark_folder(data, "t2i_compbench", "color_val.txt")
         self._protocol = protocol
         self._prefix = "" if protocol == "official" else f"{protocol}/"
@@ -81,11 +85,28 @@ class T2ICompBench:
         self._by_category = {category: self._read_category(category) for category in CATEGORIES}
         self.headline = f"{self._prefix}average"
         self.paper_metrics = tuple(f"{self._prefix}{name}" for name in (*CATEGORIES, "average"))
-        if protocol == "srum":
+        self._rated = protocol.endswith("srum")
+        if self._rated:
             self.judge_roles, self.repeats = ("mllm",), 1
 
     def samples(self) -> list[Sample]:
-        return [sample for category in CATEGORIES for sample in self._by_category[category]]
+        samples = [sample for category in CATEGORIES for sample in self._by_category[category]]
+        if not self._rated:
+            return samples
+        return [replace(sample, truth={**sample.truth, "request": self.request}) for sample in samples]
+
+    @cached_property
+    def request(self) -> str:
+        """What the judge of "srum" is asked, a format of the prompt. Raises `UserError` where SRUM's script is missing."""
+        if self._protocol != "srum" or of_world(self._data):
+            return REQUEST
+        script = self._folder / requests.RATING_SCRIPT
+        if not script.is_file():
+            raise UserError(
+                f"{script} is missing, which holds SRUM's request to the judge; get it with suder-bench data fetch t2i-compbench,"
+                " or ask in our words: --protocol suder-bench-srum"
+            )
+        return requests.rating(script)
 
     def training_samples(self) -> list[Sample]:
         """The prompts of `<category>_train.txt`, as often as they stand there; complex ones have their lists too.
@@ -131,8 +152,8 @@ class T2ICompBench:
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         samples = [answer.sample for answer in answered]
         pictures = [answer.open_image() for answer in answered]
-        parts = [("mllm",) if self._protocol == "srum" else _parts(sample) for sample in samples]
-        parses = {} if self._protocol == "srum" else _parse_once(samples, judges["parser"])
+        parts = [("mllm",) if self._rated else _parts(sample) for sample in samples]
+        parses = {} if self._rated else _parse_once(samples, judges["parser"])
         findings: list[dict[str, Finding]] = [{} for _ in answered]
         for part in dict.fromkeys(part for own in parts for part in own):
             rows = [row for row, own in enumerate(parts) if part in own]
@@ -153,11 +174,11 @@ class T2ICompBench:
         lists = np.array([sample.truth.get("list", "") for sample, _ in rows])
         present = [name for name in CATEGORIES if (category == name).any()]
         scores = {name: weighted.mean(values, category == name, scale=_scale(name)) for name in present}
-        if self._protocol == "srum" and "complex" in scores:
+        if self._rated and "complex" in scores:
             thirds = [lists == name for name in ("action", "spatial") if (lists == name).any()]
             complex_means = [scores["complex"], *(weighted.mean(values, keep) for keep in thirds)]
             scores["complex"] = weighted.average(complex_means, n=scores["complex"].n)
-        averaged = [name for name in present if name in ORIGINAL or self._protocol == "srum"]
+        averaged = [name for name in present if name in ORIGINAL or self._rated]
         if averaged:
             scores["average"] = weighted.average([scores[name] for name in averaged], n=sum(scores[name].n for name in averaged))
         return {f"{self._prefix}{name}": statistic for name, statistic in scores.items()}
@@ -174,7 +195,7 @@ class T2ICompBench:
         prompts = [sample.prompt for sample in samples]
         match part:
             case "mllm":
-                return judge_by_mllm(pictures, prompts, judges["mllm"])
+                return judge_by_mllm(pictures, prompts, judges["mllm"], self.request)
             case "clip":
                 texts = [_text_for_clip(sample, parses) for sample in samples]
                 return judge_similarity(pictures, texts, judges["clip"])
@@ -212,7 +233,7 @@ class T2ICompBench:
     def _refuse_unequal(self, folder: Path, complex_samples: Sequence[Sample], strange: Sequence[Stranger]) -> None:
         """Raises `UserError` unless all have as many pictures; each stands in the list once a picture."""
         counts = Counter(sample.id for sample in complex_samples)
-        if self._protocol == "srum" or len(set(counts.values())) < 2:  # SRUM's script takes no blocks
+        if self._rated or len(set(counts.values())) < 2:  # SRUM's script takes no blocks
             return
         fewest = min(complex_samples, key=lambda sample: counts[sample.id])
         files = (folder / self.image_path(fewest, repeat) for repeat in range(self.repeats))

@@ -1,7 +1,8 @@
 """SRUM's way to score T2I-CompBench: a vision-language model rates each picture from 0 to 100.
 
 Jin et al. 2025, "SRUM", its T2I-CompBench tables (Qwen2.5-VL, greedy). The bands, the scale, the JSON reply and the
-arithmetic are SRUM's; the wording of the request is ours, so numbers are close to theirs and not the same measurement.
+arithmetic are SRUM's, and so are the words of the request, which are read from its script (`requests`); those that stand here
+are ours, which known answers, the world and the protocol "suder-bench-srum" are asked in.
 """
 
 from __future__ import annotations
@@ -45,9 +46,11 @@ def parse_score(reply: str) -> int:
     return int(found[1]) if found else NO_SCORE
 
 
-def judge_by_mllm(pictures: Sequence[Image.Image], prompts: Sequence[str], rater: PictureRater) -> list[Finding]:
-    """All pictures in one call of the judge."""
-    replies = rater.rate(pictures, [REQUEST.format(prompt=prompt) for prompt in prompts])
+def judge_by_mllm(
+    pictures: Sequence[Image.Image], prompts: Sequence[str], rater: PictureRater, request: str = REQUEST
+) -> list[Finding]:
+    """All pictures in one call of the judge; `request` is a format of the prompt."""
+    replies = rater.rate(pictures, [request.format(prompt=prompt) for prompt in prompts])
     return [_finding(*thoughts.split(reply)) for reply in replies]
 
 

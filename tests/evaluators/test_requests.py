@@ -73,8 +73,24 @@ def test_one_system_message_is_needed(tmp_path: Path, text: str) -> None:
         requests.system(tmp_path / "bench.py")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "question_text = 'Rate it.'",
+        "question_text = f'{p}{p}'",
+        "question_text = f'{p}'\nquestion_text = f'{p}'",
+        "text = f'{p}'",
+    ],
+)
+def test_one_request_with_a_prompt_is_needed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "qwen_eval.py").write_text(text)
+    with pytest.raises(UserError, match="not one question_text with a prompt in it"):
+        requests.rating(tmp_path / "qwen_eval.py")
+
+
 def test_the_authors_scripts() -> None:
     teacher = requests.teacher(official("hallusionbench/utils.py"))
     assert teacher.index("{question}") < teacher.index("{reference}") < teacher.index("{answer}")
     assert all(word in teacher for word in ("correct", "incorrect", "unclear"))
     assert requests.system(official("llavabench/eval_gpt_review_bench.py")).startswith("You are a helpful")
+    assert requests.rating(official("t2i_compbench/qwen_eval.py")).count("{prompt}") == 1

@@ -18,6 +18,7 @@ from suder_bench.errors import UserError
 from suder_bench.evaluators.judges.protocols import Detection
 from suder_bench.evaluators.t2i_compbench import CATEGORIES, T2ICompBench, training_prompts
 from suder_bench.evaluators.t2i_layout import image_path, stem
+from suder_bench.evaluators.t2i_mllm import REQUEST
 from suder_bench.records import Answered, Response, Sample, Stranger, Verdict
 
 PROMPTS = {
@@ -60,6 +61,7 @@ def write_data(folder: Path, prompts: dict[str, list[str]] = PROMPTS, end: str =
     }
     for name, lines in files.items():
         folder.joinpath(f"{name}.txt").write_bytes(end.join(lines).encode())
+    folder.joinpath("qwen_eval.py").write_text("question_text = (f'Rate this: \"{prompt_name}\" ' f'as {{JSON}}.')\n")
     return folder
 
 
@@ -179,6 +181,28 @@ def test_srum_asks_one_judge(tmp_path):
     statistics = bench.statistics(rows)
     assert statistics["srum/numeracy"].of(np.ones(11)) == -1
     assert statistics["srum/average"].of(np.ones(11)) == pytest.approx((7 * 85 - 1) / 8)
+
+
+def test_srums_judge_is_asked_in_srums_words_and_ours_have_our_name(tmp_path):
+    asked = []
+
+    class Rater:
+        def rate(self, pictures, requests):
+            asked.extend(requests)
+            return ['{"score": 85}'] * len(pictures)
+
+    folder = write_data(tmp_path)
+    for protocol in ("srum", "suder-bench-srum"):
+        bench = T2ICompBench(folder, protocol=protocol)
+        sample = bench.samples()[0]
+        (verdict,) = bench.verdicts(answers([sample], tmp_path), {"mllm": Rater()})
+        assert bench.headline == f"{protocol}/average"
+        assert set(bench.statistics([(sample, verdict)])) == {f"{protocol}/color", f"{protocol}/average"}
+    assert asked[0] == f'Rate this: "{sample.prompt}" as {{JSON}}.'
+    assert asked[1] == REQUEST.format(prompt=sample.prompt)
+    (folder / "qwen_eval.py").unlink()
+    with pytest.raises(UserError, match=r"qwen_eval\.py is missing.*suder-bench data fetch t2i-compbench.*suder-bench-srum"):
+        T2ICompBench(folder, protocol="srum").samples()
 
 
 def test_fixed_scores_on_top_of(tmp_path):
