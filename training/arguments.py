@@ -64,7 +64,7 @@ def arguments(recipe: Recipe, out: Path, *, device: str, tasks: int) -> Training
         raise UserError(f"training takes the first GPU it sees, not '{device}'; set CUDA_VISIBLE_DEVICES={number}")
     chosen = DEFAULTS | {name: check_field(name, value) for name, value in recipe.trainer.items()}
     if chosen.get("deepspeed"):
-        chosen["deepspeed"] = _configuration(chosen["deepspeed"])
+        chosen["deepspeed"] = deepspeed_file(chosen["deepspeed"])
         _alone()
     if chosen.get("fp16") and device == "cpu":
         raise UserError("trainer.fp16 is for GPUs; leave it out, or set trainer.bf16=true")
@@ -133,7 +133,7 @@ def check_field(name: str, value: Any) -> Any:
     if name == "per_device_train_batch_size" and value < 1:
         raise UserError(f"trainer.{name} must be above 0, not {value}")
     if name == "deepspeed":
-        _configuration(value)
+        deepspeed_file(value)
     return value
 
 
@@ -168,7 +168,7 @@ def _typed(name: str, value: Any, kinds: tuple[type, ...]) -> Any:
     raise UserError(f"trainer.{name} must be of type {names}, not {value!r}")
 
 
-def _configuration(value: Any) -> Any:
+def deepspeed_file(value: Any) -> Any:
     """`zero2` and `zero3` are files that come with the package; anything else is a file or mapping of the user's."""
     if not isinstance(value, str):
         return value

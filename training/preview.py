@@ -10,9 +10,11 @@ from importlib.util import find_spec
 from suder_bench.data.catalogue import catalogue
 from suder_bench.data.source import official
 from suder_bench.errors import AbsentError, PictureError, UserError
+from suder_bench.models.reference import ModelReference
 from suder_bench.training.arguments import DEFAULTS
 from suder_bench.training.images import HUB, ImageSource, hub_name, open_images
 from suder_bench.training.items import MicroBatches
+from suder_bench.training.memory import configuration, estimate
 from suder_bench.training.prompts import read_prompts
 from suder_bench.training.recipe import Recipe, Task, blamed
 from suder_bench.training.strategies import check
@@ -21,6 +23,8 @@ LOOKED_AT = 200
 """Pictures of a source that are decoded, evenly spread: a second or two, and what is wrong with one in a hundred is found."""
 
 BENCHMARK = "t2i-compbench"
+MANY = 8
+"""Processes for which memory is told too, where they share it."""
 
 
 @dataclass
@@ -50,6 +54,7 @@ def foresee(recipe: Recipe, place: Callable[[str], str], say: Callable[[str], No
         with blamed(place, "data.images"):
             counts["und"] = _sum([look.pictures(source) for source in recipe.data.images])
     look.steps(counts)
+    look.memory(start)
     return look.found
 
 
@@ -112,12 +117,26 @@ class _Look:
                 batch_size=trainer["per_device_train_batch_size"],
                 global_batch_size=recipe.global_batch_size,
                 rank=0,
-                world=int(os.environ.get("WORLD_SIZE", "1")),
+                world=_processes(),
                 seed=trainer["seed"],
             )
             if all(counts[task] is not None for task in tasks):
                 of = " and ".join({"gen": "prompts", "und": "pictures"}[task] for task in tasks)
                 self.found.facts.append(f"an epoch is {batches.steps:,} steps of {recipe.global_batch_size} {of}")
+
+    def memory(self, start: ModelReference) -> None:
+        config = configuration(start)
+        if config is None:
+            self.found.facts.append(f"memory: unknown until the configuration of {start.name} is here")
+            return
+        processes = _processes()
+        self.found.facts += estimate(self.recipe, config, processes=processes).told(processes)
+        if processes == 1 and any(self.recipe.trainer.get(key) for key in ("deepspeed", "fsdp")):
+            self.found.facts += estimate(self.recipe, config, processes=MANY).told(MANY)[:1]
+
+
+def _processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _sum(counts: list[int | None]) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,25 @@ def test_prompts_are_counted_and_pictures_decoded(told: Any, settings: dict[str,
         f"4 pictures of {images}, 4 of which were looked at",
         "an epoch is 2 steps of 2 prompts and pictures",
     ]
+
+
+@pytest.mark.parametrize("scale", ["tiny", "janus-pro-1b", "janus-pro-7b"])
+def test_memory_is_estimated_at_each_scale(scale: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--config", scale, "--dry-run"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("#")]
+    said = [i for i, line in enumerate(lines) if line.startswith("# memory of each of 1 processes: about ")]
+    assert len(said) == 1
+    kept, passing, *_ = lines[said[0] + 1 :]
+    assert re.fullmatch(r"#   kept: weights [\d.]+ [GM]iB,.* gradients [\d.]+ [GM]iB, optimizer [\d.]+ [GM]iB", kept)
+    assert re.search(
+        r"drawing [\d.]+ [GM]iB \(cache [\d.]+ [GM]iB, logits [\d.]+ MiB\), writing .*, scoring .*, updating ", passing
+    )
+    assert any("memory of each of 8 processes" in line for line in lines) == (scale != "tiny")
+
+
+def test_memory_of_an_unknown_model_is_not_guessed(told: Any) -> None:
+    _, facts, _ = told("model=somebody/a-model")
+    assert "memory: unknown until the configuration of somebody/a-model is here" in facts
 
 
 def test_only_what_is_trained_is_looked_at(told: Any) -> None:
