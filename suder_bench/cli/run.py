@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,6 @@ def _run(args: argparse.Namespace) -> Run:
 
 def _preview(run: Run, screen: Screen, *, as_json: bool) -> int:
     from suder_bench.runs.jsonl import document
-    from suder_bench.runs.screen import duration
 
     preview = run.preview(screen)
     status = 0 if preview["error"] is None else 1
@@ -62,12 +61,24 @@ def _preview(run: Run, screen: Screen, *, as_json: bool) -> int:
         return status
     print(f"{preview['model']} into {preview['run']}")
     for name, entry in preview["benchmarks"].items():
-        left = entry["seconds_left"]
-        time = "unknown until the first batch" if left is None else f"about {duration(left)} left"
-        if entry["from_one_response"]:
-            time += ", estimated from one response"
-        print(f"  {name}: {entry['samples']:,} samples, {entry['responses']:,} responses, {entry['done']:,} done; time: {time}")
+        count = f"{entry['samples']:,} samples, {entry['responses']:,} responses, {entry['done']:,} done"
+        print(f"  {name}: {count}; to make: {_about(entry['respond'])}; to judge: {_about(entry['score'])}")
+    known = [part for entry in preview["benchmarks"].values() for part in (entry["respond"], entry["score"]) if part]
+    total = {what: sum(part[what] for part in known) for what in ("left", "seconds", "low", "high")}
+    print(f"  in all, besides loading: {_about(total | {'timed': None})}" + ("" if status == 0 else ", as far as is known"))
     return status
+
+
+def _about(part: Mapping[str, Any] | None) -> str:
+    """'about 0:42 (0:40 to 0:45, by 96 timed)'"""
+    from suder_bench.runs.screen import duration
+
+    if part is None:
+        return "unknown"
+    if not part["left"]:
+        return "nothing"
+    by = f", by {part['timed']:,} timed" if part["timed"] else ""
+    return f"about {duration(part['seconds'])} ({duration(part['low'])} to {duration(part['high'])}{by})"
 
 
 def _show(summary: dict[str, Any], run: Run, screen: Screen, *, as_json: bool, verbose: bool) -> None:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from suder_bench.errors import UserError
 from suder_bench.models.protocols import Model
 from suder_bench.models.reference import ModelReference
 from suder_bench.records import Response
-from suder_bench.runs import judges
+from suder_bench.runs import judges, timing
 from suder_bench.runs.batches import AUTO, BatchSize, free_memory
 from suder_bench.runs.deviations import noted
 from suder_bench.runs.passed import passed
 from suder_bench.runs.plan import Settings, Task, plan
 from suder_bench.runs.recipe import Recipe, judge_settings, model_entry, recipe_of, refuse_change
 from suder_bench.runs.recomputed import recomputed
-from suder_bench.runs.respond import check_able, respond, rewritten_prompts, time_one
+from suder_bench.runs.respond import check_able, respond, rewritten_prompts
 from suder_bench.runs.score import Scored, score, unjudged
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import Key, RunFolder
 from suder_bench.runs.summary import summarise
+from suder_bench.runs.timing import Rate
 
 Stage = Literal["all", "respond", "score"]
 Responses = dict[str, dict[Key, Response]]
@@ -77,9 +79,9 @@ class Run:
             raise KeyboardInterrupt(f"interrupted; the same command goes on from here ({self.out})") from None
 
     def preview(self, screen: Screen, load: Callable[[], Model] | None = None) -> dict[str, Any]:
-        """What `execute` would do, and for how many seconds: None where neither responses at hand nor the model can tell.
+        """What `execute` would do, and for about how many seconds: None where neither responses at hand nor the model can tell.
 
-        Keeps nothing. The model is loaded only to time one response of a kind that was never made, and where it may be
+        Keeps nothing. The model is loaded only to time responses of a benchmark that has none yet, and where it may be
         another than the folder's. Raises the same `UserError`s; a model that only its loading shows to be unfit is told, and
         named in "error".
         """
@@ -95,10 +97,7 @@ class Run:
             expected = self._expected(old, errors, load)
             refuse_change(self.out, old, recipe_of(self.out.name, self.settings, tasks, expected))
         made = {task.name: {} for task in tasks} if self.fresh else stored(folder, tasks, screen, repair=False)
-        rates = {task.name: _mean_seconds(made[task.name].values()) for task in tasks}
-        unknown = [task for task in tasks if rates[task.name] is None and self.stage != "score"]
-        tried = self._try_out(unknown, screen, errors, load or self._load) if unknown and not errors else {}
-        rates |= tried
+        timed = self._time(tasks, made, screen, errors, load or self._load)
         for error in errors:
             screen.say(f"suder-bench: {error}")
         return {
@@ -110,12 +109,56 @@ class Run:
                     "samples": len(task.samples),
                     "responses": len(task.items),
                     "done": len(made[task.name]),
-                    "seconds_left": _seconds_left(len(task.items) - len(made[task.name]), rates[task.name]),
-                    "from_one_response": task.name in tried,
+                    **timed[task.name],
                 }
                 for task in tasks
             },
         }
+
+    def _time(
+        self, tasks: Sequence[Task], made: Responses, screen: Screen, errors: list[UserError], load: Callable[[], Model]
+    ) -> dict[str, dict[str, Any]]:
+        """By task what is left to "respond" and to "score", each with its seconds as `Rate.of` has them, None where nobody can
+        tell or, of judging, where the replies of a judge cost. Responses at hand tell without the model."""
+        chosen = self._backends(tasks)
+        rates = {task.name: timing.of_stored(made[task.name].values()) for task in tasks}
+        shown: dict[str, tuple[RunFolder, dict[Key, Response]]] = {name: (RunFolder(self.out), own) for name, own in made.items()}
+        unknown = [task for task in tasks if rates[task.name] is None and self.stage != "score"]
+        with TemporaryDirectory() as scratch:
+            if unknown and not errors:
+                folder = RunFolder(Path(scratch))
+                for task, rate, responses in self._try_out(unknown, folder, screen, errors, load):
+                    rates[task.name], shown[task.name] = rate, (folder, responses)
+            judging = self._time_judging(tasks, shown, made, chosen, screen) if chosen is not None and not errors else {}
+        found: dict[str, dict[str, Any]] = {}
+        for task in tasks:
+            rate, left = rates[task.name], 0 if self.stage == "score" else len(task.items) - len(made[task.name])
+            responding = None if rate is None and left else rate.of(left) if rate else Rate(0, 0, 0, 0).of(0)
+            found[task.name] = {"respond": responding, "score": judging.get(task.name)}
+        return found
+
+    def _time_judging(
+        self,
+        tasks: Sequence[Task],
+        shown: Mapping[str, tuple[RunFolder, dict[Key, Response]]],
+        made: Responses,
+        chosen: Mapping[str, str],
+        screen: Screen,
+    ) -> dict[str, dict[str, Any]]:
+        panel = self._judges(chosen, screen)
+        for error in panel.missing.values():
+            screen.say(f"suder-bench: {error}")
+        found = {}
+        for task in tasks:
+            roles, (folder, responses) = task.benchmark.judge_roles, shown[task.name]
+            if panel.paid(roles) or any(role in panel.missing for role in roles):
+                continue
+            rate = timing.of_judging(task, responses, folder, panel)
+            own = made[task.name]
+            left = unjudged(task, own, panel, RunFolder(self.out)) + (0 if self.stage == "score" else len(task.items) - len(own))
+            if rate is not None:
+                found[task.name] = rate.of(left)
+        return found
 
     def _check(self, folder: RunFolder) -> None:
         """Raises `UserError` where the folder is not this run's, or not fit for the stage."""
@@ -151,27 +194,20 @@ class Run:
         return judges.choose(roles, self.settings.judges, world=self.settings.source.world, arguments=given)
 
     def _try_out(
-        self, tasks: Sequence[Task], screen: Screen, errors: list[UserError], load: Callable[[], Model]
-    ) -> dict[str, float]:
-        """The seconds of one response by task, each kind being tried once; nothing for a kind that fails, or a model that
-        cannot be loaded, which goes to `errors`."""
+        self, tasks: Sequence[Task], folder: RunFolder, screen: Screen, errors: list[UserError], load: Callable[[], Model]
+    ) -> Iterator[tuple[Task, Rate | None, dict[Key, Response]]]:
+        """Each task with its rate and the responses made for it in `folder`; a model that cannot be loaded goes to `errors`."""
         try:
             model = load()
         except UserError as error:
             errors.append(error)
-            return {}
+            return
         check_able(model, tasks)
-        seconds: dict[str, float] = {}
-        for draws in (True, False):
-            alike = [task for task in tasks if task.draws == draws]
-            if alike:
-                try:
-                    took = time_one(alike[0], model, self.settings)
-                except Exception as error:  # the run itself will count it as one failure
-                    screen.say(f"{alike[0].name}: the response to time failed: {error!r}")
-                else:
-                    seconds |= {task.name: took for task in alike}
-        return seconds
+        size = BatchSize(self.batch_size or AUTO)
+        for task in tasks:
+            yield (task, *timing.of_responding(task, model, self.settings, size, folder, screen))
+        del model
+        free_memory()
 
     def _respond(
         self, folder: RunFolder, tasks: Sequence[Task], screen: Screen, load: Callable[[], Model] | None
@@ -265,17 +301,23 @@ class Run:
         """The judges. Those with something left to judge know their known answers, or have shown it in this folder before."""
         settings = self.settings
         machine = {"device": settings.judge_device, "dtype": settings.judge_dtype}
-        panel = judges.load(
+        panel = self._judges(chosen, screen)
+        busy = [task for task in tasks if unjudged(task, made[task.name], panel, folder)]
+        roles = [role for task in busy for role in task.benchmark.judge_roles]
+        return judges.ask(panel, chosen, roles, passed(folder.path, panel, **machine))
+
+    def _judges(self, chosen: Mapping[str, str], screen: Screen) -> judges.Panel:
+        """The judges, not asked anything yet."""
+        settings = self.settings
+        return judges.load(
             chosen,
-            **machine,
+            device=settings.judge_device,
+            dtype=settings.judge_dtype,
             offline=settings.offline,
             known_answers=settings.known_answers,
             terms=settings.terms,
             say=lambda line: screen.say(f"suder-bench: {line}"),
         )
-        busy = [task for task in tasks if unjudged(task, made[task.name], panel, folder)]
-        roles = [role for task in busy for role in task.benchmark.judge_roles]
-        return judges.ask(panel, chosen, roles, passed(folder.path, panel, **machine))
 
     def _load(self) -> Model:
         return self.model.load(device=self.settings.device, dtype=self.settings.dtype)
@@ -313,14 +355,3 @@ def _counted(task: Task, failed: int) -> Scored:
     """A task that nobody judges now."""
     skipped = len(task.items) + task.left_out * task.repeats - failed
     return Scored(task.benchmark, task.protocol, samples=len(task.samples), skipped=skipped, failed=failed)
-
-
-def _mean_seconds(responses: Collection[Response]) -> float | None:
-    return sum(response.seconds for response in responses) / len(responses) if responses else None
-
-
-def _seconds_left(responses: int, seconds: float | None) -> float | None:
-    """For so many responses of so many seconds each."""
-    if seconds is None:
-        return None
-    return round(responses * seconds, 1)

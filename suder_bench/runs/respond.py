@@ -96,14 +96,6 @@ def tell_of_pictures(task: Task, model: Model, screen: Screen) -> dict[str, str]
     return rewritten
 
 
-def time_one(task: Task, model: Model, settings: Settings) -> float:
-    """Seconds that the model takes for the first response of a task; the response is thrown away."""
-    make = _maker(task, model, settings)
-    start = time.perf_counter()
-    make(task.items[:1])
-    return time.perf_counter() - start
-
-
 def _maker(task: Task, model: Model, settings: Settings) -> Callable[[Sequence[Item]], Sequence[Image.Image | str]]:
     """How this model responds to a batch of this task's items."""
     if isinstance(model, StoredPictures):

@@ -52,7 +52,7 @@ def score(
     Nothing is judged when a judge it needs is missing: then all responses count as failed.
     """
     roles = task.benchmark.judge_roles
-    answered = [_answered(folder.path, item.sample, responses[item.key]) for item in task.items if item.key in responses]
+    answered = to_judge(task, responses, folder)
     skipped = len(task.items) + task.left_out * task.repeats - len(answered) - unmade
     if any(role in panel.missing for role in roles):
         return Scored(task.benchmark, task.protocol, samples=len(task.samples), skipped=skipped, failed=unmade + len(answered))
@@ -79,14 +79,19 @@ def score(
     )
 
 
-def unjudged(task: Task, responses: Mapping[Key, Response], panel: Panel, folder: RunFolder) -> bool:
-    """Whether `score` would have anything to judge."""
+def to_judge(task: Task, responses: Mapping[Key, Response], folder: RunFolder) -> list[Answered]:
+    """The responses in the order of the plan, with their samples and pictures."""
+    return [_answered(folder.path, item.sample, responses[item.key]) for item in task.items if item.key in responses]
+
+
+def unjudged(task: Task, responses: Mapping[Key, Response], panel: Panel, folder: RunFolder) -> int:
+    """How many of these responses `score` would have to judge; 0 too where it lacks a judge."""
     roles = task.benchmark.judge_roles
     if any(role in panel.missing for role in roles):
-        return False
+        return 0
     known = folder.verdicts(task.name, filed_under(task, panel.identity(roles)), repair=False)
     wanted = (responses.get(item.key) for item in task.items)
-    return any((one.sample, one.repeat, one.digest) not in known for one in wanted if one is not None)
+    return sum((one.sample, one.repeat, one.digest) not in known for one in wanted if one is not None)
 
 
 def judged_rows(

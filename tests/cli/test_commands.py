@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -116,7 +117,9 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
 def test_a_dry_run_does_nothing(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--benchmark", "drawing", "--limit", "6", "--dry-run") == 0
     shown = capsys.readouterr().out
-    assert "drawing: 6 samples, 12 responses, 0 done; time: about 0:00 left, estimated from one response" in shown
+    part = r"about 0:00 \(0:00 to 0:00, by [0-9]+ timed\)"
+    assert re.search(f"  drawing: 6 samples, 12 responses, 0 done; to make: {part}; to judge: {part}\n", shown)
+    assert "  in all, besides loading: about 0:00 (0:00 to 0:00)\n" in shown
     assert main(["run", "--model", "folder:nowhere", *MACHINE, "--benchmark", "drawing", "--dry-run"]) == 1
     assert capsys.readouterr().err == "suder-bench: model 'folder:nowhere': no such folder\n"
     assert run("--benchmark", "drawing", "--dry-run", "--judge", "shade=nonsense") == 2
@@ -137,7 +140,7 @@ def test_a_dry_run_with_a_model_that_cannot_be_loaded_is_no_success(
     monkeypatch.setattr("fakes.FakeModel.load", load)
     assert run("--benchmark", "drawing", "--dry-run") == 1
     told = capsys.readouterr()
-    assert "time: unknown until the first batch" in told.out
+    assert "to make: unknown; to judge: unknown" in told.out
     assert told.err == "suder-bench: model 'fake:right' has no weights\n"
     assert run("--benchmark", "drawing", "--dry-run", "--json") == 1
     assert json.loads(capsys.readouterr().out)["error"] == "model 'fake:right' has no weights"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -449,20 +450,27 @@ def test_starting_over_waits_until_the_model_is_there(tmp_path: Path) -> None:
 def test_a_preview_changes_nothing_and_knows_the_rate(tmp_path: Path) -> None:
     wanted = Run(tmp_path / "r", REFERENCE, settings())
     entry = wanted.preview(Told())["benchmarks"]["drawing"]
-    assert entry.pop("seconds_left") < 5
-    assert entry == {"samples": 12, "responses": 24, "done": 0, "from_one_response": True}
+    respond, score = entry.pop("respond"), entry.pop("score")
+    assert entry == {"samples": 12, "responses": 24, "done": 0}
+    assert (respond["left"], respond["timed"], score["left"], score["timed"]) == (24, 24, 24, 16)
+    assert 0 <= respond["low"] <= respond["seconds"] <= respond["high"] < 5
     unloadable = replace(wanted, model=replace(REFERENCE, adapter="none")).preview(Told())["benchmarks"]["drawing"]
-    assert (unloadable["seconds_left"], unloadable["from_one_response"]) == (None, False)
-    slow = wanted.preview(Told(), lambda: FakeModel(seconds=0.05))["benchmarks"]
-    assert all(entry["seconds_left"] > 0.04 * entry["responses"] for entry in slow.values())
-    broken = wanted.preview(Told(), lambda: FakeModel(bad=("shade 0",)))["benchmarks"]
-    assert [entry["seconds_left"] is None for entry in broken.values()] == [True, False]
+    assert (unloadable["respond"], unloadable["score"]) == (None, None)
+    slow = wanted.preview(Told(), lambda: FakeModel(seconds=0.02))["benchmarks"]
+    assert all(entry["respond"]["seconds"] > 0.019 * entry["responses"] for entry in slow.values())
+    told = Told()
+    broken = wanted.preview(told, lambda: FakeModel(bad=tuple(f"shade {20 * i}" for i in range(12))))["benchmarks"]
+    assert [entry["respond"] is None for entry in broken.values()] == [True, False]
+    assert "drawing: none of the 24 responses to time could be made: RuntimeError('a bad prompt')" in told.text
+    assert [entry["score"] is None for entry in replace(wanted, stage="respond").preview(Told())["benchmarks"].values()] == [
+        True
+    ] * 2
     assert not (tmp_path / "r").exists()
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "r", FakeModel(interrupt_after=3, seconds=0.01), batch_size=4)
     entry = wanted.preview(Told())["benchmarks"]["drawing"]
-    assert (entry["done"], entry["responses"], entry["from_one_response"]) == (12, 24, False)
-    assert 0.1 <= entry["seconds_left"] < 1
+    assert (entry["done"], entry["responses"], entry["respond"]["timed"], entry["score"]["left"]) == (12, 24, 12, 24)
+    assert 0.1 <= entry["respond"]["seconds"] < 1
     with pytest.raises(UserError, match="seed 0, not 1"):
         replace(wanted, settings=settings(seed=1)).preview(Told())
     with pytest.raises(UserError, match="unknown shade judge 'blck'"):
@@ -471,6 +479,34 @@ def test_a_preview_changes_nothing_and_knows_the_rate(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"was made with model 'fake' .*, not 'another'"):
         another.preview(Told(), lambda: FakeModel(fingerprint="other weights 1"))
     assert len(lines(tmp_path / "r")) == 12
+
+
+def test_a_preview_is_as_long_as_the_run_though_the_first_batch_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model warms up for a second, which one response alone would have multiplied by 24; and judging takes its time too."""
+
+    class Warming(FakeModel):
+        def _meet(self, prompts: Sequence[str]) -> None:
+            time.sleep(0.02 * len(prompts) + (0.0 if self.batches else 1.0))
+            super()._meet(prompts)
+
+    def shades(self: ShadeJudge, pictures: Sequence[Image.Image]) -> list[int]:
+        time.sleep(0.03 * len(pictures))
+        return [0] * len(pictures)
+
+    monkeypatch.setattr(OtherShadeJudge, "shades", shades)
+    wanted = Run(tmp_path / "r", REFERENCE, settings("drawing", judges={"shade": "black"}), batch_size=4)
+    entry = wanted.preview(Told(), Warming)["benchmarks"]["drawing"]
+    assert 0.4 <= entry["respond"]["low"] <= entry["respond"]["seconds"] <= entry["respond"]["high"]
+    assert entry["respond"]["seconds"] < 1.2
+    assert 0.7 <= entry["score"]["seconds"] < 1.5
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_preview_halves_the_batch_as_the_run_does(tmp_path: Path) -> None:
+    model = FakeModel(largest=5)
+    entry = Run(tmp_path / "r", REFERENCE, settings("drawing")).preview(Told(), lambda: model)["benchmarks"]["drawing"]
+    assert entry["respond"]["timed"] == 24
+    assert max(len(batch) for batch in model.batches[-4:]) <= 5
 
 
 def test_pictures_are_saved_as_rgb(tmp_path: Path) -> None:
