@@ -127,7 +127,7 @@ def _list(argv: Sequence[str]) -> int:
         _print_json(files, data, theirs)
         return 0
     states = {file: file.state(data) for file in files}
-    for benchmark in dict.fromkeys(one.benchmark for one in [*files, *theirs]):
+    for benchmark in dict.fromkeys([*(file.benchmark for file in files), *(one.benchmark for one in theirs)]):
         print(benchmark)
         for file in (file for file in files if file.benchmark == benchmark):
             print(f"  {states[file]:<8} {file.name:<32} {file.bytes:>10,}  {file.licence:<13} {file.repository}")
