@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from suder_bench.endings import is_picture
-from suder_bench.errors import MissingAnswers, UserError
+from suder_bench.errors import MissingAnswers, MissingPictures, UserError
 from suder_bench.evaluators.fields import Fields, Row, with_fields
 from suder_bench.evaluators.fields import id_text as id_text  # their readers' other half
 from suder_bench.evaluators.fields import quoted as quoted
@@ -108,13 +108,15 @@ def by_id(answers: Iterable[tuple[str, str]], known: set[str], file: Path, *, ag
 
 
 def check_pictures(samples: Sequence[Sample], what: str) -> list[Sample]:
-    """`samples`, if every picture file is there; else a `UserError` naming the first that is not."""
+    """`samples`, if every picture file is there; else a `MissingPictures` naming the first that is not."""
     files = dict.fromkeys(image for sample in samples for image in sample.images)
-    missing = [file for file in files if isinstance(file, Path) and not file.is_file()]
+    missing = dict.fromkeys(file for file in files if isinstance(file, Path) and not file.is_file())
     if missing:
-        lost = sum(not set(missing).isdisjoint(sample.images) for sample in samples)
-        way = f", or go on without {lost:,} questions by --allow-missing {lost}" if lost < len(samples) else ""
-        raise UserError(f"{missing[0]} is missing ({len(missing):,} of {len(files):,} pictures); {what}{way}")
+        lost = [sample.id for sample in samples if not missing.keys().isdisjoint(sample.images)]
+        why = f"{next(iter(missing))} is missing ({len(missing):,} of {len(files):,} pictures); {what}"
+        if len(lost) < len(samples):
+            why += f", or go on without {len(lost):,} of the questions by --allow-missing {len(lost)}"
+        raise MissingPictures(why, samples, lost)
     return list(samples)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,14 @@ class MissingAnswers(UserError):
     def __init__(self, message: str, found: Sequence[Any], missing: int) -> None:
         super().__init__(message)
         self.found, self.missing = found, missing
+
+
+class MissingPictures(UserError):
+    """Of `samples`, all of a benchmark, those with the ids `lost` lack their picture."""
+
+    def __init__(self, message: str, samples: Sequence[Any], lost: Collection[str]) -> None:
+        super().__init__(message)
+        self.samples, self.lost = samples, lost
 
 
 def unknown(kind: str, value: str, choices: Iterable[str]) -> UserError:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from suder_bench import registry
-from suder_bench.benchmark import Benchmark, ListsQuestions
+from suder_bench.benchmark import Benchmark
 from suder_bench.data.source import Source
-from suder_bench.errors import UserError, unknown
+from suder_bench.errors import MissingPictures, UserError, unknown
 from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.records import ImageSource, Sample
 from suder_bench.runs.jsonl import plain
@@ -182,13 +182,12 @@ def _task(name: str, protocol: str, settings: Settings, say: Callable[[str], Non
 
 def _at_hand(benchmark: Benchmark, allow_missing: int) -> tuple[list[Sample], set[str]]:
     """All samples, and the ids of those that lack their picture. Raises `UserError` for more than are allowed."""
-    if not allow_missing or not isinstance(benchmark, ListsQuestions):
+    try:
         return benchmark.samples(), set()
-    questions = list(benchmark.questions)
-    lost = {sample.id for sample in questions if any(isinstance(file, Path) and not file.is_file() for file in sample.images)}
-    if not 0 < len(lost) <= allow_missing or len(lost) == len(questions):
-        return benchmark.samples(), set()  # which names what is missing
-    return questions, lost
+    except MissingPictures as error:
+        if not len(error.lost) <= allow_missing or len(error.lost) == len(error.samples):
+            raise
+        return list(error.samples), set(error.lost)
 
 
 Value = TypeVar("Value")

@@ -66,7 +66,7 @@ def test_a_lost_picture_is_refused_with_the_way_on(pope: Path, tmp_path: Path, c
     assert run(pope, tmp_path / "r") == 2
     (told,) = capsys.readouterr().err.splitlines()
     assert f"{lost(pope)[0].images[0]} is missing (1 of " in told
-    assert told.endswith(f"or go on without {questions} questions by --allow-missing {questions}")
+    assert told.endswith(f"or go on without {questions} of the questions by --allow-missing {questions}")
     assert run(pope, tmp_path / "r", "--allow-missing", str(questions - 1)) == 2
     assert "is missing (1 of" in capsys.readouterr().err
 
@@ -100,6 +100,21 @@ def test_pictures_in_cocos_own_folder_may_lack_the_first(pope: Path, tmp_path: P
     (pope / "pope/images").rename(pope / "pope/val2014")
     assert run(pope, tmp_path / "r", "--allow-missing", "18", "--json") == 0
     assert json.loads(capsys.readouterr().out)["benchmarks"]["pope"]["deviations"] == ["18 samples left out (--allow-missing)"]
+
+
+def test_a_table_may_lack_a_picture_too(tmp_path: Path, pope: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_world(tmp_path / "table", size="quick", benchmarks=["mmbench"])
+    file = tmp_path / "table/mmbench/MMBench_DEV_EN.tsv"
+    heading, first, *rows = [line.split("\t") for line in file.read_text().splitlines()]
+    first[heading.index("image")] = ""
+    file.write_text("\n".join("\t".join(row) for row in (heading, first, *rows)))
+    wanted = ["run", "--model", "yes:x", "--benchmark", "mmbench", "--data", str(tmp_path / "table"), "--device", "cpu"]
+    assert main([*wanted, "--out", str(tmp_path / "r")]) == 2
+    assert "MMBench_DEV_EN.tsv/index 1" in (told := capsys.readouterr().err)
+    assert told.endswith(", or go on without 4 of the questions by --allow-missing 4\n")  # its rotations refer to the row
+    assert main([*wanted, "--out", str(tmp_path / "r"), "--allow-missing", "4", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["benchmarks"]["mmbench"]
+    assert (found["skipped"], found["deviations"]) == (4, ["4 samples left out (--allow-missing)"])
 
 
 def test_responses_alone_count_what_is_left_out_too(pope: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
