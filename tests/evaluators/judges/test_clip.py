@@ -116,7 +116,7 @@ def test_half_precision_on_request(clip):
 
 def test_open_clip_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "open_clip", None)
-    with pytest.raises(JudgeError, match=r"pip install 'suder-bench\[clip\]'"):
+    with pytest.raises(JudgeError, match=r'pip install -c constraints\.txt "\.\[clip\]"'):
         open_clip_towers.load("color")
 
 
