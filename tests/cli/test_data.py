@@ -63,8 +63,8 @@ def test_list_says_where_pictures_are_how_large_whose_licence_and_where_they_go(
     assert main(["data", "list", "mmbench", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)["pictures"]
     assert [(one["size"], one["licence"], one["way"]) for one in listed] == [
-        ("37.2 MB", "not stated", "fetch"),
-        ("37 to 73 MB each", "not stated", "hand"),
+        ("37.2 MB", "Apache-2.0 (the repository's; of the pictures not stated)", "fetch"),
+        ("37 to 73 MB each", "Apache-2.0 (the repository's; of the pictures not stated)", "hand"),
     ]
 
 
@@ -113,7 +113,7 @@ def test_a_run_that_lacks_pictures_says_where_they_are_and_how_to_get_them(
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert f"suder-bench data fetch mmbench --pictures --data {tmp_path} brings MMBench_DEV_EN.tsv" in told
-    assert "(size: 37.2 MB; licence: not stated)" in told
+    assert "(size: 37.2 MB; licence: Apache-2.0" in told
 
 
 def test_damage_is_named_and_mended(mirror: Mirror, own_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
