@@ -67,8 +67,8 @@ START = 12.0
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user chose. `sets` go over every recipe; `limit` and `judges` are those of `run`; `processes` train at scales
-    above tiny."""
+    """What the user chose. `sets` go over every recipe; `limit`, `judges`, `judge_args` and `judge_timeout` are those of
+    `run`; `processes` train at scales above tiny."""
 
     scale: str
     out: Path
@@ -76,6 +76,8 @@ class Choices:
     sets: tuple[str, ...] = ()
     limit: int | None = None
     judges: tuple[str, ...] = ()
+    judge_args: tuple[str, ...] = ()
+    judge_timeout: float | None = None
     device: str = "auto"
     offline: bool = False
     processes: int = 1
@@ -88,6 +90,12 @@ class Choices:
     def recipe(self) -> Recipe:
         """The unified training's. Raises `UserError` for a wrong setting."""
         return read_recipe(self.scale, self.training_sets("unified"))
+
+    def judge_words(self) -> list[str]:
+        """How the judges were chosen, as the command line has it."""
+        words = [word for one in self.judges for word in ("--judge", one)]
+        words += [word for one in self.judge_args for word in ("--judge-args", one)]
+        return words + ([] if self.judge_timeout is None else ["--judge-timeout", f"{self.judge_timeout:g}"])
 
     def training_sets(self, name: str) -> tuple[str, ...]:
         """What `--set` puts over the recipe of a training, the user's own last."""
@@ -111,7 +119,7 @@ def plan(chosen: Choices) -> list[Step]:
     limit = chosen.limit or (QUICK_LIMIT if chosen.quick else None)
     limited = ("--limit", str(limit)) if limit else ()
     asked = ("--size", "full", "--limit", str(limit or LIMIT)) if chosen.tiny else limited
-    judges = tuple(word for judge in chosen.judges for word in ("--judge", judge))
+    judges = tuple(chosen.judge_words())
     steps = []
     for name in ("unified", *ABLATIONS):
         steps.append(_training(chosen, name, machine))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from suder_bench.cli import options
 from suder_bench.errors import UserError
+from suder_bench.terms import arguments
 
 if TYPE_CHECKING:
     from suder_bench.reports.reproduction import Choices
@@ -35,6 +36,8 @@ def main(argv: Sequence[str]) -> int:
         sets=tuple(args.set),
         limit=args.limit,
         judges=tuple(args.judge),
+        judge_args=tuple(args.judge_args),
+        judge_timeout=args.judge_timeout,
         device=args.device,
         offline=args.offline,
         processes=args.processes or _gpus(args.scale),
@@ -69,6 +72,15 @@ def _parser() -> options.Parser:
         "--judge", action="append", default=[], metavar="ROLE=BACKEND", help="as for run; may be repeated", type=_judge
     )
     parser.add_argument(
+        "--judge-args",
+        action="append",
+        default=[],
+        metavar="ROLE.SETTING=VALUE",
+        help="as for run; may be repeated",
+        type=_setting,
+    )
+    parser.add_argument("--judge-timeout", type=options.more_than_nothing, metavar="SECONDS", help="as for run")
+    parser.add_argument(
         "--processes", type=options.positive, metavar="N", help="that train at scales above tiny (default: the GPUs here)"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the commands with an estimate of time, and start nothing")
@@ -79,6 +91,11 @@ def _parser() -> options.Parser:
 
 def _judge(text: str) -> str:
     options.judges([text])
+    return text
+
+
+def _setting(text: str) -> str:
+    arguments([text])
     return text
 
 
@@ -226,7 +243,7 @@ def _command(chosen: Choices) -> str:
     words = ["suder-bench", "reproduce", "--scale", chosen.scale, *(["--quick"] if chosen.quick else [])]
     words += [word for one in chosen.sets for word in ("--set", one)]
     words += ["--limit", str(chosen.limit)] if chosen.limit else []
-    words += [word for one in chosen.judges for word in ("--judge", one)]
+    words += chosen.judge_words()
     return shlex.join([*words, "--out", str(chosen.out)])
 
 

@@ -48,7 +48,9 @@ def test_the_plan_trains_evaluates_compares_and_reports():
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_command_is_one_that_its_command_takes(scale, quick, capsys):
-    for step in plan(Choices(scale, Path("o"), quick=quick, judges=("detector-2d=file:f",), limit=5, offline=True)):
+    judged = {"judges": ("detector-2d=file:f",), "judge_args": ("llm.temperature=null",), "judge_timeout": 60.0}
+    for step in plan(Choices(scale, Path("o"), quick=quick, limit=5, offline=True, **judged)):
+        assert ("--judge-args llm.temperature=null --judge-timeout 60" in step.shown()) == step.name.startswith("evaluate")
         command, *arguments = step.argv
         if command == "train":
             assert main([*step.argv, "--dry-run"]) == 0
@@ -181,6 +183,7 @@ def test_a_request_to_end_ends_the_step_at_work(here, commands, capsys):
         (["--scale", "huge"], "argument --scale: invalid choice: 'huge'"),
         (["--scale", "tiny", "--set", "trainer.max_step=3"], "--set trainer.max_step=3: unknown key 'trainer.max_step'"),
         (["--scale", "tiny", "--judge", "detector"], "--judge 'detector' is not ROLE=BACKEND"),
+        (["--scale", "tiny", "--judge-args", "seed=1"], "--judge-args 'seed=1' is not ROLE.SETTING=VALUE"),
     ],
 )
 def test_mistakes_are_one_line(here, commands, capsys, arguments, message):
