@@ -101,8 +101,7 @@ def run_logged(command: Sequence[str], log: Path) -> int:
 
 def environment() -> dict[str, str]:
     """For processes that import the package which this one runs, whatever else of its name lies where they start."""
-    given = os.environ.get("PYTHONPATH")
-    paths = [str(CLONE)] * (CLONE is not None) + [given] * bool(given)
+    paths = [str(path) for path in (CLONE, os.environ.get("PYTHONPATH")) if path]
     return {**os.environ, "PYTHONSAFEPATH": "1", **({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})}
 
 

@@ -61,13 +61,13 @@ def read_points(evaluations: Path) -> list[Point]:
 
 def _points(step: int, folder: Path) -> Iterator[Point]:
     found = recomputed(folder)
-    summary = found.summary if found else {"benchmarks": {}, "world": False}
+    summary: dict[str, Any] = dict(found.summary) if found else {"benchmarks": {}, "world": False}
     for name, entry in summary["benchmarks"].items():
-        for metric, found in entry["metrics"].items():
+        for metric, values in entry["metrics"].items():
             headline = metric == entry["headline"]
             tag = metric in entry["paper_metrics"] and not headline
             world = bool(summary["world"])
-            yield Point(step, folder.name, name, metric, **found, headline=headline, tag=tag, world=world)
+            yield Point(step, folder.name, name, metric, **values, headline=headline, tag=tag, world=world)
 
 
 def read_rewards(run: Path) -> dict[str, list[tuple[int, float]]]:

@@ -89,10 +89,9 @@ def estimate(recipe: Recipe, config: JanusConfig, *, processes: int) -> Estimate
     settings = _Precision.of(recipe, processes)
     passing = _Passing(recipe, config, settings)
     cache, logits = passing.cache(), passing.logits()
-    drawing = cache + logits + config.vq_config.num_embeddings * config.text_config.hidden_size * settings.weight
     doing: dict[str, int] = {}
     if "gen" in recipe.tasks:
-        doing["drawing"] = max(drawing, passing.decoding())
+        doing["drawing"] = max(cache + logits + passing.codes(), passing.decoding())
     if "und" in recipe.tasks:
         doing["writing"] = passing.writing()
     if any(asks_model(getattr(recipe.reward, task)) for task in recipe.tasks):
@@ -172,7 +171,7 @@ class _Passing:
     """What comes and goes: sums of rows x columns x numbers x bytes."""
 
     recipe: Recipe
-    config: JanusConfig
+    config: Any  # a JanusConfig, whose parts transformers declares optional
     at: _Precision
 
     @property
@@ -201,6 +200,10 @@ class _Passing:
         """Those of a step, mixed, and their distribution function in 64 bits."""
         rows = self._samples * (1 if self.recipe.sampling.guidance == 1 else 2)
         return int(self.config.vq_config.num_embeddings * (rows * FULL + self._samples * (3 * FULL + 2 * 2 * FULL)))
+
+    def codes(self) -> int:
+        """Every code as the language model reads it."""
+        return int(self.config.vq_config.num_embeddings * self._text.hidden_size * self.at.weight)
 
     def decoding(self) -> int:
         """Of one picture, and all of them as they are kept."""

@@ -160,7 +160,8 @@ def render(found: Mapping[str, Any]) -> str:
     """The document as a table of 80 columns."""
     from suder_bench.runs.table import WORLD, interval_of, number, remarks
 
-    lines, intervals = [], []
+    lines: list[str] = []
+    intervals: list[Mapping[str, Any]] = []
     for name, entry in found["benchmarks"].items():
         label = f"{name} {entry['headline']}"
         lines += [label, f"{'step':>9}{'value':>10}{'95 % interval':>19}{'- step 0':>12}{'95 % interval':>20}{'n':>8}", "-" * 78]
