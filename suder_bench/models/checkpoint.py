@@ -71,9 +71,12 @@ def check(folder: Path, kind: str) -> None:
 
 def sampling(folder: Path) -> dict[str, float]:
     """guidance_scale and temperature as far as generation_config.json says them. Raises `UserError` for what is no number
-    from 0 on."""
+    from 0 on, and for an end of answers that is no token."""
     file = folder / GENERATION
     settings = read_json(file) if file.is_file() else {}
+    ends = settings.get("eos_token_id")
+    if not all(type(end) is int for end in (ends if isinstance(ends, list) else [] if ends is None else [ends])):
+        raise UserError(f"{file}: eos_token_id is {json.dumps(ends)}, not the id of a token, or a list of such")
     found = {name: settings[name] for name in ("guidance_scale", "temperature") if settings.get(name) is not None}
     for name, value in found.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e300:

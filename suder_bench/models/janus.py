@@ -64,7 +64,7 @@ class JanusModel:
         self.caption_request = caption_request
         self.score_end = score_end
         self.image_tokens = int(model.model.vision_model.config.num_image_tokens)
-        self.positions = int(model.config.text_config.max_position_embeddings)
+        self.positions = janus_sampler.positions_of(model)
         self.settings = {
             "adapter": "janus",
             "dtype": str(model.dtype).removeprefix("torch."),
@@ -190,7 +190,7 @@ class JanusModel:
             return janus_likelihood.TokenScores([], [])
         prompts = [self._question(question, features[i : i + 1]) for i, question in zip(which.tolist(), questions, strict=True)]
         for prompt, answer in zip(prompts, answers, strict=True):
-            self._check_room(len(prompt) + len(answer) - 1, "a picture and its text", self.tokenizer.decode(answer))
+            self._check_room(len(prompt) + len(answer) - 1, "a picture and its text", str(self.tokenizer.decode(list(answer))))
         return janus_likelihood.answer_scores(self.model, prompts, answers, entropy=entropy)
 
     def choice_logprobs(

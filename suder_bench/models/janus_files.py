@@ -37,6 +37,9 @@ KIND = "janus"
 """The model_type of config.json."""
 
 SPECIAL = ("image_token", "boi_token", "eoi_token", "pad_token", "eos_token")
+MUCH = 4
+"""A configuration may ask for so many times the numbers that the weights hold, before they are compared one by one."""
+
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _log = logging.getLogger(__name__)
 
@@ -104,7 +107,7 @@ def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:
             " and ".join(leftover),
         )
     with _blamed(folder, "weights"):
-        model = _built(folder, config, generation, dtype).to(device).eval()
+        model = _built(folder, config, generation, dtype, device)
         _check_finite(folder, model)
         _check_vocabulary(folder, tokenizer, model)
     return Loaded(model, tokenizer, processor, checkpoint.digests(folder))
@@ -155,12 +158,13 @@ def _blamed(folder: Path, what: str) -> Iterator[None]:
 
 
 def _built(
-    folder: Path, config: JanusConfig, generation: GenerationConfig | None, dtype: torch.dtype
+    folder: Path, config: JanusConfig, generation: GenerationConfig | None, dtype: torch.dtype, device: torch.device
 ) -> JanusForConditionalGeneration:
     weights: dict[str, torch.Tensor] = {}
     for file in checkpoint.weight_files(folder):
         weights |= load_file(file)
     with _quiet():
+        _check_amount(folder, config, weights)
         built: Any = JanusForConditionalGeneration.from_pretrained(
             None,
             config=config,
@@ -170,9 +174,26 @@ def _built(
             ignore_mismatched_sizes=True,  # told below, in one line
             output_loading_info=True,
         )
-    model: JanusForConditionalGeneration = built[0]
     _check_keys(folder, built[1])
-    return model
+    return built[0].to(device).eval()
+
+
+def _check_amount(folder: Path, config: Any, weights: Mapping[str, torch.Tensor]) -> None:
+    """Raises `UserError` for a configuration of quite another size, before memory is taken and filled with random weights."""
+
+    def other(held: int, asked: int, what: str) -> UserError:
+        cure = "give it the config.json that it was saved with"
+        return UserError(f"model '{folder}' holds {held:,} {what}, its config.json asks for {asked:,}; {cure}")
+
+    parts = (config.text_config, config.vision_config, config.vq_config)
+    layers = max(getattr(part, name, 0) for part in parts for name in ("num_hidden_layers", "num_res_blocks", "depth"))
+    if layers > len(weights):  # building them would take for ever
+        raise other(len(weights), layers, "weights for its layers")
+    with torch.device("meta"):
+        model = JanusForConditionalGeneration(config)
+    held, asked = (sum(one.numel() for one in many) for many in (weights.values(), model.parameters()))
+    if asked > MUCH * held:
+        raise other(held, asked, "numbers in its weights")
 
 
 def _check_keys(folder: Path, info: Mapping[str, Any]) -> None:
@@ -204,7 +225,7 @@ def _check_finite(folder: Path, model: JanusForConditionalGeneration) -> None:
                 )
 
 
-def _check_lengths(folder: Path, config: JanusConfig) -> None:
+def _check_lengths(folder: Path, config: Any) -> None:
     """Raises `UserError` where pictures have more or fewer tokens in one place than in another."""
     vision, codes = config.vision_config, config.vq_config.num_patches**2
     tokens, patches = vision.num_image_tokens, (vision.image_size // vision.patch_size) ** 2
@@ -215,7 +236,7 @@ def _check_lengths(folder: Path, config: JanusConfig) -> None:
         )
 
 
-def _check_side(folder: Path, config: JanusConfig, side: int) -> None:
+def _check_side(folder: Path, config: Any, side: int) -> None:
     if side != config.vision_config.image_size:
         raise UserError(
             f"model '{folder}': its image processor makes pictures of {side} pixels, its config.json wants "
@@ -224,7 +245,7 @@ def _check_side(folder: Path, config: JanusConfig, side: int) -> None:
 
 
 def _check_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerBase, model: JanusForConditionalGeneration) -> None:
-    rows, last = model.get_input_embeddings().weight.shape[0], max(tokenizer.get_vocab().values(), default=-1)
+    rows, last = len(model.model.language_model.embed_tokens.weight), max(tokenizer.get_vocab().values(), default=-1)
     if not 0 <= last < rows:
         raise UserError(
             f"model '{folder}' has embeddings for {rows:,} tokens, its tokenizer ids up to {last:,}; "

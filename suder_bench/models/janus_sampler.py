@@ -35,6 +35,11 @@ class DrawnTokens:
     logprobs: torch.Tensor | None
 
 
+def positions_of(model: JanusForConditionalGeneration) -> int:
+    """The longest sequence that the language model was made for."""
+    return int(model.model.language_model.config.max_position_embeddings)
+
+
 def distinct(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[list[Sequence[int]], torch.Tensor]:
     """The different rows in order of appearance, and for each given row the index of its like."""
     index: dict[tuple[int, ...], int] = {}
@@ -155,8 +160,7 @@ def write_tokens(
     noise = noise_of(seeds, sampling.max_new_tokens, model.device)
     going = list(range(len(seeds)))  # the sample in each row of the batch
     done = [False] * len(seeds)
-    positions = model.config.text_config.max_position_embeddings
-    room = [positions + 1 - len(prompts[row]) for row in place.tolist()]
+    room = [positions_of(model) + 1 - len(prompts[row]) for row in place.tolist()]
     for k in range(sampling.max_new_tokens):
         logits = model.lm_head(hidden).float()
         unfinished = torch.tensor([not done[sample] for sample in going], device=model.device)

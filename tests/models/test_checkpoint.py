@@ -148,6 +148,8 @@ def test_a_broken_json_file_is_named(folder: Path, name: str, content: str) -> N
     [
         ({"text_config": {"num_hidden_layers": 1}}, "holds 9 weights that its config.json leaves unused, such as model"),
         ({"text_config": {"num_hidden_layers": 3}}, "lacks 9 weights, such as model.language_model.layers.2"),
+        ({"text_config": {"num_hidden_layers": 10**9}}, "its config.json asks for 1,000,000,000; "),
+        ({"text_config": {"intermediate_size": 10**9}}, "numbers in its weights, its config.json asks for "),
         ({"text_config": {"hidden_size": 64}}, "its config.json asks for"),
         ({"text_config": {"vocab_size": 999}}, "has lm_head.weight of shape"),
         ({"vision_config": {"num_image_tokens": 9}}, "says 9 image tokens, 16 patches of the vision tower and 16 codes"),
