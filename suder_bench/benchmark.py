@@ -27,7 +27,11 @@ class Benchmark(Protocol):
     protocols: tuple[str, ...]
 
     def samples(self) -> list[Sample]:
-        """All samples in official order. Raises `UserError` naming the file when data is missing or malformed."""
+        """All samples in official order.
+
+        Raises `UserError` naming the file when data is missing or malformed, `MissingPictures` when only pictures of
+        questions are, so that a user may go on without these.
+        """
         ...
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
@@ -94,7 +98,10 @@ class AsksInTraining(Protocol):
 
 class UnderstandingBenchmark(Benchmark, Protocol):
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
-        """Answers made elsewhere, in the official format. Raises `UserError` on missing, doubled or unknown ids."""
+        """Answers made elsewhere, in the official format.
+
+        Raises `UserError` on doubled or unknown ids, `MissingAnswers` on missing ones, so that a user may go on without.
+        """
         ...
 
 
