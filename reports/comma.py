@@ -27,11 +27,11 @@ def render(table: Table) -> str:
     recipes = {label: " ".join(f"{one}." for one in lines) for label, lines in table.recipes}
     for row in table.rows:
         numbers = [number for cell in row.cells for number in (cell.value, cell.low, cell.high, cell.gain)]
-        notes = [
-            f"{name}: {text}"
-            for (name, _), cell in zip(table.columns, row.cells, strict=True)
-            for text in (*cell.notes, *cell.doubts)
-        ]
+        about: dict[str, list[str]] = {}
+        for (name, _), cell in zip(table.columns, row.cells, strict=True):
+            for text in (*cell.notes, *cell.doubts):
+                about.setdefault(text, []).append(name)
+        notes = [f"{', '.join(names)}: {text}" for text, names in about.items()]
         source = row.source or recipes[row.label]
         texts = [escape(text) for text in (row.label, row.group, row.base, " ".join([*row.notes, *notes]), source)]
         out.writerow([*texts[:3], *numbers, *texts[3:]])

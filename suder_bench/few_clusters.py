@@ -4,6 +4,10 @@ Resampling two clusters has only three outcomes, so that a percentile interval c
 clusters' means can, because it knows how little a spread of few values says; it needs a metric that is a mean of rows, and
 two clusters at least that differ. Everything else has no interval.
 
+Of 800 simulated benchmarks (prompts with rates that are uniform over 0 to 1, four pictures each) t's intervals held the truth
+in 100, 96, 96, 94, 93, 92, 94 and 95 % for 2 to 9 prompts, the bootstrap's in 69, 86, 86 and 88 % for 2 to 5. Where all prompts
+have the same mean there is no interval, in 22 % of the benchmarks of two prompts and 5 % of those of three.
+
 A statistic is only known as a function of weights (`records.Statistic`), so it is asked: its value where a cluster stands
 alone tells whether it counts there, and its values of single rows tell whether it is their mean.
 """
@@ -20,8 +24,7 @@ from scipy.special import stdtr, stdtrit
 from suder_bench.records import Statistic
 
 FEW = 10
-"""From so many clusters on the bootstrap is used: of 800 simulated benchmarks its intervals held the truth in 93 % there and
-in 69 to 91 % below (tests/test_few_clusters.py)."""
+"""From so many clusters on the bootstrap is used, which holds the truth in 91 to 93 % there (tests/test_few_clusters.py)."""
 
 CELLS = 2_000_000
 """Weights held at once, as in the bootstrap."""

@@ -159,9 +159,9 @@ def paired(
         if name in many:
             found[name] = _compare(*values, drawn[name], len(shared))
         else:
-            spreads = (few_clusters.spread(side, of_row, resting[name]) for side in (one, other))
+            of_a, of_b = (few_clusters.spread(side, of_row, resting[name]) for side in (one, other))
             few = len(resting[name]) if np.isfinite(values).all() else None
-            found[name] = replace(_compare_few(*values, *spreads, len(shared)), few_clusters=few)
+            found[name] = replace(_compare_few(*values, of_a, of_b, len(shared)), few_clusters=few)
     return found
 
 
