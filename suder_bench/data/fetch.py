@@ -72,12 +72,13 @@ def ensure(files: Sequence[Fetchable], data: Path, say: Callable[[str], None], *
     wanted = [file for file, state in states if state != "present"]
     if not wanted:
         return 0
-    benchmark, first = wanted[0].benchmark, wanted[0].place(data)
+    first_wanted = wanted[0]
+    benchmark, first = first_wanted.benchmark, first_wanted.place(data)
     if offline:
         others = f" and {_files(len(wanted) - 1)} more" if len(wanted) > 1 else ""
         raise UserError(
             f"{benchmark} lacks {first}{others}, and --offline forbids to fetch them;"
-            f" run where there is a network: suder-bench data fetch {benchmark}"
+            f" run where there is a network: {_command(first_wanted)}"
         )
     host = urlsplit(wanted[0].address).netloc
     known = [file.bytes for file in wanted if file.bytes is not None]
@@ -162,8 +163,13 @@ def _refused(damaged: Sequence[Fetchable], data: Path) -> UserError:
     others = f" (nor {_files(len(damaged) - 1)} more of {first.benchmark})" if len(damaged) > 1 else ""
     return UserError(
         f"{place} is not the official file: {first.fault(place)}{others}; get it again with"
-        f" suder-bench data fetch {first.benchmark} --replace, or keep files of your own in a folder for --data DIR"
+        f" {_command(first)} --replace, or keep files of your own in a folder for --data DIR"
     )
+
+
+def _command(file: Fetchable) -> str:
+    """What brings a file; those whose size is not pinned come with the pictures."""
+    return f"suder-bench data fetch {file.benchmark}{'' if file.bytes is not None else ' --pictures'}"
 
 
 def _files(count: int) -> str:

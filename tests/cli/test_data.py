@@ -96,6 +96,8 @@ def test_what_cannot_be_the_owners_file_is_not_kept(
     mirror: Mirror, own_cache: Path, capsys: pytest.CaptureFixture[str], benchmark: str, first: str, why: str
 ) -> None:
     files = owners.owners_files([benchmark], own_cache)
+    assert main(["data", "fetch", benchmark, "--pictures", "--offline"]) == 2
+    assert capsys.readouterr().err.endswith(f"run where there is a network: suder-bench data fetch {benchmark} --pictures\n")
     mirror.contents = {file.address.removeprefix(mirror.address): b"<html>please log in" for file in files}
     assert main(["data", "fetch", benchmark, "--pictures"]) == 1
     told = capsys.readouterr().err
