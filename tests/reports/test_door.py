@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_runs import write_drawn, write_geneval, write_training
+from fake_runs import summary, write_drawn, write_geneval, write_run, write_training
 from PIL import Image
 from test_grids import compared
 from test_site_pages import COMPARISON
@@ -20,6 +20,9 @@ from suder_bench.errors import PictureError, UserError
 from suder_bench.reports import demonstrations, door, grids, measured, view
 from suder_bench.reports.site_documents import Site, build
 from suder_bench.reports.site_folder import write
+from suder_bench.reports.site_gallery import _data_root
+from suder_bench.reports.site_pictures import Pictures
+from suder_bench.reports.site_runs import Shown
 from suder_bench.runs.screen import Screen
 
 SECRET = "a secret of somebody else's"
@@ -244,3 +247,26 @@ def test_nothing_of_the_reports_reads_but_through_the_door() -> None:
             ):
                 found.add((file.name, called.rpartition(".")[2]))
     assert {one for one in found if one[1] in READERS} == ALLOWED
+
+
+def test_the_training_of_a_checkpoint_is_told_by_its_own_recipe_only(tmp_path: Path, training: Path, outside: Path) -> None:
+    run = write_run(tmp_path / "r", summary("geneval", model=f"{training}/checkpoint-30"))
+    assert measured.read([run])[0].label == "my-model + dsr (simpo), unified, step 30"
+    moved(training / "recipe.yaml", outside)
+    refused(lambda: measured.read([run]), training / "recipe.yaml")
+
+
+def test_pictures_of_questions_lead_out_of_no_folder_that_was_given(tmp_path: Path, outside: Path) -> None:
+    """Data within a run folder came with it; a folder of data of the user's own may hold links."""
+    Image.new("RGB", (4, 4)).save(outside / "secret.png")
+    (tmp_path / "run" / "data").mkdir(parents=True)
+    link = tmp_path / "run" / "data" / "question.png"
+    link.symlink_to(outside / "secret.png")
+    pictures = Pictures()
+    shown = Shown(
+        "m", tmp_path / "run", {"recipe": {"data": {"folder": str(tmp_path / "run" / "data")}}}, origin=tmp_path / "run"
+    )
+    mine = Shown("m", tmp_path / "run", {"recipe": {"data": {"folder": str(outside)}}}, origin=tmp_path / "run")
+    refused(pictures.known[pictures.of_question(link, _data_root(shown, [shown]))].small, link)
+    own = Pictures()
+    assert own.known[own.of_question(link, _data_root(mine, [mine]))].read()[0] == "image/png"
