@@ -100,7 +100,10 @@ class TextToImage(Protocol):
 @runtime_checkable
 class StoredPictures(Protocol):
     def pictures(self, benchmark: GenerationBenchmark) -> Mapping[tuple[str, int], Path]:
-        """Pictures made elsewhere: (sample id, repeat) -> file. For these, seeds and sampling settings say nothing."""
+        """Pictures made elsewhere: (sample id, repeat) -> file. For these, seeds and sampling settings say nothing.
+
+        Raises `UserError` where there are none of the benchmark's.
+        """
         ...
 
 

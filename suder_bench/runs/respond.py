@@ -29,6 +29,8 @@ def check_able(model: Model, tasks: Sequence[Task]) -> None:
     for task in tasks:
         if task.draws and not isinstance(model, TextToImage | StoredPictures):
             raise UserError(f"model '{model.name}' draws no pictures, which {task.name} asks for; choose --suite und")
+        if task.draws and isinstance(model, StoredPictures):
+            model.pictures(cast(GenerationBenchmark, task.benchmark))  # which says where there are none
         if not task.draws and not isinstance(model, ImageToText):
             raise UserError(f"model '{model.name}' answers no questions, which {task.name} asks for; choose --suite gen")
 

@@ -98,6 +98,7 @@ def test_a_folder_of_other_endings_alone_says_so(made: Path, data: Path, capsys:
         assert "none of the 24 pictures in" in told
         assert "00000.jpg; GenEval's script reads no others, so save them as PNG" in told
         assert "Traceback" not in told
+    assert not (made.parent / "run").exists()
 
 
 def test_the_folder_of_several_benchmarks_will_do_as_well(made: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
