@@ -26,6 +26,16 @@ def through_proxy(address: str, *, honours_all: bool = False) -> str:
     return f" (through the proxy {_shown(proxies[scheme])} {whose}; set no_proxy={target.hostname} to go without)"
 
 
+def before_the_hub(error: Exception) -> str:
+    """The same for an error of the Hugging Face hub's client; "" where the hub answered by itself, or was not asked."""
+    answer = getattr(error, "response", None)
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
+    unasked = offline or type(error).__name__ in ("HFValidationError", "OfflineModeIsEnabled")
+    if unasked or (answer is not None and answer.status_code not in STATUSES):
+        return ""
+    return through_proxy(os.environ.get("HF_ENDPOINT", "https://huggingface.co"), honours_all=True)
+
+
 def _shown(proxy: str) -> str:
     scheme, separator, rest = proxy.rpartition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from suder_bench.proxies import through_proxy
+from suder_bench.errors import UserError
+from suder_bench.models import janus_files
+from suder_bench.proxies import before_the_hub, through_proxy
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -41,3 +45,35 @@ def test_all_proxy_counts_only_for_clients_that_take_it(monkeypatch: pytest.Monk
     monkeypatch.setenv("all_proxy", "socks5://me:secret@proxy.local:1080")
     assert through_proxy("http://example.org/") == ""
     assert "socks5://proxy.local:1080 of all_proxy" in through_proxy("http://example.org/", honours_all=True)
+
+
+class HubError(Exception):
+    def __init__(self, status: int | None) -> None:
+        super().__init__("no connection")
+        self.response = None if status is None else SimpleNamespace(status_code=status)
+
+
+@pytest.mark.parametrize(("status", "named"), [(None, True), (502, True), (407, True), (404, False), (401, False)])
+def test_an_error_of_the_hub_names_the_proxy_unless_the_hub_itself_answered(
+    monkeypatch: pytest.MonkeyPatch, status: int | None, named: bool
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert before_the_hub(HubError(status)) == ""
+    monkeypatch.setenv("https_proxy", "http://me:secret@proxy.local:3128")
+    told = before_the_hub(HubError(status))
+    assert told == (
+        " (through the proxy http://proxy.local:3128 of https_proxy; set no_proxy=huggingface.co to go without)" * named
+    )
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert before_the_hub(HubError(status)) == ""
+
+
+def test_a_model_that_the_hub_cannot_give_is_told_with_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise HubError(None)
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("https_proxy", "http://proxy.local:3128")
+    monkeypatch.setattr(janus_files, "snapshot_download", refuse)
+    with pytest.raises(UserError, match=r"could be fetched: no connection \(through the proxy http://proxy\.local:3128"):
+        janus_files.find("somebody/something")

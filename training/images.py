@@ -19,6 +19,7 @@ from PIL import Image
 from suder_bench.data.source import cache
 from suder_bench.endings import READ
 from suder_bench.errors import AbsentError, PictureError, UserError, install, unknown
+from suder_bench.proxies import before_the_hub
 from suder_bench.records import open_image
 from suder_bench.world import train_split
 
@@ -208,6 +209,7 @@ def _hub(source: ImageSource) -> _Rows:
     except Exception as error:  # misspelt, gated, offline, another split: the package's own words tell which
         raise UserError(
             f"picture source '{source.source}', split '{source.split}', cannot be had: {_first_line(error)}"
+            f"{before_the_hub(error)}"
         ) from error
     return _Rows(table, source)
 

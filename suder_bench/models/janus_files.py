@@ -30,6 +30,7 @@ from suder_bench import machine
 from suder_bench.errors import UserError
 from suder_bench.models import checkpoint
 from suder_bench.models.janus_pixels import Squares
+from suder_bench.proxies import before_the_hub
 from suder_bench.runs.jsonl import replace_file
 
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in machine.DTYPES}
@@ -76,7 +77,9 @@ def find(reference: str) -> Path:
             folder = Path(snapshot_download(reference, allow_patterns=_FILES))
         except Exception as error:  # offline, gated, misspelt: the hub's own words tell which
             reason = str(error).strip().split("\n")[0]
-            raise UserError(f"model '{reference}' is neither a folder nor a hub id that could be fetched: {reason}") from error
+            raise UserError(
+                f"model '{reference}' is neither a folder nor a hub id that could be fetched: {reason}{before_the_hub(error)}"
+            ) from error
     checkpoint.check(folder, KIND)
     return folder
 
