@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 
 class UserError(Exception):
-    """The value, the choices, and the command that fixes it, on one line. The command line exits with `status`."""
+    """The value, the choices, and the command that fixes it, on one line. The command line exits with `status`.
+
+    What a file made of the value may hold line ends and commands to a terminal: these are shown as Python writes them.
+    """
 
     status = 2
+
+    def __str__(self) -> str:
+        return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], super().__str__())
 
 
 class JudgeError(UserError):

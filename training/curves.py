@@ -33,6 +33,7 @@ SMOOTHING = 20
 """A reward's running mean takes one in so many of the steps to either side."""
 
 _STEP = re.compile(r"step-([0-9]+)")
+_VALUES = ("value", "low", "high", "n", "few_clusters")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def _points(step: int, folder: Path) -> Iterator[Point]:
             headline = metric == entry["headline"]
             tag = metric in entry["paper_metrics"] and not headline
             world = bool(summary["world"])
-            yield Point(step, folder.name, name, metric, **values, headline=headline, tag=tag, world=world)
+            known = {key: values[key] for key in _VALUES if key in values}
+            yield Point(step, folder.name, name, metric, **known, headline=headline, tag=tag, world=world)
 
 
 def read_rewards(run: Path) -> dict[str, list[tuple[int, float]]]:

@@ -20,13 +20,17 @@ from suder_bench.rewards.compare import Samples
 from suder_bench.rewards.evaluator import number_of
 from suder_bench.rewards.protocols import PictureReward
 from suder_bench.rewards.scoring import Cost, batches, score
+from suder_bench.runs import shapes
 from suder_bench.runs.execute import Run
-from suder_bench.runs.jsonl import Ledger, replace_file
+from suder_bench.runs.jsonl import Ledger, Row, replace_file
 from suder_bench.runs.plan import Task, plan, seed_of
 from suder_bench.runs.recipe import settings_of
 from suder_bench.runs.score import judged_rows
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import RunFolder
+
+DRAWN: shapes.Shape = {"prompt": "text", "repeat": "count", "image": "name"}
+"""A line of the pictures that were drawn for prompts of one's own, besides what tells the model."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +124,16 @@ def for_prompts(
     """
     different = list(dict.fromkeys(prompts))
     mine = {**identity, "seed": seed}
+
+    def whole(row: Row) -> bool:
+        try:
+            shapes.check(row, DRAWN)
+        except shapes.ShapeError:
+            return False
+        return not fresh and row.items() >= mine.items() and (out / row["image"]).is_file()
+
     ledger = Ledger(out / "responses")
-    known = {
-        (row["prompt"], row["repeat"]): out / row["image"]
-        for row in ledger.repair(lambda row: not fresh and row.items() >= mine.items() and (out / row["image"]).is_file())
-    }
+    known = {(row["prompt"], row["repeat"]): out / row["image"] for row in ledger.repair(whole)}
     keys = [(prompt, k) for prompt in different for k in range(repeats)]
     missing = [key for key in keys if key not in known]
     if len(missing) < len(keys):

@@ -390,3 +390,8 @@ def test_every_dtype_offered_is_one_that_models_take() -> None:
     from suder_bench.models.janus_files import DTYPES
 
     assert tuple(DTYPES) == options.DTYPES
+
+
+def test_a_mistake_is_one_line_whatever_its_value_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--model", "a\nb\x1b[2J\u2028", "--suite", "gen"]) == 2
+    assert capsys.readouterr().err.startswith("suder-bench: unknown model 'a\\nb\\x1b[2J\\u2028'; (choices: ")
