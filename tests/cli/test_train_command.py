@@ -87,4 +87,4 @@ def test_without_the_extra_the_command_says_how_to_get_it(
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
     said = refused(["--config", "tiny"], capsys)
-    assert re.fullmatch(r'training needs the package accelerate; install it with pip install "suder-bench\[train\]"', said)
+    assert re.fullmatch(r'training needs the package accelerate; install it with pip install -c constraints\.txt "\.\[train\]"', said)

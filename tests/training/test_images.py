@@ -168,7 +168,7 @@ def test_a_hub_set(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_without_the_package(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     for name in (str(table), "hub:org/name"):
-        with pytest.raises(UserError, match=r'pip install "suder-bench\[train\]"'):
+        with pytest.raises(UserError, match=r'pip install -c constraints\.txt "\.\[train\]"'):
             open_images([ImageSource(name)])
 
 
