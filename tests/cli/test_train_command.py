@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -87,4 +86,4 @@ def test_without_the_extra_the_command_says_how_to_get_it(
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
     said = refused(["--config", "tiny"], capsys)
-    assert re.fullmatch(r'training needs the package accelerate; install it with pip install -c constraints\.txt "\.\[train\]"', said)
+    assert said == 'training needs the package accelerate; install it with pip install -c constraints.txt ".[train]"'
