@@ -64,7 +64,8 @@ class Elsewhere:
         benchmark = build(self.benchmark, data, self.protocol)
         given = self.terms.arguments
         chosen = judges.choose(benchmark.judge_roles, self.judges, world=self.source.world, arguments=given)
-        found = _found(benchmark, self._place, self.allow_missing)
+        place = self._place if benchmark.kind == "generation" else self.responses
+        found = _found(benchmark, place, self.allow_missing)
         answered = found.answered
         samples = _listed(benchmark, answered)
         if not answered:
