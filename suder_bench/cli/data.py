@@ -101,6 +101,9 @@ def _verify(argv: Sequence[str]) -> int:
         files = [file for file in files if file.folder in there]
     if not files:
         raise UserError(f"no official files in {data}; get them with suder-bench data fetch")
+    from suder_bench.data.catalogue import expected
+
+    files = expected(files, data)
     bad = [file for file in files if file.state(data) != "present"]
     if args.json:
         _print_json(files, data)

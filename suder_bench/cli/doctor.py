@@ -18,7 +18,7 @@ from typing import Literal
 
 from suder_bench import imports, registry
 from suder_bench.cli import options
-from suder_bench.data.catalogue import catalogue
+from suder_bench.data.catalogue import catalogue, expected
 from suder_bench.data.owners import materials
 from suder_bench.data.source import cache, official
 from suder_bench.errors import UserError, install, unknown
@@ -160,7 +160,7 @@ def changed_files(package: Distribution, folder: Path) -> tuple[list[str], int]:
 def official_data() -> Iterator[Finding]:
     """The official files in the cache, benchmark by benchmark."""
     for benchmark, group in groupby(catalogue(), key=lambda file: file.benchmark):
-        files = list(group)
+        files = expected(list(group), official())
         states = [file.state(official()) for file in files]
         size = f"{sum(file.bytes for file in files) / 1000:,.0f} kB"
         if "damaged" in states:

@@ -88,3 +88,10 @@ def official_files(benchmarks: Sequence[str], others: Collection[str] = ()) -> l
         if name not in known:
             raise unknown("benchmark with files to fetch", name, known)
     return [file for file in catalogue() if not benchmarks or file.benchmark in benchmarks]
+
+
+def expected(files: Sequence[OfficialFile], data: Path) -> list[OfficialFile]:
+    """Those of `files` that should be in a data folder: all that the default protocols read, and all of another protocol's where
+    some are there."""
+    there = {(file.folder, file.protocols) for file in files if file.place(data).is_file()}
+    return [file for file in files if file.needed("official") or (file.folder, file.protocols) in there]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mirror import Mirror, described, path, serving
 
-from suder_bench.cli import main
+from suder_bench.cli import doctor, main
 from suder_bench.data import catalogue, fetch, owners, source
 from suder_bench.data.source import write_world
 from suder_bench.runs.execute import Run
@@ -47,6 +48,23 @@ def test_fetch_verify_list(mirror: Mirror, own_cache: Path, capsys: pytest.Captu
     assert [row.split() for row in rows] == [["present", f.name, str(f.bytes), "MIT", "somebody/something"] for f in FILES]
     assert elsewhere[0] == "pope"
     assert last.endswith("2 present, 0 missing, 0 damaged")
+
+
+def test_files_of_another_protocol_are_missed_only_where_some_are_there(
+    mirror: Mirror, own_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = [replace(described("geneval", name, b"x"), protocols="other") for name in ("a.txt", "b.txt")]
+    for module in (catalogue, source, doctor):
+        monkeypatch.setattr(module, "catalogue", lambda: (*FILES, *others))
+    source.Source("official").folder("geneval", lambda line: None, offline=False)
+    assert main(["data", "verify"]) == 0
+    assert "2 of 2 files in" in capsys.readouterr().out
+    main(["doctor", "--json"])
+    [found] = [row for row in json.loads(capsys.readouterr().out)["findings"] if row["name"] == "geneval"]
+    assert found["state"] == "ok"
+    (own_cache / "official" / "geneval" / "a.txt").write_bytes(b"x")
+    assert main(["data", "verify"]) == 1
+    assert f"{own_cache / 'official' / 'geneval' / 'b.txt'}: missing" in capsys.readouterr().out
 
 
 def test_list_says_where_pictures_are_how_large_whose_licence_and_where_they_go(
