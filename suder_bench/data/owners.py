@@ -129,11 +129,12 @@ def wanting(benchmark: str, data: Path, protocol: str = "official") -> str:
 
 
 def _asked_about(data: Path) -> list[OwnersFile]:
-    """The COCO pictures of POPE's questions. Raises `UserError` where they cannot be read."""
+    """The COCO pictures of POPE's questions, A-OKVQA's tracks among them. Raises `UserError` where they cannot be read."""
     names: dict[str, None] = {}
-    for file in sorted({*(data / "pope").glob("coco_pope_*.json"), *data.glob("coco_pope_*.json")}):
+    for file in sorted({*(data / "pope").glob("*_pope_*.json"), *data.glob("*_pope_*.json")}):
         try:
-            rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+            text = file.read_text(encoding="utf-8").strip()
+            rows = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines() if line.strip()]
             names |= dict.fromkeys(str(row["image"]) for row in rows)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{file} cannot be read ({error}); get it again with suder-bench data fetch pope --replace") from None

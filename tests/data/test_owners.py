@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -65,6 +66,10 @@ def test_pope_s_pictures_are_those_that_its_questions_name(tmp_path: Path) -> No
     (tmp_path / "pope" / "coco_pope_popular.json").write_text('{"image": "COCO_val2014_000000000001.jpg"}\n' * 6)
     [file] = owners_files(["pope"], tmp_path)
     assert (file.url, file.name) == (COCO + "COCO_val2014_000000000001.jpg", "images/COCO_val2014_000000000001.jpg")
+    tracks = {"aokvqa": "COCO_val2014_000000000002.jpg", "gqa": "2405722.jpg"}
+    for track, name in tracks.items():
+        (tmp_path / "pope" / f"{track}_pope_seem_random.json").write_text(json.dumps([{"image": name}], indent=1))
+    assert [file.name[-5:] for file in owners_files(["pope"], tmp_path)] == ["2.jpg", "1.jpg"]
     (tmp_path / "pope" / "coco_pope_popular.json").write_text("[1]\n")
     with pytest.raises(UserError, match=r"coco_pope_popular\.json cannot be read"):
         owners_files(["pope"], tmp_path)
