@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 from suder_bench.data.catalogue import catalogue
 from suder_bench.data.source import official
-from suder_bench.errors import AbsentError, PictureError, UserError
+from suder_bench.errors import AbsentError, PictureError, UserError, install
 from suder_bench.models.reference import ModelReference
 from suder_bench.training.arguments import DEFAULTS
 from suder_bench.training.images import HUB, ImageSource, hub_name, open_images
@@ -66,9 +66,10 @@ class _Look:
     found: Preview = field(default_factory=Preview)
 
     def packages(self) -> None:
-        wanted = {"peft": self.recipe.lora is not None, "deepspeed": bool(self.recipe.trainer.get("deepspeed"))}
-        absent = [package for package, asked in wanted.items() if asked and find_spec(package) is None]
-        self.found.missing += [f"the package {package} is not installed" for package in absent]
+        wanted = {("peft", "train"): self.recipe.lora, ("deepspeed", "deepspeed"): self.recipe.trainer.get("deepspeed")}
+        for (package, extra), asked in wanted.items():
+            if asked and find_spec(package) is None:
+                self.found.missing.append(f"the package {package} is not installed; run: {install(extra)}")
 
     def prompts(self, source: str) -> int | None:
         """How many a source holds; None where that cannot be known here."""

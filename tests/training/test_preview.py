@@ -141,7 +141,7 @@ def test_what_is_not_here_is_named_and_the_rest_looked_at(told: Any, monkeypatch
     assert said == []
     assert facts[0] == "2,800 pictures of world"
     assert [line for line in facts if line.startswith("missing")] == [
-        "missing: the package peft is not installed",
+        'missing: the package peft is not installed; run: pip install -c constraints.txt ".[train]"',
         "missing: weights of somebody/a-model are not here; run: hf download somebody/a-model",
         f"missing: --set {sets[0]}: data.prompts: prompt file mine.txt does not exist;"
         " give a file with one prompt a line, or another source",
