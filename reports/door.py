@@ -11,13 +11,13 @@ their digest is the run's, and the recipe.yaml of the training that a checkpoint
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 
 from suder_bench.errors import PictureError
 from suder_bench.records import open_image
-from suder_bench.runs.jsonl import Ledger, Row
+from suder_bench.runs.jsonl import Row
 from suder_bench.runs.paired import Side
 from suder_bench.runs.store import RunFolder
 from suder_bench.training.track import TrainingRun
@@ -64,12 +64,12 @@ def document(folder: Path, name: str) -> dict[str, Any] | None:
     return RunFolder(folder).read(name)
 
 
-def rows(folder: Path, kind: str, benchmark: str) -> list[Row]:
-    """The whole lines of a run's "responses" or "verdicts"."""
+def rows(folder: Path, kind: Literal["responses", "verdicts"], benchmark: str) -> list[Row]:
+    """The lines of a run that are as it wrote them: what was edited since is not shown."""
     place = folder / kind / benchmark
     for file in place.glob("*"):
         inside(file, folder)
-    return Ledger(place).rows()
+    return RunFolder(folder).rows(kind, benchmark)
 
 
 def run(folder: Path, *given: Path) -> Path:

@@ -7,7 +7,6 @@ DIR/logs/NN-name.log   what a step said, of all its attempts
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import re
 import shlex
@@ -23,10 +22,23 @@ from typing import Any, Literal
 
 from suder_bench import CLONE
 from suder_bench.errors import UserError
-from suder_bench.runs.jsonl import document, replace_file
+from suder_bench.runs import shapes
+from suder_bench.runs.jsonl import document, read_object, replace_file
 from suder_bench.runs.screen import duration
 
 RECORD = "reproduce.json"
+ATTEMPT: shapes.Shape = {"started": "number", "seconds": shapes.Maybe("number"), "status": "text"}
+STEP: shapes.Shape = {
+    "name": "text",
+    "command": "name",
+    "status": shapes.Maybe("text"),
+    "reason": shapes.Maybe("name"),
+    "log": shapes.Maybe("name"),
+    "attempts": shapes.Items(ATTEMPT),
+}
+SHAPE: shapes.Shape = {"command": "name", "steps": shapes.Items(STEP)}
+"""Of the record, as far as the same command needs it to go on."""
+
 GRACE = 30.0
 """Seconds that a step has to end in once it was asked to."""
 
@@ -235,7 +247,8 @@ def read_record(out: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        found = read_object(file.read_bytes())
+        shapes.check(found, SHAPE)
     except ValueError as error:
         raise UserError(f"{file} is not readable ({error}); remove it, and what is finished will be found again") from None
     return found

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from suder_bench.errors import UserError
-from suder_bench.steps import RECORD, Step, Work, last_line, run_logged
+from suder_bench.steps import RECORD, Step, Work, last_line, read_record, run_logged
 
 
 @dataclass
@@ -60,6 +60,15 @@ def work(steps: Sequence[Step], out: Path, run: Fake, command: str = "all of it"
 
 def record(out: Path) -> dict:
     return json.loads((out / RECORD).read_text())
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", "{", '{"command": "c", "steps": [{"name": 1}]}', '{"command": "c", "steps": {}}', "[" * 9999]
+)
+def test_a_record_of_wrong_types_is_told_in_one_line(tmp_path, content):
+    (tmp_path / RECORD).write_text(content)
+    with pytest.raises(UserError, match=r"reproduce\.json is not readable \(.*\); remove it, and what is finished"):
+        read_record(tmp_path)
 
 
 def test_each_step_runs_once_and_is_recorded(steps, tmp_path):

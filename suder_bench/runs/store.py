@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 
@@ -201,9 +201,7 @@ class RunFolder:
                 without += 1
                 return False
             try:
-                row = _whole(line, shapes.VERDICT)
-                if row["checksum"] != checksum(row):
-                    raise shapes.ShapeError("it was changed after it was written: its checksum is another's")
+                row = _verdict(line)
             except shapes.ShapeError as error:
                 lost(f"{line.place}: no verdict ({error})")
                 return False
@@ -223,6 +221,17 @@ class RunFolder:
     def add_verdicts(self, benchmark: str, judges: str, verdicts: Sequence[Verdict]) -> None:
         rows = ({"judges": judges, **verdict_row(verdict)} for verdict in verdicts)
         Ledger(self.path / "verdicts" / benchmark).append({**row, "checksum": checksum(row)} for row in rows)
+
+    def rows(self, kind: Literal["responses", "verdicts"], benchmark: str) -> list[Row]:
+        """The lines of a benchmark that are as a run wrote them, for whoever only shows them; no picture is looked at."""
+        lines = Ledger(self.path / kind / benchmark).lines()
+        if kind == "responses":
+            return [line.row for line in lines if line.row is not None and isinstance(_response(benchmark, line), Response)]
+        found: list[Row] = []
+        for line in lines:
+            with suppress(shapes.ShapeError):
+                found.append(_verdict(line))
+        return found
 
     def _images(self) -> Path:
         folder = self.path / "images"
@@ -280,6 +289,14 @@ def _response(benchmark: str, line: Line) -> Response | str:
     if response.text is not None and text_digest(response.text) != response.digest:
         return f"{line.place}: the text of {response.sample}, repeat {response.repeat}, is damaged"
     return response
+
+
+def _verdict(line: Line) -> Row:
+    """The row of a verdict's line. Raises `ShapeError` for one that is not as it was written."""
+    row = _whole(line, shapes.VERDICT)
+    if row.get("checksum") != checksum(row):
+        raise shapes.ShapeError("it was changed after it was written: its checksum is another's")
+    return row
 
 
 def _of_row(benchmark: str, row: Row) -> Response:

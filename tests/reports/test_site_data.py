@@ -100,6 +100,14 @@ def test_the_verdicts_are_those_that_made_the_summary(fakes: None, tmp_path: Pat
     assert {one["answers"][0]["correct"] for one in content(site(run), "gallery-0-0000")} == {True}
 
 
+def test_a_verdict_that_was_edited_is_not_shown(fakes: None, tmp_path: Path) -> None:
+    run = execute(tmp_path / "run", "reading")
+    file = run / "verdicts/reading/0.jsonl"
+    file.write_text(file.read_text().replace("said 10", "said 70"))
+    assert "correct" not in item(site(run), "q2")["answers"][0]
+    assert item(site(run), "q4")["answers"][0]["reason"] == "said 20"
+
+
 def test_only_runs_that_were_asked_the_same_stand_side_by_side(tmp_path: Path) -> None:
     data, other = write_geneval(tmp_path / "a", PROMPTS), write_geneval(tmp_path / "b", {"a heart": "colors"})
     runs = [write_drawn(tmp_path / name, folder) for name, folder in (("1", data), ("2", other), ("3", data))]
