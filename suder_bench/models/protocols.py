@@ -135,12 +135,17 @@ class ImageToText(Protocol):
 
 
 @runtime_checkable
-class DualLikelihood(Protocol):
+class TextLikelihood(Protocol):
     """Teacher-forced log-probabilities in float32, differentiable unless called under `torch.no_grad`."""
 
     def text_logprobs(self, images: Sequence[Image.Image] | torch.Tensor, texts: Sequence[str]) -> list[torch.Tensor]:
         """log p(text token k | image, text tokens < k) of each text, shape (text tokens,); the end token is not scored."""
         ...
+
+
+@runtime_checkable
+class DualLikelihood(TextLikelihood, Protocol):
+    """The same, and of pictures by their discrete tokens."""
 
     def image_logprobs(self, texts: Sequence[str], image_tokens: torch.Tensor) -> torch.Tensor:
         """log p(image token k | text, image tokens < k), shape (texts, image tokens), without guidance."""
