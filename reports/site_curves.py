@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from suder_bench.reports import door
+from suder_bench.runs.jsonl import number, read_object
 from suder_bench.training.curves import Point, read_points
 
 POINTS = 400
@@ -50,14 +50,13 @@ def _logged(run: Path) -> dict[str, list[tuple[int, float]]]:
     for branch in BRANCHES:
         file = run / branch / "metrics.jsonl"
         for line in door.read_bytes(file, run).splitlines() if file.is_file() else ():
-            try:
-                row = json.loads(line)
-                step = int(row.pop("step"))
-            except (ValueError, TypeError, KeyError, AttributeError):  # the training may be writing to it
-                continue
-            for name, value in row.items():
-                if isinstance(value, int | float) and math.isfinite(value):
-                    found.setdefault(f"{name} ({branch})" if branch else name, {})[step] = float(value)
+            row: dict[str, Any] = {}
+            with suppress(ValueError):  # the training may be writing to it
+                row = read_object(line)
+            step = number(row.pop("step", None))
+            for name, value in row.items() if step is not None else ():
+                if (found_value := number(value)) is not None:
+                    found.setdefault(f"{name} ({branch})" if branch else name, {})[int(step or 0)] = found_value
     return {name: sorted(values.items()) for name, values in found.items()}
 
 

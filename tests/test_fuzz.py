@@ -38,8 +38,8 @@ from suder_bench.world.checkpoints import path as shipped
 pytestmark = pytest.mark.usefixtures("fakes")
 
 QUICK, SLOW = 150, 20_000
-SHARES = {"folders": 0.2, "commands": 0.02, "checkpoints": 0.38, "answers": 0.4}
-"""Of the slow cases; a command takes a hundred times as long as a reader."""
+SHARES = {"folders": 0.1, "commands": 0.015, "checkpoints": 0.385, "answers": 0.5}
+"""Of the slow cases: a run folder is read five times for each, and a command takes ten times as long as that."""
 
 
 def cases(number: int) -> Callable[[Any], Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import math
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ import numpy as np
 
 from suder_bench import plots, registry, suites
 from suder_bench.plots import GREY, LETTERS, OKABE_ITO, PANEL, STYLE, label_ends
-from suder_bench.runs.jsonl import replace_file
+from suder_bench.runs.jsonl import number, read_object, replace_file
 from suder_bench.runs.recomputed import recomputed
 from suder_bench.runs.table import FEW_CLUSTERS
 
@@ -81,9 +80,9 @@ def read_rewards(run: Path) -> dict[str, list[tuple[int, float]]]:
     for folder in (run, run / "gen", run / "und"):
         for row in _rows(folder / "metrics.jsonl"):
             for name in REWARDS:
-                value = row.get(name)
-                if isinstance(value, int | float) and math.isfinite(value) and isinstance(row.get("step"), int):
-                    found[name][row["step"]] = float(value)
+                value, step = number(row.get(name)), row.get("step")
+                if value is not None and isinstance(step, int) and number(step) is not None:
+                    found[name][step] = value
     return {name: sorted(values.items()) for name, values in found.items() if values}
 
 
@@ -140,12 +139,8 @@ def smooth(values: Sequence[float], window: int) -> np.ndarray:
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
     """The whole lines of a file that the training may be writing to."""
     for line in file.read_bytes().splitlines() if file.is_file() else ():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict):
-            yield row
+        with suppress(ValueError):
+            yield read_object(line)
 
 
 def _panels(points: Sequence[Point]) -> dict[str, list[Point]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -67,6 +68,13 @@ def read_object(content: bytes | str) -> Row:
     if not isinstance(value, dict):
         raise ValueError("it holds no object")
     return value
+
+
+def number(value: object) -> float | None:
+    """A finite number as float; None for anything else that JSON may hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        return None
+    return float(value)
 
 
 @dataclass(frozen=True)

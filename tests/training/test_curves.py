@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from suder_bench.errors import UserError
+from suder_bench.reports.site_curves import curves
 from suder_bench.training.curves import COLUMNS, draw, read_points, read_rewards, smooth, write_csv
 
 
@@ -86,6 +87,15 @@ def test_rewards_survive_torn_lines_resumes_and_steps_without_them(tmp_path: Pat
     (tmp_path / "other.jsonl").write_text('{"step": 9, "gen/reward": 1}\n')
     assert read_rewards(tmp_path) == {"gen/reward": [(1, 0.5), (3, 0.7), (4, 0.9)], "und/reward": [(1, -1.0)]}
     assert read_rewards(tmp_path / "nowhere") == {}
+
+
+@pytest.mark.parametrize(
+    "line", ["[1]", "7", "[" * 9999, '{"step": 1e999, "gen/reward": 1}', f'{{"step": 3, "gen/reward": 1{"0" * 400}}}']
+)
+def test_a_logged_line_of_wrong_types_is_passed_over(tmp_path: Path, line: str) -> None:
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1, "gen/reward": 0.5}}\n{line}\n{{"step": 2, "gen/reward": true}}\n')
+    assert read_rewards(tmp_path) == {"gen/reward": [(1, 0.5)]}
+    assert curves(tmp_path)["logged"] == {"gen/reward": [[1, 0.5]]}
 
 
 def test_the_separate_strategys_rewards_come_from_its_two_models(tmp_path: Path) -> None:
