@@ -279,7 +279,10 @@ def _cores() -> int:
 
 
 def _memory() -> str:
-    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
+    except (AttributeError, ValueError):  # Windows has no sysconf
+        return "unknown"
 
 
 def _torchvision() -> Iterator[Finding]:

@@ -286,3 +286,8 @@ def test_changed_and_lost_files_are_named(tmp_path):
     (tmp_path / "weights" / "config").unlink()
     changed, checked = doctor.changed_files(package, tmp_path / "weights")
     assert (sorted(changed), checked) == (["config", "model"], 3)
+
+
+def test_a_system_that_does_not_tell_its_memory_is_described_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.sysconf")
+    assert "unknown memory" in doctor.hardware()
