@@ -13,7 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainingArguments
+from transformers import SchedulerType, TrainingArguments
+from transformers.training_args import OptimizerNames
 
 from suder_bench.errors import UserError, install, unknown
 from suder_bench.training.recipe import Recipe
@@ -84,12 +85,30 @@ def arguments(recipe: Recipe, out: Path, *, device: str, tasks: int) -> Training
         )
         # A process has one GPU, and several are for a launcher: the Trainer would split batches between all it sees.
         found._n_gpu = min(found.n_gpu, 1)
-        return found
     except (ValueError, TypeError) as error:
         raise UserError(f"trainer: {str(error).splitlines()[0]}") from None
     except ImportError as error:
         extras = ("train", "deepspeed") if chosen.get("deepspeed") else ("train",)
         raise UserError(f"{str(error).splitlines()[0]}; install it with {install(*extras)}") from None
+    if not chosen.get("deepspeed"):  # whose file may bring an optimizer and a scheduler of its own
+        _check_optimizer(found)
+    return found
+
+
+def _check_optimizer(args: TrainingArguments) -> None:
+    """The Trainer makes both when a model is loaded; whether it can does not depend on the model, but for GaLore and its like."""
+    import torch  # not when recipes are only read
+    from transformers import Trainer, get_scheduler
+
+    try:
+        if not args.optim_target_modules:
+            Trainer.get_optimizer_cls_and_kwargs(args, torch.nn.Linear(1, 1))  # type: ignore[arg-type]
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)])
+        get_scheduler(args.lr_scheduler_type, optimizer, 0, 1, args.lr_scheduler_kwargs)
+    except (ImportError, ValueError, TypeError, RuntimeError, KeyError) as error:
+        told = str(error).splitlines()[0]
+        chosen = f"optim {OptimizerNames(args.optim).value} and lr_scheduler_type {SchedulerType(args.lr_scheduler_type).value}"
+        raise UserError(f"trainer: {chosen} cannot be used so: {told}") from error
 
 
 def check_trackers(recipe: Recipe) -> None:

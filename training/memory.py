@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from transformers import JanusConfig, JanusForConditionalGeneration
 
+from suder_bench.errors import UserError
 from suder_bench.models.reference import ModelReference
 from suder_bench.training.arguments import DEFAULTS, deepspeed_file
 from suder_bench.training.policy import PARTS
@@ -144,9 +145,11 @@ class _Precision:
         half = bool(trainer.get("bf16") or trainer.get("fp16"))
         if trainer.get("deepspeed"):
             width = HALF if half else FULL
-            zero = _read(deepspeed_file(trainer["deepspeed"])).get("zero_optimization", {})
-            bucket = zero.get("reduce_bucket_size", BUCKET)
-            return cls(width, width, width, zero.get("stage", 0), bucket if bucket != "auto" else BUCKET, False, processes)
+            zero = _read(deepspeed_file(trainer["deepspeed"])).get("zero_optimization")
+            zero = zero if isinstance(zero, Mapping) else {}
+            stage, bucket = zero.get("stage"), zero.get("reduce_bucket_size")
+            stage, bucket = stage if isinstance(stage, int) else 0, bucket if isinstance(bucket, int | float) else BUCKET
+            return cls(width, width, width, stage, int(bucket), False, processes)
         stage = 3 if trainer.get("fsdp") else 0
         return cls(FULL, FULL, HALF if half else FULL, stage, 0, half, processes)
 
@@ -263,8 +266,11 @@ def _read(configuration: Any) -> dict[str, Any]:
     """DeepSpeed's settings of a mapping or a file."""
     if isinstance(configuration, Mapping):
         return dict(configuration)
-    found: dict[str, Any] = json.loads(Path(configuration).expanduser().read_text(encoding="utf-8"))
-    return found
+    try:
+        found = json.loads(Path(configuration).expanduser().read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"trainer.deepspeed: {configuration} is not a readable JSON file ({error})") from None
+    return found if isinstance(found, dict) else {}
 
 
 def _size(count: float) -> str:

@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 
 from suder_bench.data.catalogue import catalogue
 from suder_bench.data.source import official
 from suder_bench.errors import AbsentError, PictureError, UserError, install
 from suder_bench.models.reference import ModelReference
-from suder_bench.training.arguments import DEFAULTS
+from suder_bench.training.arguments import DEFAULTS, arguments
 from suder_bench.training.images import HUB, ImageSource, hub_name, open_images
 from suder_bench.training.items import MicroBatches
 from suder_bench.training.memory import configuration, estimate
@@ -44,6 +45,7 @@ def foresee(recipe: Recipe, place: Callable[[str], str], say: Callable[[str], No
     look = _Look(recipe, place, say)
     start = check(recipe, place)
     look.packages()
+    look.trainer()
     if start.stamp() is None:
         look.found.missing.append(f"weights of {start.name} are not here; run: hf download {start.name}")
     counts: dict[Task, int | None] = {}
@@ -70,6 +72,12 @@ class _Look:
         for (package, extra), asked in wanted.items():
             if asked and find_spec(package) is None:
                 self.found.missing.append(f"the package {package} is not installed; run: {install(extra)}")
+
+    def trainer(self) -> None:
+        """What the Trainer says of its arguments; those of other machines than this one are not made."""
+        elsewhere = any(self.recipe.trainer.get(key) for key in ("deepspeed", "fsdp", "fp16"))
+        if not elsewhere and _processes() == 1:
+            arguments(self.recipe, Path("runs"), device="cpu", tasks=len(self.recipe.tasks))
 
     def prompts(self, source: str) -> int | None:
         """How many a source holds; None where that cannot be known here."""
@@ -131,7 +139,11 @@ class _Look:
             self.found.facts.append(f"memory: unknown until the configuration of {start.name} is here")
             return
         processes = _processes()
-        self.found.facts += estimate(self.recipe, config, processes=processes).told(processes)
+        try:
+            self.found.facts += estimate(self.recipe, config, processes=processes).told(processes)
+        except (ValueError, TypeError, RuntimeError, AttributeError, ZeroDivisionError) as error:  # sizes that fit no network
+            with blamed(self.place, "model"):
+                raise UserError(f"model '{start.name}': its config.json describes no network ({error})") from error
         if processes == 1 and any(self.recipe.trainer.get(key) for key in ("deepspeed", "fsdp")):
             self.found.facts += estimate(self.recipe, config, processes=MANY).told(MANY)[:1]
 
