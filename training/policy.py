@@ -19,7 +19,7 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
 from suder_bench.errors import UserError, install, unknown
-from suder_bench.models import janus_files
+from suder_bench.models import checkpoint, janus_files
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.reference import ModelReference
 from suder_bench.training.arguments import DEFAULTS
@@ -183,9 +183,10 @@ class Policy(nn.Module):
         janus_files.complete(folder, self.adapter.tokenizer)
 
     def load(self, folder: Path) -> None:
-        """Weights that `save` wrote, into shards where the weights lie in shards."""
+        """Weights that `save` wrote, into shards where the weights lie in shards. Raises `UserError` where they are not whole."""
         weights: dict[str, Any] = {}
-        for file in [folder / ADAPTER_FILE] if self.lora is not None else sorted(folder.glob("*.safetensors")):
+        for file in [folder / ADAPTER_FILE] if self.lora is not None else checkpoint.weight_files(folder):
+            checkpoint.check_whole(file)
             weights |= load_file(file)
         if self.lora is not None and set(weights) != {name for name in self.janus.state_dict() if ".lora_" in name}:
             raise UserError(f"{folder / ADAPTER_FILE} holds the adapters of another recipe; resume with that recipe")
@@ -201,8 +202,9 @@ class Policy(nn.Module):
 
 
 def _own(name: str) -> bool:
-    """What a checkpoint has of its own: its weights, and how far it was trained where it is one of a training."""
-    return name in ("config.json", "trainer_state.json", ADAPTER_FILE) or ".safetensors" in name
+    """What a checkpoint has of its own: its weights, how far it was trained where it is one of a training, and what was
+    merged into it."""
+    return name in ("config.json", "trainer_state.json", ADAPTER_FILE, *checkpoint.ADAPTERS) or ".safetensors" in name
 
 
 def _texts(contexts: Sequence[Any]) -> list[str]:

@@ -58,7 +58,7 @@ def check(folder: Path, kind: str) -> None:
         if file.suffix == ".json":
             read_json(file)
     for file in weight_files(folder):
-        _check_whole(file)
+        check_whole(file)
     if not any((folder / name).is_file() for name in VOCABULARIES):
         lacks = f"holds no tokenizer ({' or '.join(VOCABULARIES)})"
         _refuse(folder, lacks, "copy the tokenizer files of the model that it comes from")
@@ -102,6 +102,20 @@ def weight_files(folder: Path) -> list[Path]:
     _refuse(folder, "holds no *.safetensors file", "convert its weights with save_pretrained")
 
 
+def check_whole(file: Path) -> None:
+    """Raises `UserError` for a safetensors file that is missing, cut short or something else, by its header and length."""
+    try:
+        with file.open("rb") as stream:
+            if stream.read(len(_POINTER)) == _POINTER:
+                raise UserError(f"{file} is a Git LFS pointer, not the weights; fetch them with git lfs pull")
+        with safe_open(file, framework="numpy"):  # reads the header and holds it against the file's length
+            pass
+    except (OSError, SafetensorError) as error:
+        size = f"{file.stat().st_size:,} bytes" if file.is_file() else "gone"
+        told = " ".join(str(error).split())
+        raise UserError(f"{file} ({size}) is cut short, or no safetensors file ({told}); copy or save it again") from None
+
+
 def digests(folder: Path) -> dict[str, str]:
     """sha256 of the weights and of each of `PARTS`, by name; "" for a part without files. Every file is read once per process."""
     weights = [_digest_of(file) for file in weight_files(folder)]
@@ -129,19 +143,6 @@ def _shards(folder: Path) -> list[Path]:
         lacks = f"lacks {len(missing)} of the {len(names)} files that {INDEX} names, such as {missing[0]}"
         _refuse(folder, lacks, "copy what is missing, or download it again")
     return [folder / name for name in names]
-
-
-def _check_whole(file: Path) -> None:
-    try:
-        with file.open("rb") as stream:
-            if stream.read(len(_POINTER)) == _POINTER:
-                raise UserError(f"{file} is a Git LFS pointer, not the weights; fetch them with git lfs pull")
-        with safe_open(file, framework="numpy"):  # reads the header and holds it against the file's length
-            pass
-    except (OSError, SafetensorError) as error:
-        size = f"{file.stat().st_size:,} bytes" if file.is_file() else "gone"
-        told = " ".join(str(error).split())
-        raise UserError(f"{file} ({size}) is cut short, or no safetensors file ({told}); copy or save it again") from None
 
 
 def _present(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
+from PIL import Image
 from safetensors.torch import load_file
 from transformers import (
     AutoTokenizer,
@@ -98,9 +99,12 @@ def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:
         generation = GenerationConfig.from_pretrained(folder, local_files_only=True) if own else None
     with _blamed(folder, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer.decode(tokenizer.encode("a word", add_special_tokens=False), skip_special_tokens=True)
     with _blamed(folder, "image processor"):
         processor = JanusImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        _check_side(folder, config, Squares(processor).size)
+        squares = Squares(processor)
+        squares.values(squares.pixels([Image.new("RGB", (3, 2))]))
+        _check_side(folder, config, squares.size)
     leftover = [name for name in checkpoint.ADAPTERS if (folder / name).is_file()]
     if leftover:
         _log.warning(
@@ -121,6 +125,10 @@ def check_tokens(tokenizer: PreTrainedTokenizerBase, image_token_id: int, name: 
     lacking = [token for token in SPECIAL if tokenizer.special_tokens_map.get(token) is None]
     if lacking:
         raise UserError(f"the tokenizer of model '{name}' names no {', '.join(lacking)}; add them to its tokenizer_config.json")
+    for token in ("bos_token", *SPECIAL):
+        text = tokenizer.special_tokens_map.get(token)
+        if text is not None and not isinstance(tokenizer.convert_tokens_to_ids(str(text)), int):
+            raise UserError(f"the tokenizer of model '{name}' has {token} {str(text)!r}, which its vocabulary lacks")
     placeholder = tokenizer.convert_tokens_to_ids(str(tokenizer.special_tokens_map["image_token"]))
     if placeholder != image_token_id:
         raise UserError(

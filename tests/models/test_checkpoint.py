@@ -174,6 +174,25 @@ def test_an_image_processor_of_another_model(folder: Path) -> None:
     assert "cannot be loaded: its image processor: image_mean" in told(folder)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"eos_token": ""}, "has eos_token '', which its vocabulary lacks"),
+        ({"bos_token": ""}, "has bos_token '', which its vocabulary lacks"),
+        ({"model_max_length": []}, "cannot be loaded: its tokenizer"),
+    ],
+)
+def test_a_tokenizer_that_names_no_tokens(folder: Path, changes: dict[str, Any], message: str) -> None:
+    edit_json(folder / "tokenizer_config.json", **changes)
+    assert message in told(folder)
+
+
+@pytest.mark.parametrize("changes", [{"image_mean": [2**63, 0, 0]}, {"min_size": 1e300}, {"image_std": [0.5, 0.5]}])
+def test_an_image_processor_that_makes_no_picture(folder: Path, changes: dict[str, Any]) -> None:
+    edit_json(folder / "preprocessor_config.json", **changes)
+    assert "cannot be loaded: its image processor" in told(folder)
+
+
 def test_a_tokenizer_of_another_model(folder: Path) -> None:
     content = json.loads((folder / "tokenizer.json").read_text())
     content["model"]["vocab"]["zebra"] = 4000

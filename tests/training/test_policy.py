@@ -182,6 +182,7 @@ def start(tiny_folder: Path, tmp_path: Path) -> Path:
     generation.pop("_from_model_config", None)
     (folder / "generation_config.json").write_text(json.dumps({**generation, "guidance_scale": 2.0}))
     (folder / "trainer_state.json").write_text('{"epoch": 3}')
+    (folder / "adapter_config.json").write_text("{}")  # of adapters that are merged
     return folder
 
 
@@ -217,7 +218,7 @@ def test_a_checkpoint_is_an_ordinary_folder(make: Make, start: Path, tmp_path: P
         ours = scored(policy, task, samples)
         torch.testing.assert_close(torch.cat(found.logprobs), ours, atol=atol, rtol=0)
         assert not torch.allclose(ours, scored(make(), task, samples), atol=1e-3)
-    left = {file.name for file in start.iterdir()} - {"trainer_state.json"}
+    left = {file.name for file in start.iterdir()} - {"trainer_state.json", "adapter_config.json"}
     assert {file.name for file in (tmp_path / "saved").iterdir()} == left | ({ADAPTER_FILE} if lora else set())
     for name in left - {"config.json", "model.safetensors"}:
         assert (tmp_path / "saved" / name).read_bytes() == (start / name).read_bytes()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from models.tiny import tiny_image_processor, tiny_janus_model, tiny_tokenizer
 from small_trainings import Killed, Train, die_at, rows, same, timeless, weights
 from transformers import TrainingArguments
 
@@ -194,9 +195,40 @@ def _long_prompt(train: Train) -> None:
     Path("long.txt").write_text("a ball\n" * 3 + "a ball beside " * 40 + "a box\n")
 
 
+def _diverged(train: Train) -> None:
+    """What a training that went wrong leaves behind."""
+    model = tiny_janus_model()
+    with torch.no_grad():
+        model.lm_head.weight[3] = torch.nan
+    model.save_pretrained("diverged")
+    tiny_tokenizer().save_pretrained("diverged")
+    tiny_image_processor().save_pretrained("diverged")
+
+
+def _longest_prompt(train: Train) -> None:
+    Path("long.txt").write_text("a ball\n" * 3 + "a ball beside " * 400 + "a box\n")
+
+
+@pytest.mark.parametrize("sets", [(), ("lora.r=2",)], ids=["full", "lora"])
+def test_a_torn_checkpoint_is_told_when_a_training_goes_on(
+    train: Train, capsys: pytest.CaptureFixture[str], sets: tuple[str, ...]
+) -> None:
+    assert train("run", "trainer.max_steps=1", *sets) == 0
+    Path("run/finished.json").unlink()
+    file = Path("run/checkpoint-1", "adapter.safetensors" if sets else "model.safetensors")
+    file.write_bytes(file.read_bytes()[:900])
+    state = json.loads(Path("run/checkpoint-1/trainer_state.json").read_text())
+    Path("run/checkpoint-1/trainer_state.json").write_text(json.dumps({**state, "max_steps": 9}))
+    capsys.readouterr()
+    assert train("run", "trainer.max_steps=1", *sets, resume=True) == 2
+    assert f"suder-bench: {file} (900 bytes) is cut short" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("before", "sets", "resume", "said"),
     [
+        (_diverged, ("model=diverged",), False, "numbers of weight lm_head.weight are NaN or infinite"),
+        (_longest_prompt, ("data.prompts=long.txt",), False, "long.txt: data.prompts: a prompt and its picture need 3,226 positions"),
         (_another_training, (), False, "run holds a training; go on with --resume, or choose another --out"),
         (_other_things, (), False, "run holds other things than a training (thesis.tex); choose another --out"),
         (_other_things, (), True, "run holds other things than a training (thesis.tex); choose another --out"),
