@@ -94,7 +94,7 @@ def test_a_changed_file_is_read_or_refused(whole: Path, tmp_path_factory: pytest
 
 
 @pytest.mark.slow
-@settings(max_examples=5000, **KINDS)
+@settings(max_examples=3000, **KINDS)
 @given(draw=st.data())
 def test_many_changed_files_are_read_or_refused(whole: Path, draw: st.DataObject) -> None:
     folder = whole.parent / "many"

@@ -228,7 +228,12 @@ def test_a_torn_checkpoint_is_told_when_a_training_goes_on(
     ("before", "sets", "resume", "said"),
     [
         (_diverged, ("model=diverged",), False, "numbers of weight lm_head.weight are NaN or infinite"),
-        (_longest_prompt, ("data.prompts=long.txt",), False, "long.txt: data.prompts: a prompt and its picture need 3,226 positions"),
+        (
+            _longest_prompt,
+            ("data.prompts=long.txt",),
+            False,
+            "long.txt: data.prompts: a prompt and its picture need 3,226 positions",
+        ),
         (_another_training, (), False, "run holds a training; go on with --resume, or choose another --out"),
         (_other_things, (), False, "run holds other things than a training (thesis.tex); choose another --out"),
         (_other_things, (), True, "run holds other things than a training (thesis.tex); choose another --out"),
