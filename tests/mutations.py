@@ -13,7 +13,12 @@ HOSTILE = ("", "a", "0", "None", "\ud800", "a\0b", "../x", "/etc/hostname", "é"
 NUMBERS = (0, 1, -1, 2**53, 2**63, -(2**64), 10**400, 0.5, -0.0, 1e308, 1e-320, float("nan"), float("inf"), -float("inf"))
 
 plain = st.none() | st.booleans() | st.sampled_from(NUMBERS) | st.sampled_from(HOSTILE) | st.integers(-5, 5)
-values = plain | st.lists(plain, max_size=3) | st.dictionaries(st.sampled_from(HOSTILE), plain, max_size=2) | st.just([[[[]]]])
+values = (
+    plain
+    | st.lists(plain, max_size=3)
+    | st.dictionaries(st.sampled_from(HOSTILE), plain, max_size=2)
+    | st.builds(lambda: [[[[]]]])
+)  # a new one each time: what is drawn is changed further
 """JSON values of every type, and those that Python reads though JSON has them not."""
 
 Change = Callable[[Any], Any]
@@ -43,7 +48,7 @@ def mutated(draw: st.DrawFn, document: Any) -> Any:
         container, key = found[draw(st.integers(0, len(found) - 1))]
         change = draw(st.sampled_from(("replace", "replace", "replace", "remove", "rename", "swap")))
         if change == "replace":
-            container[key] = draw(values)
+            container[key] = copy.deepcopy(draw(values))
         elif change == "remove":
             del container[key]
         elif change == "rename" and isinstance(container, dict):
