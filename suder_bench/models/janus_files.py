@@ -186,7 +186,13 @@ def _built(
             output_loading_info=True,
         )
     _check_keys(folder, built[1])
-    return built[0].to(device).eval()
+    model: Any = built[0].to(device).eval()
+    # Weights in the file's own precision are the file, mapped into memory: written over, it would be another model.
+    mapped = {tensor.untyped_storage().data_ptr() for tensor in weights.values()}
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.untyped_storage().data_ptr() in mapped:
+            tensor.data = tensor.data.clone()
+    return model  # type: ignore[no-any-return]
 
 
 def _check_amount(folder: Path, config: Any, weights: Mapping[str, torch.Tensor]) -> None:

@@ -200,6 +200,17 @@ def test_a_tokenizer_of_another_model(folder: Path) -> None:
     assert "tokenizer ids up to 4,000; use the tokenizer it was trained with" in told(folder)
 
 
+def test_a_loaded_model_does_not_change_with_its_file(folder: Path) -> None:
+    for dtype in ("bfloat16", "float32"):
+        model = JanusModel.load(str(folder), dtype=dtype).model
+        before = model.lm_head.weight.clone()
+        content = (folder / WEIGHTS).read_bytes()
+        with (folder / WEIGHTS).open("r+b") as file:
+            file.write(bytes(len(content)))
+        assert torch.equal(model.lm_head.weight, before)
+        (folder / WEIGHTS).write_bytes(content)
+
+
 @pytest.fixture
 def adapters(whole: Path, tmp_path: Path) -> Path:
     """What peft writes for a LoRA that changes every answer."""
