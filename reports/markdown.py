@@ -17,7 +17,7 @@ _MARKUP = re.compile(
     | ^[+-](?=[\s-]|$)  # a list, a rule""",
     re.VERBOSE,
 )
-_NUMBERED = re.compile(r"^([0-9]{1,9})(?=[.)]\s)")
+_NUMBERED = re.compile(r"^([0-9]{1,9})(?=[.)](?:\s|$))")
 
 
 def escape(text: str) -> str:

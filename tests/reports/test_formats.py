@@ -13,7 +13,7 @@ from pathlib import Path
 import markdown_it
 import pytest
 from fake_runs import summary, write_run
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from suder_bench.reports import comma, latex, markdown, measured
@@ -116,6 +116,9 @@ def test_ordinary_texts_read_well_in_markdown_as_they_are(text: str) -> None:
     assert markdown.escape(text) == text.replace("[", r"\[")
 
 
+@example("1)")
+@example("- - -")
+@example("a #")
 @given(st.text(alphabet=string.punctuation + "ab1 \n", max_size=14))
 @settings(max_examples=400, deadline=None)
 def test_any_text_is_shown_as_it_is_by_a_reader_of_markdown(text: str) -> None:
