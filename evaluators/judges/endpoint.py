@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from time import sleep, time
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from suder_bench.errors import JudgeError, Unreachable, UserError
 from suder_bench.evaluators.judges import chat, known_answers
-from suder_bench.evaluators.judges.post import MEGABYTE, PostError, Reply, TooLargeError, TooSlowError, post
 from suder_bench.evaluators.judges.protocols import Picture
 from suder_bench.proxies import STATUSES, through_proxy
+from suder_bench.remote import words
+from suder_bench.remote.address import KEY, URL, check_address, is_local, key_in
+from suder_bench.remote.chat import NoReplyError, data_uri
+from suder_bench.remote.exchange import MEGABYTE, PostError, Reply, TooLargeError, TooSlowError, post
 from suder_bench.terms import Terms
 
-URL, KEY, MODEL = "OPENAI_BASE_URL", "OPENAI_API_KEY", "SUDER_BENCH_LLM"
+MODEL = "SUDER_BENCH_LLM"
 NOT_OURS = (401, 402, 403, 404, 405, 407)
 """What a server answers to whatever it is asked: address, model, key or account are wrong. Other refusals are of one request."""
 
-LOCAL = ("localhost", "127.0.0.1", "::1")
 TRIES = 4
 MOST_MB = 8
 """A reply of 1,024 tokens is a hundredth of one; what a reasoning model thinks of a picture, a tenth."""
@@ -88,10 +87,9 @@ class Endpoint:
             raise JudgeError(
                 f"judge {role}: {lacking} of an OpenAI-type endpoint; give --judge {role}=official:URL#MODEL, or set it"
             )
-        _check_address(role, url)
-        if offline and urlsplit(url).hostname not in LOCAL:
+        key = _address_and_key(role, url)
+        if offline and not is_local(url):
             raise JudgeError(f"judge {role}: --offline forbids {url}; serve the judge on this machine, or leave --offline out")
-        key = _key(role)
         if url.rstrip("/") == os.environ.get(URL, "").rstrip("/"):
             return cls(url, model, key, role=role)
         judge = cls(url, model, None, role=role)
@@ -117,7 +115,7 @@ class Endpoint:
     def rate(self, pictures: Sequence[Picture], requests: Sequence[str]) -> list[str]:
         """SRUM's settings: greedy, 512 tokens; the picture stands before its request."""
         contents = [
-            [{"type": "image_url", "image_url": {"url": _data_uri(picture)}}, {"type": "text", "text": request}]
+            [{"type": "image_url", "image_url": {"url": data_uri(picture)}}, {"type": "text", "text": request}]
             for picture, request in zip(pictures, requests, strict=True)
         ]
         return self._replies([[{"role": "user", "content": content}] for content in contents], temperature=0, max_tokens=512)
@@ -177,10 +175,10 @@ class Endpoint:
             raise self._refusal(reply, sent)
         try:
             return self._without_key(chat.said(reply.body))
-        except chat.NoReplyError as error:
+        except NoReplyError as error:
             raise self._no_text(error) from None
 
-    def _no_text(self, error: chat.NoReplyError) -> Exception:
+    def _no_text(self, error: NoReplyError) -> Exception:
         reason = self._plain(str(error))
         if not error.whole:
             return _PassingError(self._no_reply(reason))
@@ -199,7 +197,7 @@ class Endpoint:
                 f"{self._address} redirects to {place} (HTTP {reply.status}), and no redirect is followed, because texts and"
                 f" key would go there; give --judge {self._role}=official:URL#MODEL with that address if it is to have them"
             )
-        why = chat.explanation(reply.body)
+        why = words.explanation(reply.body)
         said = self._plain(f"HTTP {reply.status} {reply.reason}" + (f": {why}" if why.strip() else ""))
         said += self._proxy() if reply.status in STATUSES else ""
         if reply.status in NOT_OURS:
@@ -207,7 +205,7 @@ class Endpoint:
             return Unreachable(f"{self._address} refuses: {said}{keyless}; check address, model and key")
         if reply.status < 500 and reply.status not in (408, 429):
             return UserError(f"{self._address} refuses: {said}{self._way_out(why, sent)}")
-        wait = chat.seconds_to_wait(reply.headers, time())
+        wait = words.seconds_to_wait(reply.headers, time())
         if wait > MOST_WAIT:
             return self._no_reply(f"{said}; it asks for a pause of {wait:,.0f} s", tries="one try")
         return _PassingError(self._no_reply(said), wait)
@@ -217,9 +215,9 @@ class Endpoint:
         named = [name for name in sent if re.search(rf"\b{re.escape(name)}\b", why)]
         if not named:
             return ""
-        words = " ".join(f"--judge-args {self._role}.{name}=null" for name in named)
+        leaving = " ".join(f"--judge-args {self._role}.{name}=null" for name in named)
         instead = f", or give {self._role}.max_completion_tokens=N as well" if "max_tokens" in named else ""
-        return f"; leave it to the server with {words}{instead}"
+        return f"; leave it to the server with {leaving}{instead}"
 
     def _too_slow(self) -> UserError:
         reason = f"{self._address} gave no whole reply in {self._terms.timeout:g} s{self._proxy()}"
@@ -232,9 +230,9 @@ class Endpoint:
 
     def _plain(self, text: str) -> str:
         """What a server or a library says, as one bounded line without the key."""
-        for secret in chat.spellings(self._key or ""):
+        for secret in words.spellings(self._key or ""):
             text = text.replace(secret, HIDDEN)
-        return chat.one_line(text)
+        return words.one_line(text)
 
     def _without_key(self, reply: str) -> str:
         return reply.replace(self._key, HIDDEN) if self._key and len(self._key) >= LEAST_SECRET else reply
@@ -251,30 +249,10 @@ class _PassingError(Exception):
         self.error, self.wait = error, wait
 
 
-def _check_address(role: str, url: str) -> None:
-    """Raises `JudgeError` for what is no place to send requests to."""
+def _address_and_key(role: str, url: str) -> str | None:
+    """The key. Raises `JudgeError` for an address or a key that cannot be one."""
     try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        sound = False
-    if sound and (parts.username is not None or parts.password is not None):  # it would stand in run.json and in every error
-        raise JudgeError(f"judge {role}: the address of {parts.hostname} holds a user or password; give the key in {KEY}")
-    if not sound or parts.query or not url.isprintable() or " " in url:
-        raise JudgeError(
-            f"judge {role}: '{chat.one_line(url)}' is no address of an endpoint; for example http://localhost:8000/v1"
-        )
-
-
-def _key(role: str) -> str | None:
-    """OPENAI_API_KEY. Raises `JudgeError` for what no header can hold, without quoting it as libraries do."""
-    key = os.environ.get(KEY, "").strip()
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise JudgeError(f"judge {role}: {KEY} holds a blank, a line break or a letter that no key has; set it anew")
-    return key or None
-
-
-def _data_uri(picture: Picture) -> str:
-    encoded = io.BytesIO()
-    picture.save(encoded, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode()}"
+        check_address(f"judge {role}", url)
+        return key_in(KEY, f"judge {role}")
+    except UserError as error:
+        raise JudgeError(str(error)) from None

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from suder_bench.evaluators import thoughts
 from suder_bench.evaluators.judges import chat
+from suder_bench.remote import words
+from suder_bench.remote.chat import NoReplyError
 
 NAMES = st.sampled_from(["choices", "message", "content", "text", "thinking", "type", "reasoning", "refusal", "error", "detail"])
 JSON = st.recursive(
@@ -25,9 +27,9 @@ def read(body: bytes) -> str | None:
     text, reason = None, ""
     try:
         text = chat.said(body)
-    except chat.NoReplyError as error:
+    except NoReplyError as error:
         reason = str(error)
-    assert chat.one_line(reason).isprintable()
+    assert words.one_line(reason).isprintable()
     if text is not None:
         assert thoughts.split(text)[1].strip()
         text.encode()
@@ -49,7 +51,7 @@ def test_any_message_is_read_or_refused(content: Any, others: dict[str, Any]) ->
 @given(st.binary())
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     read(body)
-    assert isinstance(chat.explanation(body), str)
+    assert isinstance(words.explanation(body), str)
 
 
 @given(st.text())
@@ -72,14 +74,14 @@ def test_a_text_comes_out_as_it_was_sent(text: str) -> None:
     ],
 )
 def test_a_reason_is_found_where_servers_put_it(body: Any, reason: str) -> None:
-    assert chat.explanation(json.dumps(body).encode()) == reason
+    assert words.explanation(json.dumps(body).encode()) == reason
 
 
 @given(st.text())
 def test_a_line_is_one_line(text: str) -> None:
-    line = chat.one_line(text)
+    line = words.one_line(text)
     assert line.isprintable()
-    assert len(line) <= chat.LONGEST + 4
+    assert len(line) <= words.LONGEST + 4
 
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
@@ -102,9 +104,9 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
     ],
 )
 def test_the_pause_that_a_server_asks_for(headers: dict[str, str], seconds: float) -> None:
-    assert chat.seconds_to_wait(headers, NOW) == seconds
+    assert words.seconds_to_wait(headers, NOW) == seconds
 
 
 @given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms"]), st.text()))
 def test_any_header_is_a_pause(headers: dict[str, str]) -> None:
-    assert 0 <= chat.seconds_to_wait(headers, NOW) < float("inf")
+    assert 0 <= words.seconds_to_wait(headers, NOW) < float("inf")

@@ -10,8 +10,9 @@ import pytest
 from judge_server import Answer, Asked, JudgeServer, able, dripping_header, refused, said, serving
 
 from suder_bench.errors import JudgeError, Unreachable, UserError
-from suder_bench.evaluators.judges import endpoint, official, post
+from suder_bench.evaluators.judges import endpoint, official
 from suder_bench.evaluators.judges.endpoint import TRIES, Endpoint
+from suder_bench.remote import exchange
 from suder_bench.terms import Terms
 
 KEY = "sk-0123456789abcdef-secret"
@@ -356,7 +357,7 @@ def test_half_a_character_in_a_reply_can_be_written_down(serve: Serve, tmp_path:
 
 def test_a_post_says_what_came_whatever_the_status(serve: Serve) -> None:
     server = serve(Answer(418, b"short and stout", {"X-Pot": "tea"}))
-    reply = post.post(server.url, b"{}", {}, seconds=5, most_bytes=100)
+    reply = exchange.post(server.url, b"{}", {}, seconds=5, most_bytes=100)
     assert (reply.status, reply.body, reply.headers["x-pot"]) == (418, b"short and stout", "tea")
-    with pytest.raises(post.TooLargeError):
-        post.post(server.url, b"{}", {}, seconds=5, most_bytes=14)
+    with pytest.raises(exchange.TooLargeError):
+        exchange.post(server.url, b"{}", {}, seconds=5, most_bytes=14)

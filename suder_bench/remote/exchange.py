@@ -1,4 +1,4 @@
-"""One POST to a server that need not mean well: no redirect is followed, and the reply ends at a time and at a size."""
+"""One request to a server that need not mean well: no redirect is followed, and the reply ends at a time and at a size."""
 
 from __future__ import annotations
 
@@ -37,21 +37,25 @@ class Reply:
 
 
 def post(address: str, body: bytes, headers: Mapping[str, str], *, seconds: float, most_bytes: int) -> Reply:
+    """`exchange` of one POST, for callers without a loop of their own, or within one. Raises `PostError`."""
+    with start_blocking_portal() as portal:
+        return portal.call(lambda: exchange("POST", address, body, headers, seconds=seconds, most_bytes=most_bytes))
+
+
+async def exchange(
+    method: str, address: str, body: bytes | None, headers: Mapping[str, str], *, seconds: float, most_bytes: int
+) -> Reply:
     """What the server answers, whatever its status. `seconds` are for everything, from the look-up of the name to the last byte:
     a server that sends a byte now and then does not prolong them. Proxies are those of the environment.
 
     Raises `PostError`.
     """
-    with start_blocking_portal() as portal:  # a loop of its own: the caller may stand in one already
-        return portal.call(_post, address, body, {**headers, "Accept-Encoding": "identity"}, seconds, most_bytes)
-
-
-async def _post(address: str, body: bytes, headers: Mapping[str, str], seconds: float, most_bytes: int) -> Reply:
+    sent = {**headers, "Accept-Encoding": "identity"}
     try:
         with anyio.fail_after(seconds):
             async with (
                 httpx2.AsyncClient(follow_redirects=False, timeout=None, verify=_trusted()) as client,
-                client.stream("POST", address, content=body, headers=headers) as answer,
+                client.stream(method, address, content=body, headers=sent) as answer,
             ):
                 received = bytearray()
                 async for block in answer.aiter_raw():

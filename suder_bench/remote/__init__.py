@@ -1,0 +1,1 @@
+"""Servers behind an address, for judges and models alike: none of what they send is trusted."""
