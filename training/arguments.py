@@ -104,7 +104,8 @@ def _check_optimizer(args: TrainingArguments) -> None:
         if not args.optim_target_modules:
             Trainer.get_optimizer_cls_and_kwargs(args, torch.nn.Linear(1, 1))  # type: ignore[arg-type]
         optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)])
-        get_scheduler(args.lr_scheduler_type, optimizer, 0, 1, args.lr_scheduler_kwargs)
+        kwargs = args.lr_scheduler_kwargs  # a text has become a mapping by now
+        get_scheduler(args.lr_scheduler_type, optimizer, 0, 1, kwargs if isinstance(kwargs, dict) else None)
     except (ImportError, ValueError, TypeError, RuntimeError, KeyError) as error:
         told = str(error).splitlines()[0]
         chosen = f"optim {OptimizerNames(args.optim).value} and lr_scheduler_type {SchedulerType(args.lr_scheduler_type).value}"
