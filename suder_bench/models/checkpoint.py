@@ -136,7 +136,8 @@ def _shards(folder: Path) -> list[Path]:
     if not isinstance(places, dict) or not all(isinstance(name, str) and Path(name).name == name for name in places.values()):
         raise UserError(f"{folder / INDEX}: weight_map does not name a file beside it for each weight")
     names = sorted(set(places.values()))
-    missing = [name for name in names if not (folder / name).is_file()]
+    there = {file.name for file in folder.iterdir() if file.is_file()}  # a name may be longer than a file's can be
+    missing = [name for name in names if name not in there]
     if not names:
         raise UserError(f"{folder / INDEX}: weight_map names no weights")
     if missing:

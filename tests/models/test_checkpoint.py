@@ -111,6 +111,12 @@ def test_an_index_that_is_none(sharded: Path, content: str) -> None:
     assert "model.safetensors.index.json: " in told(sharded)
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", ".."])
+def test_an_index_that_names_what_no_file_can_be_called(sharded: Path, name: str) -> None:
+    (sharded / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"weight": name}}))
+    assert "model.safetensors.index.json" in told(sharded)
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
