@@ -19,11 +19,12 @@ from suder_bench.data.folder import benchmark_folder, of_world
 from suder_bench.data.owners import wanting
 from suder_bench.data.prompts import YES_NO_REQUEST
 from suder_bench.errors import UserError
-from suder_bench.evaluators import requests, thoughts, yes_no
-from suder_bench.evaluators.answers import check_pictures, json_rows, pair, picture_folder
-from suder_bench.evaluators.fields import BIT, ID, TEXT, Fields, id_text, quoted
+from suder_bench.evaluators.answers import thoughts, yes_no
+from suder_bench.evaluators.answers.fields import BIT, ID, TEXT, Fields, id_text, quoted
+from suder_bench.evaluators.answers.files import check_pictures, json_rows, pair, picture_folder
+from suder_bench.evaluators.answers.reviews import RIGHT, UNCLEAR, judge_mark
+from suder_bench.evaluators.judges import requests
 from suder_bench.evaluators.judges.protocols import LanguageJudge
-from suder_bench.evaluators.reviews import RIGHT, UNCLEAR, judge_mark
 from suder_bench.evaluators.weighted import all_correct, average, count, mean
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 

@@ -17,11 +17,12 @@ from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder, of_world
 from suder_bench.data.owners import wanting
 from suder_bench.errors import UserError
-from suder_bench.evaluators import requests, thoughts
-from suder_bench.evaluators.answers import check_pictures, json_document, json_rows, pair
-from suder_bench.evaluators.fields import ID, TEXT, TEXTS, Fields, id_text, quoted, with_fields
+from suder_bench.evaluators.answers import thoughts
+from suder_bench.evaluators.answers.fields import ID, TEXT, TEXTS, Fields, id_text, quoted, with_fields
+from suder_bench.evaluators.answers.files import check_pictures, json_document, json_rows, pair
+from suder_bench.evaluators.answers.reviews import FAILED, is_review, parse_scores, read_reviews
+from suder_bench.evaluators.judges import requests
 from suder_bench.evaluators.judges.protocols import LanguageJudge
-from suder_bench.evaluators.reviews import FAILED, is_review, parse_scores, read_reviews
 from suder_bench.evaluators.weighted import count, mean, ratio
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 

@@ -19,10 +19,10 @@ from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
 from suder_bench.data.prompts import LETTERS, PASS, choice_prompt
 from suder_bench.errors import JudgeError, UserError
-from suder_bench.evaluators.answers import check_pictures, json_rows, pair
-from suder_bench.evaluators.choices import ERAS, LATEST, explain, extract
-from suder_bench.evaluators.fields import ID, TEXT, id_text, quoted
-from suder_bench.evaluators.tables import SUFFIXES, table
+from suder_bench.evaluators.answers.choices import ERAS, LATEST, explain, extract
+from suder_bench.evaluators.answers.fields import ID, TEXT, id_text, quoted
+from suder_bench.evaluators.answers.files import check_pictures, json_rows, pair
+from suder_bench.evaluators.answers.tables import SUFFIXES, table
 from suder_bench.evaluators.weighted import all_correct, count, mean
 from suder_bench.records import Answered, ImageSource, Sample, Statistic, Verdict
 

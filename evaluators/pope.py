@@ -20,9 +20,9 @@ from suder_bench.data.folder import benchmark_folder
 from suder_bench.data.owners import wanting
 from suder_bench.data.prompts import yes_no_prompt
 from suder_bench.errors import UserError
-from suder_bench.evaluators import yes_no
-from suder_bench.evaluators.answers import check_pictures, json_rows, pair, picture_folder
-from suder_bench.evaluators.fields import ID, TEXT, Fields, id_text, one_of, quoted
+from suder_bench.evaluators.answers import yes_no
+from suder_bench.evaluators.answers.fields import ID, TEXT, Fields, id_text, one_of, quoted
+from suder_bench.evaluators.answers.files import check_pictures, json_rows, pair, picture_folder
 from suder_bench.evaluators.weighted import average, count, mean, ratio
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 

@@ -19,9 +19,9 @@ from suder_bench.data.folder import benchmark_folder
 from suder_bench.data.owners import wanting
 from suder_bench.data.prompts import LETTERS, choice_prompt
 from suder_bench.errors import UserError
-from suder_bench.evaluators.answers import by_id, check_pictures, json_document, json_rows, picture_folder
-from suder_bench.evaluators.choices import ERAS, LATEST, explain, extract
-from suder_bench.evaluators.fields import ANY, ID, LIST, OBJECT, TEXT, WORDS, Fields, id_text, quoted, shown, with_fields
+from suder_bench.evaluators.answers.choices import ERAS, LATEST, explain, extract
+from suder_bench.evaluators.answers.fields import ANY, ID, LIST, OBJECT, TEXT, WORDS, Fields, id_text, quoted, shown, with_fields
+from suder_bench.evaluators.answers.files import by_id, check_pictures, json_document, json_rows, picture_folder
 from suder_bench.evaluators.weighted import average, count, mean
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 

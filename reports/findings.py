@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from suder_bench.errors import UserError
 from suder_bench.reports import door, published
-from suder_bench.reports.layout import LAYOUTS, Column
-from suder_bench.reports.markdown import escape
 from suder_bench.reports.measured import Measured, starts_of
+from suder_bench.reports.tables.layout import LAYOUTS, Column
+from suder_bench.reports.tables.markdown import escape
 from suder_bench.runs.jsonl import document, replace_file
 from suder_bench.runs.paired import mean_difference
 from suder_bench.runs.table import FEW, remarks

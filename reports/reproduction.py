@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from suder_bench import registry
-from suder_bench.reports.markdown import escape
+from suder_bench.reports.tables.markdown import escape
 from suder_bench.runs.screen import duration
 from suder_bench.steps import Step
 from suder_bench.training.arguments import DEFAULTS

@@ -13,7 +13,7 @@ from PIL import Image
 from suder_bench.evaluators.geneval import GenEval
 from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.records import Response, Verdict
-from suder_bench.reports.layout import LAYOUTS
+from suder_bench.reports.tables.layout import LAYOUTS
 from suder_bench.runs.plan import plan, samples_digest, seed_of
 from suder_bench.runs.recipe import settings_of
 from suder_bench.runs.score import filed_under

@@ -24,7 +24,8 @@ from mutations import broken, document_file, lines_file
 from suder_bench.cli import main
 from suder_bench.data.source import write_world
 from suder_bench.errors import UserError
-from suder_bench.models import checkpoint, janus_files, reference
+from suder_bench.models import checkpoint, reference
+from suder_bench.models.janus import files as janus_files
 from suder_bench.records import Answered, Response
 from suder_bench.reports import measured
 from suder_bench.runs.execute import Run

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from suder_bench.errors import UserError
-from suder_bench.models import janus_files
+from suder_bench.models.janus import files as janus_files
 from suder_bench.proxies import before_the_hub, through_proxy
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")

@@ -19,8 +19,9 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
 from suder_bench.errors import UserError, install, unknown
-from suder_bench.models import checkpoint, janus_files
+from suder_bench.models import checkpoint
 from suder_bench.models.janus import JanusModel
+from suder_bench.models.janus import files as janus_files
 from suder_bench.models.reference import ModelReference
 from suder_bench.training.arguments import DEFAULTS
 from suder_bench.training.recipe import Lora, Recipe, Task

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import yaml
 
 from suder_bench.errors import UserError, unknown
-from suder_bench.models.janus_prompts import CAPTION_REQUEST
+from suder_bench.models.janus.prompts import CAPTION_REQUEST
 from suder_bench.training.images import ImageSource
 from suder_bench.training.objectives import GRPO, SimPO
 from suder_bench.training.placed_yaml import Tree, build, parse

@@ -14,7 +14,7 @@ from PIL import Image
 
 from suder_bench import registry
 from suder_bench.errors import UserError, unknown
-from suder_bench.models.janus_pixels import picture
+from suder_bench.models.janus.pixels import picture
 from suder_bench.models.protocols import Model, TellsItsWorld
 from suder_bench.rewards.clip import Clip
 from suder_bench.rewards.dsr import Dsr

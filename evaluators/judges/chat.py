@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suder_bench.evaluators import thoughts
+from suder_bench.evaluators.answers import thoughts
 from suder_bench.remote.chat import NoReplyError, message, whole_letters
 
 

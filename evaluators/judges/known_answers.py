@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from suder_bench.errors import JudgeError
-from suder_bench.evaluators import thoughts
+from suder_bench.evaluators.answers import thoughts
+from suder_bench.evaluators.answers.reviews import FAILED, RIGHT, WRONG, judge_mark, parse_scores
 from suder_bench.evaluators.judges.protocols import (
     ColorClassifier,
     DepthEstimator,
@@ -22,8 +23,7 @@ from suder_bench.evaluators.judges.protocols import (
     TextParser,
     VisualQuestionAnswerer,
 )
-from suder_bench.evaluators.reviews import FAILED, RIGHT, WRONG, judge_mark, parse_scores
-from suder_bench.evaluators.t2i_mllm import NO_SCORE, REQUEST, parse_score
+from suder_bench.evaluators.t2i_compbench.mllm import NO_SCORE, REQUEST, parse_score
 from suder_bench.world.render import picture
 from suder_bench.world.scenes import Scene, Thing
 from suder_bench.world.vocabulary import COLORS, NOUNS, TEXTURES

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from suder_bench.cli import options
 
 if TYPE_CHECKING:
-    from suder_bench.reports.figure import Figure
+    from suder_bench.reports.figures.figure import Figure
     from suder_bench.reports.measured import Measured
     from suder_bench.reports.tables import Table
 
@@ -40,9 +40,10 @@ def main(argv: Sequence[str]) -> int:
     options.add_site(parser)
     options.add_json(parser)
     arguments = parser.parse_args(argv)
-    from suder_bench.reports import findings, measured, site_folder, tables
-    from suder_bench.reports.site_runs import is_comparison, not_comparisons
-    from suder_bench.reports.write import write
+    from suder_bench.reports import findings, measured, tables
+    from suder_bench.reports.site import folder as site_folder
+    from suder_bench.reports.site.runs import is_comparison, not_comparisons
+    from suder_bench.reports.tables.write import write
     from suder_bench.runs.jsonl import document
     from suder_bench.runs.screen import Screen
 
@@ -90,7 +91,8 @@ def main(argv: Sequence[str]) -> int:
 def _figures(arguments: argparse.Namespace, rows: Sequence[Measured]) -> tuple[list[Figure], list[str], list[Path], bool]:
     """The figures drawn, why others were not, their files, and whether they could be: without matplotlib there are none."""
     from suder_bench.plots import NotInstalledError
-    from suder_bench.reports import figure_files, figures
+    from suder_bench.reports import figures
+    from suder_bench.reports.figures import files as figure_files
 
     made, left_out = figures.build(rows, arguments.runs, sorted(set(arguments.figure or ())))
     try:

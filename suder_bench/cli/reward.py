@@ -168,7 +168,7 @@ def _compare(
 ) -> tuple[dict[str, Any], bool]:
     """Sample, judge, reward, and write everything into `out`; returns the document of --json, and whether all of it could be."""
     from suder_bench.reports import rewards as report
-    from suder_bench.reports.reward_gallery import gallery
+    from suder_bench.reports.rewards.gallery import gallery
     from suder_bench.rewards import kept, named, sampled
     from suder_bench.rewards.compare import compare
     from suder_bench.runs.jsonl import document, replace_file

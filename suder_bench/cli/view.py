@@ -31,8 +31,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--port", type=_port, default=PORT, metavar="N", help=f"0 takes any free one (default: {PORT})")
     parser.add_argument("--no-browser", dest="browser", action="store_false", help="only say the address")
     arguments = parser.parse_args(argv)
-    from suder_bench.reports import view
-    from suder_bench.reports.site_documents import build
+    from suder_bench.reports.site import view
+    from suder_bench.reports.site.documents import build
     from suder_bench.runs.screen import Screen
 
     tables, left_out = _tables(arguments.runs)
@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
 def _tables(paths: Sequence[Path]) -> tuple[list[Table], list[str]]:
     """The paper's tables, as far as the runs suffice for them."""
     from suder_bench.reports import measured, tables
-    from suder_bench.reports.site_runs import is_comparison
+    from suder_bench.reports.site.runs import is_comparison
 
     rows = measured.read([path for path in paths if not is_comparison(path)])
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from suder_bench.errors import UserError
-from suder_bench.models.janus_prompts import CAPTION_REQUEST
+from suder_bench.models.janus.prompts import CAPTION_REQUEST
 from suder_bench.models.protocols import ImageToText, TextSampling
 from suder_bench.records import open_image
 from suder_bench.rewards.compare import Samples

@@ -21,6 +21,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "evaluators"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "evaluators" / "geneval"))
 import geneval_reference as reference
 import tiny_detector
 import tiny_judges

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from models.tiny import tiny_image_processor, tiny_janus_model, tiny_tokenizer
 
 from suder_bench.models.janus import JanusModel
-from suder_bench.models.janus_prompts import generation_text
+from suder_bench.models.janus.prompts import generation_text
 from suder_bench.models.protocols import ImageSampling
 
 

@@ -46,7 +46,7 @@ def measure(way: str, batch: int, layers: int) -> float:
     from models.tiny import tiny_janus_model
     from transformers import LlamaConfig, LlamaModel
 
-    from suder_bench.models import janus_likelihood
+    from suder_bench.models.janus import likelihood as janus_likelihood
 
     model = tiny_janus_model()
     config = LlamaConfig(

@@ -387,7 +387,7 @@ def test_auto_never_chooses_mps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_dtype_offered_is_one_that_models_take() -> None:
-    from suder_bench.models.janus_files import DTYPES
+    from suder_bench.models.janus.files import DTYPES
 
     assert tuple(DTYPES) == options.DTYPES
 

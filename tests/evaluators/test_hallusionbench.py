@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suder_bench.errors import UserError
+from suder_bench.evaluators.answers.reviews import judge_mark
 from suder_bench.evaluators.hallusionbench import HallusionBench
 from suder_bench.evaluators.judges.world import WorldLlm
-from suder_bench.evaluators.reviews import judge_mark
 from suder_bench.records import Sample
 from suder_bench.world import tasks
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from suder_bench.cli import main
 from suder_bench.errors import UserError
+from suder_bench.evaluators.answers.reviews import FAILED, parse_scores
+from suder_bench.evaluators.judges.requests import SUDER_SYSTEM
 from suder_bench.evaluators.llavabench import CATEGORIES, LlavaBench, relative
-from suder_bench.evaluators.requests import SUDER_SYSTEM
-from suder_bench.evaluators.reviews import FAILED, parse_scores
 from suder_bench.evaluators.weighted import mean
 from suder_bench.records import Sample, Verdict
 from suder_bench.runs.batches import BatchSize, work

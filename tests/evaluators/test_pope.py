@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from suder_bench.cli import main
 from suder_bench.errors import UserError
-from suder_bench.evaluators.answers import json_rows
+from suder_bench.evaluators.answers.files import json_rows
 from suder_bench.evaluators.pope import TRACKS, Pope, noun, thing
 from suder_bench.records import Sample
 from suder_bench.runs.plan import build

@@ -17,12 +17,14 @@ from test_site_pages import COMPARISON
 import suder_bench.reports
 from suder_bench.cli import main
 from suder_bench.errors import PictureError, UserError
-from suder_bench.reports import demonstrations, door, grids, measured, view
-from suder_bench.reports.site_documents import Site, build
-from suder_bench.reports.site_folder import write
-from suder_bench.reports.site_gallery import _data_root
-from suder_bench.reports.site_pictures import Pictures
-from suder_bench.reports.site_runs import Shown
+from suder_bench.reports import door, measured
+from suder_bench.reports.figures import demonstrations, grids
+from suder_bench.reports.site import view
+from suder_bench.reports.site.documents import Site, build
+from suder_bench.reports.site.folder import write
+from suder_bench.reports.site.gallery import _data_root
+from suder_bench.reports.site.pictures import Pictures
+from suder_bench.reports.site.runs import Shown
 from suder_bench.runs.screen import Screen
 
 SECRET = "a secret of somebody else's"

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from suder_bench.reports import published
-from suder_bench.reports.layout import LAYOUTS
+from suder_bench.reports.tables.layout import LAYOUTS
 
 
 @pytest.mark.parametrize(("table", "rows"), [(1, 14), (2, 23), (3, 17), (4, 4), (5, 3), (6, 16)])

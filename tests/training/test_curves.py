@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from suder_bench.errors import UserError
-from suder_bench.reports.site_curves import curves
+from suder_bench.reports.site.curves import curves
 from suder_bench.training.curves import COLUMNS, draw, read_points, read_rewards, smooth, write_csv
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from transformers import JanusForConditionalGeneration, PreTrainedTokenizerFast
 
-from suder_bench.models import janus_files
 from suder_bench.models.janus import JanusModel
+from suder_bench.models.janus import files as janus_files
 from suder_bench.models.protocols import ImageSampling
 from suder_bench.world.pretrain import curriculum, model, vq
 from suder_bench.world.pretrain.architecture import GUIDANCE, config, image_processor, tokenizer

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from transformers import PreTrainedTokenizerBase
 
 from suder_bench.data.prompts import choice_prompt, yes_no_prompt
-from suder_bench.models.janus_prompts import CAPTION_REQUEST, answer_ids, generation_text, image_block, prompt_ids, question_text
+from suder_bench.models.janus.prompts import CAPTION_REQUEST, answer_ids, generation_text, image_block, prompt_ids, question_text
 from suder_bench.world import questions
 from suder_bench.world.language import draw_text, noun_phrase
 from suder_bench.world.perception import Percept

@@ -13,8 +13,8 @@ from torch import nn
 from transformers import JanusForConditionalGeneration, PreTrainedTokenizerBase
 from transformers.models.janus.modeling_janus import JanusVQVAE
 
-from suder_bench.models import janus_vq
-from suder_bench.models.janus_prompts import CAPTION_REQUEST
+from suder_bench.models.janus import vq as janus_vq
+from suder_bench.models.janus.prompts import CAPTION_REQUEST
 from suder_bench.world.perception import perceive
 from suder_bench.world.pretrain import curriculum
 from suder_bench.world.pretrain.architecture import TOKENS, WIDTH

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suder_bench.evaluators import thoughts
+from suder_bench.evaluators.answers import thoughts
 from suder_bench.evaluators.judges import chat
 from suder_bench.remote import words
 from suder_bench.remote.chat import NoReplyError

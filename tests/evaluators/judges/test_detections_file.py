@@ -13,7 +13,7 @@ from tiny_judges import noise
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.judges import detections_file
 from suder_bench.evaluators.judges.detections_file import OFFICIAL, frame_digest
-from suder_bench.evaluators.t2i_spatial import Query, detect, judge_spatial, to_frame
+from suder_bench.evaluators.t2i_compbench.spatial import Query, detect, judge_spatial, to_frame
 
 RS200 = OFFICIAL["detector-2d"]
 

@@ -291,7 +291,7 @@ def test_other_settings_are_another_judge() -> None:
     ],
 )
 def test_what_a_model_thought_stands_before_what_it_said(serve: Serve, message: dict[str, object]) -> None:
-    from suder_bench.evaluators import thoughts
+    from suder_bench.evaluators.answers import thoughts
 
     [reply] = judge(serve(said(None, **message)).url).mark(["Right?"])
     assert thoughts.split(reply) == ("Hm.", "8 7")

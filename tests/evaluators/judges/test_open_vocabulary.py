@@ -16,8 +16,8 @@ from suder_bench.evaluators.judges.open_vocabulary import LEAST_SCORE, apart, ov
 from suder_bench.evaluators.judges.protocols import PromptedDetector
 from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, pixels
 from suder_bench.evaluators.judges.world import WorldDetector
-from suder_bench.evaluators.t2i_numeracy import judge_numeracy
-from suder_bench.evaluators.t2i_spatial import Query, judge_spatial
+from suder_bench.evaluators.t2i_compbench.numeracy import judge_numeracy
+from suder_bench.evaluators.t2i_compbench.spatial import Query, judge_spatial
 
 
 def load(folder):

@@ -12,9 +12,11 @@ from PIL import Image
 
 from suder_bench import world
 from suder_bench.errors import JudgeError
+from suder_bench.evaluators.answers.reviews import parse_scores
 from suder_bench.evaluators.judges import known_answers
 from suder_bench.evaluators.judges import world as world_judges
 from suder_bench.evaluators.judges.protocols import Detection, Parse, Picture
+from suder_bench.evaluators.judges.requests import SUDER_TEACHER as TEACHER
 from suder_bench.evaluators.judges.world import (
     WorldClip,
     WorldColor,
@@ -24,8 +26,6 @@ from suder_bench.evaluators.judges.world import (
     WorldParser,
     WorldVqa,
 )
-from suder_bench.evaluators.requests import SUDER_TEACHER as TEACHER
-from suder_bench.evaluators.reviews import parse_scores
 from suder_bench.runs import recipe
 from suder_bench.world.language import draw_text
 from suder_bench.world.render import picture

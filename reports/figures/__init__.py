@@ -1,0 +1,5 @@
+"""Figures 3-10."""
+
+from suder_bench.reports.figures.paper import build
+
+__all__ = ["build"]
