@@ -17,7 +17,9 @@ from transformers import SchedulerType, TrainingArguments
 from transformers.training_args import OptimizerNames
 
 from suder_bench.errors import UserError, install, unknown
-from suder_bench.training.recipe import Recipe
+
+if typing.TYPE_CHECKING:
+    from suder_bench.training.recipe import Recipe
 
 DEFAULTS: dict[str, Any] = {
     "learning_rate": 3e-6,

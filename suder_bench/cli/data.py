@@ -165,7 +165,7 @@ def _files(args: argparse.Namespace) -> list[OfficialFile]:
 
 
 def _refuse_world(data: Path) -> None:
-    from suder_bench.data.source import WORLD_FILE
+    from suder_bench.data.folder import WORLD_FILE
 
     if (data / WORLD_FILE).is_file():
         raise UserError(f"{data} holds the world's files; choose another folder for the official ones")

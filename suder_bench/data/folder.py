@@ -23,6 +23,9 @@ def benchmark_folder(data: Path, name: str, marker: str, protocol: str = "offici
     raise UserError(f"no {name}/{marker} in {data}; {way}, pass their folder with --data DIR, or use --data world")
 
 
+SIZES = ("quick", "full")
+"""How large the world writes its data."""
+
 WORLD_FILE = "world.json"
 """Stands at the top of a data folder that the world wrote; such data are judged by the world's judges."""
 

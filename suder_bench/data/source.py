@@ -12,12 +12,9 @@ from typing import Literal
 
 from suder_bench.data.catalogue import catalogue
 from suder_bench.data.fetch import ensure
-from suder_bench.data.folder import WORLD_FILE as WORLD_FILE
-from suder_bench.data.folder import of_world, unwritable
+from suder_bench.data.folder import SIZES, WORLD_FILE, of_world, unwritable
 from suder_bench.errors import UserError
 from suder_bench.partial import beside
-
-SIZES = ("quick", "full")
 
 
 @dataclass(frozen=True)

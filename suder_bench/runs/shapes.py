@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from suder_bench.data.source import SIZES
+from suder_bench.data.folder import SIZES
 from suder_bench.models.protocols import ImageSampling, TextSampling
 
 

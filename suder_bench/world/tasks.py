@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from suder_bench.data.source import SIZES, WORLD_FILE
+from suder_bench.data.folder import SIZES, WORLD_FILE
 from suder_bench.errors import unknown
 from suder_bench.world import (
     write_geneval,

@@ -10,8 +10,8 @@ import pytest
 from suder_bench import registry
 from suder_bench.data.catalogue import catalogue
 from suder_bench.data.fetch import fetch
-from suder_bench.data.folder import benchmark_folder
-from suder_bench.data.source import WORLD_FILE, Source, cache, choose, write_world
+from suder_bench.data.folder import WORLD_FILE, benchmark_folder
+from suder_bench.data.source import Source, cache, choose, write_world
 from suder_bench.errors import UserError
 
 

@@ -1,7 +1,7 @@
 """Janus: transformers' `JanusForConditionalGeneration` as a model that draws, answers and scores.
 
 Serves any checkpoint of that class alike, from the tiny one to Janus-Pro-7B: sizes come from its configuration, prompts from
-`janus_prompts`. Conventions are those of deepseek-ai/Janus; what `settings` holds goes into run.json.
+`prompts`. Conventions are those of deepseek-ai/Janus; what `settings` holds goes into run.json.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ from transformers import JanusForConditionalGeneration, PreTrainedTokenizerBase
 from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
 
 from suder_bench.errors import UserError
-from suder_bench.models.janus import files as janus_files
-from suder_bench.models.janus import likelihood as janus_likelihood
-from suder_bench.models.janus import sampler as janus_sampler
-from suder_bench.models.janus import vq as janus_vq
+from suder_bench.models.janus import files, likelihood, sampler, vq
 from suder_bench.models.janus.pixels import POSTPROCESSING, Squares, picture
 from suder_bench.models.janus.prompts import (
     CAPTION_REQUEST,
@@ -57,7 +54,7 @@ class JanusModel:
     ):
         """`caption_request` is how captions are asked for, and texts scored; with `score_end` a text's end token counts too.
         `parts` are the digests that `fingerprint` sums up, by name."""
-        janus_files.check_tokens(tokenizer, model.config.image_token_id, name)
+        files.check_tokens(tokenizer, model.config.image_token_id, name)
         self.model = model
         self.tokenizer = tokenizer
         self.squares = Squares(image_processor)
@@ -67,7 +64,7 @@ class JanusModel:
         self.caption_request = caption_request
         self.score_end = score_end
         self.image_tokens = int(model.model.vision_model.config.num_image_tokens)
-        self.positions = janus_sampler.positions_of(model)
+        self.positions = sampler.positions_of(model)
         self.settings = {
             "adapter": "janus",
             "dtype": str(model.dtype).removeprefix("torch."),
@@ -99,13 +96,13 @@ class JanusModel:
         Raises `UserError` for a wrong reference, device or dtype, and for a checkpoint that is incomplete, does not fit its
         config.json, or holds weights that are NaN or infinite.
         """
-        place = janus_files.choose_device(device)
-        kind = janus_files.choose_dtype(dtype, place)
-        return cls.of(janus_files.load(janus_files.find(reference), device=place, dtype=kind), name=reference)
+        place = files.choose_device(device)
+        kind = files.choose_dtype(dtype, place)
+        return cls.of(files.load(files.find(reference), device=place, dtype=kind), name=reference)
 
     @classmethod
-    def of(cls, loaded: janus_files.Loaded, *, name: str, **others: Any) -> Self:
-        """A checkpoint that `janus_files.load` read; `others` go to `__init__`."""
+    def of(cls, loaded: files.Loaded, *, name: str, **others: Any) -> Self:
+        """A checkpoint that `files.load` read; `others` go to `__init__`."""
         fingerprint, parts = loaded.fingerprint, loaded.parts
         return cls(loaded.model, loaded.tokenizer, loaded.processor, name=name, fingerprint=fingerprint, parts=parts, **others)
 
@@ -113,25 +110,23 @@ class JanusModel:
         """One picture per prompt, with its tokens; see `TextToImage`."""
         tokens = self.draw(prompts, seeds=seeds, sampling=sampling).tokens
         pixels = self.decode_tokens(tokens)
-        janus_sampler.check_numbers(pixels.isfinite().flatten(1).all(dim=1), "the pixels of a picture")
+        sampler.check_numbers(pixels.isfinite().flatten(1).all(dim=1), "the pixels of a picture")
         return [GeneratedImage(picture(x), row) for x, row in zip(pixels, tokens, strict=True)]
 
     def draw(
         self, prompts: Sequence[str], *, seeds: Sequence[int], sampling: ImageSampling, return_logprobs: bool = False
-    ) -> janus_sampler.DrawnTokens:
+    ) -> sampler.DrawnTokens:
         """Image tokens without decoding them. Repeated prompts are read once. With `return_logprobs` also what
         `image_logprobs` would say of them."""
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts, but {len(seeds)} seeds")
         rows = [self._generation_ids(prompt) for prompt in prompts]
         blanks = [self._blank(row) for row in rows]
-        return janus_sampler.draw_tokens(
-            self.model, rows, blanks, seeds=seeds, sampling=sampling, return_logprobs=return_logprobs
-        )
+        return sampler.draw_tokens(self.model, rows, blanks, seeds=seeds, sampling=sampling, return_logprobs=return_logprobs)
 
     def decode_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
         """Pixels in [-1, 1], (pictures, 3, size, size), float32, of image tokens (pictures, image tokens)."""
-        return janus_vq.decode(self.model.model.vqmodel, tokens)
+        return vq.decode(self.model.model.vqmodel, tokens)
 
     def answer(
         self,
@@ -165,7 +160,7 @@ class JanusModel:
             order = {key: i for i, key in enumerate(rows)}
             prompts = [self._question(question, features[which]) for question, which in rows.values()]
         place = torch.tensor([order[(question, *which.tolist())] for question, which in asked], device=self.model.device)
-        return janus_sampler.write_tokens(
+        return sampler.write_tokens(
             self.model, prompts, place, seeds=seeds, sampling=sampling, ends=self._ends, suppressed=self._suppressed
         )
 
@@ -183,18 +178,18 @@ class JanusModel:
         answers: Sequence[Sequence[int]],
         *,
         entropy: bool = False,
-    ) -> janus_likelihood.TokenScores:
+    ) -> likelihood.TokenScores:
         """log p(answer token k | picture, question, answer tokens < k) of ids such as `write` returns; add the id of the
         end token to score that too. One picture per question."""
         features, which = self._features(images)
         if not len(which) == len(questions) == len(answers):
             raise ValueError(f"{len(which)} pictures, {len(questions)} questions, {len(answers)} answers")
         if not questions:
-            return janus_likelihood.TokenScores([], [])
+            return likelihood.TokenScores([], [])
         prompts = [self._question(question, features[i : i + 1]) for i, question in zip(which.tolist(), questions, strict=True)]
         for prompt, answer in zip(prompts, answers, strict=True):
             self._check_room(len(prompt) + len(answer) - 1, "a picture and its text", str(self.tokenizer.decode(list(answer))))
-        return janus_likelihood.answer_scores(self.model, prompts, answers, entropy=entropy)
+        return likelihood.answer_scores(self.model, prompts, answers, entropy=entropy)
 
     def choice_logprobs(
         self, images: Sequence[Image.Image] | torch.Tensor, questions: Sequence[str], choices: Sequence[str]
@@ -210,12 +205,12 @@ class JanusModel:
             raise ValueError(f"{len(which)} pictures, {len(questions)} questions")
         if not questions:
             return torch.empty(0, len(choices))
-        begun = janus_likelihood.embed(self.model, shared)
+        begun = likelihood.embed(self.model, shared)
         prompts = [
             torch.cat([self._question(question, features[i : i + 1]), begun])
             for i, question in zip(which.tolist(), questions, strict=True)
         ]
-        return janus_likelihood.next_token_scores(self.model, prompts, different)
+        return likelihood.next_token_scores(self.model, prompts, different)
 
     def image_logprobs(self, texts: Sequence[str], image_tokens: torch.Tensor) -> torch.Tensor:
         """log p(image tokens | text), (texts, image tokens), without guidance; see `DualLikelihood`."""
@@ -223,15 +218,15 @@ class JanusModel:
 
     def image_scores(
         self, texts: Sequence[str], image_tokens: torch.Tensor, *, guidance: float = 1.0, entropy: bool = False
-    ) -> janus_likelihood.TokenScores:
+    ) -> likelihood.TokenScores:
         """The same, also under guidance, and with the distributions' entropies when asked for."""
         rows = [self._generation_ids(text) for text in texts]
         blanks = [self._blank(row) for row in rows] if guidance != 1 else []
-        return janus_likelihood.image_scores(self.model, rows, image_tokens, blanks=blanks, guidance=guidance, entropy=entropy)
+        return likelihood.image_scores(self.model, rows, image_tokens, blanks=blanks, guidance=guidance, entropy=entropy)
 
     def tokenize_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Codes (pictures, image tokens), on the CPU, of the same squares that the vision tower sees."""
-        return janus_vq.encode(self.model.model.vqmodel, self.squares.pixels(images)).cpu()
+        return vq.encode(self.model.model.vqmodel, self.squares.pixels(images)).cpu()
 
     def check_prompt(self, prompt: str) -> None:
         """Raises `UserError` for a prompt too long to be drawn, or to be scored as the text of a picture."""
@@ -256,13 +251,13 @@ class JanusModel:
         return image_block(self._boi, self._placeholder, self._eoi, image_tokens=self.image_tokens, images=images)
 
     def _blank(self, ids: Sequence[int]) -> list[int]:
-        return janus_sampler.unconditional(ids, keep=self._kept, pad=int(self.tokenizer.pad_token_id))
+        return sampler.unconditional(ids, keep=self._kept, pad=int(self.tokenizer.pad_token_id))
 
     def _question(self, question: str, features: torch.Tensor) -> torch.Tensor:
         """Embeddings of a question about the pictures whose features (pictures, image tokens, width) are given."""
         ids = prompt_ids(self.tokenizer, question_text(question, self._block(len(features)) if len(features) else ""))
         self._check_room(len(ids), "a question and its pictures", question)
-        return janus_likelihood.embed(self.model, ids, features if len(features) else None)
+        return likelihood.embed(self.model, ids, features if len(features) else None)
 
     def _features(self, images: Sequence[Image.Image] | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What the language model reads of each distinct picture, (distinct, image tokens, width), and which is whose."""
