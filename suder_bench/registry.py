@@ -54,6 +54,7 @@ TABLE: Mapping[Group, Mapping[str, str]] = {
     },
     "models": {
         "janus": "suder_bench.models.janus:JanusModel",
+        "emu3": "suder_bench.models.emu3.adapter:Emu3Model",
         "folder": "suder_bench.models.folder:FolderModel",
     },
     "rewards": {

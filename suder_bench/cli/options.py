@@ -97,6 +97,15 @@ def add_responses(parser: argparse.ArgumentParser, model: str) -> None:
     add_machine(parser)
 
 
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """What a model's adapter is asked besides its checkpoint; see `suder_bench.models.arguments`."""
+    parser.add_argument("--image-area", type=positive, metavar="PIXELS", help="of a picture that an emu3 draws (default: 518400)")
+
+
+def model_arguments(args: argparse.Namespace) -> dict[str, str]:
+    return {} if args.image_area is None else {"image_area": str(args.image_area)}
+
+
 def add_data(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--data", metavar="world|official|DIR", help=f"where the benchmark files come from (default: {default})")
     parser.add_argument("--size", choices=["quick", "full"], help="how much of the world's data (default: quick)")

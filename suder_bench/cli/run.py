@@ -32,6 +32,7 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = options.Parser("run", "Evaluate a model on a suite of benchmarks. The same command again goes on where it stopped.")
     parser.add_argument("--model", required=True, help="a shipped name, a checkpoint folder, a hub id or ADAPTER:REFERENCE")
+    options.add_model_arguments(parser)
     parser.add_argument("--out", type=Path, help="the run folder (default: runs/MODEL-SUITE)")
     parser.add_argument("--fresh", action="store_true", help="start over, discarding what the run folder holds")
     parser.add_argument("--stage", default="all", choices=["all", "respond", "score"], help="only make, or only judge responses")
@@ -46,7 +47,7 @@ def _run(args: argparse.Namespace) -> Run:
     from suder_bench.models import reference
     from suder_bench.runs.execute import Run
 
-    model, settings = options.settings(args, lambda: reference.choose(args.model))
+    model, settings = options.settings(args, lambda: reference.choose(args.model, options.model_arguments(args)))
     out = args.out or Path("runs") / f"{model.label}-{settings.suite}"
     return Run(out, model, settings, stage=args.stage, batch_size=args.batch_size, fresh=args.fresh)
 

@@ -23,6 +23,9 @@ ADAPTERS = ("adapter_config.json", "adapter_model.safetensors")
 """What peft writes, also beside weights that the adapters were merged into."""
 
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+EXAMPLES = {"janus": "a Janus, as deepseek-community/Janus-Pro-1B", "emu3": "an Emu3, as BAAI/Emu3-Gen-hf"}
+"""What to give, by model_type."""
+
 PARTS: Mapping[str, tuple[str, ...]] = {
     "config": (CONFIG,),
     "tokenizer": (*VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
@@ -53,7 +56,7 @@ def check(folder: Path, kind: str) -> None:
         raise UserError(f"model '{folder}' holds no config.json; give a checkpoint folder in transformers' format")
     found = read_json(folder / CONFIG).get("model_type")
     if found != kind:
-        raise UserError(f"model '{folder}' has model_type {found!r}; give a Janus, as deepseek-community/Janus-Pro-1B")
+        raise UserError(f"model '{folder}' has model_type {found!r}; give {EXAMPLES[kind]}")
     for file in _present(folder):
         if file.suffix == ".json":
             read_json(file)

@@ -6,13 +6,15 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from suder_bench import registry
 from suder_bench.errors import UserError, unknown
-from suder_bench.models import checkpoint
+from suder_bench.models import arguments, checkpoint
+from suder_bench.models.emu3 import reference as emu3_reference
 
 if TYPE_CHECKING:
     from suder_bench.models.protocols import Model
@@ -20,8 +22,11 @@ if TYPE_CHECKING:
 WORLD_MARKER = "suder_bench_world"
 """Key of config.json that is true in checkpoints trained on the embedded world."""
 
+LONGEST_LABEL = 100
+"""Characters: it becomes the name of a folder."""
+
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_MODEL_TYPES = {"janus": "janus"}
+_MODEL_TYPES = {"janus": "janus", "emu3": "emu3"}
 
 
 @dataclass(frozen=True)
@@ -33,35 +38,42 @@ class ModelReference:
     reference: str
 
     @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The folders or hub ids that the reference names, the one that draws first, without what it asks of its adapter."""
+        return emu3_reference.read(self.reference).checkpoints if self.adapter == "emu3" else (self.reference,)
+
+    @property
     def label(self) -> str:
-        """A short name for folders and tables: the last part of a path or hub id."""
-        last = self.name if self.name in registry.CHECKPOINTS else os.path.basename(os.path.abspath(self.reference))
-        return re.sub(r"[^\w.+-]+", "-", last).strip("-.") or self.adapter
+        """A short name for folders and tables: the last part of each path or hub id, and what is asked of its adapter."""
+        _, asked = arguments.split(self.adapter, self.reference)
+        lasts = [os.path.basename(os.path.abspath(one)) for one in self.checkpoints]
+        last = self.name if self.name in registry.CHECKPOINTS else "-".join(["+".join(lasts), *asked.values()])
+        return re.sub(r"[^\w.+-]+", "-", last).strip("-.")[:LONGEST_LABEL] or self.adapter
 
     @property
     def world(self) -> bool:
         """Whether the model was trained on the embedded world, which makes the world its default data."""
-        config = Path(self.reference).expanduser() / "config.json"
-        return config.is_file() and checkpoint.read_json(config).get(WORLD_MARKER) is True
+        configs = [Path(one).expanduser() / "config.json" for one in self.checkpoints]
+        return all(config.is_file() and checkpoint.read_json(config).get(WORLD_MARKER) is True for config in configs)
 
     @property
     def guidance(self) -> float:
-        """The guidance that a checkpoint folder asks for in generation_config.json, else Janus' own 5.
+        """The guidance that a checkpoint folder asks for in generation_config.json, else its family's own.
 
         Raises `UserError` for one that is no number from 0 on.
         """
         from suder_bench.models.protocols import ImageSampling
 
-        return checkpoint.sampling(Path(self.reference).expanduser()).get("guidance_scale", ImageSampling.guidance)
+        own = emu3_reference.GUIDANCE if self.adapter == "emu3" else ImageSampling.guidance
+        return checkpoint.sampling(Path(self.checkpoints[0]).expanduser()).get("guidance_scale", own)
 
     def stamp(self) -> str | None:
         """Names, sizes and times of the checkpoint's files, to notice cheaply that it changed; None where there are none here."""
-        folder = self._folder()
-        if folder is None:
+        folders = [self._folder(one) for one in self.checkpoints]
+        if None in folders:
             return None
-        stats = [(str(path.relative_to(folder)), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
-        listing = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-        return hashlib.sha256(json.dumps([str(folder.resolve()), listing]).encode()).hexdigest()[:16]
+        listings = [_listing(folder) for folder in folders if folder is not None]
+        return hashlib.sha256(json.dumps(listings[0] if len(listings) == 1 else listings).encode()).hexdigest()[:16]
 
     def check(self) -> None:
         """Raises `UserError` for what can be seen, without loading it, to be no model. Other packages' adapters are not asked."""
@@ -70,23 +82,24 @@ class ModelReference:
 
             folder.check(self.reference)
         elif self.adapter in _MODEL_TYPES.values():
-            local = Path(self.reference).expanduser()
-            if local.is_dir():
-                checkpoint.check(local, self.adapter)
-            elif not _HUB_ID.fullmatch(self.reference):
-                raise UserError(f"model '{self.name}': '{self.reference}' is neither a folder nor a hub id (ORG/NAME)")
+            for one in self.checkpoints:
+                local = Path(one).expanduser()
+                if local.is_dir():
+                    checkpoint.check(local, self.adapter)
+                elif not _HUB_ID.fullmatch(one):
+                    raise UserError(f"model '{self.name}': '{one}' is neither a folder nor a hub id (ORG/NAME)")
 
-    def _folder(self) -> Path | None:
-        """The folder of the checkpoint's files: for a hub id, of the snapshot in the hub's cache."""
-        folder = Path(self.reference).expanduser()
+    def _folder(self, reference: str) -> Path | None:
+        """The folder of a checkpoint's files: for a hub id, of the snapshot in the hub's cache."""
+        folder = Path(reference).expanduser()
         if folder.is_dir():
             return folder
-        if self.adapter not in _MODEL_TYPES.values() or not _HUB_ID.fullmatch(self.reference):
+        if self.adapter not in _MODEL_TYPES.values() or not _HUB_ID.fullmatch(reference):
             return None
         from huggingface_hub import try_to_load_from_cache
 
         try:
-            found = try_to_load_from_cache(self.reference, checkpoint.CONFIG)
+            found = try_to_load_from_cache(reference, checkpoint.CONFIG)
         except ValueError:  # no name that the hub allows; loading says so
             return None
         return Path(found).parent if isinstance(found, str) else None
@@ -97,8 +110,16 @@ class ModelReference:
         return model
 
 
-def choose(text: str) -> ModelReference:
-    """Read the value of `--model`. Raises `UserError` with the nearest name, or with what the folder lacks."""
+def choose(text: str, asked: Mapping[str, str] | None = None) -> ModelReference:
+    """Read the value of `--model`, and what flags ask of its adapter. Raises `UserError` with the nearest name, or with what the
+    folder lacks, or for what the adapter does not take."""
+    found = _choose(text)
+    if not asked:
+        return found
+    return replace(found, **{part: arguments.join(found.adapter, getattr(found, part), asked) for part in ("name", "reference")})
+
+
+def _choose(text: str) -> ModelReference:
     if text in registry.CHECKPOINTS:
         adapter, finder = registry.CHECKPOINTS[text]
         return ModelReference(text, adapter, str(registry.resolve(finder)(text)))
@@ -106,6 +127,12 @@ def choose(text: str) -> ModelReference:
     folder = Path(text).expanduser()
     if text and folder.is_dir():
         return ModelReference(text, _adapter_of(folder), text)
+    alone = Path(text.partition("?")[0]).expanduser()
+    if "?" in text and alone.is_dir():
+        found = _adapter_of(alone)
+        if found not in arguments.TAKEN:
+            raise UserError(f"model '{text}': adapter '{found}' takes no settings (choices: {', '.join(arguments.TAKEN)})")
+        return ModelReference(text, found, text)
     adapter, colon, reference = text.partition(":")
     if colon:
         if adapter not in adapters:
@@ -118,6 +145,11 @@ def choose(text: str) -> ModelReference:
     if "/" in text:
         raise UserError(f"model '{text}' is not a folder; give a checkpoint folder, a hub id (ORG/NAME) or adapter:REFERENCE")
     raise unknown("model", text, [*registry.CHECKPOINTS, *(f"{name}:REFERENCE" for name in adapters), "FOLDER", "ORG/NAME"])
+
+
+def _listing(folder: Path) -> list[Any]:
+    stats = [(str(path.relative_to(folder)), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [str(folder.resolve()), [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]]
 
 
 def _adapter_of(folder: Path) -> str:

@@ -1,0 +1,148 @@
+"""Any transformers model of the files in a folder, or one line that says why not: what every family here refuses alike.
+
+The weights are read here and not by transformers, which would put LoRA adapters that lie beside them on top, and only where
+peft is installed; keys of older layouts are renamed by transformers' own table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers import logging as transformers_logging
+
+from suder_bench.errors import UserError
+from suder_bench.models import checkpoint
+
+MUCH = 4
+"""A configuration may ask for so many times the numbers that the weights hold, before they are compared one by one."""
+
+SHOWN = 300
+"""Characters of another library's reason that an error line quotes."""
+
+
+@contextmanager
+def blamed(folder: Path, what: str) -> Iterator[None]:
+    """One `UserError` of one line for whatever transformers raises over a broken file, each in its own way."""
+    try:
+        yield
+    except (UserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:SHOWN] or repr(error)
+        raise UserError(f"model '{folder}' cannot be loaded: its {what}: {reason}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' table of keys, whose content is told in one line."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+
+
+def build(
+    kind: type[PreTrainedModel],
+    folder: Path,
+    config: PreTrainedConfig,
+    generation: GenerationConfig | None,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Any:
+    """A model of class `kind` with the folder's weights, in eval mode.
+
+    Raises `UserError` for weights that are missing, left over, of another size than `config` says, NaN or infinite.
+    """
+    with blamed(folder, "weights"):
+        weights: dict[str, torch.Tensor] = {}
+        for file in checkpoint.weight_files(folder):
+            weights |= load_file(file)
+        with quiet():
+            _check_amount(kind, folder, config, weights)
+            made: Any = kind.from_pretrained(
+                None,
+                config=config,
+                state_dict=weights,
+                generation_config=generation,
+                dtype=dtype,
+                ignore_mismatched_sizes=True,  # told below, in one line
+                output_loading_info=True,
+            )
+        _check_keys(folder, made[1])
+        _check_finite(folder, made[0])
+    model = made[0].to(device).eval()
+    # Weights in the file's own precision are the file, mapped into memory: written over, it would be another model.
+    mapped = {tensor.untyped_storage().data_ptr() for tensor in weights.values()}
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.untyped_storage().data_ptr() in mapped:
+            tensor.data = tensor.data.clone()
+    return model
+
+
+def _check_amount(
+    kind: type[PreTrainedModel], folder: Path, config: PreTrainedConfig, weights: Mapping[str, torch.Tensor]
+) -> None:
+    """Raises `UserError` for a configuration of quite another size, before memory is taken and filled with random weights."""
+    layers = max((_layers(part) for part in _parts(config)), default=0)
+    if layers > len(weights):  # building them would take for ever
+        raise _other(folder, len(weights), layers, "weights for its layers")
+    with torch.device("meta"):
+        model = kind(config)
+    held, asked = (sum(one.numel() for one in many) for many in (weights.values(), model.parameters()))
+    if asked > MUCH * held:
+        raise _other(folder, held, asked, "numbers in its weights")
+
+
+def _parts(config: PreTrainedConfig) -> Iterator[PreTrainedConfig]:
+    yield config
+    for value in vars(config).values():
+        if isinstance(value, PreTrainedConfig):
+            yield from _parts(value)
+
+
+def _layers(config: PreTrainedConfig) -> int:
+    counts = [getattr(config, name, 0) for name in ("num_hidden_layers", "num_layers", "depth", "num_res_blocks")]
+    return max(count for count in counts if isinstance(count, int))
+
+
+def _other(folder: Path, held: int, asked: int, what: str) -> UserError:
+    cure = "give it the config.json that it was saved with"
+    return UserError(f"model '{folder}' holds {held:,} {what}, its config.json asks for {asked:,}; {cure}")
+
+
+def _check_keys(folder: Path, info: Mapping[str, Any]) -> None:
+    """Raises `UserError` for weights that are missing, of another size, or in no use: transformers fills in random ones."""
+    missing, unused = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
+    sizes = sorted((name, tuple(found), tuple(wanted)) for name, found, wanted in info["mismatched_keys"])
+    if missing:
+        raise UserError(f"model '{folder}' lacks {len(missing)} weights, such as {missing[0]}; the checkpoint is incomplete")
+    cure = "give it the config.json that it was saved with"
+    if sizes:
+        name, found, wanted = sizes[0]
+        others = f" (and {len(sizes) - 1} more)" if len(sizes) > 1 else ""
+        raise UserError(f"model '{folder}' has {name} of shape {found}{others}, its config.json asks for {wanted}; {cure}")
+    if unused:
+        told = f"{len(unused)} weights that its config.json leaves unused, such as {unused[0]}"
+        raise UserError(f"model '{folder}' holds {told}; {cure}")
+
+
+def _check_finite(folder: Path, model: PreTrainedModel) -> None:
+    """Raises `UserError` naming the first weight with NaN or infinity. A sum keeps either and costs little; only a sum that is
+    no number is looked into."""
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not tensor.sum().isfinite():
+            bad = int((~tensor.isfinite()).sum())
+            if bad:
+                raise UserError(
+                    f"model '{folder}': {bad:,} of the {tensor.numel():,} numbers of weight {name} are NaN or infinite; "
+                    "nothing that it says is worth a score (a training that diverged leaves such weights; take an earlier one)"
+                )

@@ -1,0 +1,121 @@
+"""One Emu3 checkpoint in memory: transformers' format, safetensors only, no code from the checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import (
+    AutoTokenizer,
+    Emu3Config,
+    Emu3ForConditionalGeneration,
+    Emu3ImageProcessor,
+    GenerationConfig,
+    PreTrainedTokenizerBase,
+)
+
+from suder_bench.errors import UserError
+from suder_bench.models import checkpoint
+from suder_bench.models.built import blamed, build
+from suder_bench.models.emu3 import reference
+from suder_bench.models.emu3.vocabulary import Vocabulary
+from suder_bench.models.hub import folder_of
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A checkpoint in eval mode with all that belongs to it. `template` is its chat template, None where it has none; `digests`
+    are of what decides its responses, by name."""
+
+    name: str
+    model: Emu3ForConditionalGeneration
+    tokenizer: PreTrainedTokenizerBase
+    processor: Emu3ImageProcessor
+    vocabulary: Vocabulary
+    template: str | None
+    digests: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        model: Emu3ForConditionalGeneration,
+        tokenizer: PreTrainedTokenizerBase,
+        processor: Emu3ImageProcessor,
+        *,
+        template: str | None,
+        name: str = "emu3",
+        digests: Mapping[str, str] | None = None,
+    ) -> Part:
+        """Of objects in memory. Raises `UserError` where they do not fit each other."""
+        vq: Any = model.model.vqmodel
+        if processor.spatial_factor != vq.vision_spatial_factor:
+            raise UserError(
+                f"model '{name}': its image processor has spatial_factor {processor.spatial_factor}, its image tokenizer makes "
+                f"one code of {vq.vision_spatial_factor} pixels each way; use the image processor it was trained with"
+            )
+        vocabulary = Vocabulary(tokenizer, model.config.vocabulary_map or {}, vq.config.codebook_size, name)
+        return cls(name, model, tokenizer, processor, vocabulary, template, dict(digests or {}))
+
+    @property
+    def positions(self) -> int:
+        """The longest sequence that the language model was made for."""
+        return int(self.model.model.text_model.config.max_position_embeddings)
+
+    @property
+    def ends(self) -> set[int]:
+        """The ids that end an answer."""
+        said = self.model.generation_config.eos_token_id
+        return {int(self.tokenizer.eos_token_id), *(said if isinstance(said, list) else [] if said is None else [said])}
+
+
+def load(name: str, *, device: torch.device, dtype: torch.dtype) -> Part:
+    """Read a folder or hub id. Raises `UserError` where its files are not whole, do not fit each other, or hold weights that are
+    no numbers."""
+    folder = folder_of(name)
+    checkpoint.check(folder, reference.KIND)
+    with blamed(folder, "configuration"):
+        config = Emu3Config.from_pretrained(folder, local_files_only=True)
+        own = (folder / checkpoint.GENERATION).is_file()
+        generation = GenerationConfig.from_pretrained(folder, local_files_only=True) if own else None
+    with blamed(folder, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer.decode(tokenizer.encode("a word", add_special_tokens=False), skip_special_tokens=True)
+    with blamed(folder, "image processor"):
+        processor = Emu3ImageProcessor.from_pretrained(folder, local_files_only=True)
+        processor(images=Image.new("RGB", (32, 32)), return_tensors="pt")
+    with blamed(folder, "chat template"):
+        template = _template(folder, tokenizer)
+    leftover = [file for file in checkpoint.ADAPTERS if (folder / file).is_file()]
+    if leftover:
+        _log.warning(
+            "suder-bench: %s: %s beside whole weights is not applied to them; if the adapters are not merged into them yet, "
+            "merge them first (peft: merge_and_unload)",
+            folder,
+            " and ".join(leftover),
+        )
+    model = build(Emu3ForConditionalGeneration, folder, config, generation, dtype=dtype, device=device)
+    rows, last = len(model.get_input_embeddings().weight), max(tokenizer.get_vocab().values(), default=-1)
+    if not 0 <= last < rows:
+        raise UserError(
+            f"model '{folder}' has embeddings for {rows:,} tokens, its tokenizer ids up to {last:,}; "
+            "use the tokenizer it was trained with"
+        )
+    return Part.of(model, tokenizer, processor, template=template, name=name, digests=checkpoint.digests(folder))
+
+
+def _template(folder: Path, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The processor's own, where transformers looks first, or the tokenizer's."""
+    files = [folder / name for name in checkpoint.PARTS["chat template"] if (folder / name).is_file()]
+    if not files:
+        found = tokenizer.chat_template
+        return found if isinstance(found, str) else None
+    if files[0].suffix == ".json":
+        return str(checkpoint.read_json(files[0])["chat_template"])
+    return files[0].read_text(encoding="utf-8")
