@@ -20,6 +20,7 @@ ABOUT: Mapping[Group | str, Mapping[str, str]] = {
         "tiny-janus": "shipped checkpoint: 6.3 million parameters, trained from scratch on the embedded world",
         "janus:REFERENCE": "a transformers Janus or Janus-Pro checkpoint: a folder, or an id of the hub",
         "emu3:REFERENCE": "transformers Emu3 checkpoints: GEN+CHAT, two folders or hub ids, or one for both",
+        "openai:REFERENCE": "a model behind an address, MODEL@URL: draws, answers and scores what its server offers",
         "folder:REFERENCE": "pictures and answers made elsewhere, in a folder",
     },
     "judges": {

@@ -16,6 +16,9 @@ from suder_bench.errors import PictureError
 from suder_bench.rgb import to_rgb
 
 ImageSource = Path | bytes
+REVISED = "revised_prompt"
+"""Of a picture's `info`, the prompt that it was drawn from, where a server rewrote the one it was sent."""
+
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 

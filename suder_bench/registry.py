@@ -56,6 +56,7 @@ TABLE: Mapping[Group, Mapping[str, str]] = {
         "janus": "suder_bench.models.janus:JanusModel",
         "emu3": "suder_bench.models.emu3.adapter:Emu3Model",
         "folder": "suder_bench.models.folder:FolderModel",
+        "openai": "suder_bench.models.openai.model:OpenAIModel",
     },
     "rewards": {
         "dsr": "suder_bench.rewards.dsr:Dsr",

@@ -83,7 +83,7 @@ from importlib import import_module
 from pathlib import Path
 from suder_bench.cli.dispatch import COMMANDS
 for name in COMMANDS:
-    import_module(f"suder_bench.cli.{name}")
+    import_module(f"suder_bench.cli.{name.replace('-', '_')}")
 import suder_bench.training.track, suder_bench.data.fetch, suder_bench.training.trainer
 from suder_bench import locks
 from suder_bench.errors import UserError

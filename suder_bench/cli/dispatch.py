@@ -20,6 +20,7 @@ COMMANDS = {
     "reproduce": "the whole paper: train, evaluate and report everything, resumable",
     "view": "look at runs in a browser: numbers, pictures, verdicts, curves",
     "reward": "compare rewards: which one picks the better samples of a model",
+    "model-server": "serve a script's functions as a model, from that model's own environment",
     "list": "list the benchmarks, models, judges, rewards and suites",
     "data": "write the world's benchmark files, or fetch and check the official ones",
     "doctor": "look at what is installed and how to get what is missing",
@@ -93,7 +94,7 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if command not in COMMANDS:
         raise unknown("command", command, COMMANDS)
-    status: int = import_module(f"suder_bench.cli.{command}").main(arguments[1:])
+    status: int = import_module(f"suder_bench.cli.{command.replace('-', '_')}").main(arguments[1:])
     return status
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from suder_bench.records import Stranger
 
 
+JANUS_GUIDANCE = 5.0
+
 COLDEST = 1e-30
 """The least temperature but 0: logits divided by less overflow."""
 
@@ -31,16 +33,22 @@ def check_temperature(temperature: float) -> None:
 
 @dataclass(frozen=True)
 class ImageSampling:
-    """How pictures are drawn. `guidance` w combines logits as u + w (c - u); 1 switches it off. Temperature 0 is greedy."""
+    """How pictures are drawn. `guidance` w combines logits as u + w (c - u); 1 switches it off, and None leaves it to the model,
+    which has one of its own. Temperature 0 is greedy."""
 
     temperature: float = 1.0
-    guidance: float = 5.0
+    guidance: float | None = JANUS_GUIDANCE
 
     def __post_init__(self) -> None:
         """Raises `UserError` for what is no number from 0 on."""
         check_temperature(self.temperature)
-        if not 0 <= self.guidance < math.inf:
+        if self.guidance is not None and not 0 <= self.guidance < math.inf:
             raise UserError(f"guidance {self.guidance} is not a number from 0 on")
+
+    @property
+    def weight(self) -> float:
+        """`guidance`, for models that have none of their own: Janus' 5 where it is left to them."""
+        return JANUS_GUIDANCE if self.guidance is None else self.guidance
 
 
 @dataclass(frozen=True)

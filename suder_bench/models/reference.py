@@ -15,6 +15,7 @@ from suder_bench import registry
 from suder_bench.errors import UserError, unknown
 from suder_bench.models import arguments, checkpoint
 from suder_bench.models.emu3 import reference as emu3_reference
+from suder_bench.models.openai import place as openai_place
 
 if TYPE_CHECKING:
     from suder_bench.models.protocols import Model
@@ -24,6 +25,9 @@ WORLD_MARKER = "suder_bench_world"
 
 LONGEST_LABEL = 100
 """Characters: it becomes the name of a folder."""
+
+BEHIND_ADDRESS = ("openai",)
+"""Adapters of models that run elsewhere, with settings of their own."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _MODEL_TYPES = {"janus": "janus", "emu3": "emu3"}
@@ -45,8 +49,11 @@ class ModelReference:
     @property
     def label(self) -> str:
         """A short name for folders and tables: the last part of each path or hub id, and what is asked of its adapter."""
-        _, asked = arguments.split(self.adapter, self.reference)
-        lasts = [os.path.basename(os.path.abspath(one)) for one in self.checkpoints]
+        if self.adapter == "openai":
+            lasts, asked = [openai_place.read(self.reference).model.rpartition("/")[2]], {}
+        else:
+            _, asked = arguments.split(self.adapter, self.reference)
+            lasts = [os.path.basename(os.path.abspath(one)) for one in self.checkpoints]
         last = self.name if self.name in registry.CHECKPOINTS else "-".join(["+".join(lasts), *asked.values()])
         return re.sub(r"[^\w.+-]+", "-", last).strip("-.")[:LONGEST_LABEL] or self.adapter
 
@@ -57,14 +64,17 @@ class ModelReference:
         return all(config.is_file() and checkpoint.read_json(config).get(WORLD_MARKER) is True for config in configs)
 
     @property
-    def guidance(self) -> float:
-        """The guidance that a checkpoint folder asks for in generation_config.json, else its family's own.
+    def guidance(self) -> float | None:
+        """The guidance that a checkpoint folder asks for in generation_config.json, else its family's own; None where the model
+        behind an address keeps its own.
 
         Raises `UserError` for one that is no number from 0 on.
         """
-        from suder_bench.models.protocols import ImageSampling
+        from suder_bench.models.protocols import JANUS_GUIDANCE
 
-        own = emu3_reference.GUIDANCE if self.adapter == "emu3" else ImageSampling.guidance
+        if self.adapter in BEHIND_ADDRESS:
+            return None
+        own = emu3_reference.GUIDANCE if self.adapter == "emu3" else JANUS_GUIDANCE
         return checkpoint.sampling(Path(self.checkpoints[0]).expanduser()).get("guidance_scale", own)
 
     def stamp(self) -> str | None:
@@ -81,6 +91,8 @@ class ModelReference:
             from suder_bench.models import folder
 
             folder.check(self.reference)
+        elif self.adapter == "openai":
+            openai_place.key_for(openai_place.read(self.reference))
         elif self.adapter in _MODEL_TYPES.values():
             for one in self.checkpoints:
                 local = Path(one).expanduser()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
@@ -23,6 +23,16 @@ def explanation(body: bytes) -> str:
         return found if isinstance(found, str) else json.dumps(found)
     except (ValueError, RecursionError):
         return text
+
+
+def is_filtered(body: bytes, signs: Collection[str]) -> bool:
+    """Whether the code or type of an error has one of the words in `signs`."""
+    try:
+        error = json.loads(body)["error"]
+        told = [str(error.get(name) or "") for name in ("code", "type")]
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return False
+    return any(sign in text for text in told for sign in signs)
 
 
 def seconds_to_wait(headers: Mapping[str, str], now: float) -> float:

@@ -224,7 +224,8 @@ def check_recipe(recipe: object) -> None:
         for name, value in recipe["sampling"][kind].items():
             if name not in known:
                 raise ShapeError(f"sampling.{kind} has an unknown key {name}")
-            check({"sampling": {kind: {name: value}}}, {"sampling": {kind: {name: "whole" if known[name] is int else "number"}}})
+            shape: Shape = "whole" if known[name] is int else Maybe("number") if name == "guidance" else "number"
+            check({"sampling": {kind: {name: value}}}, {"sampling": {kind: {name: shape}}})
 
 
 def _is(value: object, kind: str) -> bool:

@@ -26,15 +26,19 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from suder_bench import locks, partial
 from suder_bench.errors import PictureError, UserError, refused
-from suder_bench.records import Response, Verdict, open_image
+from suder_bench.records import REVISED, Response, Verdict, open_image
 from suder_bench.runs import shapes
 from suder_bench.runs.jsonl import Ledger, Line, Row, document, plain, read_object, replace_file
 
 Key = tuple[str, int]
 """A response's place in its benchmark: (sample id, repeat)."""
+
+MOST_NOTED = 20_000
+"""Characters of a rewritten prompt that a picture keeps."""
 
 _PARTS = ("run.json", "responses", "images", "verdicts", "summary.json")
 _LOCK = ".lock"
@@ -169,11 +173,15 @@ class RunFolder:
         )
 
     def save_picture(self, picture: Image.Image, relative: str) -> str:
-        """Save as PNG in one piece below the run folder, turned as it was; returns the digest."""
+        """Save as PNG in one piece below the run folder, turned as it was, with the prompt that a server made of the
+        benchmark's; returns the digest."""
         content = io.BytesIO()
         picture = picture.convert("RGB")
         turned = {"exif": picture.getexif()} if picture.getexif() else {}
-        picture.save(content, format="PNG", **turned)
+        noted = PngInfo()
+        if isinstance(revised := picture.info.get(REVISED), str):
+            noted.add_itxt(REVISED, revised[:MOST_NOTED])
+        picture.save(content, format="PNG", pnginfo=noted, **turned)
         replace_file(self.path / relative, content.getvalue(), partial=self._images() / ".partial")
         return picture_digest(picture)
 

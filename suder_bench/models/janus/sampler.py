@@ -106,7 +106,7 @@ def draw_tokens(
     """
     janus, samples = model.model, len(prompts)
     steps = janus.vision_model.config.num_image_tokens
-    guided = sampling.guidance != 1
+    guided = sampling.weight != 1
     rows, place = distinct([*prompts, *blanks] if guided else prompts, model.device)
     embed = janus.language_model.embed_tokens
     decoder = Decoder(janus.language_model, spare=steps)
@@ -123,7 +123,7 @@ def draw_tokens(
         mixed = c
         if guided:
             u = logits[samples:]
-            mixed = u + sampling.guidance * (c - u)
+            mixed = u + sampling.weight * (c - u)
         sound &= numbers(mixed)
         if k in (0, steps - 1):  # an accelerator is not made to wait at every step
             check_numbers(sound, "the logits of image tokens")

@@ -1,0 +1,1 @@
+"""`openai:MODEL@URL`, a model behind an address; nothing heavy is imported before it is loaded."""
