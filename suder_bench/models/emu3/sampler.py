@@ -38,7 +38,7 @@ def draw_codes(
     Guidance w combines u + w (c - u), u being the logits after `negative`, which every sample shares and, as in transformers,
     continues with the same codes. Raises `NoNumbersError` when logits are not finite.
     """
-    samples, guided = len(prompts), sampling.guidance != 1
+    samples, guided = len(prompts), sampling.weight != 1
     rows, place = distinct([*prompts, *([negative] * samples)] if guided else prompts, model.device)
     decoder, embed = _decoder(model, spare=height * (width + 1))
     hidden = decoder.start([embed(torch.tensor(row, device=model.device)) for row in rows])[place]
@@ -53,7 +53,7 @@ def draw_codes(
         logits = F.linear(hidden, head).float()
         if guided:
             c, u = logits.chunk(2)
-            logits = u + sampling.guidance * (c - u)
+            logits = u + sampling.weight * (c - u)
         sound &= numbers(logits)
         if k in (0, last):  # an accelerator is not made to wait at every step
             check_numbers(sound, "the logits of image tokens")
