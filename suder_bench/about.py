@@ -21,6 +21,7 @@ ABOUT: Mapping[Group | str, Mapping[str, str]] = {
         "janus:REFERENCE": "a transformers Janus or Janus-Pro checkpoint: a folder, or an id of the hub",
         "emu3:REFERENCE": "transformers Emu3 checkpoints: GEN+CHAT, two folders or hub ids, or one for both",
         "openai:REFERENCE": "a model behind an address, MODEL@URL: draws, answers and scores what its server offers",
+        "vlm:REFERENCE": "a transformers image-text-to-text checkpoint (LLaVA, Qwen2.5-VL, InstructBLIP, InternVL, ...): answers",
         "folder:REFERENCE": "pictures and answers made elsewhere, in a folder",
     },
     "judges": {

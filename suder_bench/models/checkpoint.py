@@ -57,6 +57,11 @@ def check(folder: Path, kind: str) -> None:
     found = read_json(folder / CONFIG).get("model_type")
     if found != kind:
         raise UserError(f"model '{folder}' has model_type {found!r}; give {EXAMPLES[kind]}")
+    check_parts(folder)
+
+
+def check_parts(folder: Path) -> None:
+    """The same of what belongs to a checkpoint of any `model_type`: weights, tokenizer, image processor."""
     for file in _present(folder):
         if file.suffix == ".json":
             read_json(file)

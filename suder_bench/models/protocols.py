@@ -143,6 +143,16 @@ class ImageToText(Protocol):
 
 
 @runtime_checkable
+class LimitsPictures(Protocol):
+    """A model that answers only about so many pictures at a time."""
+
+    @property
+    def question_pictures(self) -> tuple[int, int | None]:
+        """The fewest and the most pictures of one question; None for no limit."""
+        ...
+
+
+@runtime_checkable
 class TextLikelihood(Protocol):
     """Teacher-forced log-probabilities in float32, differentiable unless called under `torch.no_grad`."""
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from suder_bench.errors import UserError, unknown
 from suder_bench.models import arguments, checkpoint
 from suder_bench.models.emu3 import reference as emu3_reference
 from suder_bench.models.openai import place as openai_place
+from suder_bench.models.vlm import families, whole
 
 if TYPE_CHECKING:
     from suder_bench.models.protocols import Model
@@ -31,6 +32,14 @@ BEHIND_ADDRESS = ("openai",)
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _MODEL_TYPES = {"janus": "janus", "emu3": "emu3"}
+"""model_type of config.json -> adapter, of the families that have one to themselves."""
+
+_CHECKS: Mapping[str, Callable[[Path], None]] = {
+    "janus": lambda folder: checkpoint.check(folder, "janus"),
+    "emu3": lambda folder: checkpoint.check(folder, "emu3"),
+    "vlm": whole.check,
+}
+"""Adapters that read a checkpoint folder or hub id, and what they can say of a folder without reading a tensor."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +102,11 @@ class ModelReference:
             folder.check(self.reference)
         elif self.adapter == "openai":
             openai_place.key_for(openai_place.read(self.reference))
-        elif self.adapter in _MODEL_TYPES.values():
+        elif self.adapter in _CHECKS:
             for one in self.checkpoints:
                 local = Path(one).expanduser()
                 if local.is_dir():
-                    checkpoint.check(local, self.adapter)
+                    _CHECKS[self.adapter](local)
                 elif not _HUB_ID.fullmatch(one):
                     raise UserError(f"model '{self.name}': '{one}' is neither a folder nor a hub id (ORG/NAME)")
 
@@ -106,7 +115,7 @@ class ModelReference:
         folder = Path(reference).expanduser()
         if folder.is_dir():
             return folder
-        if self.adapter not in _MODEL_TYPES.values() or not _HUB_ID.fullmatch(reference):
+        if self.adapter not in _CHECKS or not _HUB_ID.fullmatch(reference):
             return None
         from huggingface_hub import try_to_load_from_cache
 
@@ -169,6 +178,9 @@ def _adapter_of(folder: Path) -> str:
     if not config.is_file():
         raise UserError(f"model folder '{folder}' holds no config.json; name the adapter: ADAPTER:{folder}")
     kind = checkpoint.read_json(config).get("model_type")
-    if not isinstance(kind, str) or kind not in _MODEL_TYPES:
-        raise UserError(f"{config}: model_type {kind!r} has no adapter ({', '.join(_MODEL_TYPES)}); name one: ADAPTER:{folder}")
-    return _MODEL_TYPES[kind]
+    if isinstance(kind, str) and kind in _MODEL_TYPES:
+        return _MODEL_TYPES[kind]
+    if isinstance(kind, str) and families.served(kind):
+        return "vlm"
+    known = ", ".join([*_MODEL_TYPES, *families.FAMILIES])
+    raise UserError(f"{config}: model_type {kind!r} has no adapter ({known}); name one: ADAPTER:{folder}")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from suder_bench.benchmark import GenerationBenchmark
 from suder_bench.errors import UserError
-from suder_bench.models.protocols import ImageToText, Model, StoredPictures, TellsOfPictures, TextToImage
+from suder_bench.models.protocols import ImageToText, LimitsPictures, Model, StoredPictures, TellsOfPictures, TextToImage
 from suder_bench.records import Response, open_image
 from suder_bench.runs import deviations
 from suder_bench.runs.batches import BatchSize, Failure, tell, work
@@ -33,6 +33,20 @@ def check_able(model: Model, tasks: Sequence[Task]) -> None:
             model.pictures(cast(GenerationBenchmark, task.benchmark))  # which says where there are none
         if not task.draws and not isinstance(model, ImageToText):
             raise UserError(f"model '{model.name}' answers no questions, which {task.name} asks for; choose --suite gen")
+        if not task.draws and isinstance(model, LimitsPictures):
+            _check_pictures(model, task)
+
+
+def _check_pictures(model: LimitsPictures, task: Task) -> None:
+    fewest, most = model.question_pictures
+    counts = [len(sample.images) for sample in task.samples]
+    beyond = [count for count in counts if count < fewest or (most is not None and count > most)]
+    if beyond:
+        takes = f"{fewest} picture a question" if fewest == most else f"{fewest} to {most or 'any number of'} pictures a question"
+        raise UserError(
+            f"model '{cast(Model, model).name}' takes {takes}, but {len(beyond):,} of {task.name}'s {len(counts):,} have "
+            f"{beyond[0]}; leave {task.name} out: name the others with --benchmark"
+        )
 
 
 def respond(

@@ -1,0 +1,87 @@
+"""The folder of a vision-language checkpoint: whether it is whole, what decides its responses, and its model in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig
+
+from suder_bench.errors import UserError
+from suder_bench.models import checkpoint
+from suder_bench.models.built import blamed, build
+from suder_bench.models.hub import folder_of
+from suder_bench.models.vlm import whole
+from suder_bench.models.vlm.families import Family, family
+from suder_bench.models.vlm.parts import processor
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint in memory, in eval mode. `parts` are the digests of what decides its responses, by name."""
+
+    model: Any
+    processor: Any
+    family: Family
+    parts: Mapping[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        return checkpoint.fingerprint(self.parts)
+
+
+def find(reference: str) -> Path:
+    """The folder of a checkpoint; a hub id is fetched into transformers' cache. Raises `UserError` if it is not whole."""
+    folder = folder_of(reference)
+    whole.check(folder)
+    return folder
+
+
+def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:
+    """Read a folder that `find` returned. Raises `UserError` where its files do not fit each other, cannot be read, hold weights
+    that are no numbers, or are of no image-text-to-text model."""
+    with blamed(folder, "configuration"):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        own = (folder / checkpoint.GENERATION).is_file()
+        generation = GenerationConfig.from_pretrained(folder, local_files_only=True) if own else None
+    if type(config) not in AutoModelForImageTextToText._model_mapping:
+        raise UserError(f"model '{folder}' has model_type '{config.model_type}', which is no image-text-to-text model")
+    with blamed(folder, "tokenizer or image processor"):
+        made = processor(folder, config)
+    known = family(config.model_type)
+    for name, value in known.image_processor.items():
+        setattr(made.image_processor, name, value)
+    leftover = [name for name in checkpoint.ADAPTERS if (folder / name).is_file()]
+    if leftover:
+        _log.warning("suder-bench: %s: %s beside whole weights is not applied to them", folder, " and ".join(leftover))
+    kind: Any = AutoModelForImageTextToText._model_mapping[type(config)]
+    model = build(kind, folder, config, generation, dtype=dtype, device=device)
+    _check_vocabulary(folder, made, model)
+    return Loaded(model, made, known, digests(folder))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """`checkpoint.digests`, and of each further tokenizer in a folder of its own, such as the Q-Former's."""
+    found = checkpoint.digests(folder)
+    for own in sorted(path for path in folder.glob("*tokenizer") if path.is_dir()):
+        files = sorted(path for path in own.iterdir() if path.is_file())
+        content = [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+        found[own.name] = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return found
+
+
+def _check_vocabulary(folder: Path, made: Any, model: Any) -> None:
+    rows, last = len(model.get_input_embeddings().weight), max(made.tokenizer.get_vocab().values(), default=-1)
+    if not 0 <= last < rows:
+        raise UserError(
+            f"model '{folder}' has embeddings for {rows:,} tokens, its tokenizer ids up to {last:,}; "
+            "use the tokenizer it was trained with"
+        )

@@ -1,0 +1,214 @@
+"""Vision-language models: any of transformers' image-text-to-text models, answering questions and scoring texts.
+
+What a family needs that its checkpoint does not say stands in `families`; conventions are those of the published evaluations
+(specs/backbones.md, section 2). What `settings` holds goes into run.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import takewhile
+from typing import Any, Self
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers.image_utils import SizeDict
+
+from suder_bench import machine
+from suder_bench.errors import UserError
+from suder_bench.models.protocols import TextSampling
+from suder_bench.models.vlm import files, likelihood, writing
+from suder_bench.models.vlm.batch import Joiner, Row, groups
+from suder_bench.models.vlm.families import Family
+from suder_bench.models.vlm.prompts import CAPTION_REQUEST, SHOWN, Prompts
+
+Pictures = Sequence[Image.Image] | torch.Tensor
+
+
+class VlmModel:
+    """The adapter: implements `ImageToText`, `TextLikelihood` and `ChoiceLikelihood`. Wraps objects in memory; `load` reads a
+    checkpoint."""
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        family: Family,
+        *,
+        name: str = "vlm",
+        fingerprint: str = "in memory",
+        parts: Mapping[str, str] | None = None,
+    ) -> None:
+        """`parts` are the digests that `fingerprint` sums up, by name. Raises `UserError` where no prompt can be written."""
+        self.model = model
+        self.processor = processor
+        self.family = family
+        self.name = name
+        self.fingerprint = fingerprint
+        self.parts = dict(parts or {})
+        self.prompts = Prompts(processor, family, name)
+        self.positions: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self._ends = _ends(model, processor.tokenizer)
+        self._join = _joiner(model, processor)
+        self._proven = family.proven
+        self.settings = self._described()
+        writing.forget_settings(model)
+
+    @classmethod
+    def load(cls, reference: str, *, device: str = "cpu", dtype: str = "auto") -> Self:
+        """Read a folder or hub id in transformers' format. `device` auto, cpu or cuda; `dtype` auto, float32 or bfloat16.
+
+        Raises `UserError` for a wrong reference, device or dtype, and for a checkpoint that is incomplete, does not fit its
+        config.json, or holds weights that are NaN or infinite.
+        """
+        place = torch.device(machine.choose_device(device))
+        kind: torch.dtype = getattr(torch, machine.choose_dtype(dtype, place.type))
+        loaded = files.load(files.find(reference), device=place, dtype=kind)
+        digest, parts = loaded.fingerprint, loaded.parts
+        return cls(loaded.model, loaded.processor, loaded.family, name=reference, fingerprint=digest, parts=parts)
+
+    @property
+    def question_pictures(self) -> tuple[int, int | None]:
+        """The fewest and the most pictures of one question; see `LimitsPictures`."""
+        return self.family.pictures
+
+    @torch.no_grad()
+    def answer(
+        self,
+        images: Sequence[Sequence[Image.Image]],
+        questions: Sequence[str],
+        *,
+        seeds: Sequence[int],
+        sampling: TextSampling,
+    ) -> list[str]:
+        """One answer per question about its picture(s); see `ImageToText`."""
+        if not len(images) == len(questions) == len(seeds):
+            raise ValueError(f"{len(images)} picture lists, {len(questions)} questions, {len(seeds)} seeds")
+        rows = [self.prompts.row(several, question) for several, question in zip(images, questions, strict=True)]
+        rooms = [self._room(row, 1, question) for row, question in zip(rows, questions, strict=True)]
+        written: dict[int, list[int]] = {}
+        for places in groups(rows):
+            batch = self._join([rows[i] for i in places])
+            own, room = [seeds[i] for i in places], [rooms[i] for i in places]
+            made = writing.write(self.model, batch, seeds=own, sampling=sampling, ends=self._ends, rooms=room)
+            written |= dict(zip(places, made, strict=True))
+        return [str(self.prompts.tokenizer.decode(written[i], skip_special_tokens=True)).strip() for i in range(len(rows))]
+
+    def text_logprobs(self, images: Pictures, texts: Sequence[str]) -> list[torch.Tensor]:
+        """log p(text | picture) token by token, the text being the answer to the caption request. `images` may be pixels
+        (pictures, 3, height, width) in [-1, 1], which are taken as pictures, so that no gradient reaches them."""
+        return self.answer_logprobs(images, [CAPTION_REQUEST] * len(texts), texts)
+
+    def answer_logprobs(self, images: Pictures, questions: Sequence[str], answers: Sequence[str]) -> list[torch.Tensor]:
+        """log p(answer token k | picture, question, answer tokens < k), (answer tokens,) a question; the end is not scored."""
+        self._prove()
+        rows = self._rows(images, questions)
+        ids = [self._answer_ids(answer, question) for answer, question in zip(answers, questions, strict=True)]
+        for row, answer, question in zip(rows, ids, questions, strict=True):
+            self._room(row, len(answer), question)
+        kept = [i for i, answer in enumerate(ids) if answer]
+        scored = likelihood.answer_logprobs(self.model, [rows[i] for i in kept], [ids[i] for i in kept], self._join)
+        found = dict(zip(kept, scored, strict=True))
+        return [found.get(i, torch.empty(0, device=self.model.device)) for i in range(len(rows))]
+
+    def choice_logprobs(self, images: Pictures, questions: Sequence[str], choices: Sequence[str]) -> torch.Tensor:
+        """log p(choice | picture, question) by the first token that differs, (questions, choices); see `ChoiceLikelihood`."""
+        self._prove()
+        rows = self._rows(images, questions)
+        if not rows:
+            return torch.empty(0, len(choices))
+        told = [self._apart([self._answer_ids(choice, question) for choice in choices], choices) for question in questions]
+        answers = [[*shared, different[0]] for shared, different in told]
+        logits = likelihood.answer_logits(self.model, rows, answers, self._join)
+        last = [torch.log_softmax(each[-1], dim=-1)[different] for each, (_, different) in zip(logits, told, strict=True)]
+        return torch.stack(last)
+
+    def _rows(self, images: Pictures, questions: Sequence[str]) -> list[Row]:
+        shown = _pictures(images) if isinstance(images, torch.Tensor) else list(images)
+        if len(shown) != len(questions):
+            raise ValueError(f"{len(shown)} pictures, {len(questions)} questions")
+        return [self.prompts.row([image], question) for image, question in zip(shown, questions, strict=True)]
+
+    def _answer_ids(self, answer: str, question: str) -> list[int]:
+        return self.prompts.answer_ids(answer, question, 1, alone=likelihood.encoder_decoder(self.model))
+
+    @staticmethod
+    def _apart(ids: Sequence[Sequence[int]], choices: Sequence[str]) -> tuple[list[int], list[int]]:
+        """The tokens that all choices begin with, and the first of each that differs."""
+        shared = [same[0] for same in takewhile(lambda column: len(set(column)) == 1, zip(*ids, strict=False))]
+        different = [each[len(shared)] for each in ids if len(each) > len(shared)]
+        if len(set(different)) < len(choices):
+            raise ValueError(f"no one token tells the choices {', '.join(choices)} apart")
+        return shared, different
+
+    def _room(self, row: Row, least: int, question: str) -> int | None:
+        """Tokens that may follow a prompt; None for a model without a limit. Raises `UserError` where `least` have no room."""
+        if self.positions is None or likelihood.encoder_decoder(self.model):
+            return None
+        room = self.positions + 1 - row["input_ids"].shape[1]  # nothing follows the last token
+        if room < least:
+            needed = row["input_ids"].shape[1] + least - 1
+            raise UserError(
+                f"a question and its pictures need {needed:,} positions, but model '{self.name}' has {self.positions:,}; "
+                f"shorten '{question[:SHOWN]}'"
+            )
+        return room
+
+    @torch.no_grad()
+    def _prove(self) -> None:
+        """Hold a family that no test knows to its own sampler, once: the tokens of a greedy answer have to be the likeliest.
+
+        Raises `UserError` where they are not, as in a model whose prompt sees what follows it.
+        """
+        if self._proven:
+            return
+        row = self.prompts.row([Image.new("RGB", (64, 48), "white")], CAPTION_REQUEST)
+        sampling = TextSampling(max_new_tokens=3)
+        ids = writing.write(self.model, self._join([row]), seeds=[0], sampling=sampling, ends=[-1], rooms=[None])[0]
+        logits = likelihood.answer_logits(self.model, [row], [ids], self._join)[0]
+        if logits.argmax(dim=-1).tolist() != ids:
+            raise UserError(
+                f"model '{self.name}' is of family '{self.model.config.model_type}', whose answers are not those that its own "
+                "likelihoods prefer when read at once: its likelihoods are not known here, so choose benchmarks of answers"
+            )
+        self._proven = True
+
+    def _described(self) -> dict[str, str]:
+        known = self.processor.image_processor
+        told = {name: str(_plain(getattr(known, name, None))) for name in self.family.recorded}
+        return {
+            "adapter": "vlm",
+            "family": self.model.config.model_type,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "template": self.prompts.description,
+            "caption request": CAPTION_REQUEST,
+            "preprocessing": ", ".join([type(known).__name__, *(f"{name} {value}" for name, value in told.items())]),
+            "text sampling": "whole softmax in float32, one uniform a token from the sample's seed",
+            "generation config": "only its end tokens: no penalties, beams or cut-offs",
+        }
+
+
+def _ends(model: Any, tokenizer: Any) -> list[int]:
+    given = [model.generation_config.eos_token_id, model.config.get_text_config().eos_token_id, tokenizer.eos_token_id]
+    ends = {end for each in given for end in (each if isinstance(each, list) else [each]) if end is not None}
+    return sorted(int(end) for end in ends)
+
+
+def _joiner(model: Any, processor: Any) -> Joiner:
+    reader = getattr(processor, "qformer_tokenizer", None)
+    pads = [one.pad_token_id for one in (processor.tokenizer, reader or processor.tokenizer)]
+    return Joiner(pads[0] or 0, pads[1] or 0, model.device, model.dtype)
+
+
+def _pictures(pixels: torch.Tensor) -> list[Image.Image]:
+    levels = ((pixels.detach().float() + 1) * 127.5).round().clamp(0, 255).byte().cpu().permute(0, 2, 3, 1).numpy()
+    return [Image.fromarray(np.ascontiguousarray(one)) for one in levels]
+
+
+def _plain(value: Any) -> Any:
+    """A size without the names that it leaves open."""
+    if not isinstance(value, SizeDict):
+        return value
+    return " ".join(f"{key} {number}" for key, number in asdict(value).items() if number is not None)

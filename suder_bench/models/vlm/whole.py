@@ -1,0 +1,21 @@
+"""What can be told of a vision-language checkpoint without reading a tensor. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from suder_bench.errors import UserError
+from suder_bench.models import checkpoint
+from suder_bench.models.vlm.families import OTHERS_OWN
+
+
+def check(folder: Path) -> None:
+    """Raises `UserError` for a folder that holds no whole checkpoint, naming what is missing or not whole."""
+    if not (folder / checkpoint.CONFIG).is_file():
+        raise UserError(f"model '{folder}' holds no config.json; give a checkpoint folder in transformers' format")
+    kind = checkpoint.read_json(folder / checkpoint.CONFIG).get("model_type")
+    if not isinstance(kind, str):
+        raise UserError(f"{folder / checkpoint.CONFIG}: model_type is {kind!r}, not the name of a transformers model")
+    if kind in OTHERS_OWN:
+        raise UserError(f"model '{folder}' has model_type '{kind}', which has its own adapter; write {kind}:{folder}")
+    checkpoint.check_parts(folder)
