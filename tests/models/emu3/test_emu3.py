@@ -15,6 +15,7 @@ from suder_bench.errors import UserError
 from suder_bench.models.emu3.adapter import Emu3Model
 from suder_bench.models.emu3.files import Part
 from suder_bench.models.emu3.painter import Emu3Painter
+from suder_bench.models.emu3.pixels import encode
 from suder_bench.models.protocols import ImageSampling, ImageToText, TextSampling, TextToImage
 from suder_bench.testing import check_model, pictures
 
@@ -156,6 +157,21 @@ def test_a_picture_of_the_size_that_is_drawn_is_scored_as_it_is(emu3: Emu3Model)
     codes = [VISUAL_IDS.index(token) for token in found.tolist() if token in VISUAL_IDS]
     assert emu3.tokenize_images([picture, picture.resize((64, 32))])[0].tolist() == codes
     assert emu3.tokenize_images([]).shape == (0, SIDE * SIDE)
+
+
+def test_a_picture_has_the_same_codes_beside_a_larger_one(emu3: Emu3Model) -> None:
+    """transformers' own, of a batch filled up to its largest picture, are others: the norms of its encoder see the filling."""
+    seen, quantizer = pictures(2, side=40), emu3.reader.model.model.vqmodel
+    alone = [encode(quantizer, emu3.reader.processor, one) for one in seen]
+    batch = emu3.reader.processor(images=seen, return_tensors="pt")
+    with torch.no_grad():
+        together = quantizer.encode(batch["pixel_values"], batch["image_sizes"], return_dict=True).image_tokens
+    assert alone[0].shape == together[0].shape
+    assert not torch.equal(alone[0], together[0])
+    prompts = [emu3._questions([several], ["?"])[0] for several in ([seen[0]], seen)]
+    assert [one for one in prompts[1] if one in VISUAL_IDS][: alone[0].numel()] == [
+        one for one in prompts[0] if one in VISUAL_IDS
+    ]
 
 
 def test_several_pictures_and_none_can_be_asked_about(emu3: Emu3Model) -> None:
