@@ -19,7 +19,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from suder_bench.errors import UserError
 from suder_bench.models.janus import JanusModel
-from suder_bench.models.janus.sampler import NoNumbersError
+from suder_bench.models.sampling import NoNumbersError
 from suder_bench.runs.batches import out_of_memory
 from suder_bench.training import metrics, shards, sheets
 from suder_bench.training.halving import Halving

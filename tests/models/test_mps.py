@@ -11,8 +11,8 @@ from PIL import Image
 from suder_bench.errors import UserError
 from suder_bench.machine import choose_device, choose_dtype
 from suder_bench.models.janus import JanusModel
-from suder_bench.models.janus.sampler import choose, noise_of
 from suder_bench.models.protocols import ImageSampling, TextSampling
+from suder_bench.models.sampling import choose, noise_of
 
 PROMPTS = ["a red ball", "a photo of three striped hearts behind a tall yellow tree", "two blue boxes"]
 

@@ -15,10 +15,12 @@ from PIL import Image
 
 from suder_bench import machine
 from suder_bench.errors import UserError
-from suder_bench.models.emu3 import files, likelihood, pixels, reference, sampler
+from suder_bench.models.emu3 import files, likelihood, pixels, reference
 from suder_bench.models.emu3.painter import Emu3Painter, check_room
 from suder_bench.models.emu3.vocabulary import CAPTION_REQUEST, SYSTEM
 from suder_bench.models.protocols import TextSampling
+from suder_bench.models.sampling import distinct
+from suder_bench.models.writing import write_tokens
 
 
 class Emu3Model(Emu3Painter):
@@ -59,6 +61,7 @@ class Emu3Model(Emu3Painter):
             return Emu3Painter(painter, **others)
         return cls(painter, reader, **others)
 
+    @torch.no_grad()
     def answer(
         self,
         images: Sequence[Sequence[Image.Image]],
@@ -73,9 +76,13 @@ class Emu3Model(Emu3Painter):
         if not questions:
             return []
         reader = self.reader
-        written = sampler.write_ids(
-            reader.model,
-            self._questions(images, questions),
+        rows, place = distinct(self._questions(images, questions), reader.model.device)
+        text_model = reader.model.model.text_model
+        written = write_tokens(
+            text_model,
+            reader.model.lm_head,
+            [text_model.embed_tokens(torch.tensor(row, device=reader.model.device)) for row in rows],
+            place,
             positions=reader.positions,
             seeds=seeds,
             sampling=sampling,

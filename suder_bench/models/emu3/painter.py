@@ -14,6 +14,7 @@ from suder_bench.errors import UserError
 from suder_bench.models import checkpoint
 from suder_bench.models.emu3 import files, likelihood, pixels, reference, sampler
 from suder_bench.models.protocols import GeneratedImage, ImageSampling
+from suder_bench.models.sampling import check_numbers
 
 SHOWN = 60
 """Characters of a text that an error line quotes."""
@@ -84,7 +85,7 @@ class Emu3Painter:
     def picture(self, codes: torch.Tensor) -> Image.Image:
         """The picture of codes (image tokens,). Raises `NoNumbersError` when its pixels are not finite."""
         values = pixels.decode(self.painter.model.model.vqmodel, codes.view(self.side, self.side))
-        sampler.check_numbers(values.isfinite().flatten()[None].all(dim=1), "the pixels of a picture")
+        check_numbers(values.isfinite().flatten()[None].all(dim=1), "the pixels of a picture")
         return pixels.picture(self.painter.processor, values)
 
     def image_logprobs(self, texts: Sequence[str], image_tokens: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Drawing pictures and writing answers with the cached decoder, each sample from its own stream of uniforms.
+"""Drawing pictures with the cached decoder, each sample from its own stream of uniforms.
 
 The grammar of a picture is not left to the model: the codes of a row are drawn among the visual ids alone, its end is given.
 """
@@ -11,13 +11,10 @@ import torch
 import torch.nn.functional as F
 from transformers import Emu3ForConditionalGeneration
 
+from suder_bench.models.decoder import Decoder
 from suder_bench.models.emu3.likelihood import visual_head
-from suder_bench.models.janus.decoder import Decoder
-from suder_bench.models.janus.sampler import check_numbers, choose, distinct, noise_of, numbers
-from suder_bench.models.protocols import ImageSampling, TextSampling
-
-TEXT_COLUMNS = 64
-"""Cache columns that an answer is given at a time."""
+from suder_bench.models.protocols import ImageSampling
+from suder_bench.models.sampling import check_numbers, choose, distinct, noise_of, numbers
 
 
 @torch.no_grad()
@@ -40,7 +37,8 @@ def draw_codes(
     """
     samples, guided = len(prompts), sampling.weight != 1
     rows, place = distinct([*prompts, *([negative] * samples)] if guided else prompts, model.device)
-    decoder, embed = _decoder(model, spare=height * (width + 1))
+    embed = model.model.text_model.embed_tokens
+    decoder = Decoder(model.model.text_model, spare=height * (width + 1))
     hidden = decoder.start([embed(torch.tensor(row, device=model.device)) for row in rows])[place]
     decoder.select(place)
     head, ids = visual_head(model, visual), visual.to(model.device)
@@ -64,47 +62,3 @@ def draw_codes(
             if (k + 1) % width == 0:
                 hidden = decoder.step(embed(closing))
     return codes.cpu()
-
-
-@torch.no_grad()
-def write_ids(
-    model: Emu3ForConditionalGeneration,
-    prompts: Sequence[Sequence[int]],
-    *,
-    positions: int,
-    seeds: Sequence[int],
-    sampling: TextSampling,
-    ends: set[int],
-) -> list[list[int]]:
-    """Answers as ids, without the end token, over the whole vocabulary. A finished row leaves the batch once half of the rows
-    have; an answer ends where the model's `positions` do. Raises `NoNumbersError` when logits are not finite."""
-    rows, place = distinct(prompts, model.device)
-    decoder, embed = _decoder(model, spare=TEXT_COLUMNS)
-    hidden = decoder.start([embed(torch.tensor(row, device=model.device)) for row in rows])[place]
-    decoder.select(place)
-    noise = noise_of(seeds, sampling.max_new_tokens, model.device)
-    room = [min(sampling.max_new_tokens, positions + 1 - len(prompt)) for prompt in prompts]
-    written: list[list[int]] = [[] for _ in seeds]
-    going, done = list(range(len(seeds))), [False] * len(seeds)
-    for k in range(sampling.max_new_tokens):
-        logits = model.lm_head(hidden).float()
-        check_numbers(numbers(logits) | torch.tensor([done[i] for i in going], device=model.device), "the logits of an answer")
-        tokens = choose(logits, sampling.temperature, noise[going, k])
-        for sample, token in zip(going, tokens.tolist(), strict=True):
-            done[sample] = done[sample] or token in ends
-            if not done[sample]:
-                written[sample].append(token)
-                done[sample] = len(written[sample]) >= room[sample]
-        alive = [row for row, sample in enumerate(going) if not done[sample]]
-        if not alive:
-            break
-        if 2 * len(alive) <= len(going):
-            decoder.select(torch.tensor(alive, device=model.device))
-            tokens, going = tokens[alive], [going[row] for row in alive]
-        hidden = decoder.step(embed(tokens))
-    return written
-
-
-def _decoder(model: Emu3ForConditionalGeneration, *, spare: int) -> tuple[Decoder, torch.nn.Module]:
-    text = model.model.text_model
-    return Decoder(text, spare=spare), text.embed_tokens

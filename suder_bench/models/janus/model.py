@@ -29,6 +29,8 @@ from suder_bench.models.janus.prompts import (
 )
 from suder_bench.models.protocols import GeneratedImage, ImageSampling, TextSampling
 from suder_bench.models.reference import WORLD_MARKER
+from suder_bench.models.sampling import check_numbers
+from suder_bench.models.writing import write_tokens
 
 SHOWN = 60
 """Characters of a text that an error line quotes."""
@@ -110,7 +112,7 @@ class JanusModel:
         """One picture per prompt, with its tokens; see `TextToImage`."""
         tokens = self.draw(prompts, seeds=seeds, sampling=sampling).tokens
         pixels = self.decode_tokens(tokens)
-        sampler.check_numbers(pixels.isfinite().flatten(1).all(dim=1), "the pixels of a picture")
+        check_numbers(pixels.isfinite().flatten(1).all(dim=1), "the pixels of a picture")
         return [GeneratedImage(picture(x), row) for x, row in zip(pixels, tokens, strict=True)]
 
     def draw(
@@ -160,8 +162,16 @@ class JanusModel:
             order = {key: i for i, key in enumerate(rows)}
             prompts = [self._question(question, features[which]) for question, which in rows.values()]
         place = torch.tensor([order[(question, *which.tolist())] for question, which in asked], device=self.model.device)
-        return sampler.write_tokens(
-            self.model, prompts, place, seeds=seeds, sampling=sampling, ends=self._ends, suppressed=self._suppressed
+        return write_tokens(
+            self.model.model.language_model,
+            self.model.lm_head,
+            prompts,
+            place,
+            positions=self.positions,
+            seeds=seeds,
+            sampling=sampling,
+            ends=self._ends,
+            suppressed=self._suppressed,
         )
 
     def text_logprobs(self, images: Sequence[Image.Image] | torch.Tensor, texts: Sequence[str]) -> list[torch.Tensor]:

@@ -10,12 +10,13 @@ from models.tiny import tiny_image_processor, tiny_janus_model, tiny_tokenizer
 from PIL import Image
 
 from suder_bench.errors import UserError
+from suder_bench.models.decoder import Decoder
 from suder_bench.models.janus import JanusModel
-from suder_bench.models.janus import decoder as janus_decoder
 from suder_bench.models.janus import sampler as janus_sampler
 from suder_bench.models.janus.prompts import generation_text, image_block, prompt_ids, question_text
-from suder_bench.models.janus.sampler import NoNumbersError, choose, draw_tokens, unconditional
+from suder_bench.models.janus.sampler import draw_tokens, unconditional
 from suder_bench.models.protocols import ImageSampling, TextSampling
+from suder_bench.models.sampling import NoNumbersError, choose
 
 PROMPTS = ["a red ball", "a photo of three striped hearts behind a tall yellow tree", "two blue boxes", "a star"]
 
@@ -114,7 +115,7 @@ def test_rows_of_a_batch(janus: JanusModel, monkeypatch: pytest.MonkeyPatch, gui
     """Four pictures of one prompt: without guidance no unconditional row; prompt and unconditional row are read once each."""
     seen: dict[str, int] = {}
 
-    class Spy(janus_decoder.Decoder):
+    class Spy(Decoder):
         def start(self, prompts):
             seen["read"] = len(prompts)
             return super().start(prompts)
