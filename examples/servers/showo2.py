@@ -31,6 +31,7 @@ SYSTEM = "system\nYou are a helpful assistant.<|im_end|>"
 PLACE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CONFIG = OmegaConf.load(os.environ["SHOWO2_CONFIG"])
 SHOWO, SIZES, FLOW = CONFIG.model.showo, CONFIG.dataset.preprocessing, CONFIG.transport
+WEIGHTS = SHOWO.pretrained_model_path if os.path.isdir(SHOWO.pretrained_model_path) else None  # else a hub id
 
 TOKENIZER, IDS = get_text_tokenizer(
     SHOWO.llm_model_path, add_showo_tokens=True, return_showo_token_ids=True, llm_name=path_to_llm_name[SHOWO.llm_model_path]

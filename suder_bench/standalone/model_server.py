@@ -13,8 +13,10 @@ probability of each token of the target. What a function has as a keyword, the c
 guidance_scale, num_inference_steps, negative_prompt, temperature; `answer` seed, temperature, max_tokens, system;
 `loglikelihood` seed. The others are refused, never passed over: a score must not depend on a setting that nobody heeded.
 
-FILE.py may also say NAME, REVISION, DTYPE, LICENCE, IMAGE_SIZE = (width, height), SCORES = ("score_text", "score_image") and
-ESTIMATOR = {"score_text": "exact"}. One request is worked on at a time; the others wait.
+FILE.py may also say NAME, WEIGHTS (a folder or file; its files' sizes and times are told as part of the revision, so that a
+run does not go on with other weights), or REVISION instead, DTYPE, LICENCE, IMAGE_SIZE = (width, height),
+SCORES = ("score_text", "score_image") and ESTIMATOR = {"score_text": "exact"}. One request is worked on at a time; the others
+wait.
 
 Only this machine can ask, unless MODEL_SERVER_TOKEN holds a token that callers must send, and --host says so.
 """
@@ -97,7 +99,7 @@ class Script:
             "tasks": [what for what in ("generate", "answer") if what in self.functions] + scores,
             "estimator": self.estimator,
             "settings": {what: self.settings(what) for what in self.functions},
-            "revision": str(getattr(module, "REVISION", digest)),
+            "revision": str(getattr(module, "REVISION", digest + _stamp(getattr(module, "WEIGHTS", None)))),
         }
         for key, constant in (("image_size", "IMAGE_SIZE"), ("dtype", "DTYPE"), ("licence", "LICENCE")):
             if hasattr(module, constant):
@@ -218,7 +220,7 @@ class Handler(BaseHTTPRequestHandler):
         return request
 
     def log_message(self, format, *arguments):
-        sys.stderr.write("model_server: %s %s\n" % (self.command, format % arguments))
+        sys.stderr.write("model_server: %s\n" % (format % arguments))
 
 
 def generated(script, request):
@@ -356,6 +358,15 @@ def _picture(url, pixels):
 
 def _joined(parts):
     return "\n".join(part for part in parts if isinstance(part, str))
+
+
+def _stamp(place):
+    """A digest of the names, sizes and times of the files of a folder, or of a file; nothing for no place."""
+    if place is None:
+        return ""
+    found = [os.path.join(folder, name) for folder, _, names in os.walk(place) for name in names] or [str(place)]
+    listing = [(os.path.relpath(file, place), os.path.getsize(file), os.stat(file).st_mtime_ns) for file in sorted(found)]
+    return "-" + hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
 
 
 def _error(message, kind, code):

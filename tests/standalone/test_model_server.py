@@ -167,6 +167,19 @@ def test_a_model_that_stumbles_is_told_and_goes_on(tmp_path: Path) -> None:
         assert ask(url, "/chat/completions", body)[1]["choices"][0]["message"]["content"] == "0"
 
 
+def test_other_weights_are_another_revision(tmp_path: Path) -> None:
+    weights, script = tmp_path / "weights", tmp_path / "weighing.py"
+    weights.mkdir()
+    script.write_text(f"WEIGHTS = {str(weights)!r}\ndef answer(images, question):\n    return 'yes'\n")
+    revisions = []
+    for content in (b"1", b"22", b"22"):
+        if not revisions or content != (weights / "model.bin").read_bytes():
+            (weights / "model.bin").write_bytes(content)
+        with serving(script) as reference:
+            revisions.append(ask(reference.partition("@")[2], "/models")[1]["data"][0]["umm"]["revision"])
+    assert revisions[0] != revisions[1] == revisions[2]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
