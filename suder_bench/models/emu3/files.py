@@ -54,13 +54,7 @@ class Part:
         digests: Mapping[str, str] | None = None,
     ) -> Part:
         """Of objects in memory. Raises `UserError` where they do not fit each other."""
-        vq: Any = model.model.vqmodel
-        if processor.spatial_factor != vq.vision_spatial_factor:
-            raise UserError(
-                f"model '{name}': its image processor has spatial_factor {processor.spatial_factor}, its image tokenizer makes "
-                f"one code of {vq.vision_spatial_factor} pixels each way; use the image processor it was trained with"
-            )
-        vocabulary = Vocabulary(tokenizer, model.config.vocabulary_map or {}, vq.config.codebook_size, name)
+        vocabulary = fitting(model.config, tokenizer, processor, template, name)
         return cls(name, model, tokenizer, processor, vocabulary, template, dict(digests or {}))
 
     @property
@@ -92,6 +86,7 @@ def load(name: str, *, device: torch.device, dtype: torch.dtype) -> Part:
         processor(images=Image.new("RGB", (32, 32)), return_tensors="pt")
     with blamed(folder, "chat template"):
         template = _template(folder, tokenizer)
+        vocabulary = fitting(config, tokenizer, processor, template, name)
     leftover = [file for file in checkpoint.ADAPTERS if (folder / file).is_file()]
     if leftover:
         _log.warning(
@@ -107,7 +102,25 @@ def load(name: str, *, device: torch.device, dtype: torch.dtype) -> Part:
             f"model '{folder}' has embeddings for {rows:,} tokens, its tokenizer ids up to {last:,}; "
             "use the tokenizer it was trained with"
         )
-    return Part.of(model, tokenizer, processor, template=template, name=name, digests=checkpoint.digests(folder))
+    return Part(name, model, tokenizer, processor, vocabulary, template, checkpoint.digests(folder))
+
+
+def fitting(
+    config: Emu3Config, tokenizer: PreTrainedTokenizerBase, processor: Emu3ImageProcessor, template: str | None, name: str
+) -> Vocabulary:
+    """The vocabulary that config.json, tokenizer and chat template agree on. Raises `UserError` where they do not, or the image
+    processor not with them. Reads no tensor."""
+    quantizer: Any = config.vq_config
+    factor = 2 ** (len(quantizer.channel_multiplier) - 1)
+    if processor.spatial_factor != factor:
+        raise UserError(
+            f"model '{name}': its image processor has spatial_factor {processor.spatial_factor}, its image tokenizer makes "
+            f"one code of {factor} pixels each way; use the image processor it was trained with"
+        )
+    vocabulary = Vocabulary(tokenizer, config.vocabulary_map or {}, quantizer.codebook_size, name)
+    if template is not None:
+        vocabulary.question_ids("a question", [torch.zeros(1, 1, dtype=torch.long)] * 2, template)
+    return vocabulary
 
 
 def _template(folder: Path, tokenizer: PreTrainedTokenizerBase) -> str | None:

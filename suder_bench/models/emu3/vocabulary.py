@@ -7,6 +7,7 @@ end-of-frame and end-of-image. A prompt that ends with the wrapper is followed b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ class Vocabulary:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, vocabulary_map: dict[str, int], codes: int, name: str):
         """Raises `UserError` where the tokenizer and config.json's vocabulary_map, or this and the image tokenizer, disagree."""
         self.tokenizer: Any = tokenizer
+        self.name = name
         _check(tokenizer, vocabulary_map, codes, name)
         named = tokenizer.special_tokens_map
         self.placeholder, self._boi, self._eoi, self._wrapper, self._eof = (str(named[token]) for token in SPECIAL)
@@ -52,7 +54,10 @@ class Vocabulary:
         text = self._conversation(question, len(pictures), template, add_generation_prompt=True)
         before, *parts = text.split(self.placeholder)
         if len(parts) != len(pictures):
-            raise UserError(f"the chat template makes {len(parts)} places for {len(pictures)} pictures; give it the model's own")
+            raise UserError(
+                f"the chat template of model '{self.name}' makes {len(parts)} places for {len(pictures)} pictures; "
+                "use the one it was trained with"
+            )
         for codes, part in zip(pictures, parts, strict=True):
             height, width = codes.shape
             places = self.placeholder * (height * (width + 1))
@@ -98,8 +103,8 @@ def _check(tokenizer: PreTrainedTokenizerBase, vocabulary_map: dict[str, int], c
     if lacking:
         raise UserError(f"the tokenizer of model '{name}' names no {', '.join(lacking)}; add them to its tokenizer_config.json")
     cure = "use the tokenizer and the config.json that it was trained with"
-    wanted = [END_OF_LINE, str(tokenizer.special_tokens_map["image_token"])]
-    wanted += [f"{VISUAL}{code:06d}|>" for code in range(codes)]
+    framing = (END_OF_LINE, str(tokenizer.special_tokens_map["image_token"]))
+    wanted = chain(framing, (f"{VISUAL}{code:06d}|>" for code in range(codes)))
     vocabulary = tokenizer.get_vocab()
     for token in wanted:
         ours, theirs = vocabulary_map.get(token), vocabulary.get(token)

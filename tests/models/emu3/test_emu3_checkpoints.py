@@ -168,6 +168,19 @@ def test_files_that_are_cut_short_missing_or_pointers_are_refused(folder: Path) 
     assert "holds no image processor" in told(folder)
 
 
+@pytest.mark.parametrize(
+    ("template", "line"),
+    [
+        ("{% for message in messages %}", "cannot be loaded: its chat template:"),
+        ("{{ raise_exception('no system turn') }}", "its chat template: no system turn"),
+        ("{{ messages[1]['content'][-1]['text'] }}", "makes 0 places for 2 pictures"),
+    ],
+)
+def test_a_chat_template_that_cannot_ask_about_pictures_is_refused(folder: Path, template: str, line: str) -> None:
+    (folder / "chat_template.jinja").write_text(template)
+    assert line in told(folder)
+
+
 def test_another_family_is_refused(folder: Path) -> None:
     edit_json(folder / "config.json", model_type="janus")
     assert "has model_type 'janus'; give an Emu3, as BAAI/Emu3-Gen-hf" in told(folder)
