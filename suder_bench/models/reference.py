@@ -58,8 +58,9 @@ class ModelReference:
     @property
     def label(self) -> str:
         """A short name for folders and tables: the last part of each path or hub id, and what is asked of its adapter."""
+        asked: Mapping[str, str] = {}
         if self.adapter == "openai":
-            lasts, asked = [openai_place.read(self.reference).model.rpartition("/")[2]], {}
+            lasts = [openai_place.read(self.reference).model.rpartition("/")[2]]
         else:
             _, asked = arguments.split(self.adapter, self.reference)
             lasts = [os.path.basename(os.path.abspath(one)) for one in self.checkpoints]
