@@ -19,14 +19,16 @@ class Family:
     """`template` is for checkpoints without a chat template: `{pictures}` are the placeholders of all pictures, each followed by
     `between`; None means that such a checkpoint is refused.
 
-    `call` is what the processor is told with that template. `image_processor` are attributes set on the image processor;
-    `recorded` those that run.json tells. `pictures` are the fewest
+    `call` is what the processor is told with that template. `instead` names, by class of image processor, the
+    "module:class" that reads its settings in its place; `image_processor` are attributes set, by class too, for one of another
+    class would keep them and not heed them; `recorded` are those that run.json tells. `pictures` are the fewest
     and the most of one question. `proven` says that tests hold this family's likelihoods against a plain computation.
     """
 
     template: str | None = None
     between: str = ""
-    image_processor: Mapping[str, object] = field(default_factory=lambda: NOTHING)
+    instead: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    image_processor: Mapping[str, Mapping[str, object]] = field(default_factory=lambda: MappingProxyType({}))
     call: Mapping[str, object] = field(default_factory=lambda: NOTHING)
     recorded: tuple[str, ...] = ()
     pictures: tuple[int, int | None] = (0, None)
@@ -40,11 +42,13 @@ _QWEN = Family(recorded=("size",))
 GENERIC = Family(recorded=("size",))
 
 FAMILIES: Mapping[str, Family] = {
-    # transformers cuts the middle square out of a picture, the authors' evaluation pads it to a square.
+    # transformers cuts the middle square out of a picture, the authors' evaluation pads it to a square. The published
+    # checkpoints name CLIP's image processor, which keeps do_pad=True and does not pad.
     "llava": Family(
         template=_LLAVA,
         between="\n",
-        image_processor={"do_pad": True},
+        instead={"CLIPImageProcessorPil": "transformers.models.llava.image_processing_pil_llava:LlavaImageProcessorPil"},
+        image_processor={"LlavaImageProcessorPil": {"do_pad": True}},
         recorded=("do_pad", "size", "crop_size"),
         proven=True,
     ),
@@ -58,7 +62,7 @@ FAMILIES: Mapping[str, Family] = {
     "blip-2": Family(template="Question: {question} Answer:", recorded=("size",), pictures=_ONE),
     # The processor's class cuts a picture into tiles whatever the checkpoint's image processor says of it.
     "internvl": Family(
-        image_processor={"crop_to_patches": True},
+        image_processor={"GotOcr2ImageProcessorPil": {"crop_to_patches": True}},
         recorded=("size", "crop_to_patches", "min_patches", "max_patches"),
         proven=True,
     ),

@@ -55,10 +55,8 @@ def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:
     if type(config) not in AutoModelForImageTextToText._model_mapping:
         raise UserError(f"model '{folder}' has model_type '{config.model_type}', which is no image-text-to-text model")
     with blamed(folder, "tokenizer or image processor"):
-        made = processor(folder, config)
-    known = family(config.model_type)
-    for name, value in known.image_processor.items():
-        setattr(made.image_processor, name, value)
+        known = family(config.model_type)
+        made = processor(folder, config, known)
     leftover = [name for name in checkpoint.ADAPTERS if (folder / name).is_file()]
     if leftover:
         _log.warning("suder-bench: %s: %s beside whole weights is not applied to them", folder, " and ".join(leftover))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import takewhile
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +19,7 @@ from transformers.image_utils import SizeDict
 
 from suder_bench import machine
 from suder_bench.errors import UserError
+from suder_bench.models.built import blamed
 from suder_bench.models.protocols import TextSampling
 from suder_bench.models.vlm import files, likelihood, writing
 from suder_bench.models.vlm.batch import Joiner, Row, groups
@@ -67,7 +69,10 @@ class VlmModel:
         kind: torch.dtype = getattr(torch, machine.choose_dtype(dtype, place.type))
         loaded = files.load(files.find(reference), device=place, dtype=kind)
         digest, parts = loaded.fingerprint, loaded.parts
-        return cls(loaded.model, loaded.processor, loaded.family, name=reference, fingerprint=digest, parts=parts)
+        with blamed(Path(reference), "chat template, tokenizer or image processor"):
+            made = cls(loaded.model, loaded.processor, loaded.family, name=reference, fingerprint=digest, parts=parts)
+            made.prompts.row([Image.new("RGB", (64, 48))], CAPTION_REQUEST)
+        return made
 
     @property
     def question_pictures(self) -> tuple[int, int | None]:

@@ -12,17 +12,19 @@ from typing import Any
 from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedConfig
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING, processor_class_from_name
 
+from suder_bench import registry
 from suder_bench.errors import UserError
 from suder_bench.models import checkpoint
+from suder_bench.models.vlm.families import Family
 
 NAMED_IN = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 """Files that may name the processor's class, in transformers' order."""
 
 
-def processor(folder: Path, config: PreTrainedConfig) -> Any:
+def processor(folder: Path, config: PreTrainedConfig, family: Family) -> Any:
     """The processor of a checkpoint folder. Raises `UserError` where it is none for pictures and text."""
     kind = _class(folder, config)
-    parts = [_part(kind, name, folder) for name in kind.get_attributes()]
+    parts = [_part(kind, name, folder, family) for name in kind.get_attributes()]
     settings, _ = kind.get_processor_dict(folder, local_files_only=True)
     return _without_videos(kind).from_args_and_dict(parts, settings)
 
@@ -47,9 +49,9 @@ def _class(folder: Path, config: PreTrainedConfig) -> Any:
     return found
 
 
-def _part(kind: Any, name: str, folder: Path) -> Any:
+def _part(kind: Any, name: str, folder: Path, family: Family) -> Any:
     if name == "image_processor":
-        return AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False)
+        return _image_processor(folder, family)
     if name == "tokenizer":
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if name == "video_processor":
@@ -59,3 +61,13 @@ def _part(kind: Any, name: str, folder: Path) -> Any:
             raise UserError(f"model '{folder}' lacks the folder {name} of its {kind.__name__}; copy it of where it comes from")
         return AutoTokenizer.from_pretrained(folder / name, local_files_only=True, trust_remote_code=False)
     raise UserError(f"model '{folder}': its {kind.__name__} needs a {name}, which is neither for pictures nor for text")
+
+
+def _image_processor(folder: Path, family: Family) -> Any:
+    made: Any = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False)
+    instead = family.instead.get(type(made).__name__)
+    if instead is not None:
+        made = registry.resolve(instead).from_pretrained(folder, local_files_only=True)
+    for name, value in family.image_processor.get(type(made).__name__, {}).items():
+        setattr(made, name, value)
+    return made

@@ -170,6 +170,19 @@ def test_damaged_files(spoiled: Callable[[str], Path]) -> None:
     assert "holds no tokenizer (tokenizer.json or tokenizer.model or vocab.json)" in told(folder)
 
 
+def test_a_processor_that_cannot_prepare_a_picture(spoiled: Callable[[str], Path]) -> None:
+    """As the first revision of llava-1.5-7b-hf, whose processor did not say the size of a patch."""
+    folder = spoiled("llava")
+    edit(folder / "processor_config.json", patch_size=None)
+    assert "cannot be loaded: its chat template, tokenizer or image processor: " in told(folder)
+
+
+def test_a_chat_template_that_is_none(spoiled: Callable[[str], Path]) -> None:
+    folder = spoiled("internvl")
+    (folder / "chat_template.jinja").write_text("{% for message in messages %}")
+    assert "cannot be loaded: its chat template" in told(folder)
+
+
 def test_no_image_processor(spoiled: Callable[[str], Path]) -> None:
     folder = spoiled("qwen2_5_vl")
     (folder / "preprocessor_config.json").unlink()

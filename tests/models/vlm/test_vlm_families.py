@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,19 @@ def test_llava_pads_a_picture_to_a_square_where_its_checkpoint_cuts_the_middle_o
     assert torch.isclose(spread[2], red, atol=0.1)
     assert torch.isclose(spread[-3], red, atol=0.1)
     assert pixels[0, :, 0].abs().max() < 0.02  # the mean colour above and below
+
+
+def test_llava_pads_too_where_its_checkpoint_names_clips_image_processor(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    """As the published ones do: CLIP's keeps do_pad=True among its settings, and cuts the middle out all the same."""
+    folder = Path(shutil.copytree(checkpoints["llava"], tmp_path / "llava"))
+    content = json.loads((folder / "processor_config.json").read_text())
+    pixels = content.pop("image_processor") | {"image_processor_type": "CLIPImageProcessor"}
+    (folder / "processor_config.json").write_text(json.dumps(content))
+    (folder / "preprocessor_config.json").write_text(json.dumps(pixels))
+    vlm, image = VlmModel.load(str(folder)), half_red(112, 56)
+    assert vlm.settings["preprocessing"].startswith("LlavaImageProcessorPil, do_pad True")
+    padded = VlmModel.load(str(checkpoints["llava"])).prompts.row([image], "Why?")["pixel_values"]
+    assert torch.equal(vlm.prompts.row([image], "Why?")["pixel_values"], padded)
 
 
 def test_qwens_pixel_limits_are_the_checkpoints_and_recorded(loaded: dict[str, VlmModel]) -> None:
