@@ -58,11 +58,10 @@ class ModelReference:
     @property
     def label(self) -> str:
         """A short name for folders and tables: the last part of each path or hub id, and what is asked of its adapter."""
-        asked: Mapping[str, str] = {}
-        if self.adapter == "openai":
+        _, asked = arguments.split(self.adapter, self.reference)
+        if self.adapter in BEHIND_ADDRESS:
             lasts = [openai_place.read(self.reference).model.rpartition("/")[2]]
         else:
-            _, asked = arguments.split(self.adapter, self.reference)
             lasts = [os.path.basename(os.path.abspath(one)) for one in self.checkpoints]
         last = self.name if self.name in registry.CHECKPOINTS else "-".join(["+".join(lasts), *asked.values()])
         return re.sub(r"[^\w.+-]+", "-", last).strip("-.")[:LONGEST_LABEL] or self.adapter

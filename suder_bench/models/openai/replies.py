@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +22,10 @@ CHAT = ("temperature", "max_tokens", "seed")
 FORMATS = ("PNG", "JPEG", "WEBP")
 MOST_PIXELS = 64_000_000
 """A small file can hold a picture that fills the memory."""
+
+
+LEAST, ROUNDING = -1e30, 1e-5
+"""Nats of a token: none is impossible, and none is sure but for rounding."""
 
 
 class UnreadableError(Exception):
@@ -90,7 +93,7 @@ def numbers(values: Any, what: str) -> list[float]:
     """Raises `UnreadableError` for what are no log-probabilities."""
     if not isinstance(values, list) or not values or not all(type(value) in (int, float) for value in values):
         raise UnreadableError(f"replied with {what} that are no numbers")
-    if not all(math.isfinite(value) and value <= 1e-5 for value in values):
+    if not all(LEAST <= value <= ROUNDING for value in values):  # NaN is neither
         raise UnreadableError(f"replied with {what} that are no log-probabilities (one is above 0 or infinite)")
     return [float(value) for value in values]
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from suder_bench.errors import UserError, unknown
 from suder_bench.models.openai.place import Place
+from suder_bench.remote.chat import whole_letters
 from suder_bench.remote.client import Client, DeniedError, Outcome, Request
+from suder_bench.remote.words import one_line
 
 SEEDED = ("vllm", "sglang", "vllm-omni")
 """Who owns the models of servers that are known to heed `seed`."""
@@ -36,6 +38,7 @@ class Told:
     tasks: frozenset[str]
     settings: Mapping[str, frozenset[str]] | None
     scorer: str | None
+    estimator: str
     seeded: Mapping[str, bool]
     guided: bool
     image_size: str | None
@@ -57,7 +60,7 @@ class Told:
             "seed": UNCONTROLLED if first is None else controlled[self.seeded[first]],
             **{f"seed of {what}": controlled[heeded] for what, heeded in self.seeded.items() if what != first},
             "guidance": "as asked for, else the server's own" if self.guided else UNCONTROLLED,
-            "log p(text)": self.scorer or "not offered",
+            "log p(text)": f"{self.scorer} ({self.estimator})" if self.scorer else "not offered",
         }
 
 
@@ -65,30 +68,58 @@ def ask(client: Client, place: Place) -> Told:
     """Raises `UserError` for a server that cannot be asked, and for a model that it does not list."""
     [outcome] = client.ask([Request("/models")])
     entry = _entry(outcome, client, place)
-    umm = entry.get("umm") if isinstance(entry.get("umm"), Mapping) else None
+    umm = entry.get("umm")
+    return _assumed(entry, place) if not isinstance(umm, Mapping) else _described(umm, entry, place)
+
+
+def _assumed(entry: Mapping[str, Any], place: Place) -> Told:
+    """Of a server that lists no abilities: that it draws and answers, and heeds seeds and guidance if it is known to."""
     owner = str(entry.get("owned_by"))
-    revision = None if umm is None or umm.get("revision") is None else str(umm["revision"])
-    known_by = place.url if revision is None else None  # all that tells two models of one name apart
-    standing = json.dumps([known_by, place.model, {name: entry.get(name) for name in _STANDING}], sort_keys=True)
-    fingerprint = hashlib.sha256(standing.encode()).hexdigest()[:16]
-    if umm is None:
-        heeded = owner in SEEDED if place.seed is None else place.seed
-        scorer = "prompt_logprobs" if owner == "vllm" else None
-        seeded = {"pictures": heeded, "answers": heeded}
-        return Told(False, frozenset({"generate", "answer"}), None, scorer, seeded, owner in SEEDED, None, None, fingerprint)
+    heeded = owner in SEEDED if place.seed is None else place.seed
+    return Told(
+        telling=False,
+        tasks=frozenset({"generate", "answer"}),
+        settings=None,
+        scorer="prompt_logprobs" if owner == "vllm" else None,
+        estimator="exact",
+        seeded={"pictures": heeded, "answers": heeded},
+        guided=owner in SEEDED,
+        image_size=None,
+        revision=None,
+        fingerprint=_fingerprint(entry, place.model, place.url),
+    )
+
+
+def _described(umm: Mapping[str, Any], entry: Mapping[str, Any], place: Place) -> Told:
     tasks = frozenset(task for task in TASKS if task in _listed(umm.get("tasks")))
-    told = umm.get("settings")
+    told, estimators = umm.get("settings"), umm.get("estimator")
     settings = None
     if isinstance(told, Mapping):
         settings = {str(name): frozenset(map(str, _listed(names))) for name, names in told.items()}
     seeded = {
         what: "seed" in settings.get(function, ()) if settings is not None and place.seed is None else bool(place.seed)
-        for what, function, task in (("pictures", "generate", "generate"), ("answers", "answer", "answer"))
-        if task in tasks
+        for what, function in (("pictures", "generate"), ("answers", "answer"))
+        if function in tasks
     }
-    scorer = "loglikelihood" if "score_text" in tasks else None
-    guided = settings is not None and "guidance_scale" in settings.get("generate", ())
-    return Told(True, tasks, settings, scorer, seeded, guided, _size(umm.get("image_size")), revision, fingerprint)
+    revision = None if umm.get("revision") is None else _shown(umm["revision"])
+    return Told(
+        telling=True,
+        tasks=tasks,
+        settings=settings,
+        scorer="loglikelihood" if "score_text" in tasks else None,
+        estimator=_shown(estimators.get("score_text")) if isinstance(estimators, Mapping) else "not told how",
+        seeded=seeded,
+        guided=settings is not None and "guidance_scale" in settings.get("generate", ()),
+        image_size=_size(umm.get("image_size")),
+        revision=revision,
+        fingerprint=_fingerprint(entry, place.model, place.url if revision is None else None),
+    )
+
+
+def _fingerprint(entry: Mapping[str, Any], model: str, url: str | None) -> str:
+    """`url` where nothing else tells two models of one name apart."""
+    standing = json.dumps([url, model, {name: entry.get(name) for name in _STANDING}], sort_keys=True)
+    return hashlib.sha256(standing.encode()).hexdigest()[:16]
 
 
 def _entry(outcome: Outcome, client: Client, place: Place) -> Mapping[str, Any]:
@@ -107,6 +138,11 @@ def _entry(outcome: Outcome, client: Client, place: Place) -> Mapping[str, Any]:
     if found is None and listed:
         raise unknown(f"model of {place.url}", place.model, [client.plain(str(entry.get("id"))) for entry in listed[:50]])
     return found or {}
+
+
+def _shown(value: Any) -> str:
+    """What a server tells, as run.json can hold it."""
+    return whole_letters(one_line(str(value)))
 
 
 def _listed(value: Any) -> list[Any]:

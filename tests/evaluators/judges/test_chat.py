@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,54 +57,3 @@ def test_a_text_comes_out_as_it_was_sent(text: str) -> None:
     body = json.dumps({"choices": [{"message": {"content": text}}]}).encode()
     if thoughts.split(text)[1].strip():
         assert read(body) == text
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ({"error": {"message": "too long", "code": 400}}, "too long"),
-        ({"error": "too long"}, "too long"),
-        ({"message": "too long"}, "too long"),
-        ({"detail": [{"msg": "too long"}]}, '[{"msg": "too long"}]'),
-        ({"error": {"code": 400}}, '{"code": 400}'),
-        ("too long", "too long"),
-        ([], "[]"),
-    ],
-)
-def test_a_reason_is_found_where_servers_put_it(body: Any, reason: str) -> None:
-    assert words.explanation(json.dumps(body).encode()) == reason
-
-
-@given(st.text())
-def test_a_line_is_one_line(text: str) -> None:
-    line = words.one_line(text)
-    assert line.isprintable()
-    assert len(line) <= words.LONGEST + 4
-
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, 0),
-        ({"retry-after": "20"}, 20),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after": "Thu, 01 Jan 2026 00:00:30 GMT"}, 30),
-        ({"retry-after": "Wed, 31 Dec 2025 00:00:00 GMT"}, 0),
-        ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
-        ({"retry-after-ms": "soon", "retry-after": "2"}, 2),
-        ({"retry-after": "-3"}, 0),
-        ({"retry-after": "nan"}, 0),
-        ({"retry-after": "1e999"}, 0),
-        ({"retry-after": "tomorrow"}, 0),
-    ],
-)
-def test_the_pause_that_a_server_asks_for(headers: dict[str, str], seconds: float) -> None:
-    assert words.seconds_to_wait(headers, NOW) == seconds
-
-
-@given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms"]), st.text()))
-def test_any_header_is_a_pause(headers: dict[str, str]) -> None:
-    assert 0 <= words.seconds_to_wait(headers, NOW) < float("inf")
