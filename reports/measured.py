@@ -268,7 +268,7 @@ def command_of(path: Path, recipe: Mapping[str, Any] | None) -> str:
     sampling = recipe.get("sampling", {}).get("image", {})
     options = {name: recipe.get(name) for name in ("seed", "limit", "repeats", "device", "dtype", "protocol")}
     options["allow-missing"] = recipe.get("allow_missing")
-    for name, value in {**options, "guidance": sampling.get("guidance"), "temperature": sampling.get("temperature")}.items():
+    for name, value in {**options, **{name: sampling.get(name) for name in ("guidance", "steps", "temperature")}}.items():
         words += [f"--{name}", str(value)] if value is not None else []
     words += [word for role, backend in recipe.get("judge_choice", {}).items() for word in ("--judge", f"{role}={backend}")]
     words += as_words(recipe.get("judge_args", {}))

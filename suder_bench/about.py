@@ -22,6 +22,7 @@ ABOUT: Mapping[Group | str, Mapping[str, str]] = {
         "emu3:REFERENCE": "transformers Emu3 checkpoints: GEN+CHAT, two folders or hub ids, or one for both",
         "openai:REFERENCE": "a model behind an address, MODEL@URL: draws, answers and scores what its server offers",
         "vlm:REFERENCE": "a transformers image-text-to-text checkpoint (LLaVA, Qwen2.5-VL, InstructBLIP, InternVL, ...): answers",
+        "diffusers:REFERENCE": "a pipeline of diffusers (SD, SDXL, SD3, FLUX, PixArt, ...): a folder, or an id of the hub",
         "folder:REFERENCE": "pictures and answers made elsewhere, in a folder",
     },
     "judges": {

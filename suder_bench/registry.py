@@ -58,6 +58,7 @@ TABLE: Mapping[Group, Mapping[str, str]] = {
         "vlm": "suder_bench.models.vlm.model:VlmModel",
         "folder": "suder_bench.models.folder:FolderModel",
         "openai": "suder_bench.models.openai.model:OpenAIModel",
+        "diffusers": "suder_bench.models.diffusion.model:DiffusersModel",
     },
     "rewards": {
         "dsr": "suder_bench.rewards.dsr:Dsr",

@@ -91,6 +91,7 @@ def add_responses(parser: argparse.ArgumentParser, model: str) -> None:
     )
     parser.add_argument("--seed", type=whole, default=0, help="(default: 0)")
     parser.add_argument("--guidance", type=not_negative, help=f"of image sampling (default: {model}'s own, or 5)")
+    parser.add_argument("--steps", type=positive, metavar="N", help="of models that draw in steps (default: the model's own)")
     parser.add_argument("--temperature", type=not_negative, default=1.0, help="of image sampling, 0 is greedy (default: 1)")
     parser.add_argument("--batch-size", type=batch_size, metavar="auto|N", help="halves when memory is full")
     add_judges(parser)
@@ -198,7 +199,11 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
         seed=args.seed,
         limit=args.limit,
         repeats=args.repeats,
-        image=ImageSampling(temperature=args.temperature, guidance=model.guidance if args.guidance is None else args.guidance),
+        image=ImageSampling(
+            temperature=args.temperature,
+            guidance=model.guidance if args.guidance is None else args.guidance,
+            steps=model.steps if args.steps is None else args.steps,
+        ),
         device=device,
         dtype=dtype,
         judges=overrides,

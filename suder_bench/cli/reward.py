@@ -113,6 +113,7 @@ def _asked(args: argparse.Namespace) -> Asked:
             "--data": args.data,
             "--size": args.size,
             "--guidance": args.guidance,
+            "--steps": args.steps,
             "--fresh": args.fresh or None,
         }
         for option, value in given.items():
@@ -236,6 +237,7 @@ def _pictures(asked: Asked, model: Model, rewards: Mapping[str, Any], args: argp
     from suder_bench.models.protocols import StoredPictures, TextToImage
     from suder_bench.rewards import named, sampled
     from suder_bench.runs.execute import Run
+    from suder_bench.runs.respond import check_sampling
 
     settings = asked.settings
     if args.run is not None:
@@ -251,6 +253,7 @@ def _pictures(asked: Asked, model: Model, rewards: Mapping[str, Any], args: argp
         raise UserError(
             f"model '{painter.name}' draws no pictures, so that there is nothing to reward; choose one that does (janus)"
         )
+    check_sampling(painter, settings.image)
     if asked.prompts is None:
         run = Run(asked.out / "samples", who, settings, batch_size=args.batch_size, fresh=args.fresh)
         return sampled.draw(run, painter, screen)
@@ -258,7 +261,7 @@ def _pictures(asked: Asked, model: Model, rewards: Mapping[str, Any], args: argp
     named.check(list(rewards.values()), asked.prompts)
     return sampled.for_prompts(
         painter,
-        {"weights": model.fingerprint, "temperature": settings.image.temperature, "guidance": settings.image.guidance},
+        {"weights": model.fingerprint, **settings.image.said()},
         asked.prompts[: settings.limit],
         repeats=settings.repeats or SAMPLES,
         seed=settings.seed,

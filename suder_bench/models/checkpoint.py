@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -101,7 +101,7 @@ def weight_files(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     others = sorted(file.name for file in folder.glob("*.safetensors"))
     if (folder / INDEX).is_file():
-        return _shards(folder)
+        return shards(folder / INDEX)
     if ADAPTERS[1] in others:
         cure = "merge them into the model first (peft: merge_and_unload, then save_pretrained), or give that model"
         _refuse(folder, f"holds LoRA adapters ({ADAPTERS[1]}) but no weights of the model", cure)
@@ -124,34 +124,40 @@ def check_whole(file: Path) -> None:
         raise UserError(f"{file} ({size}) is cut short, or no safetensors file ({told}); copy or save it again") from None
 
 
+def shards(index: Path) -> list[Path]:
+    """The files beside an index of weights that it names. Raises `UserError` where there are none, or not all."""
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(name, str) and Path(name).name == name for name in places.values()):
+        raise UserError(f"{index}: weight_map does not name a file beside it for each weight")
+    names = sorted(set(places.values()))
+    there = {file.name for file in index.parent.iterdir() if file.is_file()}  # a name may be longer than a file's can be
+    missing = [name for name in names if name not in there]
+    if not names:
+        raise UserError(f"{index}: weight_map names no weights")
+    if missing:
+        lacks = f"lacks {len(missing)} of the {len(names)} files that {index.name} names, such as {missing[0]}"
+        _refuse(index.parent, lacks, "copy what is missing, or download it again")
+    return [index.parent / name for name in names]
+
+
 def digests(folder: Path) -> dict[str, str]:
     """sha256 of the weights and of each of `PARTS`, by name; "" for a part without files. Every file is read once per process."""
     weights = [_digest_of(file) for file in weight_files(folder)]
     found = {"weights": weights[0] if len(weights) == 1 else _sha256("".join(weights))}
     for part, names in PARTS.items():
         files = [folder / name for name in names if (folder / name).is_file()]
-        found[part] = _sha256(json.dumps([(file.name, _digest_of(file)) for file in files])) if files else ""
+        found[part] = digest(files) if files else ""
     return found
+
+
+def digest(files: Sequence[Path]) -> str:
+    """One sha256 over the names and contents of files, each of which is read once per process."""
+    return _sha256(json.dumps([(file.name, _digest_of(file)) for file in files]))
 
 
 def fingerprint(parts: Mapping[str, str]) -> str:
     """One sha256 over what `digests` found."""
     return _sha256(json.dumps(dict(parts), sort_keys=True))
-
-
-def _shards(folder: Path) -> list[Path]:
-    places = read_json(folder / INDEX).get("weight_map")
-    if not isinstance(places, dict) or not all(isinstance(name, str) and Path(name).name == name for name in places.values()):
-        raise UserError(f"{folder / INDEX}: weight_map does not name a file beside it for each weight")
-    names = sorted(set(places.values()))
-    there = {file.name for file in folder.iterdir() if file.is_file()}  # a name may be longer than a file's can be
-    missing = [name for name in names if name not in there]
-    if not names:
-        raise UserError(f"{folder / INDEX}: weight_map names no weights")
-    if missing:
-        lacks = f"lacks {len(missing)} of the {len(names)} files that {INDEX} names, such as {missing[0]}"
-        _refuse(folder, lacks, "copy what is missing, or download it again")
-    return [folder / name for name in names]
 
 
 def _present(folder: Path) -> list[Path]:

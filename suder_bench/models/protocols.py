@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -34,16 +34,24 @@ def check_temperature(temperature: float) -> None:
 @dataclass(frozen=True)
 class ImageSampling:
     """How pictures are drawn. `guidance` w combines logits as u + w (c - u); 1 switches it off, and None leaves it to the model,
-    which has one of its own. Temperature 0 is greedy."""
+    which has one of its own. Temperature 0 is greedy. `steps` are those of models that take noise away; None leaves them to the
+    model."""
 
     temperature: float = 1.0
     guidance: float | None = JANUS_GUIDANCE
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         """Raises `UserError` for what is no number from 0 on."""
         check_temperature(self.temperature)
         if self.guidance is not None and not 0 <= self.guidance < math.inf:
             raise UserError(f"guidance {self.guidance} is not a number from 0 on")
+        if self.steps is not None and self.steps < 1:
+            raise UserError(f"steps {self.steps} is not a whole number from 1 on")
+
+    def said(self) -> dict[str, float | None]:
+        """The settings by name, for records: without the steps of models that have none."""
+        return {name: value for name, value in asdict(self).items() if name != "steps" or value is not None}
 
     @property
     def weight(self) -> float:
@@ -102,6 +110,24 @@ class TellsItsParts(Protocol):
 class TextToImage(Protocol):
     def generate(self, prompts: Sequence[str], *, seeds: Sequence[int], sampling: ImageSampling) -> list[GeneratedImage]:
         """One picture per prompt. The picture depends on (prompt, seed, sampling) only, never on the rest of the batch."""
+        ...
+
+
+@runtime_checkable
+class ChecksSampling(Protocol):
+    """A model that follows only some settings of how pictures are drawn; `steps` are for such models alone."""
+
+    def check_sampling(self, sampling: ImageSampling) -> None:
+        """Raises `UserError` for settings that the model cannot follow, before anything is drawn."""
+        ...
+
+
+@runtime_checkable
+class CutsPrompts(Protocol):
+    """A model that draws a long prompt without its end, and without a word."""
+
+    def cut_prompts(self, prompts: Sequence[str]) -> Mapping[str, int]:
+        """{what reads no further: how many of the distinct prompts are longer}; empty where none is."""
         ...
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from suder_bench import registry
 from suder_bench.errors import UserError, unknown
 from suder_bench.models import arguments, checkpoint
+from suder_bench.models.diffusion import files as diffusion_files
 from suder_bench.models.emu3 import reference as emu3_reference
 from suder_bench.models.openai import place as openai_place
 from suder_bench.models.vlm import families, whole
@@ -38,6 +39,7 @@ _CHECKS: Mapping[str, Callable[[Path], None]] = {
     "janus": lambda folder: checkpoint.check(folder, "janus"),
     "emu3": lambda folder: checkpoint.check(folder, "emu3"),
     "vlm": whole.check,
+    "diffusers": diffusion_files.check,
 }
 """Adapters that read a checkpoint folder or hub id, and what they can say of a folder without reading a tensor."""
 
@@ -74,17 +76,30 @@ class ModelReference:
 
     @property
     def guidance(self) -> float | None:
-        """The guidance that a checkpoint folder asks for in generation_config.json, else its family's own; None where the model
-        behind an address keeps its own.
+        """The guidance that a checkpoint folder asks for in generation_config.json, else its family's or pipeline's own; None
+        where the model behind an address keeps its own.
 
         Raises `UserError` for one that is no number from 0 on.
         """
         from suder_bench.models.protocols import JANUS_GUIDANCE
 
+        if self.adapter == "diffusers":
+            from suder_bench.models.diffusion import defaults
+
+            return defaults.of(self.reference).guidance
         if self.adapter in BEHIND_ADDRESS:
             return None
         own = emu3_reference.GUIDANCE if self.adapter == "emu3" else JANUS_GUIDANCE
         return checkpoint.sampling(Path(self.checkpoints[0]).expanduser()).get("guidance_scale", own)
+
+    @property
+    def steps(self) -> int | None:
+        """How many steps a picture takes by itself; None for models that draw in none."""
+        if self.adapter != "diffusers":
+            return None
+        from suder_bench.models.diffusion import defaults
+
+        return defaults.of(self.reference).steps
 
     def stamp(self) -> str | None:
         """Names, sizes and times of the checkpoint's files, to notice cheaply that it changed; None where there are none here."""
@@ -120,7 +135,7 @@ class ModelReference:
         from huggingface_hub import try_to_load_from_cache
 
         try:
-            found = try_to_load_from_cache(reference, checkpoint.CONFIG)
+            found = try_to_load_from_cache(reference, diffusion_files.INDEX if self.adapter == "diffusers" else checkpoint.CONFIG)
         except ValueError:  # no name that the hub allows; loading says so
             return None
         return Path(found).parent if isinstance(found, str) else None
@@ -174,6 +189,8 @@ def _listing(folder: Path) -> list[Any]:
 
 
 def _adapter_of(folder: Path) -> str:
+    if (folder / diffusion_files.INDEX).is_file():
+        return "diffusers"
     config = folder / "config.json"
     if not config.is_file():
         raise UserError(f"model folder '{folder}' holds no config.json; name the adapter: ADAPTER:{folder}")

@@ -19,7 +19,7 @@ from suder_bench.runs.passed import passed
 from suder_bench.runs.plan import Settings, Task, plan
 from suder_bench.runs.recipe import Recipe, judge_settings, model_entry, recipe_of, refuse_change
 from suder_bench.runs.recomputed import recomputed
-from suder_bench.runs.respond import check_able, respond, rewritten_prompts
+from suder_bench.runs.respond import check_able, cut_prompts, respond, rewritten_prompts
 from suder_bench.runs.score import Scored, score, unjudged
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import Key, RunFolder
@@ -202,7 +202,7 @@ class Run:
         except UserError as error:
             errors.append(error)
             return
-        check_able(model, tasks)
+        check_able(model, tasks, self.settings.image)
         size = BatchSize(self.batch_size or AUTO)
         for task in tasks:
             yield (task, *timing.of_responding(task, model, self.settings, size, folder, screen))
@@ -219,9 +219,9 @@ class Run:
             if self.stage == "score":  # no model is loaded, so that these may be another's by now
                 recipe |= {"device": old["device"], "dtype": old["dtype"]}
             refuse_change(self.out, old, recipe)
-            for name, entry in recipe["benchmarks"].items():  # what the pictures' folder told, which may not be read again
-                told = old["benchmarks"].get(name, {}).get("rewritten")
-                entry |= {"rewritten": told} if told else {}
+            for name, entry in recipe["benchmarks"].items():  # what pictures' folder or model told, which may not be read again
+                told = old["benchmarks"].get(name, {})
+                entry |= {what: told[what] for what in ("rewritten", "cut") if told.get(what)}
             if old["judges"]:  # what the scores at hand were made with, until there are new ones
                 recipe |= {"judges": old["judges"]} | {name: old[name] for name in judge_settings(self.settings) if name in old}
         made = {task.name: {} for task in tasks} if old is None else stored(folder, tasks, screen, repair=True)
@@ -236,6 +236,7 @@ class Run:
         recipe["model"] = model_entry(self.model, model)
         for task in tasks:
             recipe["benchmarks"][task.name] |= noted(rewritten=rewritten_prompts(task, model), left_out=task.left_out)
+            recipe["benchmarks"][task.name] |= {"cut": cut} if (cut := cut_prompts(task, model)) else {}
         if old is None:
             folder.clear()
         else:
@@ -292,7 +293,7 @@ class Run:
 
     def _able(self, tasks: Sequence[Task], load: Callable[[], Model] | None) -> Model:
         model = (load or self._load)()
-        check_able(model, tasks)
+        check_able(model, tasks, self.settings.image)
         return model
 
     def _panel(

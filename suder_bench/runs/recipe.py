@@ -21,7 +21,7 @@ from suder_bench.world.version import VERSION
 Recipe = dict[str, Any]
 
 SCHEMA = 1
-_PACKAGES = ("suder-bench", "torch", "transformers", "numpy", "pillow")
+_PACKAGES = ("suder-bench", "torch", "transformers", "diffusers", "numpy", "pillow")
 
 
 def recipe_of(run: str, settings: Settings, tasks: Sequence[Task], model: Mapping[str, Any]) -> Recipe:
@@ -43,7 +43,7 @@ def recipe_of(run: str, settings: Settings, tasks: Sequence[Task], model: Mappin
         "seed": settings.seed,
         "limit": settings.limit,
         "repeats": settings.repeats,
-        "sampling": {"image": asdict(settings.image), "text": asdict(settings.text)},
+        "sampling": {"image": settings.image.said(), "text": asdict(settings.text)},
         "device": settings.device,
         "dtype": settings.dtype,
         **({"allow_missing": settings.allow_missing} if settings.allow_missing else {}),

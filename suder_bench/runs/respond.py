@@ -12,7 +12,17 @@ from PIL import Image
 
 from suder_bench.benchmark import GenerationBenchmark
 from suder_bench.errors import UserError
-from suder_bench.models.protocols import ImageToText, LimitsPictures, Model, StoredPictures, TellsOfPictures, TextToImage
+from suder_bench.models.protocols import (
+    ChecksSampling,
+    CutsPrompts,
+    ImageSampling,
+    ImageToText,
+    LimitsPictures,
+    Model,
+    StoredPictures,
+    TellsOfPictures,
+    TextToImage,
+)
 from suder_bench.records import Response, open_image
 from suder_bench.runs import deviations
 from suder_bench.runs.batches import BatchSize, Failure, tell, work
@@ -24,8 +34,8 @@ Timed = tuple[Item, Image.Image | str, float]
 """An item, what was made of it, and its share of the batch's seconds."""
 
 
-def check_able(model: Model, tasks: Sequence[Task]) -> None:
-    """Raise `UserError` when the model cannot do what a benchmark asks, before anything is done."""
+def check_able(model: Model, tasks: Sequence[Task], sampling: ImageSampling) -> None:
+    """Raise `UserError` when the model cannot do what a benchmark asks, or not as asked, before anything is done."""
     for task in tasks:
         if task.draws and not isinstance(model, TextToImage | StoredPictures):
             raise UserError(f"model '{model.name}' draws no pictures, which {task.name} asks for; choose --suite und")
@@ -35,6 +45,7 @@ def check_able(model: Model, tasks: Sequence[Task]) -> None:
             raise UserError(f"model '{model.name}' answers no questions, which {task.name} asks for; choose --suite gen")
         if not task.draws and isinstance(model, LimitsPictures):
             _check_pictures(model, task)
+    check_sampling(model, sampling)
 
 
 def _check_pictures(model: LimitsPictures, task: Task) -> None:
@@ -47,6 +58,14 @@ def _check_pictures(model: LimitsPictures, task: Task) -> None:
             f"model '{cast(Model, model).name}' takes {takes}, but {len(beyond):,} of {task.name}'s {len(counts):,} have "
             f"{beyond[0]}; leave {task.name} out: name the others with --benchmark"
         )
+
+
+def check_sampling(model: Model, sampling: ImageSampling) -> None:
+    """Raise `UserError` for settings that the model cannot follow."""
+    if isinstance(model, ChecksSampling):
+        model.check_sampling(sampling)
+    elif sampling.steps is not None:
+        raise UserError(f"model '{model.name}' draws in no steps; leave out --steps")
 
 
 def respond(
@@ -91,11 +110,21 @@ def rewritten_prompts(task: Task, model: Model) -> dict[str, str]:
     return {name: prompt for name, prompt in found.items() if name in asked}
 
 
+def cut_prompts(task: Task, model: Model) -> dict[str, int]:
+    """{what reads no further: how many of the task's distinct prompts are longer}."""
+    if not task.draws or not isinstance(model, CutsPrompts):
+        return {}
+    return dict(model.cut_prompts([sample.prompt for sample in task.samples]))
+
+
 def tell_of_pictures(task: Task, model: Model, screen: Screen) -> dict[str, str]:
     """Say which stored pictures are not scored and that prompts were rewritten; returns `rewritten_prompts`."""
     rewritten = rewritten_prompts(task, model)
     for line in deviations.told(task.name, task.samples, rewritten):
         screen.say(line)
+    for reader, count in cut_prompts(task, model).items():
+        prompts = len({sample.prompt for sample in task.samples})
+        screen.say(f"{task.name}: {count:,} of {prompts:,} prompts are longer than {reader} reads; the end of each is cut off")
     if task.draws and isinstance(model, TellsOfPictures):
         strangers = model.strangers(cast(GenerationBenchmark, task.benchmark))
         screen.say_some([deviations.skipped(task.name, stranger) for stranger in strangers], "pictures that are not read")

@@ -71,6 +71,7 @@ PLANNED: Shape = {
     "data": "name",
     "rewritten?": {"prompts": "count", "digest": "name"},
     "left_out?": "count",
+    "cut?": Each("count"),
 }
 
 MODEL: Shape = {
@@ -213,6 +214,10 @@ def _within(value: object, shape: Shape, name: str) -> None:
         raise
 
 
+_LEFT_TO_THE_MODEL: Mapping[str, Shape] = {"guidance": Maybe("number"), "steps": Maybe("positive")}
+"""Settings of pictures that may be null."""
+
+
 def check_recipe(recipe: object) -> None:
     """Raises `ShapeError` for what is no run.json."""
     check(recipe, RECIPE)
@@ -224,7 +229,7 @@ def check_recipe(recipe: object) -> None:
         for name, value in recipe["sampling"][kind].items():
             if name not in known:
                 raise ShapeError(f"sampling.{kind} has an unknown key {name}")
-            shape: Shape = "whole" if known[name] is int else Maybe("number") if name == "guidance" else "number"
+            shape: Shape = _LEFT_TO_THE_MODEL.get(name) or ("whole" if known[name] is int else "number")
             check({"sampling": {kind: {name: value}}}, {"sampling": {kind: {name: shape}}})
 
 

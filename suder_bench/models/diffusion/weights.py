@@ -1,0 +1,150 @@
+"""A pipeline folder in memory: each component through its own class, so that what is missing, left over or no number is told."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from suder_bench.errors import UserError
+from suder_bench.models import checkpoint
+from suder_bench.models.diffusion import defaults, files
+from suder_bench.proxies import before_the_hub
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A pipeline on its device, in eval mode. `parts` are the digests of its components; `off` those that are not loaded."""
+
+    pipeline: Any
+    parts: Mapping[str, str]
+    off: tuple[str, ...]
+    variant: str | None
+
+    @property
+    def fingerprint(self) -> str:
+        return checkpoint.fingerprint(self.parts)
+
+
+def find(reference: str) -> Path:
+    """The folder of a pipeline; a hub id is fetched into the hub's cache. Raises `UserError` if it is no whole pipeline."""
+    folder = Path(reference).expanduser()
+    if not folder.is_dir():
+        try:
+            with quiet():
+                folder = Path(defaults.library().DiffusionPipeline.download(reference, **dict.fromkeys(files.OFF)))
+        except UserError:
+            raise
+        except Exception as error:  # offline, gated, misspelt: the hub's own words tell which
+            reason = str(error).strip().split("\n")[0]
+            raise UserError(
+                f"model '{reference}' is neither a folder nor a pipeline of the hub that could be fetched: "
+                f"{reason}{before_the_hub(error)}"
+            ) from error
+    files.check(folder)
+    return folder
+
+
+def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:
+    """Read a folder that `find` returned. Raises `UserError` where its files do not fit each other, or cannot be read."""
+    index = files.read_index(folder / files.INDEX)
+    kind = defaults.pipeline_class(index["_class_name"])
+    chosen = files.variant(folder)
+    off = files.switched_off(index)
+    with quiet():
+        parts = {name: _component(folder, name, *files.components(index)[name], chosen, dtype) for name in files.weighty(folder)}
+        with _blamed(folder, "pipeline"):
+            absent = {name: None for name in files.OFF if name in index}
+            silent = {"requires_safety_checker": False} if "requires_safety_checker" in index else {}
+            marks = {"add_watermarker": False} if index["_class_name"].startswith("StableDiffusionXL") else {}
+            pipeline = kind.from_pretrained(folder, local_files_only=True, **parts, **absent, **silent, **marks)
+    pipeline.set_progress_bar_config(disable=True)
+    return Loaded(pipeline.to(device), files.digests(folder), tuple(off), chosen)
+
+
+def _component(folder: Path, name: str, library: str, kind: str, variant: str | None, dtype: torch.dtype) -> Any:
+    first = files.weight_files(folder / name, variant)[0].name
+    with _blamed(folder, f"component {name}"):
+        if library not in ("diffusers", "transformers"):
+            raise UserError(f"model '{folder}': its component {name} is of {library}.{kind}, which nothing here can load")
+        loading: dict[str, Any] = {
+            "variant": variant if variant and f".{variant}" in first else None,
+            "use_safetensors": first.endswith(".safetensors"),
+            "local_files_only": True,
+            "output_loading_info": True,
+            "dtype" if library == "transformers" else "torch_dtype": dtype,
+        }
+        if library == "transformers":
+            loading["ignore_mismatched_sizes"] = True  # told below, in one line
+        model, info = getattr(importlib.import_module(library), kind).from_pretrained(folder / name, **loading)
+        _check_keys(folder, name, info)
+        _check_finite(folder, name, model)
+    return model.eval()
+
+
+def _check_keys(folder: Path, name: str, info: Mapping[str, Any]) -> None:
+    """Raises `UserError` for weights that are missing, of another size, or in no use: the libraries fill in random ones."""
+    missing, unused = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
+    sizes = sorted((key, tuple(found), tuple(wanted)) for key, found, wanted in info["mismatched_keys"])
+    cure = f"give it the config.json that its {name} was saved with"
+    if missing:
+        lacks = f"lacks {len(missing)} weights of its {name}, such as {missing[0]}"
+        raise UserError(f"model '{folder}' {lacks}; the pipeline is incomplete")
+    if sizes:
+        key, found, wanted = sizes[0]
+        raise UserError(f"model '{folder}' has {name}.{key} of shape {found}, its config.json asks for {wanted}; {cure}")
+    if unused:
+        told = f"{len(unused)} weights that the config.json of its {name} leaves unused, such as {unused[0]}"
+        raise UserError(f"model '{folder}' holds {told}; {cure}")
+
+
+def _check_finite(folder: Path, name: str, model: torch.nn.Module) -> None:
+    """Raises `UserError` naming the first weight with NaN or infinity, which a sum keeps at a fraction of the cost of a look."""
+    for key, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not tensor.sum().isfinite():
+            bad = int((~tensor.isfinite()).sum())
+            if bad:
+                raise UserError(
+                    f"model '{folder}': {bad:,} of the {tensor.numel():,} numbers of weight {name}.{key} are NaN or infinite; "
+                    "nothing that it draws is worth a score (a training that diverged leaves such weights; take an earlier one)"
+                )
+
+
+@contextmanager
+def _blamed(folder: Path, what: str) -> Iterator[None]:
+    """One line for whatever the libraries raise over a broken file, each in its own way."""
+    try:
+        yield
+    except (UserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or repr(error)
+        raise UserError(f"model '{folder}' cannot be loaded: its {what}: {reason}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the libraries' bars and advice, whose content is told in one line where it matters."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers import logging as transformers_logging
+
+    levels = [(one, one.get_verbosity()) for one in (diffusers_logging, transformers_logging)]
+    bars = diffusers_logging.is_progress_bar_enabled()
+    for one, _ in levels:
+        one.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for one, level in levels:
+            one.set_verbosity(level)
+        if bars:
+            diffusers_logging.enable_progress_bar()
