@@ -12,48 +12,29 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, GenerationMixin, LogitsProcessor, LogitsProcessorList
 
-from suder_bench import machine
-from suder_bench.errors import UserError
 from suder_bench.models.protocols import TextSampling
-
-
-class UnwritableError(UserError):
-    """An answer that cannot be scored, because what it would be chosen by is NaN or infinite."""
-
-    status = 1
+from suder_bench.models.sampling import check_numbers, choose, noise_of
 
 
 class Chooser(LogitsProcessor):
-    """Chooses the token of every row: the likeliest at temperature 0, else the one in whose share of the distribution function
-    the next number of the row's own generator falls. `written` are the tokens, (rows,) a step."""
+    """Chooses the token of every row, as `sampling.choose`, by the row's own `noise` (rows, steps). `written` are the tokens,
+    (rows,) a step."""
 
-    def __init__(self, seeds: Sequence[int], temperature: float, ends: Sequence[int]) -> None:
+    def __init__(self, noise: torch.Tensor, temperature: float, ends: Sequence[int], device: torch.device) -> None:
+        self.noise = noise
         self.temperature = temperature
-        self.streams = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.ends = torch.tensor(sorted(ends))
+        self.ends = torch.tensor(sorted(ends), device=device)
         self.written: list[torch.Tensor] = []
-        self.going = torch.ones(len(seeds), dtype=torch.bool)
+        self.going = torch.ones(len(noise), dtype=torch.bool, device=device)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        sound = torch.softmax(scores.float(), dim=-1).isfinite().all(dim=-1).cpu()
-        if not bool((sound | ~self.going).all()):
-            raise UnwritableError(
-                "the logits of an answer's tokens are NaN or infinite, so that there is nothing to score: the weights have "
-                "diverged, or the numbers outgrow the precision (--dtype)"
-            )
-        token = self._chosen(scores.float())
-        self.written.append(token.cpu())
-        self.going &= ~torch.isin(token.cpu(), self.ends)
+        logits = scores.float()
+        sound = logits.logsumexp(dim=-1).isfinite()  # no sum: Chameleon's masked tokens have the least numbers there are
+        check_numbers(sound | ~self.going, "the logits of an answer's tokens")
+        token = choose(logits, self.temperature, self.noise[:, len(self.written)])
+        self.written.append(token)
+        self.going &= ~torch.isin(token, self.ends)
         return torch.full_like(scores, -torch.inf).scatter(1, token[:, None], 0.0)
-
-    def _chosen(self, logits: torch.Tensor) -> torch.Tensor:
-        if self.temperature == 0:
-            return logits.argmax(dim=-1)
-        uniform = torch.stack([torch.rand(1, generator=stream, dtype=torch.float64) for stream in self.streams])
-        place = logits.device if machine.has_float64(logits.device.type) else torch.device("cpu")
-        shares = torch.softmax(logits / self.temperature, dim=-1).to(place).double().cumsum(dim=-1)
-        found = torch.searchsorted(shares, uniform.to(place) * shares[:, -1:], right=True)[:, 0]
-        return found.clamp(max=logits.shape[-1] - 1).to(logits.device)
 
 
 def forget_settings(model: Any) -> None:
@@ -77,8 +58,8 @@ def write(
 ) -> list[list[int]]:
     """Answers as ids, without the end token, of at most so many tokens as a row has room for. `model` has been through
     `forget_settings`."""
-    chooser = Chooser(seeds, sampling.temperature, ends)
     limits = [sampling.max_new_tokens if room is None else min(room, sampling.max_new_tokens) for room in rooms]
+    chooser = Chooser(noise_of(seeds, max(limits), model.device), sampling.temperature, ends, model.device)
     plain = GenerationConfig(
         do_sample=False, num_beams=1, max_new_tokens=max(limits), eos_token_id=sorted(ends), pad_token_id=min(ends)
     )

@@ -14,6 +14,7 @@ from transformers import ChameleonProcessor
 
 from suder_bench.errors import UserError
 from suder_bench.models.protocols import LimitsPictures, TextSampling
+from suder_bench.models.sampling import NoNumbersError
 from suder_bench.models.vlm import likelihood
 from suder_bench.models.vlm.batch import extended
 from suder_bench.models.vlm.families import FAMILIES, GENERIC, family, served
@@ -236,3 +237,13 @@ def test_an_answer_ends_where_the_model_knows_no_further_positions(loaded: dict[
     finally:
         vlm.positions = before
     assert short == expected != vlm.answer([[]], ["Why?"], seeds=[0], sampling=sampling)
+
+
+def test_logits_that_are_no_numbers_are_told(loaded: dict[str, VlmModel]) -> None:
+    vlm = loaded["chameleon"]
+    handle = vlm.model.lm_head.register_forward_hook(lambda _module, _given, logits: logits * torch.nan)
+    try:
+        with pytest.raises(NoNumbersError, match="the logits of an answer's tokens are NaN or infinite"):
+            vlm.answer([[]], ["Why?"], seeds=[0], sampling=TextSampling(max_new_tokens=2))
+    finally:
+        handle.remove()
