@@ -87,6 +87,8 @@ def _component(folder: Path, name: str, library: str, kind: str, variant: str | 
         model, info = getattr(importlib.import_module(library), kind).from_pretrained(folder / name, **loading)
         _check_keys(folder, name, info)
         _check_finite(folder, name, model)
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()  # it may be the file, mapped into memory: written over, it would be another model
     return model.eval()
 
 

@@ -157,6 +157,17 @@ def test_a_damaged_folder_is_refused_in_a_line(folder: Path, damage: Callable[[P
     assert "\n" not in str(caught.value)
 
 
+def test_a_loaded_pipeline_stays_what_it_is_when_its_files_are_written_over(folder: Path) -> None:
+    model = DiffusersModel.load(str(folder))
+    [before] = model.generate(["a cup"], seeds=[1], sampling=TWO)
+    for file in folder.rglob("*.safetensors"):
+        with file.open("r+b") as stream:
+            stream.seek(file.stat().st_size // 2)
+            stream.write(bytes(file.stat().st_size // 4))
+    [after] = model.generate(["a cup"], seeds=[1], sampling=TWO)
+    assert np.array_equal(np.asarray(before.picture), np.asarray(after.picture))
+
+
 def test_a_missing_shard_is_named(folder: Path) -> None:
     (folder / UNET).unlink()
     index = {"weight_map": {"conv_in.weight": "diffusion_pytorch_model-00001-of-00002.safetensors"}}
