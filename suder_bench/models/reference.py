@@ -132,13 +132,7 @@ class ModelReference:
             return folder
         if self.adapter not in _CHECKS or not _HUB_ID.fullmatch(reference):
             return None
-        from huggingface_hub import try_to_load_from_cache
-
-        try:
-            found = try_to_load_from_cache(reference, diffusion_files.INDEX if self.adapter == "diffusers" else checkpoint.CONFIG)
-        except ValueError:  # no name that the hub allows; loading says so
-            return None
-        return Path(found).parent if isinstance(found, str) else None
+        return _cached(reference, diffusion_files.INDEX if self.adapter == "diffusers" else checkpoint.CONFIG)
 
     def load(self, *, device: str, dtype: str) -> Model:
         """Load the weights. Raises `UserError` when the adapter cannot read the reference."""
@@ -177,7 +171,8 @@ def _choose(text: str) -> ModelReference:
             raise UserError(f"model '{text}' names no checkpoint; write {adapter}:REFERENCE")
         return ModelReference(text, adapter, reference)
     if _HUB_ID.fullmatch(text):
-        return ModelReference(text, "janus", text)
+        fetched = _cached(text, checkpoint.CONFIG)
+        return ModelReference(text, "janus" if fetched is None else _adapter_of(fetched), text)
     if "/" in text:
         raise UserError(f"model '{text}' is not a folder; give a checkpoint folder, a hub id (ORG/NAME) or adapter:REFERENCE")
     raise unknown("model", text, [*registry.CHECKPOINTS, *(f"{name}:REFERENCE" for name in adapters), "FOLDER", "ORG/NAME"])
@@ -186,6 +181,17 @@ def _choose(text: str) -> ModelReference:
 def _listing(folder: Path) -> list[Any]:
     stats = [(str(path.relative_to(folder)), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
     return [str(folder.resolve()), [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]]
+
+
+def _cached(reference: str, file: str) -> Path | None:
+    """The snapshot of a hub id in the hub's cache that holds `file`."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        found = try_to_load_from_cache(reference, file)
+    except ValueError:  # no name that the hub allows; loading says so
+        return None
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def _adapter_of(folder: Path) -> str:

@@ -73,6 +73,17 @@ def test_folders_that_are_no_checkpoints(tmp_path: Path) -> None:
         choose(str(tmp_path / "a"))
 
 
+def test_a_fetched_hub_id_is_what_its_config_says_and_another_a_janus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    cache = tmp_path / "models--org--name"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs/main").write_text("c0ffee")
+    assert choose("org/name").adapter == "janus"
+    checkpoint(cache / "snapshots/c0ffee", model_type="llava")
+    assert choose("org/name") == ModelReference("org/name", "vlm", "org/name")
+    assert choose("vlm:org/name").adapter == "vlm"
+
+
 def test_the_stamp_changes_with_the_files(tmp_path: Path) -> None:
     reference = choose(str(checkpoint(tmp_path / "a", model_type="janus")))
     stamp = reference.stamp()
