@@ -22,7 +22,7 @@ from transformers import (
 from suder_bench.errors import UserError
 from suder_bench.models import checkpoint
 from suder_bench.models.built import blamed, build
-from suder_bench.models.emu3 import reference
+from suder_bench.models.emu3 import pixels, reference
 from suder_bench.models.emu3.vocabulary import Vocabulary
 from suder_bench.models.hub import folder_of
 
@@ -83,7 +83,7 @@ def load(name: str, *, device: torch.device, dtype: torch.dtype) -> Part:
         tokenizer.decode(tokenizer.encode("a word", add_special_tokens=False), skip_special_tokens=True)
     with blamed(folder, "image processor"):
         processor = Emu3ImageProcessor.from_pretrained(folder, local_files_only=True)
-        processor(images=Image.new("RGB", (32, 32)), return_tensors="pt")
+        _try(processor)
     with blamed(folder, "chat template"):
         template = _template(folder, tokenizer)
         vocabulary = fitting(config, tokenizer, processor, template, name)
@@ -121,6 +121,17 @@ def fitting(
     if template is not None:
         vocabulary.question_ids("a question", [torch.zeros(1, 1, dtype=torch.long)] * 2, template)
     return vocabulary
+
+
+def _try(processor: Emu3ImageProcessor) -> None:
+    """There and back with a picture. Raises whatever the processor does, and `ValueError` for values that are no picture's."""
+    made: Any = processor(images=Image.new("RGB", (48, 32)), return_tensors="pt")
+    [values] = made["pixel_values"]
+    if values.ndim != 3 or len(values) != 3 or not values.isfinite().all():
+        raise ValueError(f"it makes values of shape {tuple(values.shape)}, not all of them finite or of three colours")
+    back = pixels.picture(processor, values)
+    if back.size != (values.shape[2], values.shape[1]):
+        raise ValueError(f"it makes a picture of {back.size} of values of shape {tuple(values.shape)}")
 
 
 def _template(folder: Path, tokenizer: PreTrainedTokenizerBase) -> str | None:
