@@ -6,6 +6,7 @@ peft is installed; keys of older layouts are renamed by transformers' own table.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,13 +41,17 @@ def blamed(folder: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' table of keys, whose content is told in one line."""
-    level = transformers_logging.get_verbosity()
+    """Without transformers' table of keys, whose content is told in one line, and its bars but on a screen."""
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
         transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
 
 
 def build(

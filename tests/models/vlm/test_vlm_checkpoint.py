@@ -67,6 +67,11 @@ def test_a_folder_says_what_it_is(vlm: VlmModel, folder: Path) -> None:
     assert ("qformer_tokenizer" in vlm.parts) == folder.joinpath("qformer_tokenizer").is_dir()
 
 
+def test_loading_draws_no_bars_into_a_pipe(checkpoints: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
+    VlmModel.load(str(checkpoints["llava"]))
+    assert "Loading weights" not in capfd.readouterr().err
+
+
 def test_the_fingerprint_covers_what_decides_a_response(spoiled: Callable[[str], Path]) -> None:
     folder = spoiled("qwen2_5_vl")
     changes: list[Callable[[], object]] = [

@@ -64,6 +64,15 @@ def test_qwens_pixel_limits_are_the_checkpoints_and_recorded(loaded: dict[str, V
         assert int(grid.prod()) == patches
 
 
+def test_qwens_pixel_limits_by_their_older_names(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    """As Qwen2.5-VL's published preprocessor_config.json has them."""
+    folder = Path(shutil.copytree(checkpoints["qwen2_5_vl"], tmp_path / "qwen"))
+    file = folder / "preprocessor_config.json"
+    content = {name: value for name, value in json.loads(file.read_text()).items() if name != "size"}
+    file.write_text(json.dumps(content | {"min_pixels": 784, "max_pixels": 12_845_056}))
+    assert "longest_edge 12845056 shortest_edge 784" in VlmModel.load(str(folder)).settings["preprocessing"]
+
+
 def test_qwens_answers_are_plain_text_among_the_kinds_of_tokens(loaded: dict[str, VlmModel]) -> None:
     """Without kinds as long as the ids, transformers falls back to positions of plain text without a word."""
     vlm = loaded["qwen2_5_vl"]
