@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from suder_bench.errors import UserError
-from suder_bench.models.janus import files as janus_files
+from suder_bench.models import hub
 from suder_bench.proxies import before_the_hub, through_proxy
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -74,6 +74,6 @@ def test_a_model_that_the_hub_cannot_give_is_told_with_the_proxy(monkeypatch: py
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("https_proxy", "http://proxy.local:3128")
-    monkeypatch.setattr(janus_files, "snapshot_download", refuse)
+    monkeypatch.setattr(hub, "snapshot_download", refuse)
     with pytest.raises(UserError, match=r"could be fetched: no connection \(through the proxy http://proxy\.local:3128"):
-        janus_files.find("somebody/something")
+        hub.folder_of("somebody/something")

@@ -7,7 +7,6 @@ a weight; samples are drawn from the plain adapter inside.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -178,9 +177,7 @@ class Policy(nn.Module):
             save_file(adapter, folder / ADAPTER_FILE)
             weights = _merged(weights, self.lora)
         self.janus.save_pretrained(folder, state_dict=weights)
-        for file in self.source.iterdir():
-            if file.suffix in (".json", ".txt", ".model", ".jinja") and not _own(file.name):
-                shutil.copyfile(file, folder / file.name)
+        janus_files.write_settings(self.source, folder, _own)
         janus_files.complete(folder, self.adapter.tokenizer)
 
     def load(self, folder: Path) -> None:

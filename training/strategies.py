@@ -20,6 +20,7 @@ from transformers import TrainingArguments
 from suder_bench.errors import UserError
 from suder_bench.models import reference
 from suder_bench.models.janus import JanusModel
+from suder_bench.models.protocols import ImageSampling
 from suder_bench.models.reference import ModelReference
 from suder_bench.runs.jsonl import document, replace_file
 from suder_bench.runs.judges import check_overrides
@@ -164,7 +165,9 @@ class Training:
             model=acting,
             rewards={task: self._reward(task, acting, scorer, prompts, device) for task in counts},
             settings=recipe.sampling,
-            guidance=start.guidance if recipe.sampling.guidance is None else recipe.sampling.guidance,
+            guidance=ImageSampling(
+                guidance=start.guidance if recipe.sampling.guidance is None else recipe.sampling.guidance
+            ).weight,
             group=recipe.num_generations,
             seed=args.seed,
             say=self.say,

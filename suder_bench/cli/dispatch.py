@@ -22,6 +22,7 @@ COMMANDS = {
     "reward": "compare rewards: which one picks the better samples of a model",
     "model-server": "serve a script's functions as a model, from that model's own environment",
     "list": "list the benchmarks, models, judges, rewards and suites",
+    "convert": "write a checkpoint in transformers' layout, for other tools",
     "data": "write the world's benchmark files, or fetch and check the official ones",
     "doctor": "look at what is installed and how to get what is missing",
 }

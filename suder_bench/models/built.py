@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from suder_bench.models import checkpoint
 MUCH = 4
 """A configuration may ask for so many times the numbers that the weights hold, before they are compared one by one."""
 
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
 SHOWN = 300
 """Characters of another library's reason that an error line quotes."""
 
@@ -54,6 +56,21 @@ def quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """All weights by the names in their files, mapped into memory; nothing but tensors is read out of a pickle."""
+    weights: dict[str, torch.Tensor] = {}
+    for file in checkpoint.weight_files(folder):
+        if file.suffix == ".safetensors":
+            weights |= load_file(file)
+            continue
+        found = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        strange = [name for name, value in found.items() if not isinstance(value, torch.Tensor)]
+        if strange:
+            raise UserError(f"{file} holds '{strange[0]}', which is no weight; give the model's own state_dict")
+        weights |= found
+    return weights
+
+
 def build(
     kind: type[PreTrainedModel],
     folder: Path,
@@ -62,15 +79,18 @@ def build(
     *,
     dtype: torch.dtype,
     device: torch.device,
+    weights: dict[str, torch.Tensor] | None = None,
+    origin: Mapping[str, str] = NO_NAMES,
 ) -> Any:
     """A model of class `kind` with the folder's weights, in eval mode.
+
+    `weights` are these where they have been read already, and `origin` says what they are called in the files where that is
+    something else.
 
     Raises `UserError` for weights that are missing, left over, of another size than `config` says, NaN or infinite.
     """
     with blamed(folder, "weights"):
-        weights: dict[str, torch.Tensor] = {}
-        for file in checkpoint.weight_files(folder):
-            weights |= load_file(file)
+        weights = read_weights(folder) if weights is None else weights
         with quiet():
             _check_amount(kind, folder, config, weights)
             made: Any = kind.from_pretrained(
@@ -82,7 +102,7 @@ def build(
                 ignore_mismatched_sizes=True,  # told below, in one line
                 output_loading_info=True,
             )
-        _check_keys(folder, made[1])
+        _check_keys(folder, made[1], origin)
         _check_finite(folder, made[0])
     model = made[0].to(device).eval()
     # Weights in the file's own precision are the file, mapped into memory: written over, it would be another model.
@@ -124,10 +144,10 @@ def _other(folder: Path, held: int, asked: int, what: str) -> UserError:
     return UserError(f"model '{folder}' holds {held:,} {what}, its config.json asks for {asked:,}; {cure}")
 
 
-def _check_keys(folder: Path, info: Mapping[str, Any]) -> None:
+def _check_keys(folder: Path, info: Mapping[str, Any], origin: Mapping[str, str]) -> None:
     """Raises `UserError` for weights that are missing, of another size, or in no use: transformers fills in random ones."""
-    missing, unused = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
-    sizes = sorted((name, tuple(found), tuple(wanted)) for name, found, wanted in info["mismatched_keys"])
+    missing, unused = sorted(info["missing_keys"]), sorted(origin.get(name, name) for name in info["unexpected_keys"])
+    sizes = sorted((origin.get(name, name), tuple(found), tuple(wanted)) for name, found, wanted in info["mismatched_keys"])
     if missing:
         raise UserError(f"model '{folder}' lacks {len(missing)} weights, such as {missing[0]}; the checkpoint is incomplete")
     cure = "give it the config.json that it was saved with"

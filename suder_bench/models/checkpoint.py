@@ -8,17 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
+from zipfile import BadZipFile, ZipFile
 
 from safetensors import SafetensorError, safe_open
 
 from suder_bench.errors import UserError
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+WEIGHTS, PICKLED = "model.safetensors", "pytorch_model.bin"
+INDEX = f"{WEIGHTS}.index.json"
+"""Beside weights in shards; that of `PICKLED` ends alike."""
+
 ADAPTERS = ("adapter_config.json", "adapter_model.safetensors")
 """What peft writes, also beside weights that the adapters were merged into."""
 
@@ -49,14 +53,14 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def check(folder: Path, kind: str) -> None:
-    """Raises `UserError` for a folder that holds no whole checkpoint of `model_type` `kind`, naming what is missing or not
-    whole. Reads no tensor."""
+def check(folder: Path, kinds: Collection[str]) -> None:
+    """Raises `UserError` for a folder that holds no whole checkpoint of a `model_type` in `kinds`, naming what is missing or
+    not whole. Reads no tensor."""
     if not (folder / CONFIG).is_file():
-        raise UserError(f"model '{folder}' holds no config.json; give a checkpoint folder in transformers' format")
+        raise UserError(f"model '{folder}' holds no config.json; give a checkpoint folder as save_pretrained writes it")
     found = read_json(folder / CONFIG).get("model_type")
-    if found != kind:
-        raise UserError(f"model '{folder}' has model_type {found!r}; give {EXAMPLES[kind]}")
+    if found not in kinds:
+        raise UserError(f"model '{folder}' has model_type {found!r}; give {EXAMPLES[next(iter(kinds))]}")
     check_parts(folder)
 
 
@@ -93,35 +97,43 @@ def sampling(folder: Path) -> dict[str, float]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The weights that belong to the model, by transformers' own precedence: one file, else the shards that the index names.
+    """The weights that belong to the model, by transformers' own precedence: one file, else the shards that the index names;
+    safetensors before `pytorch_model.bin`.
 
     Raises `UserError` where there are none, or not all.
     """
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    others = sorted(file.name for file in folder.glob("*.safetensors"))
-    if (folder / INDEX).is_file():
-        return shards(folder / INDEX)
+    for name in (WEIGHTS, PICKLED):
+        if (folder / name).is_file():
+            return [folder / name]
+        if (folder / f"{name}.index.json").is_file():
+            return shards(folder / f"{name}.index.json")
+    others = sorted(file.name for pattern in ("*.safetensors", "*.bin") for file in folder.glob(pattern))
     if ADAPTERS[1] in others:
         cure = "merge them into the model first (peft: merge_and_unload, then save_pretrained), or give that model"
         _refuse(folder, f"holds LoRA adapters ({ADAPTERS[1]}) but no weights of the model", cure)
     if others:
-        _refuse(folder, f"holds {others[0]} but neither {WEIGHTS} nor {INDEX}", "copy the file that is missing")
-    _refuse(folder, "holds no *.safetensors file", "convert its weights with save_pretrained")
+        name = PICKLED if others[0].endswith(".bin") else WEIGHTS
+        _refuse(folder, f"holds {others[0]} but neither {name} nor {name}.index.json", "copy the file that is missing")
+    _refuse(folder, f"holds no weights ({WEIGHTS} or {PICKLED})", "copy them, or save the model with save_pretrained")
 
 
 def check_whole(file: Path) -> None:
-    """Raises `UserError` for a safetensors file that is missing, cut short or something else, by its header and length."""
+    """Raises `UserError` for a file of weights that is missing, cut short or something else, by what stands at its begin and
+    end: safetensors, or the zip archive that torch.save writes."""
+    kind = "safetensors file" if file.suffix == ".safetensors" else "file of torch.save (torch 1.6 or newer)"
     try:
         with file.open("rb") as stream:
             if stream.read(len(_POINTER)) == _POINTER:
                 raise UserError(f"{file} is a Git LFS pointer, not the weights; fetch them with git lfs pull")
-        with safe_open(file, framework="numpy"):  # reads the header and holds it against the file's length
-            pass
-    except (OSError, SafetensorError) as error:
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="numpy"):  # reads the header and holds it against the file's length
+                pass
+        else:
+            ZipFile(file).close()  # its list of contents stands at the end
+    except (OSError, SafetensorError, BadZipFile) as error:
         size = f"{file.stat().st_size:,} bytes" if file.is_file() else "gone"
         told = " ".join(str(error).split())
-        raise UserError(f"{file} ({size}) is cut short, or no safetensors file ({told}); copy or save it again") from None
+        raise UserError(f"{file} ({size}) is cut short, or no {kind} ({told}); copy or save it again") from None
 
 
 def shards(index: Path) -> list[Path]:

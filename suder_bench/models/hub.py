@@ -10,7 +10,9 @@ from suder_bench.errors import UserError
 from suder_bench.proxies import before_the_hub
 
 FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
-"""What is fetched: no code, no pickles."""
+"""What is fetched: no code, and pickled weights only where there are no others."""
+
+PICKLES = ["pytorch_model*.bin"]
 
 
 def folder_of(reference: str) -> Path:
@@ -19,7 +21,10 @@ def folder_of(reference: str) -> Path:
     if folder.is_dir():
         return folder
     try:
-        return Path(snapshot_download(reference, allow_patterns=FILES))
+        found = Path(snapshot_download(reference, allow_patterns=FILES))
+        if not list(found.glob("*.safetensors")):
+            found = Path(snapshot_download(reference, allow_patterns=[*FILES, *PICKLES]))
+        return found
     except Exception as error:  # offline, gated, misspelt: the hub's own words tell which
         reason = str(error).strip().split("\n")[0]
         raise UserError(

@@ -32,12 +32,12 @@ BEHIND_ADDRESS = ("openai",)
 """Adapters of models that run elsewhere, with settings of their own."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_MODEL_TYPES = {"janus": "janus", "emu3": "emu3"}
+_MODEL_TYPES = {"janus": "janus", "multi_modality": "janus", "emu3": "emu3"}
 """model_type of config.json -> adapter, of the families that have one to themselves."""
 
 _CHECKS: Mapping[str, Callable[[Path], None]] = {
-    "janus": lambda folder: checkpoint.check(folder, "janus"),
-    "emu3": lambda folder: checkpoint.check(folder, "emu3"),
+    "janus": lambda folder: checkpoint.check(folder, ("janus", "multi_modality")),
+    "emu3": lambda folder: checkpoint.check(folder, ("emu3",)),
     "vlm": whole.check,
     "diffusers": diffusion_files.check,
 }

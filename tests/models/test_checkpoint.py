@@ -124,7 +124,7 @@ def test_an_index_that_names_what_no_file_can_be_called(sharded: Path, name: str
         (("tokenizer.json",), r"holds no tokenizer (tokenizer.json or"),
         (("preprocessor_config.json", "processor_config.json"), "holds no image processor (preprocessor_config.json or"),
         (("config.json",), "holds no config.json"),
-        ((WEIGHTS,), "holds no *.safetensors file"),
+        ((WEIGHTS,), "holds no weights (model.safetensors or pytorch_model.bin)"),
     ],
 )
 def test_a_missing_file_is_named(folder: Path, names: tuple[str, ...], message: str) -> None:

@@ -51,7 +51,14 @@ def tiny_image_processor(image_size: int = 32) -> JanusImageProcessorPil:
 
 
 def tiny_janus_model(
-    *, hidden: int = 32, layers: int = 2, heads: int = 2, image_size: int = 32, codes: int = 64, seed: int = 0
+    *,
+    hidden: int = 32,
+    layers: int = 2,
+    heads: int = 2,
+    image_size: int = 32,
+    codes: int = 64,
+    seed: int = 0,
+    vision_heads: int = 2,
 ) -> JanusForConditionalGeneration:
     """Random weights from `seed`, wide enough that prompts, pictures and samples make a difference."""
     tokenizer = tiny_tokenizer()
@@ -59,7 +66,7 @@ def tiny_janus_model(
     vision = {
         "hidden_size": 32,
         "num_hidden_layers": 1,
-        "num_attention_heads": 2,
+        "num_attention_heads": vision_heads,
         "image_size": image_size,
         "patch_size": 8,
         "num_image_tokens": patches,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from models.janus import original_layout
 from models.tiny import tiny_image_processor, tiny_janus_model, tiny_tokenizer
 from small_trainings import Killed, Train, die_at, rows, same, timeless, weights
 from transformers import TrainingArguments
@@ -359,3 +360,25 @@ def test_two_trainings_do_not_share_a_folder(train: Train, capsys: pytest.Captur
     with RunFolder(Path("run")).locked():
         assert train("run") == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("suder-bench: run is in use by another process")
+
+
+def test_a_training_starts_from_any_layout(train: Train, tmp_path: Path) -> None:
+    """From the layout of Janus' authors the losses are those from transformers' own, and what is saved is transformers'."""
+    model = tiny_janus_model(vision_heads=16)
+    model.config.suder_bench_world = True
+    original_layout.write(tmp_path / "original", model, tiny_tokenizer())
+    config = json.loads((tmp_path / "original" / "config.json").read_text())
+    (tmp_path / "original" / "config.json").write_text(json.dumps({**config, "suder_bench_world": True}))
+    model.save_pretrained(tmp_path / "port")
+    tiny_tokenizer().save_pretrained(tmp_path / "port")
+    tiny_image_processor().save_pretrained(tmp_path / "port")
+    steps = ("trainer.max_steps=2", "trainer.save_steps=2")
+    for form in ("original", "port"):
+        assert train(f"from {form}", f"model={tmp_path / form}", *SMALL, *steps, config="tiny") == 0
+    losses = [[row["loss"] for row in rows(f"from {form}") if "loss" in row] for form in ("original", "port")]
+    assert losses[0] == losses[1]
+    assert losses[0]
+    assert same(weights("from original/checkpoint-2"), weights("from port/checkpoint-2"))
+    trained = JanusModel.load("from original/checkpoint-2")
+    assert trained.model.config.model_type == "janus"
+    assert trained.world

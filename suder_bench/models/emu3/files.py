@@ -73,7 +73,7 @@ def load(name: str, *, device: torch.device, dtype: torch.dtype) -> Part:
     """Read a folder or hub id. Raises `UserError` where its files are not whole, do not fit each other, or hold weights that are
     no numbers."""
     folder = folder_of(name)
-    checkpoint.check(folder, reference.KIND)
+    checkpoint.check(folder, (reference.KIND,))
     with blamed(folder, "configuration"):
         config = Emu3Config.from_pretrained(folder, local_files_only=True)
         own = (folder / checkpoint.GENERATION).is_file()

@@ -1,4 +1,4 @@
-"""A Janus checkpoint in transformers' format, from a folder or the hub: safetensors only, no code from the checkpoint.
+"""A Janus checkpoint from a folder or the hub, in transformers' layout or in the authors' own: no code from the checkpoint.
 
 Everything that loads a Janus comes through `load`, so that evaluations, trainings and rewards refuse the same checkpoints.
 """
@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
 from PIL import Image
-from safetensors.torch import load_file
 from transformers import (
     AutoTokenizer,
     GenerationConfig,
@@ -24,25 +23,23 @@ from transformers import (
     JanusForConditionalGeneration,
     PreTrainedTokenizerBase,
 )
-from transformers import logging as transformers_logging
 from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
 
 from suder_bench import machine
 from suder_bench.errors import UserError
 from suder_bench.models import checkpoint
+from suder_bench.models.built import blamed, build, quiet, read_weights
+from suder_bench.models.hub import folder_of
+from suder_bench.models.janus import original
 from suder_bench.models.janus.pixels import Squares
-from suder_bench.proxies import before_the_hub
+from suder_bench.partial import beside
 from suder_bench.runs.jsonl import replace_file
 
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in machine.DTYPES}
-KIND = "janus"
-"""The model_type of config.json."""
+KINDS = ("janus", original.MODEL_TYPE)
+"""The model_type of config.json, by layout."""
 
 SPECIAL = ("image_token", "boi_token", "eoi_token", "pad_token", "eos_token")
-MUCH = 4
-"""A configuration may ask for so many times the numbers that the weights hold, before they are compared one by one."""
-
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _log = logging.getLogger(__name__)
 
 
@@ -72,16 +69,8 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
 
 def find(reference: str) -> Path:
     """The folder of a checkpoint; a hub id is fetched into transformers' cache. Raises `UserError` if it is no whole Janus."""
-    folder = Path(reference).expanduser()
-    if not folder.is_dir():
-        try:
-            folder = Path(snapshot_download(reference, allow_patterns=_FILES))
-        except Exception as error:  # offline, gated, misspelt: the hub's own words tell which
-            reason = str(error).strip().split("\n")[0]
-            raise UserError(
-                f"model '{reference}' is neither a folder nor a hub id that could be fetched: {reason}{before_the_hub(error)}"
-            ) from error
-    checkpoint.check(folder, KIND)
+    folder = folder_of(reference)
+    checkpoint.check(folder, KINDS)
     return folder
 
 
@@ -92,19 +81,6 @@ def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:
     The weights are read here and not by transformers, which would put LoRA adapters that lie beside them on top, and only
     where peft is installed.
     """
-    with _blamed(folder, "configuration"):
-        config = JanusConfig.from_pretrained(folder, local_files_only=True)
-        _check_lengths(folder, config)
-        own = (folder / checkpoint.GENERATION).is_file()
-        generation = GenerationConfig.from_pretrained(folder, local_files_only=True) if own else None
-    with _blamed(folder, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        tokenizer.decode(tokenizer.encode("a word", add_special_tokens=False), skip_special_tokens=True)
-    with _blamed(folder, "image processor"):
-        processor = JanusImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        squares = Squares(processor)
-        squares.values(squares.pixels([Image.new("RGB", (3, 2))]))
-        _check_side(folder, config, squares.size)
     leftover = [name for name in checkpoint.ADAPTERS if (folder / name).is_file()]
     if leftover:
         _log.warning(
@@ -113,11 +89,119 @@ def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:
             folder,
             " and ".join(leftover),
         )
-    with _blamed(folder, "weights"):
-        model = _built(folder, config, generation, dtype, device)
-        _check_finite(folder, model)
-        _check_vocabulary(folder, tokenizer, model)
-    return Loaded(model, tokenizer, processor, checkpoint.digests(folder))
+    parts = _original_parts(folder) if is_original(folder) else _parts(folder)
+    with blamed(folder, "image processor"):
+        squares = Squares(parts.processor)
+        squares.values(squares.pixels([Image.new("RGB", (3, 2))]))
+        _check_side(folder, parts.config, squares.size)
+    model = build(
+        JanusForConditionalGeneration,
+        folder,
+        parts.config,
+        parts.generation,
+        dtype=dtype,
+        device=device,
+        weights=parts.weights,
+        origin=parts.origin,
+    )
+    _check_vocabulary(folder, parts.tokenizer, model)
+    return Loaded(model, parts.tokenizer, parts.processor, checkpoint.digests(folder))
+
+
+def is_original(folder: Path) -> bool:
+    """Whether the checkpoint is in the layout of the authors' own code."""
+    return checkpoint.read_json(folder / checkpoint.CONFIG).get("model_type") == original.MODEL_TYPE
+
+
+def stored_dtype(folder: Path) -> torch.dtype:
+    """The precision of most of the numbers in a checkpoint's weights."""
+    with blamed(folder, "weights"):
+        counts: Counter[torch.dtype] = Counter()
+        for tensor in read_weights(folder).values():
+            counts[tensor.dtype] += tensor.numel()
+    return counts.most_common(1)[0][0]
+
+
+def write_settings(source: Path, folder: Path, own: Callable[[str], bool] = lambda name: False) -> None:
+    """Write everything beside config and weights of the checkpoint `source` into `folder`, in transformers' layout: tokenizer
+    and image processor, and what else decides a response. Files that are the new checkpoint's `own` are left alone."""
+    if is_original(source):
+        original.tokenizer(source).save_pretrained(folder)
+        original.image_processor(source).save_pretrained(folder)
+        if (source / checkpoint.GENERATION).is_file():
+            shutil.copyfile(source / checkpoint.GENERATION, folder / checkpoint.GENERATION)
+        return
+    for file in source.iterdir():
+        written = file.name == checkpoint.CONFIG or ".index." in file.name
+        if file.suffix in (".json", ".txt", ".model", ".jinja") and not written and not own(file.name):
+            shutil.copyfile(file, folder / file.name)
+
+
+def convert(reference: str, target: Path, dtype: str | None) -> None:
+    """Write the checkpoint into the new folder `target` in transformers' layout, in its own precision for None. The folder
+    appears when it is whole. Raises `UserError` as `find` and `load` do."""
+    folder = find(reference)
+    kind = stored_dtype(folder) if dtype is None else getattr(torch, dtype)
+    loaded = load(folder, device=torch.device("cpu"), dtype=kind)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = beside(target)
+    with quiet():
+        loaded.model.save_pretrained(partial)
+    write_settings(folder, partial)
+    complete(partial, loaded.tokenizer)
+    partial.replace(target)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a folder holds beside the network. `weights` have the port's names; `origin` is what they are called in the files."""
+
+    config: JanusConfig
+    generation: GenerationConfig | None
+    tokenizer: PreTrainedTokenizerBase
+    processor: JanusImageProcessorPil
+    weights: dict[str, torch.Tensor]
+    origin: Mapping[str, str]
+
+
+def _parts(folder: Path) -> _Parts:
+    with blamed(folder, "configuration"):
+        config = JanusConfig.from_pretrained(folder, local_files_only=True)
+        _check_lengths(folder, config)
+        generation = _generation(folder)
+    with blamed(folder, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        _try(tokenizer)
+    with blamed(folder, "image processor"):
+        processor = JanusImageProcessorPil.from_pretrained(folder, local_files_only=True)
+    with blamed(folder, "weights"):
+        weights = read_weights(folder)
+    return _Parts(config, generation, tokenizer, processor, weights, origin={})
+
+
+def _original_parts(folder: Path) -> _Parts:
+    with blamed(folder, "tokenizer"):
+        tokenizer = original.tokenizer(folder)
+        _try(tokenizer)
+    with blamed(folder, "image processor"):
+        processor = original.image_processor(folder)
+    with blamed(folder, "weights"):
+        weights, origin = original.renamed(read_weights(folder))
+    with blamed(folder, "configuration"):
+        told = checkpoint.read_json(folder / checkpoint.CONFIG)
+        config = original.port_config(told, {name: tuple(weight.shape) for name, weight in weights.items()}, tokenizer)
+        _check_lengths(folder, config)
+        generation = _generation(folder) or original.generation_config(tokenizer)
+    return _Parts(config, generation, tokenizer, processor, weights, origin)
+
+
+def _generation(folder: Path) -> GenerationConfig | None:
+    own = (folder / checkpoint.GENERATION).is_file()
+    return GenerationConfig.from_pretrained(folder, local_files_only=True) if own else None
+
+
+def _try(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokenizer.decode(tokenizer.encode("a word", add_special_tokens=False), skip_special_tokens=True)
 
 
 def check_tokens(tokenizer: PreTrainedTokenizerBase, image_token_id: int, name: str) -> None:
@@ -156,92 +240,6 @@ def complete(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         replace_file(file, (json.dumps(generation, indent=2, sort_keys=True) + "\n").encode())
 
 
-@contextmanager
-def _blamed(folder: Path, what: str) -> Iterator[None]:
-    """One line for whatever transformers raises over a broken file, each in its own way."""
-    try:
-        yield
-    except (UserError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300] or repr(error)
-        raise UserError(f"model '{folder}' cannot be loaded: its {what}: {reason}") from error
-
-
-def _built(
-    folder: Path, config: JanusConfig, generation: GenerationConfig | None, dtype: torch.dtype, device: torch.device
-) -> JanusForConditionalGeneration:
-    weights: dict[str, torch.Tensor] = {}
-    for file in checkpoint.weight_files(folder):
-        weights |= load_file(file)
-    with _quiet():
-        _check_amount(folder, config, weights)
-        built: Any = JanusForConditionalGeneration.from_pretrained(
-            None,
-            config=config,
-            state_dict=weights,
-            generation_config=generation,
-            dtype=dtype,
-            ignore_mismatched_sizes=True,  # told below, in one line
-            output_loading_info=True,
-        )
-    _check_keys(folder, built[1])
-    model: Any = built[0].to(device).eval()
-    # Weights in the file's own precision are the file, mapped into memory: written over, it would be another model.
-    mapped = {tensor.untyped_storage().data_ptr() for tensor in weights.values()}
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.untyped_storage().data_ptr() in mapped:
-            tensor.data = tensor.data.clone()
-    return model  # type: ignore[no-any-return]
-
-
-def _check_amount(folder: Path, config: Any, weights: Mapping[str, torch.Tensor]) -> None:
-    """Raises `UserError` for a configuration of quite another size, before memory is taken and filled with random weights."""
-
-    def other(held: int, asked: int, what: str) -> UserError:
-        cure = "give it the config.json that it was saved with"
-        return UserError(f"model '{folder}' holds {held:,} {what}, its config.json asks for {asked:,}; {cure}")
-
-    parts = (config.text_config, config.vision_config, config.vq_config)
-    layers = max(getattr(part, name, 0) for part in parts for name in ("num_hidden_layers", "num_res_blocks", "depth"))
-    if layers > len(weights):  # building them would take for ever
-        raise other(len(weights), layers, "weights for its layers")
-    with torch.device("meta"):
-        model = JanusForConditionalGeneration(config)
-    held, asked = (sum(one.numel() for one in many) for many in (weights.values(), model.parameters()))
-    if asked > MUCH * held:
-        raise other(held, asked, "numbers in its weights")
-
-
-def _check_keys(folder: Path, info: Mapping[str, Any]) -> None:
-    """Raises `UserError` for weights that are missing, of another size, or in no use: transformers fills in random ones."""
-    missing, unused = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
-    sizes = sorted((name, tuple(found), tuple(wanted)) for name, found, wanted in info["mismatched_keys"])
-    if missing:
-        raise UserError(f"model '{folder}' lacks {len(missing)} weights, such as {missing[0]}; the checkpoint is incomplete")
-    cure = "give it the config.json that it was saved with"
-    if sizes:
-        name, found, wanted = sizes[0]
-        others = f" (and {len(sizes) - 1} more)" if len(sizes) > 1 else ""
-        raise UserError(f"model '{folder}' has {name} of shape {found}{others}, its config.json asks for {wanted}; {cure}")
-    if unused:
-        told = f"{len(unused)} weights that its config.json leaves unused, such as {unused[0]}"
-        raise UserError(f"model '{folder}' holds {told}; {cure}")
-
-
-def _check_finite(folder: Path, model: JanusForConditionalGeneration) -> None:
-    """Raises `UserError` naming the first weight with NaN or infinity. A sum keeps either and costs a fiftieth of a look at
-    each number (0.03 s for 1 GB of float32, against 2.5 s, on one core); only a sum that is no number is looked into."""
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not tensor.sum().isfinite():
-            bad = int((~tensor.isfinite()).sum())
-            if bad:
-                raise UserError(
-                    f"model '{folder}': {bad:,} of the {tensor.numel():,} numbers of weight {name} are NaN or infinite; "
-                    "nothing that it says is worth a score (a training that diverged leaves such weights; take an earlier one)"
-                )
-
-
 def _check_lengths(folder: Path, config: Any) -> None:
     """Raises `UserError` where pictures have more or fewer tokens in one place than in another."""
     vision, codes = config.vision_config, config.vq_config.num_patches**2
@@ -268,14 +266,3 @@ def _check_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerBase, model: J
             f"model '{folder}' has embeddings for {rows:,} tokens, its tokenizer ids up to {last:,}; "
             "use the tokenizer it was trained with"
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' table of keys, whose content is told in one line."""
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)

@@ -20,12 +20,12 @@ from suder_bench.models.janus import files, likelihood, sampler, vq
 from suder_bench.models.janus.pixels import POSTPROCESSING, Squares, picture
 from suder_bench.models.janus.prompts import (
     CAPTION_REQUEST,
-    TEMPLATE,
     answer_ids,
     generation_text,
     image_block,
     prompt_ids,
     question_text,
+    roles_of,
 )
 from suder_bench.models.protocols import GeneratedImage, ImageSampling, TextSampling
 from suder_bench.models.reference import WORLD_MARKER
@@ -65,12 +65,13 @@ class JanusModel:
         self.parts = dict(parts or {})
         self.caption_request = caption_request
         self.score_end = score_end
+        self.roles = roles_of(tokenizer)
         self.image_tokens = int(model.model.vision_model.config.num_image_tokens)
         self.positions = sampler.positions_of(model)
         self.settings = {
             "adapter": "janus",
             "dtype": str(model.dtype).removeprefix("torch."),
-            "template": TEMPLATE,
+            "template": self.roles.template,
             "system prompt": "",
             "caption request": caption_request,
             "image tokens": str(self.image_tokens),
@@ -83,7 +84,10 @@ class JanusModel:
         self._boi, self._eoi, self._placeholder = (str(named[key]) for key in ("boi_token", "eoi_token", "image_token"))
         ends = model.generation_config.eos_token_id
         self._ends = {int(tokenizer.eos_token_id), *(ends if isinstance(ends, list) else [] if ends is None else [ends])}
-        self._suppressed = sorted({*tokenizer.all_special_ids, model.config.image_token_id} - self._ends)
+        # By name and not by what a tokenizer file calls special, which differs between layouts of one checkpoint.
+        silent = [named.get("bos_token"), named["pad_token"], self._boi, self._eoi, self._placeholder, *self.roles.tokens]
+        ids = [tokenizer.convert_tokens_to_ids(str(token)) for token in silent if token is not None]
+        self._suppressed = sorted({*(one for one in ids if isinstance(one, int)), model.config.image_token_id} - self._ends)
         self._kept = {tokenizer.convert_tokens_to_ids(self._boi), tokenizer.bos_token_id}
 
     @property
@@ -93,7 +97,8 @@ class JanusModel:
 
     @classmethod
     def load(cls, reference: str, *, device: str = "cpu", dtype: str = "auto") -> Self:
-        """Read a folder or hub id in transformers' format. `device` auto, cpu or cuda; `dtype` auto, float32 or bfloat16.
+        """Read a folder or hub id, in transformers' layout or the authors'. `device` auto, cpu or cuda; `dtype` auto, float32
+        or bfloat16.
 
         Raises `UserError` for a wrong reference, device or dtype, and for a checkpoint that is incomplete, does not fit its
         config.json, or holds weights that are NaN or infinite.
@@ -240,14 +245,14 @@ class JanusModel:
 
     def check_prompt(self, prompt: str) -> None:
         """Raises `UserError` for a prompt too long to be drawn, or to be scored as the text of a picture."""
-        request = prompt_ids(self.tokenizer, question_text(self.caption_request, self._block(1)))
+        request = prompt_ids(self.tokenizer, question_text(self.caption_request, self._block(1), self.roles))
         if len(request) + len(prompt.encode()) + 64 < self.positions:
             return  # no token is shorter than a byte, and 64 are more than the template has
         self._generation_ids(prompt)
         self._check_room(len(request) + len(answer_ids(self.tokenizer, prompt)), "a picture and its text", prompt)
 
     def _generation_ids(self, prompt: str) -> list[int]:
-        ids = prompt_ids(self.tokenizer, generation_text(prompt, self._boi))
+        ids = prompt_ids(self.tokenizer, generation_text(prompt, self._boi, self.roles))
         self._check_room(len(ids) + self.image_tokens - 1, "a prompt and its picture", prompt)  # nothing follows the last token
         return ids
 
@@ -265,7 +270,8 @@ class JanusModel:
 
     def _question(self, question: str, features: torch.Tensor) -> torch.Tensor:
         """Embeddings of a question about the pictures whose features (pictures, image tokens, width) are given."""
-        ids = prompt_ids(self.tokenizer, question_text(question, self._block(len(features)) if len(features) else ""))
+        block = self._block(len(features)) if len(features) else ""
+        ids = prompt_ids(self.tokenizer, question_text(question, block, self.roles))
         self._check_room(len(ids), "a question and its pictures", question)
         return likelihood.embed(self.model, ids, features if len(features) else None)
 

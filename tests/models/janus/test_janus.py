@@ -78,7 +78,7 @@ def test_a_folder_that_is_no_checkpoint(checkpoint: Path, tmp_path: Path) -> Non
     with pytest.raises(UserError, match="has model_type 'llama'"):
         JanusModel.load(str(tmp_path))
     shutil.copy(checkpoint / "config.json", tmp_path)
-    with pytest.raises(UserError, match=r"holds no \*\.safetensors"):
+    with pytest.raises(UserError, match="holds no weights"):
         JanusModel.load(str(tmp_path))
 
 

@@ -1,0 +1,40 @@
+"""`suder-bench convert`: a checkpoint in transformers' layout, for other tools; suder-bench reads every layout as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from suder_bench.cli import options
+from suder_bench.errors import UserError
+
+DTYPES = ("stored", "float32", "bfloat16", "float16")
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = options.Parser(
+        "convert",
+        "Write a checkpoint anew as transformers' save_pretrained would: safetensors, config, tokenizer, image processor. "
+        "SRC may be in the layout of Janus' authors (model_type multi_modality), in shards, or a pytorch_model.bin.",
+    )
+    parser.add_argument("source", metavar="SRC", help="a checkpoint folder or hub id")
+    parser.add_argument("target", metavar="DST", type=Path, help="a new folder")
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="stored", help="precision of the weights (default: as they are stored)"
+    )
+    arguments = parser.parse_args(argv)
+    from suder_bench.models import reference
+
+    chosen = reference.choose(arguments.source)
+    if chosen.adapter != "janus":
+        raise UserError(
+            f"model '{chosen.name}' is of the family '{chosen.adapter}', which has one layout; there is nothing to convert"
+        )
+    if arguments.target.exists():
+        raise UserError(f"'{arguments.target}' is there already; choose a new folder")
+    chosen.check()
+    from suder_bench.models.janus.files import convert
+
+    convert(chosen.reference, arguments.target, None if arguments.dtype == "stored" else arguments.dtype)
+    print(f"{chosen.name} is in {arguments.target}, in transformers' layout; --model {arguments.target} gives the same responses")
+    return 0
