@@ -1,4 +1,4 @@
-"""Small random pipelines of diffusers for tests: UNets as in SD 1.5 and SDXL, transformers as in SD3, FLUX and PixArt."""
+"""Small random pipelines of diffusers for tests: SD 1.5 and SDXL (UNets), SD3, FLUX, PixArt and Qwen-Image (transformers)."""
 
 from __future__ import annotations
 
@@ -214,7 +214,61 @@ def stable_diffusion_xl() -> Any:
     )
 
 
-PIPELINES = {"sd": stable_diffusion, "sdxl": stable_diffusion_xl, "sd3": stable_diffusion_3, "flux": flux, "pixart": pixart}
+def qwen_image() -> Any:
+    transformer = diffusers.QwenImageTransformer2DModel(
+        patch_size=2,
+        in_channels=16,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=3,
+        joint_attention_dim=16,
+        guidance_embeds=False,
+        axes_dims_rope=(8, 4, 4),
+    )
+    rope = {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"}
+    text = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "rope_scaling": rope,
+        "rope_theta": 1e6,
+        "vocab_size": TOKENS,
+        "max_position_embeddings": 2048,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+    }
+    vision = {"depth": 2, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
+    config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=vision)
+    pipeline = diffusers.QwenImagePipeline(
+        transformer=transformer,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+        vae=diffusers.AutoencoderKLQwenImage(
+            base_dim=24,
+            z_dim=4,
+            dim_mult=[1, 2, 4],
+            num_res_blocks=1,
+            temperal_downsample=[False, True],
+            latents_mean=[0.0] * 4,
+            latents_std=[1.0] * 4,
+        ),
+        text_encoder=transformers.Qwen2_5_VLForConditionalGeneration(config),
+        tokenizer=t5_tokenizer(2048),
+    )
+    pipeline.default_sample_size = 8  # else 512 pixels; not kept in its files
+    return pipeline
+
+
+PIPELINES = {
+    "sd": stable_diffusion,
+    "sdxl": stable_diffusion_xl,
+    "sd3": stable_diffusion_3,
+    "flux": flux,
+    "pixart": pixart,
+    "qwen": qwen_image,
+}
 
 
 def tiny_pipeline(kind: str, seed: int = 0) -> Any:

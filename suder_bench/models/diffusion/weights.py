@@ -142,7 +142,9 @@ def quiet() -> Iterator[None]:
     bars = diffusers_logging.is_progress_bar_enabled()
     for one, _ in levels:
         one.set_verbosity_error()
+    transformers_bars = transformers_logging.is_progress_bar_enabled()
     diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
@@ -150,3 +152,5 @@ def quiet() -> Iterator[None]:
             one.set_verbosity(level)
         if bars:
             diffusers_logging.enable_progress_bar()
+        if transformers_bars:
+            transformers_logging.enable_progress_bar()

@@ -46,9 +46,13 @@ class OpenAIModel(Asking):
 
 
 class Draws(OpenAIModel):
-    """`TextToImage`."""
+    """`TextToImage` and `ChecksSampling`."""
 
     _rewriting_told = False
+
+    def check_sampling(self, sampling: ImageSampling) -> None:
+        """Raises `Unreachable` for a setting that the server says it does not take."""
+        self._settings(sampling)
 
     def generate(self, prompts: Sequence[str], *, seeds: Sequence[int], sampling: ImageSampling) -> list[GeneratedImage]:
         """One picture per prompt; see `TextToImage`. A rewritten prompt is in the picture's `info["revised_prompt"]`."""
@@ -78,6 +82,8 @@ class Draws(OpenAIModel):
         asked: dict[str, Any] = {}
         if sampling.guidance is not None:
             asked["guidance_scale"] = sampling.guidance
+        if sampling.steps is not None:
+            asked["num_inference_steps"] = sampling.steps
         if sampling.temperature != 1:
             asked["temperature"] = sampling.temperature
         for name, value in asked.items():

@@ -39,9 +39,10 @@ def test_what_every_adapter_promises_is_kept(kind: str) -> None:
 def test_a_picture_is_the_pipeline_s_own_for_a_generator_on_the_cpu(kind: str) -> None:
     pipeline = tiny_pipeline(kind)
     [ours] = drawn(DiffusersModel(pipeline), ["a red ball"], [7])
-    cleaning = {"clean_caption": False} if kind == "pixart" else {}
+    others = {"pixart": {"clean_caption": False}, "qwen": {"true_cfg_scale": 4.0, "negative_prompt": " "}}.get(kind, {})
+    guided = {} if kind == "qwen" else {"guidance_scale": 4.0}
     generator = torch.Generator("cpu").manual_seed(7)
-    [theirs] = pipeline("a red ball", num_inference_steps=2, guidance_scale=4.0, generator=generator, **cleaning).images
+    [theirs] = pipeline("a red ball", num_inference_steps=2, generator=generator, **guided, **others).images
     assert np.array_equal(ours, np.asarray(theirs))
 
 
@@ -73,6 +74,12 @@ def test_qwen_image_is_given_the_negative_prompt_that_its_guidance_needs() -> No
     own = defaults.of_class(defaults.pipeline_class("QwenImagePipeline"))
     assert own.arguments(4.0, 50) == {"num_inference_steps": 50, "true_cfg_scale": 4.0, "negative_prompt": " "}
     assert own.arguments(1.0, 50) == {"num_inference_steps": 50, "true_cfg_scale": 1.0}
+
+
+def test_qwen_image_is_guided() -> None:
+    model = DiffusersModel(tiny_pipeline("qwen"))
+    weak, strong = (drawn(model, ["a cup"], [1], ImageSampling(guidance=w, steps=2))[0] for w in (1.0, 4.0))
+    assert not np.array_equal(weak, strong)
 
 
 def test_captions_are_not_cleaned_which_only_some_machines_would() -> None:

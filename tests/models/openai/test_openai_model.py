@@ -15,6 +15,7 @@ from suder_bench.errors import Unreachable, UserError
 from suder_bench.models.openai import told
 from suder_bench.models.protocols import ImageSampling, ImageToText, TextLikelihood, TextSampling, TextToImage
 from suder_bench.remote import client
+from suder_bench.runs.respond import check_sampling
 from suder_bench.testing import UNCONTROLLED
 
 KEY = "sk-0123456789abcdef-secret"
@@ -82,9 +83,9 @@ def test_a_model_has_the_protocols_of_its_tasks_and_no_others(tasks: list[str], 
 def test_known_servers_are_sent_the_low_bits_of_the_seed() -> None:
     with server_of({"/images/generations": drawn()}, {"owned_by": "vllm"}) as server:
         model: Any = loaded(server)
-        model.generate(["a"], seeds=[2**62 + 5], sampling=ImageSampling(guidance=4.0))
+        model.generate(["a"], seeds=[2**62 + 5], sampling=ImageSampling(guidance=4.0, steps=20))
         [asked] = bodies(server, "/generations")
-        assert (asked["seed"], asked["guidance_scale"]) == (5, 4.0)
+        assert (asked["seed"], asked["guidance_scale"], asked["num_inference_steps"]) == (5, 4.0, 20)
         assert model.settings["seed"] != UNCONTROLLED
 
 
@@ -110,9 +111,15 @@ def test_the_user_s_settings_are_sent_and_null_leaves_out() -> None:
 def test_settings_that_the_server_does_not_take_end_the_work_before_anything_is_drawn() -> None:
     umm = {"tasks": ["generate"], "settings": {"generate": ["seed"]}}
     with server_of({"/images/generations": drawn()}, {"umm": umm}) as server:
-        for sampling in (ImageSampling(guidance=3.0), ImageSampling(guidance=None, temperature=0)):
-            with pytest.raises(Unreachable, match=r"takes no (guidance_scale|temperature)"):
+        for sampling in (
+            ImageSampling(guidance=3.0),
+            ImageSampling(guidance=None, temperature=0),
+            ImageSampling(guidance=None, steps=4),
+        ):
+            with pytest.raises(Unreachable, match=r"takes no (guidance_scale|temperature|num_inference_steps)"):
                 draw(loaded(server), "a", sampling=sampling)
+            with pytest.raises(Unreachable, match="takes no"):
+                check_sampling(loaded(server), sampling)
         assert bodies(server, "/generations") == []
 
 
