@@ -91,10 +91,9 @@ def _check_pictures(model: TextToImage, prompts: Sequence[str], sampling: ImageS
 def _check_answers(model: ImageToText, sampling: TextSampling) -> None:
     seen = pictures()
 
-    def answer(chosen: Sequence[int]) -> list[str]:
-        given = model.answer(
-            [[seen[i]] for i in chosen], [QUESTIONS[i] for i in chosen], seeds=[i + 1 for i in chosen], sampling=sampling
-        )
+    def answer(chosen: Sequence[int], shift: int = 0) -> list[str]:
+        seeds = [i + 1 + shift for i in chosen]
+        given = model.answer([[seen[i]] for i in chosen], [QUESTIONS[i] for i in chosen], seeds=seeds, sampling=sampling)
         assert len(given) == len(chosen), f"ImageToText: {len(chosen)} questions gave {len(given)} answers"
         return given
 
@@ -103,6 +102,8 @@ def _check_answers(model: ImageToText, sampling: TextSampling) -> None:
     for i in order:
         assert answer([i])[0] == together[i], f"ImageToText: '{QUESTIONS[i]}' is answered otherwise alone and in a batch"
     assert answer(order[::-1])[::-1] == together, "ImageToText: another order of the batch gives other answers"
+    if sampling.temperature > 0:
+        assert answer(order, shift=1000) != together, "ImageToText: other seeds give the same answers"
 
 
 @torch.no_grad()

@@ -91,3 +91,16 @@ def test_a_likelihood_that_is_no_number_is_named(janus: JanusModel, monkeypatch:
     monkeypatch.setattr(janus, "text_logprobs", lambda images, texts: [torch.full((2,), float("nan")) for _ in texts])
     with pytest.raises(AssertionError, match=r"TextLikelihood: of .* not finite"):
         check_model(janus)
+
+
+def test_sampled_answers_that_heed_no_seed_are_named() -> None:
+    class Fixed:
+        name, fingerprint = "fixed", "0"
+        settings: dict[str, str] = {}  # noqa: RUF012
+
+        def answer(self, images: Any, questions: Sequence[str], *, seeds: Sequence[int], sampling: TextSampling) -> list[str]:
+            return [question[::-1] for question in questions]
+
+    assert check_model(Fixed()) == ["ImageToText"]
+    with pytest.raises(AssertionError, match="ImageToText: other seeds give the same answers"):
+        check_model(Fixed(), text=TextSampling(temperature=1.0, max_new_tokens=8))
