@@ -261,6 +261,15 @@ def test_the_older_layout_of_llavas_keys_is_read(spoiled: Callable[[str], Path],
     assert all(torch.equal(a, b) for a, b in zip(old, new, strict=True))
 
 
+def test_weights_in_a_pytorch_file_are_read(spoiled: Callable[[str], Path], loaded: dict[str, VlmModel]) -> None:
+    folder = spoiled("llava")
+    torch.save(load_file(folder / WEIGHTS), folder / "pytorch_model.bin")
+    (folder / WEIGHTS).unlink()
+    with torch.no_grad():
+        read, new = VlmModel.load(str(folder)).text_logprobs(pictures(), TEXTS), loaded["llava"].text_logprobs(pictures(), TEXTS)
+    assert all(torch.equal(a, b) for a, b in zip(read, new, strict=True))
+
+
 def test_sixteen_bits_answer_and_score_in_float32(folder: Path) -> None:
     vlm = VlmModel.load(str(folder), dtype="bfloat16")
     assert vlm.settings["dtype"] == "bfloat16"
