@@ -55,14 +55,14 @@ def load_model(reference: ModelReference, recipe: Recipe, *, device: str, dtype:
     """The start model and the folder it came from. Raises `UserError` for a model that cannot be trained."""
     check_trainable(reference)
     place = janus_files.choose_device(device)
-    folder = janus_files.find(reference.reference)
+    source = janus_files.find(reference.reference)
     model = JanusModel.of(
-        janus_files.load(folder, device=place, dtype=janus_files.choose_dtype(dtype, place)),
+        janus_files.load(source, device=place, dtype=janus_files.choose_dtype(dtype, place)),
         name=reference.name,
         caption_request=recipe.sampling.caption_request,
         score_end=recipe.reward.score_end,
     )
-    return model, folder
+    return model, source.folder
 
 
 class Policy(nn.Module):

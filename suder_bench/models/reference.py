@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from suder_bench import registry
 from suder_bench.errors import UserError, unknown
-from suder_bench.models import arguments, checkpoint
+from suder_bench.models import arguments, checkpoint, lora
 from suder_bench.models.diffusion import files as diffusion_files
 from suder_bench.models.emu3 import reference as emu3_reference
 from suder_bench.models.openai import place as openai_place
@@ -55,7 +55,10 @@ class ModelReference:
     @property
     def checkpoints(self) -> tuple[str, ...]:
         """The folders or hub ids that the reference names, the one that draws first, without what it asks of its adapter."""
-        return emu3_reference.read(self.reference).checkpoints if self.adapter == "emu3" else (self.reference,)
+        if self.adapter == "emu3":
+            return emu3_reference.read(self.reference).checkpoints
+        base, adapters = lora.split(self.reference) if self.adapter == "janus" else (self.reference, None)
+        return (base,) if adapters is None else (base, adapters)
 
     @property
     def label(self) -> str:
@@ -71,7 +74,7 @@ class ModelReference:
     @property
     def world(self) -> bool:
         """Whether the model was trained on the embedded world, which makes the world its default data."""
-        configs = [Path(one).expanduser() / "config.json" for one in self.checkpoints]
+        configs = [one / "config.json" for one in map(Path.expanduser, map(Path, self.checkpoints)) if not lora.is_alone(one)]
         return all(config.is_file() and checkpoint.read_json(config).get(WORLD_MARKER) is True for config in configs)
 
     @property
@@ -120,7 +123,9 @@ class ModelReference:
         elif self.adapter in _CHECKS:
             for one in self.checkpoints:
                 local = Path(one).expanduser()
-                if local.is_dir():
+                if lora.is_alone(local):
+                    lora.check(local)
+                elif local.is_dir():
                     _CHECKS[self.adapter](local)
                 elif not _HUB_ID.fullmatch(one):
                     raise UserError(f"model '{self.name}': '{one}' is neither a folder nor a hub id (ORG/NAME)")
@@ -155,6 +160,8 @@ def _choose(text: str) -> ModelReference:
         return ModelReference(text, adapter, str(registry.resolve(finder)(text)))
     adapters = registry.table("models")
     folder = Path(text).expanduser()
+    if text and lora.is_alone(folder):
+        return ModelReference(text, "janus", f"{lora.base_of(folder)}+{text}")
     if text and folder.is_dir():
         return ModelReference(text, _adapter_of(folder), text)
     alone = Path(text.partition("?")[0]).expanduser()

@@ -27,7 +27,7 @@ from transformers.models.janus.image_processing_pil_janus import JanusImageProce
 
 from suder_bench import machine
 from suder_bench.errors import UserError
-from suder_bench.models import checkpoint
+from suder_bench.models import checkpoint, lora
 from suder_bench.models.built import blamed, build, quiet, read_weights
 from suder_bench.models.hub import folder_of
 from suder_bench.models.janus import original
@@ -67,20 +67,34 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return DTYPES[machine.choose_dtype(dtype, device.type)]
 
 
-def find(reference: str) -> Path:
-    """The folder of a checkpoint; a hub id is fetched into transformers' cache. Raises `UserError` if it is no whole Janus."""
-    folder = folder_of(reference)
+@dataclass(frozen=True)
+class Source:
+    """Where a checkpoint lies: the folder of the model, and that of LoRA adapters which go into it."""
+
+    folder: Path
+    adapters: Path | None = None
+
+
+def find(reference: str) -> Source:
+    """The folder of a checkpoint, or those of `BASE+ADAPTERS`; a hub id is fetched into transformers' cache. Raises `UserError`
+    if it is no whole Janus."""
+    base, adapters = lora.split(reference)
+    folder = folder_of(base)
     checkpoint.check(folder, KINDS)
-    return folder
+    if adapters is None:
+        return Source(folder)
+    lora.check(Path(adapters).expanduser())
+    return Source(folder, Path(adapters).expanduser())
 
 
-def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:
-    """Read a folder that `find` returned. Raises `UserError` where its files do not fit each other, cannot be read, or hold
+def load(source: Source, *, device: torch.device, dtype: torch.dtype) -> Loaded:
+    """Read what `find` returned. Raises `UserError` where its files do not fit each other, cannot be read, or hold
     weights that are no numbers.
 
     The weights are read here and not by transformers, which would put LoRA adapters that lie beside them on top, and only
     where peft is installed.
     """
+    folder = source.folder
     leftover = [name for name in checkpoint.ADAPTERS if (folder / name).is_file()]
     if leftover:
         _log.warning(
@@ -94,6 +108,10 @@ def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:
         squares = Squares(parts.processor)
         squares.values(squares.pixels([Image.new("RGB", (3, 2))]))
         _check_side(folder, parts.config, squares.size)
+    if source.adapters is not None:
+        with blamed(source.adapters, "adapters"):  # those trained with the authors' code have the names of their layout
+            own = parts.weights
+            lora.merge(own, source.adapters, lambda name: name if name in own else original.port_name(name))
     model = build(
         JanusForConditionalGeneration,
         folder,
@@ -105,7 +123,10 @@ def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:
         origin=parts.origin,
     )
     _check_vocabulary(folder, parts.tokenizer, model)
-    return Loaded(model, parts.tokenizer, parts.processor, checkpoint.digests(folder))
+    digests = checkpoint.digests(folder)
+    if source.adapters is not None:
+        digests["adapters"] = checkpoint.digest([source.adapters / name for name in checkpoint.ADAPTERS])
+    return Loaded(model, parts.tokenizer, parts.processor, digests)
 
 
 def is_original(folder: Path) -> bool:
@@ -140,14 +161,14 @@ def write_settings(source: Path, folder: Path, own: Callable[[str], bool] = lamb
 def convert(reference: str, target: Path, dtype: str | None) -> None:
     """Write the checkpoint into the new folder `target` in transformers' layout, in its own precision for None. The folder
     appears when it is whole. Raises `UserError` as `find` and `load` do."""
-    folder = find(reference)
-    kind = stored_dtype(folder) if dtype is None else getattr(torch, dtype)
-    loaded = load(folder, device=torch.device("cpu"), dtype=kind)
+    source = find(reference)
+    kind = stored_dtype(source.folder) if dtype is None else getattr(torch, dtype)
+    loaded = load(source, device=torch.device("cpu"), dtype=kind)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = beside(target)
     with quiet():
         loaded.model.save_pretrained(partial)
-    write_settings(folder, partial)
+    write_settings(source.folder, partial)
     complete(partial, loaded.tokenizer)
     partial.replace(target)
 

@@ -70,7 +70,7 @@ def renamed(weights: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor
     origin: dict[str, str] = {}
     for name, weight in weights.items():
         for part, tensor in _apart(name, weight):
-            port = _port_name(part)
+            port = port_name(part)
             found[port], origin[port] = tensor, name
     return found, origin
 
@@ -84,7 +84,8 @@ def _apart(name: str, weight: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
     return [(name, weight[0] if name.endswith("pos_embed") else weight)]
 
 
-def _port_name(name: str) -> str:
+def port_name(name: str) -> str:
+    """The port's name of a weight. Raises `UserError` for a name that the layout does not have."""
     for pattern, replacement in RENAMES:
         port, found = re.subn("^" + pattern, replacement, name)
         if found:
