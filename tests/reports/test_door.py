@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fake_comparisons import COMPARISON, compared
 from fake_runs import summary, write_drawn, write_geneval, write_run, write_training
 from PIL import Image
-from test_grids import compared
-from test_site_pages import COMPARISON
 
 import suder_bench.reports
 from suder_bench.cli import main
@@ -228,11 +227,11 @@ def test_a_ring_of_links_is_refused_too(run: Path) -> None:
 
 READERS = {"open", "read_text", "read_bytes", "open_image", "RunFolder", "Ledger", "read_points", "imread", "recomputed"}
 ALLOWED = {
-    ("plates.py", "open_image"),  # of pictures that a figure was built with, which the door has let in
+    ("figures/plates.py", "open_image"),  # of pictures that a figure was built with, which the door has let in
     ("published.py", "read_text"),  # of this package
-    ("site_folder.py", "read_bytes"),  # of this package
-    ("site_pictures.py", "open_image"),  # of bytes at hand
-    ("site_curves.py", "read_points"),  # after door.evaluations
+    ("site/folder.py", "read_bytes"),  # of this package
+    ("site/pictures.py", "open_image"),  # of bytes at hand
+    ("site/curves.py", "read_points"),  # after door.evaluations
     ("measured.py", "RunFolder"),  # after door.run, as is the next
     ("measured.py", "recomputed"),
 }
@@ -240,14 +239,15 @@ ALLOWED = {
 
 def test_nothing_of_the_reports_reads_but_through_the_door() -> None:
     found = set()
-    for file in Path(suder_bench.reports.__path__[0]).glob("*.py"):
+    top = Path(suder_bench.reports.__path__[0])
+    for file in top.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if (
                 file.name != "door.py"
                 and isinstance(node, ast.Call)
                 and not (called := ast.unparse(node.func)).startswith("door.")
             ):
-                found.add((file.name, called.rpartition(".")[2]))
+                found.add((file.relative_to(top).as_posix(), called.rpartition(".")[2]))
     assert {one for one in found if one[1] in READERS} == ALLOWED
 
 

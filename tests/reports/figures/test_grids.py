@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_comparisons import compared
 from fake_runs import write_drawn, write_geneval
 from PIL import Image
 
@@ -29,24 +29,6 @@ def data(tmp_path: Path) -> Path:
 def pictures(figure: Figure) -> Pictures:
     assert isinstance(figure.content, Pictures)
     return figure.content
-
-
-def compared(out: Path, *, world: bool = True, captions: bool = True, drawer: str = "m") -> Path:
-    """A folder of `reward compare`: five prompts with three pictures each, and two captioned pictures."""
-    (out / "captions").mkdir(parents=True)
-    files = [[out / f"samples/{i}-{k}.png" for k in range(3)] for i in range(5)]
-    for file in (file for own in files for file in own):
-        file.parent.mkdir(exist_ok=True)
-        Image.new("RGB", (8, 8), "red").save(file)
-    rewards = np.array([[-1.0, -0.5, -2.0]] * 5)
-    samples = Samples(("c",) * 5, {"dsr": rewards, "clip": -rewards}, np.ones((5, 3)), np.array([[0.0, 1.0, 0.0]] * 5))
-    drawn = Sampled([f"prompt {i}" for i in range(5)], files, samples, {})
-    said = Samples(("a", "b"), {"dsr": np.array([[-1.0, -0.5], [-0.5, -0.5]])}, np.ones((2, 2)), np.ones((2, 2)))
-    written = Sampled([Image.new("RGB", (8, 8))] * 2, [["a cat", "a dog"], ["one", "other"]], said, {})
-    kept.write(out, drawn, written if captions else None)
-    found = {"schema": 1, "model": "m", "benchmark": "geneval", "world": world, "pictures_by": drawer, "captions_by": "m"}
-    (out / "compare.json").write_text(json.dumps(found))
-    return out
 
 
 def test_the_same_prompts_stand_side_by_side(tmp_path: Path, data: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from browser import Tab, chromium, tab
+from fake_comparisons import COMPARISON, METRIC
 from fake_runs import summary, write_drawn, write_geneval, write_run
 
 from suder_bench.cli import main
@@ -30,30 +31,9 @@ new MutationObserver((_, observer) => {
 """
 """Notes when the first pictures of a gallery were painted, in milliseconds."""
 
-METRIC = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 8}
 FEW = {**METRIC, "few_clusters": 8}
 DASH = "\u2013"
 NONE = {**FEW, "low": None, "high": None}
-COMPARISON: dict[str, Any] = {
-    "schema": 1,
-    "model": "my-model",
-    "benchmark": "geneval",
-    "world": True,
-    "seed": 0,
-    "samples": "c/samples",
-    "captions": None,
-    "pictures": {
-        "prompts": 8,
-        "samples": 2,
-        "mean": METRIC,
-        "oracle": METRIC,
-        "rewards": {
-            name: {**dict.fromkeys(("best", "worst", "auc", "tau", "length"), METRIC), "milliseconds": 1.5}
-            for name in ("dsr", "clip", "vqa", "srum")
-        },
-        "curves": {name: [METRIC, METRIC] for name in ("random", "dsr", "clip", "vqa", "srum", "oracle")},
-    },
-}
 
 
 UNJUDGED = {
