@@ -140,6 +140,8 @@ def stored_dtype(folder: Path) -> torch.dtype:
         counts: Counter[torch.dtype] = Counter()
         for tensor in read_weights(folder).values():
             counts[tensor.dtype] += tensor.numel()
+        if not counts:
+            raise UserError(f"model '{folder}' holds no weights; copy them, or save the model with save_pretrained")
     return counts.most_common(1)[0][0]
 
 

@@ -174,3 +174,11 @@ def test_nothing_but_weights_is_read_out_of_a_pickle(tmp_path: Path) -> None:
     torch.save({"optimizer": [1, 2]}, folder / "pytorch_model.bin")
     with pytest.raises(UserError, match="holds 'optimizer', which is no weight"):
         JanusModel.load(str(folder))
+
+
+def test_a_checkpoint_without_weights_is_not_converted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = original_layout.write(tmp_path / "empty", sixteen_heads(), tiny_tokenizer())
+    torch.save({}, folder / "pytorch_model.bin")
+    assert main(["convert", str(folder), str(tmp_path / "converted")]) == 2
+    assert "holds no weights" in capsys.readouterr().err
+    assert not (tmp_path / "converted").exists()
