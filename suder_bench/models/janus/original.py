@@ -16,7 +16,7 @@ import torch
 from transformers import GenerationConfig, JanusConfig, PreTrainedTokenizerFast
 from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
 
-from suder_bench.errors import UserError
+from suder_bench.errors import UserError, unknown
 from suder_bench.models import checkpoint
 from suder_bench.models.reference import WORLD_MARKER
 
@@ -96,9 +96,12 @@ def port_name(name: str) -> str:
 def port_config(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], tokens: PreTrainedTokenizerFast) -> JanusConfig:
     """transformers' config of an original config.json. `shapes` are those of the weights, by the port's names.
 
-    Raises `KeyError` or `ValueError` where config.json or the weights do not describe a Janus.
+    Raises `UserError` for a vision tower that is not known, `KeyError` or `ValueError` where config.json or the weights do not
+    describe a Janus.
     """
     seen = config["vision_config"]["params"]
+    if seen["model_name"] not in HEADS:
+        raise unknown("vision tower", str(seen["model_name"]), HEADS)
     width, _, patch, _ = shapes["model.vision_model.embeddings.patch_embedding.weight"]
     size = int(seen["image_size"])
     hidden = shapes["model.aligner.fc1.weight"][0]

@@ -182,3 +182,11 @@ def test_a_checkpoint_without_weights_is_not_converted(tmp_path: Path, capsys: p
     assert main(["convert", str(folder), str(tmp_path / "converted")]) == 2
     assert "holds no weights" in capsys.readouterr().err
     assert not (tmp_path / "converted").exists()
+
+
+def test_a_vision_tower_that_is_not_known_is_told_with_the_choices(tmp_path: Path) -> None:
+    folder = original_layout.write(tmp_path / "other", sixteen_heads(), tiny_tokenizer())
+    config = (folder / "config.json").read_text(encoding="utf-8")
+    (folder / "config.json").write_text(config.replace("siglip_large_patch16_384", "siglip_large_patch16_385"))
+    with pytest.raises(UserError, match="did you mean 'siglip_large_patch16_384'"):
+        JanusModel.load(str(folder))
