@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 from zipfile import BadZipFile, ZipFile
@@ -17,6 +16,7 @@ from zipfile import BadZipFile, ZipFile
 from safetensors import SafetensorError, safe_open
 
 from suder_bench.errors import UserError
+from suder_bench.models.digests import sha256
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 WEIGHTS, PICKLED = "model.safetensors", "pytorch_model.bin"
@@ -154,7 +154,7 @@ def shards(index: Path) -> list[Path]:
 
 def digests(folder: Path) -> dict[str, str]:
     """sha256 of the weights and of each of `PARTS`, by name; "" for a part without files. Every file is read once per process."""
-    weights = [_digest_of(file) for file in weight_files(folder)]
+    weights = [sha256(file) for file in weight_files(folder)]
     found = {"weights": weights[0] if len(weights) == 1 else _sha256("".join(weights))}
     for part, names in PARTS.items():
         files = [folder / name for name in names if (folder / name).is_file()]
@@ -164,7 +164,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def digest(files: Sequence[Path]) -> str:
     """One sha256 over the names and contents of files, each of which is read once per process."""
-    return _sha256(json.dumps([(file.name, _digest_of(file)) for file in files]))
+    return _sha256(json.dumps([(file.name, sha256(file)) for file in files]))
 
 
 def fingerprint(parts: Mapping[str, str]) -> str:
@@ -189,14 +189,3 @@ def _finite(text: str) -> float:
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _digest_of(file: Path) -> str:
-    stat = file.stat()
-    return _digest(file, stat.st_size, stat.st_mtime_ns)
-
-
-@cache
-def _digest(file: Path, size: int, changed: int) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
