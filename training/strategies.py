@@ -226,7 +226,7 @@ def check(recipe: Recipe, place: Callable[[str], str]) -> ModelReference:
         roles = [role for task in recipe.tasks for role in judge_roles(getattr(recipe.reward, task))]
         check_overrides(list(dict.fromkeys(roles)), recipe.reward.judges)
     with blamed(place, "model"):
-        start = reference.choose(recipe.model)
+        start = reference.choose(recipe.model, unfetched="janus")  # no other can be trained, and loading it looks again
         check_trainable(start)
         start.check()
     return start

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from suder_bench import registry
 from suder_bench.errors import UserError, unknown
-from suder_bench.models import arguments, checkpoint, lora
+from suder_bench.models import arguments, checkpoint, hub, lora
 from suder_bench.models.diffusion import files as diffusion_files
 from suder_bench.models.emu3 import reference as emu3_reference
+from suder_bench.models.hub import HUB_ID
 from suder_bench.models.openai import place as openai_place
 from suder_bench.models.vlm import families, whole
 
@@ -31,7 +32,7 @@ LONGEST_LABEL = 100
 BEHIND_ADDRESS = ("openai",)
 """Adapters of models that run elsewhere, with settings of their own."""
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_WEIGHTS = ("*.safetensors", "*.bin")
 _MODEL_TYPES = {"janus": "janus", "multi_modality": "janus", "emu3": "emu3"}
 """model_type of config.json -> adapter, of the families that have one to themselves."""
 
@@ -67,19 +68,20 @@ class ModelReference:
         if self.adapter in BEHIND_ADDRESS:
             lasts = [openai_place.read(self.reference).model.rpartition("/")[2]]
         else:
-            lasts = [os.path.basename(os.path.abspath(one)) for one in self.checkpoints]
+            lasts = [_last(one) for one in self.checkpoints]
         last = self.name if self.name in registry.CHECKPOINTS else "-".join(["+".join(lasts), *asked.values()])
         return re.sub(r"[^\w.+-]+", "-", last).strip("-.")[:LONGEST_LABEL] or self.adapter
 
     @property
     def world(self) -> bool:
         """Whether the model was trained on the embedded world, which makes the world its default data."""
-        configs = [one / "config.json" for one in map(Path.expanduser, map(Path, self.checkpoints)) if not lora.is_alone(one)]
-        return all(config.is_file() and checkpoint.read_json(config).get(WORLD_MARKER) is True for config in configs)
+        folders = [self._described(one) for one in self.checkpoints]
+        configs = [None if one is None else one / checkpoint.CONFIG for one in folders if one is None or not lora.is_alone(one)]
+        return all(one is not None and one.is_file() and checkpoint.read_json(one).get(WORLD_MARKER) is True for one in configs)
 
     @property
     def guidance(self) -> float | None:
-        """The guidance that a checkpoint folder asks for in generation_config.json, else its family's or pipeline's own; None
+        """The guidance that a checkpoint asks for in generation_config.json, else its family's or pipeline's own; None
         where the model behind an address keeps its own.
 
         Raises `UserError` for one that is no number from 0 on.
@@ -93,7 +95,8 @@ class ModelReference:
         if self.adapter in BEHIND_ADDRESS:
             return None
         own = emu3_reference.GUIDANCE if self.adapter == "emu3" else JANUS_GUIDANCE
-        return checkpoint.sampling(Path(self.checkpoints[0]).expanduser()).get("guidance_scale", own)
+        folder = self._described(self.checkpoints[0])
+        return own if folder is None else checkpoint.sampling(folder).get("guidance_scale", own)
 
     @property
     def steps(self) -> int | None:
@@ -127,17 +130,22 @@ class ModelReference:
                     lora.check(local)
                 elif local.is_dir():
                     _CHECKS[self.adapter](local)
-                elif not _HUB_ID.fullmatch(one):
+                elif not HUB_ID.fullmatch(one):
                     raise UserError(f"model '{self.name}': '{one}' is neither a folder nor a hub id (ORG/NAME)")
 
     def _folder(self, reference: str) -> Path | None:
-        """The folder of a checkpoint's files: for a hub id, of the snapshot in the hub's cache."""
+        """The folder of a checkpoint's files, None where its weights are not here."""
+        found = self._described(reference)
+        if found is None or Path(reference).expanduser().is_dir() or any(file for end in _WEIGHTS for file in found.rglob(end)):
+            return found
+        return None
+
+    def _described(self, reference: str) -> Path | None:
+        """The folder of what a checkpoint says of itself: for a hub id, the snapshot in the hub's cache."""
         folder = Path(reference).expanduser()
         if folder.is_dir():
             return folder
-        if self.adapter not in _CHECKS or not _HUB_ID.fullmatch(reference):
-            return None
-        return _cached(reference, diffusion_files.INDEX if self.adapter == "diffusers" else checkpoint.CONFIG)
+        return hub.cached(reference) if self.adapter in _CHECKS and HUB_ID.fullmatch(reference) else None
 
     def load(self, *, device: str, dtype: str) -> Model:
         """Load the weights. Raises `UserError` when the adapter cannot read the reference."""
@@ -145,16 +153,22 @@ class ModelReference:
         return model
 
 
-def choose(text: str, asked: Mapping[str, str] | None = None) -> ModelReference:
-    """Read the value of `--model`, and what flags ask of its adapter. Raises `UserError` with the nearest name, or with what the
-    folder lacks, or for what the adapter does not take."""
-    found = _choose(text)
+def choose(text: str, asked: Mapping[str, str] | None = None, *, unfetched: str | None = None) -> ModelReference:
+    """Read the value of `--model`, and what flags ask of its adapter.
+
+    What a hub id is, its own files say, which are fetched where they are not in the hub's cache; with `unfetched`, an adapter's
+    name, it is taken for one of that adapter then, and nothing is fetched.
+
+    Raises `UserError` with the nearest name, or with what the folder lacks or the hub says, or for what the adapter does not
+    take.
+    """
+    found = _choose(text, unfetched)
     if not asked:
         return found
     return replace(found, **{part: arguments.join(found.adapter, getattr(found, part), asked) for part in ("name", "reference")})
 
 
-def _choose(text: str) -> ModelReference:
+def _choose(text: str, unfetched: str | None) -> ModelReference:
     if text in registry.CHECKPOINTS:
         adapter, finder = registry.CHECKPOINTS[text]
         return ModelReference(text, adapter, str(registry.resolve(finder)(text)))
@@ -164,9 +178,9 @@ def _choose(text: str) -> ModelReference:
         return ModelReference(text, "janus", f"{lora.base_of(folder)}+{text}")
     if text and folder.is_dir():
         return ModelReference(text, _adapter_of(folder), text)
-    alone = Path(text.partition("?")[0]).expanduser()
-    if "?" in text and alone.is_dir():
-        found = _adapter_of(alone)
+    alone = text.partition("?")[0]
+    if "?" in text and (Path(alone).expanduser().is_dir() or HUB_ID.fullmatch(alone)):
+        found = _choose(alone, unfetched).adapter
         if found not in arguments.TAKEN:
             raise UserError(f"model '{text}': adapter '{found}' takes no settings (choices: {', '.join(arguments.TAKEN)})")
         return ModelReference(text, found, text)
@@ -177,9 +191,13 @@ def _choose(text: str) -> ModelReference:
         if not reference:
             raise UserError(f"model '{text}' names no checkpoint; write {adapter}:REFERENCE")
         return ModelReference(text, adapter, reference)
-    if _HUB_ID.fullmatch(text):
-        fetched = _cached(text, checkpoint.CONFIG)
-        return ModelReference(text, "janus" if fetched is None else _adapter_of(fetched), text)
+    if HUB_ID.fullmatch(text):
+        if unfetched is not None and hub.cached(text) is None:
+            return ModelReference(text, unfetched, text)
+        described = hub.description(text)
+        if lora.is_alone(described):
+            return ModelReference(text, "janus", f"{lora.base_of(described)}+{hub.folder_of(text)}")
+        return ModelReference(text, _adapter_of(described, text), text)
     if "/" in text:
         raise UserError(f"model '{text}' is not a folder; give a checkpoint folder, a hub id (ORG/NAME) or adapter:REFERENCE")
     raise unknown("model", text, [*registry.CHECKPOINTS, *(f"{name}:REFERENCE" for name in adapters), "FOLDER", "ORG/NAME"])
@@ -190,27 +208,23 @@ def _listing(folder: Path) -> list[Any]:
     return [str(folder.resolve()), [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]]
 
 
-def _cached(reference: str, file: str) -> Path | None:
-    """The snapshot of a hub id in the hub's cache that holds `file`."""
-    from huggingface_hub import try_to_load_from_cache
-
-    try:
-        found = try_to_load_from_cache(reference, file)
-    except ValueError:  # no name that the hub allows; loading says so
-        return None
-    return Path(found).parent if isinstance(found, str) else None
+def _last(reference: str) -> str:
+    """The last part of a path or hub id, also of the id that a snapshot in the hub's cache is of."""
+    path = Path(os.path.abspath(reference))
+    return path.parts[-3].rpartition("--")[2] if path.parent.name == "snapshots" else path.name
 
 
-def _adapter_of(folder: Path) -> str:
+def _adapter_of(folder: Path, name: str | None = None) -> str:
+    """By what the folder says of itself; `name` is what the user wrote for it."""
     if (folder / diffusion_files.INDEX).is_file():
         return "diffusers"
     config = folder / "config.json"
     if not config.is_file():
-        raise UserError(f"model folder '{folder}' holds no config.json; name the adapter: ADAPTER:{folder}")
+        raise UserError(f"model folder '{folder}' holds no config.json; name the adapter: ADAPTER:{name or folder}")
     kind = checkpoint.read_json(config).get("model_type")
     if isinstance(kind, str) and kind in _MODEL_TYPES:
         return _MODEL_TYPES[kind]
     if isinstance(kind, str) and families.served(kind):
         return "vlm"
     known = ", ".join([*_MODEL_TYPES, *families.FAMILIES])
-    raise UserError(f"{config}: model_type {kind!r} has no adapter ({known}); name one: ADAPTER:{folder}")
+    raise UserError(f"{config}: model_type {kind!r} has no adapter ({known}); name one: ADAPTER:{name or folder}")

@@ -36,8 +36,9 @@ def test_a_checkpoint_folder(tmp_path: Path) -> None:
 
 def test_a_hub_id_and_an_adapter() -> None:
     hub = "deepseek-community/Janus-Pro-1B"
-    assert choose(hub) == ModelReference(hub, "janus", hub)
-    assert choose(hub).label == "Janus-Pro-1B"
+    found = choose(hub, unfetched="janus")
+    assert found == ModelReference(hub, "janus", hub)
+    assert found.label == "Janus-Pro-1B"
     assert choose("folder:some/where/pictures") == ModelReference("folder:some/where/pictures", "folder", "some/where/pictures")
     assert choose("folder:some/where/pictures").label == "pictures"
     assert choose("folder:.").label == Path.cwd().name
@@ -73,12 +74,11 @@ def test_folders_that_are_no_checkpoints(tmp_path: Path) -> None:
         choose(str(tmp_path / "a"))
 
 
-def test_a_fetched_hub_id_is_what_its_config_says_and_another_a_janus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fetched_hub_id_is_what_its_config_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     cache = tmp_path / "models--org--name"
     (cache / "refs").mkdir(parents=True)
     (cache / "refs/main").write_text("c0ffee")
-    assert choose("org/name").adapter == "janus"
     checkpoint(cache / "snapshots/c0ffee", model_type="llava")
     assert choose("org/name") == ModelReference("org/name", "vlm", "org/name")
     assert choose("vlm:org/name").adapter == "vlm"
@@ -90,7 +90,7 @@ def test_the_stamp_changes_with_the_files(tmp_path: Path) -> None:
     assert stamp == reference.stamp()
     (tmp_path / "a/more").write_text("x")
     assert reference.stamp() != stamp
-    assert choose("org/name").stamp() is None
+    assert choose("janus:org/name").stamp() is None
 
 
 def test_a_checkpoint_may_ask_for_its_own_guidance(tmp_path: Path) -> None:
@@ -100,4 +100,4 @@ def test_a_checkpoint_may_ask_for_its_own_guidance(tmp_path: Path) -> None:
     assert choose(str(folder)).guidance == 5
     (folder / "generation_config.json").write_text('{"guidance_scale": 2}')
     assert choose(str(folder)).guidance == 2
-    assert choose("org/name").guidance == 5
+    assert choose("janus:org/name").guidance == 5

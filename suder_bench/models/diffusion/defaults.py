@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from suder_bench.errors import UserError, install
+from suder_bench.models import hub
 from suder_bench.models.diffusion import files
-from suder_bench.proxies import before_the_hub
 
 BLANK = " "
 """The negative prompt of pipelines whose guidance needs one, as Qwen-Image's card has it: without any they draw unguided, and
@@ -98,11 +98,5 @@ def _index_of(reference: str) -> Path:
         return folder / files.INDEX
     from huggingface_hub import hf_hub_download
 
-    try:
+    with hub.fetching(reference, "pipeline of the hub"):
         return Path(hf_hub_download(reference, files.INDEX))
-    except Exception as error:  # offline, gated, misspelt: the hub's own words tell which
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(
-            f"model '{reference}' is neither a folder nor a pipeline of the hub that could be fetched: "
-            f"{reason}{before_the_hub(error)}"
-        ) from error

@@ -13,9 +13,8 @@ from typing import Any
 import torch
 
 from suder_bench.errors import UserError
-from suder_bench.models import checkpoint
+from suder_bench.models import checkpoint, hub
 from suder_bench.models.diffusion import defaults, files
-from suder_bench.proxies import before_the_hub
 
 _log = logging.getLogger(__name__)
 
@@ -38,17 +37,8 @@ def find(reference: str) -> Path:
     """The folder of a pipeline; a hub id is fetched into the hub's cache. Raises `UserError` if it is no whole pipeline."""
     folder = Path(reference).expanduser()
     if not folder.is_dir():
-        try:
-            with quiet():
-                folder = Path(defaults.library().DiffusionPipeline.download(reference, **dict.fromkeys(files.OFF)))
-        except UserError:
-            raise
-        except Exception as error:  # offline, gated, misspelt: the hub's own words tell which
-            reason = str(error).strip().split("\n")[0]
-            raise UserError(
-                f"model '{reference}' is neither a folder nor a pipeline of the hub that could be fetched: "
-                f"{reason}{before_the_hub(error)}"
-            ) from error
+        with hub.fetching(reference, "pipeline of the hub"), quiet():
+            folder = Path(defaults.library().DiffusionPipeline.download(reference, **dict.fromkeys(files.OFF)))
     files.check(folder)
     return folder
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from suder_bench.errors import UserError
 from suder_bench.models import arguments
+from suder_bench.models.hub import HUB_ID
 
 KIND = "emu3"
 """The model_type of config.json, and the name of the adapter."""
@@ -26,8 +27,6 @@ NEGATIVE_PROMPT = (
 
 GUIDANCE = 3.0
 """The authors' own."""
-
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True)
