@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers import logging as transformers_logging
 
 from suder_bench.errors import UserError
@@ -103,7 +103,7 @@ def build(
                 output_loading_info=True,
             )
         _check_keys(folder, made[1], origin)
-        _check_finite(folder, made[0])
+        check_finite(folder, made[0])
     model = made[0].to(device).eval()
     # Weights in the file's own precision are the file, mapped into memory: written over, it would be another model.
     mapped = {tensor.untyped_storage().data_ptr() for tensor in weights.values()}
@@ -160,14 +160,24 @@ def _check_keys(folder: Path, info: Mapping[str, Any], origin: Mapping[str, str]
         raise UserError(f"model '{folder}' holds {told}; {cure}")
 
 
-def _check_finite(folder: Path, model: PreTrainedModel) -> None:
-    """Raises `UserError` naming the first weight with NaN or infinity. A sum keeps either and costs little; only a sum that is
-    no number is looked into."""
+def check_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Raises `UserError` where the tokenizer has ids that the model has no embedding for."""
+    rows, last = len(model.get_input_embeddings().weight), max(tokenizer.get_vocab().values(), default=-1)
+    if not 0 <= last < rows:
+        raise UserError(
+            f"model '{folder}' has embeddings for {rows:,} tokens, its tokenizer ids up to {last:,}; "
+            "use the tokenizer it was trained with"
+        )
+
+
+def check_finite(folder: Path, model: torch.nn.Module, within: str = "") -> None:
+    """Raises `UserError` naming the first weight with NaN or infinity, `within` before its name. A sum keeps either and costs
+    little; only a sum that is no number is looked into."""
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not tensor.sum().isfinite():
             bad = int((~tensor.isfinite()).sum())
             if bad:
                 raise UserError(
-                    f"model '{folder}': {bad:,} of the {tensor.numel():,} numbers of weight {name} are NaN or infinite; "
-                    "nothing that it says is worth a score (a training that diverged leaves such weights; take an earlier one)"
+                    f"model '{folder}': {bad:,} of the {tensor.numel():,} numbers of weight {within}{name} are NaN or infinite; "
+                    "nothing that it makes is worth a score (a training that diverged leaves such weights; take an earlier one)"
                 )

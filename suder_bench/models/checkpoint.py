@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 from zipfile import BadZipFile, ZipFile
@@ -39,6 +41,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 }
 """Besides the weights, the files that decide a response."""
 
+_log = logging.getLogger(__name__)
 _POINTER = b"version https://git-lfs"
 
 
@@ -165,6 +168,29 @@ def digests(folder: Path) -> dict[str, str]:
 def digest(files: Sequence[Path]) -> str:
     """One sha256 over the names and contents of files, each of which is read once per process."""
     return _sha256(json.dumps([(file.name, sha256(file)) for file in files]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What a family reads into memory; `parts` are the digests of what decides its responses, by name."""
+
+    parts: Mapping[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.parts)
+
+
+def tell_leftover_adapters(folder: Path) -> None:
+    """Warn in a line of LoRA adapters that lie beside whole weights, which are taken as they are."""
+    leftover = [name for name in ADAPTERS if (folder / name).is_file()]
+    if leftover:
+        _log.warning(
+            "suder-bench: %s: %s beside whole weights: the weights are taken as they are, without the adapters; "
+            "if these are not merged into them yet, merge them first (peft: merge_and_unload)",
+            folder,
+            " and ".join(leftover),
+        )
 
 
 def fingerprint(parts: Mapping[str, str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,24 +12,18 @@ from typing import Any
 import torch
 
 from suder_bench.errors import UserError
-from suder_bench.models import checkpoint, hub
+from suder_bench.models import built, checkpoint, hub
+from suder_bench.models.built import blamed, check_finite
 from suder_bench.models.diffusion import defaults, files
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A pipeline on its device, in eval mode. `parts` are the digests of its components; `off` those that are not loaded."""
+class Loaded(checkpoint.Loaded):
+    """A pipeline on its device, in eval mode. `parts` are of its components; `off` are those that are not loaded."""
 
     pipeline: Any
-    parts: Mapping[str, str]
     off: tuple[str, ...]
     variant: str | None
-
-    @property
-    def fingerprint(self) -> str:
-        return checkpoint.fingerprint(self.parts)
 
 
 def find(reference: str) -> Path:
@@ -51,18 +44,18 @@ def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:
     off = files.switched_off(index)
     with quiet():
         parts = {name: _component(folder, name, *files.components(index)[name], chosen, dtype) for name in files.weighty(folder)}
-        with _blamed(folder, "pipeline"):
+        with blamed(folder, "pipeline"):
             absent = {name: None for name in files.OFF if name in index}
             silent = {"requires_safety_checker": False} if "requires_safety_checker" in index else {}
             marks = {"add_watermarker": False} if index["_class_name"].startswith("StableDiffusionXL") else {}
             pipeline = kind.from_pretrained(folder, local_files_only=True, **parts, **absent, **silent, **marks)
     pipeline.set_progress_bar_config(disable=True)
-    return Loaded(pipeline.to(device), files.digests(folder), tuple(off), chosen)
+    return Loaded(pipeline.to(device), tuple(off), chosen, parts=files.digests(folder))
 
 
 def _component(folder: Path, name: str, library: str, kind: str, variant: str | None, dtype: torch.dtype) -> Any:
     first = files.weight_files(folder / name, variant)[0].name
-    with _blamed(folder, f"component {name}"):
+    with blamed(folder, f"component {name}"):
         if library not in ("diffusers", "transformers"):
             raise UserError(f"model '{folder}': its component {name} is of {library}.{kind}, which nothing here can load")
         loading: dict[str, Any] = {
@@ -76,7 +69,7 @@ def _component(folder: Path, name: str, library: str, kind: str, variant: str | 
             loading["ignore_mismatched_sizes"] = True  # told below, in one line
         model, info = getattr(importlib.import_module(library), kind).from_pretrained(folder / name, **loading)
         _check_keys(folder, name, info)
-        _check_finite(folder, name, model)
+        check_finite(folder, model, f"{name}.")
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()  # it may be the file, mapped into memory: written over, it would be another model
     return model.eval()
@@ -98,49 +91,18 @@ def _check_keys(folder: Path, name: str, info: Mapping[str, Any]) -> None:
         raise UserError(f"model '{folder}' holds {told}; {cure}")
 
 
-def _check_finite(folder: Path, name: str, model: torch.nn.Module) -> None:
-    """Raises `UserError` naming the first weight with NaN or infinity, which a sum keeps at a fraction of the cost of a look."""
-    for key, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not tensor.sum().isfinite():
-            bad = int((~tensor.isfinite()).sum())
-            if bad:
-                raise UserError(
-                    f"model '{folder}': {bad:,} of the {tensor.numel():,} numbers of weight {name}.{key} are NaN or infinite; "
-                    "nothing that it draws is worth a score (a training that diverged leaves such weights; take an earlier one)"
-                )
-
-
-@contextmanager
-def _blamed(folder: Path, what: str) -> Iterator[None]:
-    """One line for whatever the libraries raise over a broken file, each in its own way."""
-    try:
-        yield
-    except (UserError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300] or repr(error)
-        raise UserError(f"model '{folder}' cannot be loaded: its {what}: {reason}") from error
-
-
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the libraries' bars and advice, whose content is told in one line where it matters."""
+    """As `built.quiet`, and without the bars and advice of diffusers, whose content is told in one line where it matters."""
     from diffusers.utils import logging as diffusers_logging
-    from transformers import logging as transformers_logging
 
-    levels = [(one, one.get_verbosity()) for one in (diffusers_logging, transformers_logging)]
-    bars = diffusers_logging.is_progress_bar_enabled()
-    for one, _ in levels:
-        one.set_verbosity_error()
-    transformers_bars = transformers_logging.is_progress_bar_enabled()
+    level, bars = diffusers_logging.get_verbosity(), diffusers_logging.is_progress_bar_enabled()
+    diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
     try:
-        yield
+        with built.quiet():
+            yield
     finally:
-        for one, level in levels:
-            one.set_verbosity(level)
+        diffusers_logging.set_verbosity(level)
         if bars:
             diffusers_logging.enable_progress_bar()
-        if transformers_bars:
-            transformers_logging.enable_progress_bar()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +21,10 @@ from transformers import (
 
 from suder_bench.errors import UserError
 from suder_bench.models import checkpoint
-from suder_bench.models.built import blamed, build
+from suder_bench.models.built import blamed, build, check_vocabulary
 from suder_bench.models.emu3 import pixels, reference
 from suder_bench.models.emu3.vocabulary import Vocabulary
 from suder_bench.models.hub import folder_of
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,21 +85,9 @@ def load(name: str, *, device: torch.device, dtype: torch.dtype) -> Part:
     with blamed(folder, "chat template"):
         template = _template(folder, tokenizer)
         vocabulary = fitting(config, tokenizer, processor, template, name)
-    leftover = [file for file in checkpoint.ADAPTERS if (folder / file).is_file()]
-    if leftover:
-        _log.warning(
-            "suder-bench: %s: %s beside whole weights is not applied to them; if the adapters are not merged into them yet, "
-            "merge them first (peft: merge_and_unload)",
-            folder,
-            " and ".join(leftover),
-        )
+    checkpoint.tell_leftover_adapters(folder)
     model = build(Emu3ForConditionalGeneration, folder, config, generation, dtype=dtype, device=device)
-    rows, last = len(model.get_input_embeddings().weight), max(tokenizer.get_vocab().values(), default=-1)
-    if not 0 <= last < rows:
-        raise UserError(
-            f"model '{folder}' has embeddings for {rows:,} tokens, its tokenizer ids up to {last:,}; "
-            "use the tokenizer it was trained with"
-        )
+    check_vocabulary(folder, tokenizer, model)
     return Part(name, model, tokenizer, processor, vocabulary, template, checkpoint.digests(folder))
 
 

@@ -6,7 +6,6 @@ Everything that loads a Janus comes through `load`, so that evaluations, trainin
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -28,7 +27,7 @@ from transformers.models.janus.image_processing_pil_janus import JanusImageProce
 from suder_bench import machine
 from suder_bench.errors import UserError
 from suder_bench.models import checkpoint, lora
-from suder_bench.models.built import blamed, build, quiet, read_weights
+from suder_bench.models.built import blamed, build, check_vocabulary, quiet, read_weights
 from suder_bench.models.hub import folder_of
 from suder_bench.models.janus import original
 from suder_bench.models.janus.pixels import Squares
@@ -40,21 +39,15 @@ KINDS = ("janus", original.MODEL_TYPE)
 """The model_type of config.json, by layout."""
 
 SPECIAL = ("image_token", "boi_token", "eoi_token", "pad_token", "eos_token")
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A checkpoint in memory, in eval mode. `parts` are the digests of what decides its responses, by name."""
+class Loaded(checkpoint.Loaded):
+    """A checkpoint in memory, in eval mode."""
 
     model: JanusForConditionalGeneration
     tokenizer: PreTrainedTokenizerBase
     processor: JanusImageProcessorPil
-    parts: Mapping[str, str]
-
-    @property
-    def fingerprint(self) -> str:
-        return checkpoint.fingerprint(self.parts)
 
 
 def choose_device(device: str) -> torch.device:
@@ -95,14 +88,7 @@ def load(source: Source, *, device: torch.device, dtype: torch.dtype) -> Loaded:
     where peft is installed.
     """
     folder = source.folder
-    leftover = [name for name in checkpoint.ADAPTERS if (folder / name).is_file()]
-    if leftover:
-        _log.warning(
-            "suder-bench: %s: %s beside whole weights: the weights are taken as they are, without the adapters; "
-            "if these are not merged into them yet, merge them first (peft: merge_and_unload)",
-            folder,
-            " and ".join(leftover),
-        )
+    checkpoint.tell_leftover_adapters(folder)
     parts = _original_parts(folder) if is_original(folder) else _parts(folder)
     with blamed(folder, "image processor"):
         squares = Squares(parts.processor)
@@ -122,11 +108,11 @@ def load(source: Source, *, device: torch.device, dtype: torch.dtype) -> Loaded:
         weights=parts.weights,
         origin=parts.origin,
     )
-    _check_vocabulary(folder, parts.tokenizer, model)
+    check_vocabulary(folder, parts.tokenizer, model)
     digests = checkpoint.digests(folder)
     if source.adapters is not None:
         digests["adapters"] = checkpoint.digest([source.adapters / name for name in checkpoint.ADAPTERS])
-    return Loaded(model, parts.tokenizer, parts.processor, digests)
+    return Loaded(model, parts.tokenizer, parts.processor, parts=digests)
 
 
 def is_original(folder: Path) -> bool:
@@ -279,13 +265,4 @@ def _check_side(folder: Path, config: Any, side: int) -> None:
         raise UserError(
             f"model '{folder}': its image processor makes pictures of {side} pixels, its config.json wants "
             f"{config.vision_config.image_size}; use the image processor it was trained with"
-        )
-
-
-def _check_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerBase, model: JanusForConditionalGeneration) -> None:
-    rows, last = len(model.model.language_model.embed_tokens.weight), max(tokenizer.get_vocab().values(), default=-1)
-    if not 0 <= last < rows:
-        raise UserError(
-            f"model '{folder}' has embeddings for {rows:,} tokens, its tokenizer ids up to {last:,}; "
-            "use the tokenizer it was trained with"
         )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,27 +13,20 @@ from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConf
 
 from suder_bench.errors import UserError
 from suder_bench.models import checkpoint
-from suder_bench.models.built import blamed, build
+from suder_bench.models.built import blamed, build, check_vocabulary
 from suder_bench.models.hub import folder_of
 from suder_bench.models.vlm import whole
 from suder_bench.models.vlm.families import Family, family
 from suder_bench.models.vlm.parts import processor
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
-class Loaded:
-    """A checkpoint in memory, in eval mode. `parts` are the digests of what decides its responses, by name."""
+class Loaded(checkpoint.Loaded):
+    """A checkpoint in memory, in eval mode."""
 
     model: Any
     processor: Any
     family: Family
-    parts: Mapping[str, str]
-
-    @property
-    def fingerprint(self) -> str:
-        return checkpoint.fingerprint(self.parts)
 
 
 def find(reference: str) -> Path:
@@ -57,13 +48,11 @@ def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:
     with blamed(folder, "tokenizer or image processor"):
         known = family(config.model_type)
         made = processor(folder, config, known)
-    leftover = [name for name in checkpoint.ADAPTERS if (folder / name).is_file()]
-    if leftover:
-        _log.warning("suder-bench: %s: %s beside whole weights is not applied to them", folder, " and ".join(leftover))
+    checkpoint.tell_leftover_adapters(folder)
     kind: Any = AutoModelForImageTextToText._model_mapping[type(config)]
     model = build(kind, folder, config, generation, dtype=dtype, device=device)
-    _check_vocabulary(folder, made, model)
-    return Loaded(model, made, known, digests(folder))
+    check_vocabulary(folder, made.tokenizer, model)
+    return Loaded(model, made, known, parts=digests(folder))
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -74,12 +63,3 @@ def digests(folder: Path) -> dict[str, str]:
         content = [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
         found[own.name] = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     return found
-
-
-def _check_vocabulary(folder: Path, made: Any, model: Any) -> None:
-    rows, last = len(model.get_input_embeddings().weight), max(made.tokenizer.get_vocab().values(), default=-1)
-    if not 0 <= last < rows:
-        raise UserError(
-            f"model '{folder}' has embeddings for {rows:,} tokens, its tokenizer ids up to {last:,}; "
-            "use the tokenizer it was trained with"
-        )
