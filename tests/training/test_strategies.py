@@ -20,6 +20,7 @@ from suder_bench.cli import main
 from suder_bench.data.source import write_world
 from suder_bench.errors import UserError
 from suder_bench.models.janus import JanusModel
+from suder_bench.models.reference import choose
 from suder_bench.runs.store import RunFolder
 from suder_bench.training import strategies
 from suder_bench.training.arguments import arguments
@@ -363,22 +364,18 @@ def test_two_trainings_do_not_share_a_folder(train: Train, capsys: pytest.Captur
 
 
 def test_a_training_starts_from_any_layout(train: Train, tmp_path: Path) -> None:
-    """From the layout of Janus' authors the losses are those from transformers' own, and what is saved is transformers'."""
-    model = tiny_janus_model(vision_heads=16)
-    model.config.suder_bench_world = True
-    original_layout.write(tmp_path / "original", model, tiny_tokenizer())
-    config = json.loads((tmp_path / "original" / "config.json").read_text())
-    (tmp_path / "original" / "config.json").write_text(json.dumps({**config, "suder_bench_world": True}))
-    model.save_pretrained(tmp_path / "port")
-    tiny_tokenizer().save_pretrained(tmp_path / "port")
-    tiny_image_processor().save_pretrained(tmp_path / "port")
-    steps = ("trainer.max_steps=2", "trainer.save_steps=2")
-    for form in ("original", "port"):
-        assert train(f"from {form}", f"model={tmp_path / form}", *SMALL, *steps, config="tiny") == 0
-    losses = [[row["loss"] for row in rows(f"from {form}") if "loss" in row] for form in ("original", "port")]
-    assert losses[0] == losses[1]
-    assert losses[0]
+    """tiny-janus in the layout of Janus' authors trains with the losses of the shipped one, and is saved in transformers'."""
+    shipped = Path(choose("tiny-janus").reference)
+    original = original_layout.copy(shipped, tmp_path / "original")
+    steps = ("global_batch_size=2", "num_generations=2", "data.images={source: world, count: 4}", "trainer.warmup_steps=0")
+    steps += ("trainer.per_device_train_batch_size=2", "trainer.max_steps=2", "trainer.save_steps=2")
+    for out, model in (("from original", str(original)), ("from port", "tiny-janus")):
+        assert train(out, f"model={model}", *steps, config="tiny") == 0
+    losses, port = ([row["loss"] for row in rows(f"from {form}") if "loss" in row] for form in ("original", "port"))
+    assert losses == port
+    assert len(set(losses)) == 2
     assert same(weights("from original/checkpoint-2"), weights("from port/checkpoint-2"))
+    assert not same(weights("from original/checkpoint-2"), weights(shipped))
     trained = JanusModel.load("from original/checkpoint-2")
     assert trained.model.config.model_type == "janus"
     assert trained.world

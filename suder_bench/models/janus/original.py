@@ -22,7 +22,8 @@ from suder_bench.models.reference import WORLD_MARKER
 
 MODEL_TYPE = "multi_modality"
 HEADS = {"siglip_large_patch16_384": 16, "siglip_so400m_patch14_384": 16, "siglip_so400m_patch14_224": 16}
-"""Attention heads of the vision towers that config.json may name: the one size that no weight's shape tells."""
+"""Attention heads of the vision towers that the authors' code knows by name (janus/models/siglip_vit.py): the one size that no
+weight's shape tells, and that their config.json leaves to the name."""
 
 PAD = "<\uff5c\u2581pad\u2581\uff5c>"
 """What the authors' processor pads with, whatever token tokenizer_config.json names."""
@@ -100,15 +101,13 @@ def port_config(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
     describe a Janus.
     """
     seen = config["vision_config"]["params"]
-    if seen["model_name"] not in HEADS:
-        raise unknown("vision tower", str(seen["model_name"]), HEADS)
     width, _, patch, _ = shapes["model.vision_model.embeddings.patch_embedding.weight"]
     size = int(seen["image_size"])
     hidden = shapes["model.aligner.fc1.weight"][0]
     vision = {
         "hidden_size": width,
         "num_hidden_layers": _count(shapes, r"model\.vision_model\.encoder\.layers\.(\d+)\."),
-        "num_attention_heads": HEADS[seen["model_name"]],
+        "num_attention_heads": _heads(seen),
         "mlp_ratio": shapes["model.vision_model.encoder.layers.0.mlp.fc1.weight"][0] / width,
         "image_size": size,
         "patch_size": patch,
@@ -141,6 +140,17 @@ def port_config(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
         tie_word_embeddings=False,  # the layout stores the head, and the port would tie it by default
         **({WORLD_MARKER: config[WORLD_MARKER]} if WORLD_MARKER in config else {}),
     )
+
+
+def _heads(tower: Mapping[str, Any]) -> int:
+    """Of a tower that the authors' code knows, by its name alone as there; any other must say them itself, as `heads`, which is
+    what that code calls them."""
+    name, own = tower["model_name"], tower.get("heads")
+    if name in HEADS:
+        return HEADS[name]
+    if type(own) is not int or own < 1:
+        raise unknown("vision tower without heads in vision_config.params:", str(name), HEADS)
+    return own
 
 
 def _count(shapes: Iterable[str], pattern: str) -> int:

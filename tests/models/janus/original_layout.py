@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import JanusForConditionalGeneration, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, JanusForConditionalGeneration, PreTrainedTokenizerFast
 
 TOWER = "vision_model.vision_tower."
 NAMES = {
@@ -64,10 +65,13 @@ def weights(model: JanusForConditionalGeneration) -> dict[str, torch.Tensor]:
 
 
 def config(model: JanusForConditionalGeneration) -> dict[str, object]:
-    """config.json of that layout: the sizes of the vision tower and of the image tokenizer are not in it."""
+    """config.json of that layout: the sizes of the vision tower and of the image tokenizer are not in it, but for the heads of a
+    tower that the authors' code does not know by name."""
     text, vision, vq = model.config.text_config, model.config.vision_config, model.config.vq_config
     hidden = text.hidden_size
     told = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+    heads = vision.num_attention_heads
+    tower = {"model_name": "siglip_large_patch16_384"} if heads == 16 else {"model_name": "siglip_of_its_own", "heads": heads}
     aligner = {"depth": 2, "n_embed": hidden, "projector_type": "mlp_gelu"}
     return {
         "architectures": ["MultiModalityCausalLM"],
@@ -77,7 +81,7 @@ def config(model: JanusForConditionalGeneration) -> dict[str, object]:
             "model_type": "vision",
             "params": {
                 "image_size": vision.image_size,
-                "model_name": "siglip_large_patch16_384",
+                **tower,
                 "select_feature": "same",
                 "select_layer": -1,
             },
@@ -101,7 +105,7 @@ def config(model: JanusForConditionalGeneration) -> dict[str, object]:
     }
 
 
-def write_settings(folder: Path, model: JanusForConditionalGeneration, tokenizer: PreTrainedTokenizerFast) -> None:
+def write_settings(folder: Path, model: JanusForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, min_size: int) -> None:
     """Everything but the weights."""
     tokenizer.save_pretrained(folder)
     named = tokenizer.special_tokens_map
@@ -125,7 +129,7 @@ def write_settings(folder: Path, model: JanusForConditionalGeneration, tokenizer
         "preprocessor_config.json": {
             "image_processor_type": "VLMImageProcessor",
             "image_size": model.config.vision_config.image_size,
-            "min_size": 4,
+            "min_size": min_size,
             "image_mean": [0.5] * 3,
             "image_std": [0.5] * 3,
             "rescale_factor": 1 / 255,
@@ -137,11 +141,18 @@ def write_settings(folder: Path, model: JanusForConditionalGeneration, tokenizer
 
 
 def write(
-    folder: Path, model: JanusForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, *, kind: str = "bin", shards: int = 1
+    folder: Path,
+    model: JanusForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    kind: str = "bin",
+    shards: int = 1,
+    min_size: int = 4,
 ) -> Path:
-    """A whole checkpoint; `kind` is bin (`pytorch_model.bin`) or safetensors, in one file or in shards with their index."""
+    """A whole checkpoint; `kind` is bin (`pytorch_model.bin`) or safetensors, in one file or in shards with their index.
+    `min_size` is the image processor's, in pixels."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_settings(folder, model, tokenizer)
+    write_settings(folder, model, tokenizer, min_size)
     named = weights(model)
     stem, save = ("pytorch_model", torch.save) if kind == "bin" else ("model", save_file)
     if shards == 1:
@@ -156,4 +167,17 @@ def write(
     total = sum(weight.numel() * weight.element_size() for weight in named.values())
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     (folder / f"{stem}.{kind}.index.json").write_text(json.dumps(index), encoding="utf-8")
+    return folder
+
+
+def copy(source: Path, folder: Path) -> Path:
+    """The checkpoint `source`, which is in transformers' layout, in the authors'."""
+    model = JanusForConditionalGeneration.from_pretrained(source, dtype="auto")
+    min_size = json.loads((source / "preprocessor_config.json").read_text(encoding="utf-8"))["min_size"]
+    write(folder, model, AutoTokenizer.from_pretrained(source), min_size=min_size)
+    told = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    if "suder_bench_world" in told:
+        marked = {**config(model), "suder_bench_world": told["suder_bench_world"]}
+        (folder / "config.json").write_text(json.dumps(marked), encoding="utf-8")
+    shutil.copyfile(source / "generation_config.json", folder / "generation_config.json")
     return folder

@@ -184,9 +184,21 @@ def test_a_checkpoint_without_weights_is_not_converted(tmp_path: Path, capsys: p
     assert not (tmp_path / "converted").exists()
 
 
-def test_a_vision_tower_that_is_not_known_is_told_with_the_choices(tmp_path: Path) -> None:
+@pytest.mark.parametrize("heads", ["", ', "heads": 0', ', "heads": "16"', ', "heads": true'])
+def test_a_vision_tower_that_is_not_known_is_told_with_the_choices(tmp_path: Path, heads: str) -> None:
     folder = original_layout.write(tmp_path / "other", sixteen_heads(), tiny_tokenizer())
     config = (folder / "config.json").read_text(encoding="utf-8")
-    (folder / "config.json").write_text(config.replace("siglip_large_patch16_384", "siglip_large_patch16_385"))
+    (folder / "config.json").write_text(config.replace('siglip_large_patch16_384"', f'siglip_large_patch16_385"{heads}'))
     with pytest.raises(UserError, match="did you mean 'siglip_large_patch16_384'"):
         JanusModel.load(str(folder))
+
+
+def test_a_tower_of_another_name_says_its_heads_itself(tmp_path: Path, port: Path) -> None:
+    """A tower that the authors' code knows has its heads from there, whatever else stands beside its name, as in that code."""
+    expected = responses(JanusModel.load(str(port)))
+    for name, heads in (("siglip_of_its_own", 16), ("siglip_large_patch16_384", 2)):
+        folder = original_layout.write(tmp_path / name, sixteen_heads(), tiny_tokenizer())
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config["vision_config"]["params"] |= {"model_name": name, "heads": heads}
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        assert responses(JanusModel.load(str(folder))) == expected
