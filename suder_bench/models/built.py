@@ -7,7 +7,7 @@ peft is installed; keys of older layouts are renamed by transformers' own table.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel, Pr
 from transformers import logging as transformers_logging
 
 from suder_bench.errors import UserError
-from suder_bench.models import checkpoint
+from suder_bench.models import checkpoint, training_folder
 
 MUCH = 4
 """A configuration may ask for so many times the numbers that the weights hold, before they are compared one by one."""
@@ -57,7 +57,8 @@ def quiet() -> Iterator[None]:
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """All weights by the names in their files, mapped into memory; nothing but tensors is read out of a pickle."""
+    """All weights by the names in their files, without what a wrapper put before them, mapped into memory; nothing but tensors
+    is read out of a pickle."""
     weights: dict[str, torch.Tensor] = {}
     for file in checkpoint.weight_files(folder):
         if file.suffix == ".safetensors":
@@ -68,7 +69,8 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
         if strange:
             raise UserError(f"{file} holds '{strange[0]}', which is no weight; give the model's own state_dict")
         weights |= found
-    return weights
+    own = training_folder.unwrapped(list(weights))
+    return {own[name]: tensor for name, tensor in weights.items()}
 
 
 def build(
@@ -124,6 +126,9 @@ def _check_amount(
         model = kind(config)
     held, asked = (sum(one.numel() for one in many) for many in (weights.values(), model.parameters()))
     if asked > MUCH * held:
+        empty = [name for name, weight in weights.items() if not weight.numel()]
+        if empty:
+            raise _emptied(folder, empty)
         raise _other(folder, held, asked, "numbers in its weights")
 
 
@@ -144,6 +149,12 @@ def _other(folder: Path, held: int, asked: int, what: str) -> UserError:
     return UserError(f"model '{folder}' holds {held:,} {what}, its config.json asks for {asked:,}; {cure}")
 
 
+def _emptied(folder: Path, names: Sequence[str]) -> UserError:
+    """What a Trainer saves of parameters that ZeRO-3 or FSDP keeps in parts, where nothing gathers them."""
+    _, cure = training_folder.parts(folder) or ("", "save them anew with the parts gathered")
+    return UserError(f"model '{folder}' has {len(names)} weights without content, such as {names[0]}; {cure}")
+
+
 def _check_keys(folder: Path, info: Mapping[str, Any], origin: Mapping[str, str]) -> None:
     """Raises `UserError` for weights that are missing, of another size, or in no use: transformers fills in random ones."""
     missing, unused = sorted(info["missing_keys"]), sorted(origin.get(name, name) for name in info["unexpected_keys"])
@@ -153,6 +164,8 @@ def _check_keys(folder: Path, info: Mapping[str, Any], origin: Mapping[str, str]
     cure = "give it the config.json that it was saved with"
     if sizes:
         name, found, wanted = sizes[0]
+        if 0 in found:
+            raise _emptied(folder, [name for name, found, _ in sizes if 0 in found])
         others = f" (and {len(sizes) - 1} more)" if len(sizes) > 1 else ""
         raise UserError(f"model '{folder}' has {name} of shape {found}{others}, its config.json asks for {wanted}; {cure}")
     if unused:

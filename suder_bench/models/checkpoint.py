@@ -18,6 +18,7 @@ from zipfile import BadZipFile, ZipFile
 from safetensors import SafetensorError, safe_open
 
 from suder_bench.errors import UserError
+from suder_bench.models import training_folder
 from suder_bench.models.digests import sha256
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
@@ -59,12 +60,18 @@ def read_json(file: Path) -> dict[str, Any]:
 def check(folder: Path, kinds: Collection[str]) -> None:
     """Raises `UserError` for a folder that holds no whole checkpoint of a `model_type` in `kinds`, naming what is missing or
     not whole. Reads no tensor."""
-    if not (folder / CONFIG).is_file():
-        raise UserError(f"model '{folder}' holds no config.json; give a checkpoint folder as save_pretrained writes it")
+    check_described(folder)
     found = read_json(folder / CONFIG).get("model_type")
     if found not in kinds:
         raise UserError(f"model '{folder}' has model_type {found!r}; give {EXAMPLES[next(iter(kinds))]}")
     check_parts(folder)
+
+
+def check_described(folder: Path) -> None:
+    """Raises `UserError` for a folder without config.json, with what a trainer may have left there instead."""
+    if not (folder / CONFIG).is_file():
+        none = "holds no config.json; give a checkpoint folder as save_pretrained writes it"
+        raise UserError(f"model '{folder}' {training_folder.lacking(folder) or none}")
 
 
 def check_parts(folder: Path) -> None:
@@ -72,8 +79,7 @@ def check_parts(folder: Path) -> None:
     for file in _present(folder):
         if file.suffix == ".json":
             read_json(file)
-    for file in weight_files(folder):
-        check_whole(file)
+    check_weights(folder)
     if not any((folder / name).is_file() for name in VOCABULARIES):
         lacks = f"holds no tokenizer ({' or '.join(VOCABULARIES)})"
         _refuse(folder, lacks, "copy the tokenizer files of the model that it comes from")
@@ -82,6 +88,12 @@ def check_parts(folder: Path) -> None:
         lacks = f"holds no image processor ({' or '.join(PARTS['processor'])})"
         _refuse(folder, lacks, "copy that file of the model that it comes from")
     sampling(folder)
+
+
+def check_weights(folder: Path) -> None:
+    """Raises `UserError` where weights are missing or not whole."""
+    for file in weight_files(folder):
+        check_whole(file)
 
 
 def sampling(folder: Path) -> dict[str, float]:
@@ -110,7 +122,13 @@ def weight_files(folder: Path) -> list[Path]:
             return [folder / name]
         if (folder / f"{name}.index.json").is_file():
             return shards(folder / f"{name}.index.json")
-    others = sorted(file.name for pattern in ("*.safetensors", "*.bin") for file in folder.glob(pattern))
+    if (folder / training_folder.WHOLE_FSDP).is_file():
+        return [folder / training_folder.WHOLE_FSDP]
+    left = training_folder.parts(folder)
+    if left is not None:
+        _refuse(folder, f"holds its weights in {left[0]}", left[1])
+    found = sorted(file.name for pattern in ("*.safetensors", "*.bin") for file in folder.glob(pattern))
+    others = [name for name in found if not training_folder.NO_WEIGHTS.fullmatch(name)]
     if ADAPTERS[1] in others:
         cure = "merge them into the model first (peft: merge_and_unload, then save_pretrained), or give that model"
         _refuse(folder, f"holds LoRA adapters ({ADAPTERS[1]}) but no weights of the model", cure)
@@ -155,9 +173,10 @@ def shards(index: Path) -> list[Path]:
     return [index.parent / name for name in names]
 
 
-def digests(folder: Path) -> dict[str, str]:
-    """sha256 of the weights and of each of `PARTS`, by name; "" for a part without files. Every file is read once per process."""
-    weights = [sha256(file) for file in weight_files(folder)]
+def digests(folder: Path, place: Path | None = None) -> dict[str, str]:
+    """sha256 of the weights, which may lie in another `place`, and of each of `PARTS`, by name; "" for a part without files.
+    Every file is read once per process."""
+    weights = [sha256(file) for file in weight_files(place or folder)]
     found = {"weights": weights[0] if len(weights) == 1 else _sha256("".join(weights))}
     for part, names in PARTS.items():
         files = [folder / name for name in names if (folder / name).is_file()]

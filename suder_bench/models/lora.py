@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suder_bench.errors import UserError
-from suder_bench.models import checkpoint
+from suder_bench.models import checkpoint, training_folder
 
 if TYPE_CHECKING:
     import torch
@@ -30,11 +30,14 @@ def is_alone(folder: Path) -> bool:
 
 
 def split(reference: str) -> tuple[str, str | None]:
-    """Base and adapters of `BASE+ADAPTERS`; a folder whose own name holds a plus is itself."""
-    base, plus, adapters = reference.rpartition("+")
-    if not plus or Path(reference).expanduser().is_dir() or not (Path(adapters).expanduser() / CONFIG).is_file():
+    """Base and what goes into it of `BASE+ADAPTERS` or `BASE+WEIGHTS`, the latter a folder of weights without a config.json; a
+    folder whose own name holds a plus is itself."""
+    base, plus, added = reference.rpartition("+")
+    place = Path(added).expanduser()
+    goes_in = (place / CONFIG).is_file() or training_folder.is_bare(place)
+    if not plus or Path(reference).expanduser().is_dir() or not goes_in:
         return reference, None
-    return base, adapters
+    return base, added
 
 
 def base_of(folder: Path) -> str:

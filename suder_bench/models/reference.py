@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from suder_bench import registry
 from suder_bench.errors import UserError, unknown
-from suder_bench.models import arguments, checkpoint, hub, lora
+from suder_bench.models import arguments, checkpoint, hub, lora, training_folder
 from suder_bench.models.diffusion import files as diffusion_files
 from suder_bench.models.emu3 import reference as emu3_reference
 from suder_bench.models.hub import HUB_ID
@@ -75,8 +75,9 @@ class ModelReference:
     @property
     def world(self) -> bool:
         """Whether the model was trained on the embedded world, which makes the world its default data."""
-        folders = [self._described(one) for one in self.checkpoints]
-        configs = [None if one is None else one / checkpoint.CONFIG for one in folders if one is None or not lora.is_alone(one)]
+        own = self.checkpoints[:1] if self.adapter == "janus" else self.checkpoints  # what goes into a base says nothing
+        folders = [self._described(one) for one in own]
+        configs = [None if one is None else one / checkpoint.CONFIG for one in folders]
         return all(one is not None and one.is_file() and checkpoint.read_json(one).get(WORLD_MARKER) is True for one in configs)
 
     @property
@@ -124,10 +125,13 @@ class ModelReference:
         elif self.adapter == "openai":
             openai_place.key_for(openai_place.read(self.reference))
         elif self.adapter in _CHECKS:
-            for one in self.checkpoints:
+            for place, one in enumerate(self.checkpoints):
                 local = Path(one).expanduser()
-                if lora.is_alone(local):
+                goes_in = place > 0 and self.adapter == "janus"
+                if lora.is_alone(local) or (goes_in and (local / lora.CONFIG).is_file()):
                     lora.check(local)
+                elif goes_in:
+                    checkpoint.check_weights(local)
                 elif local.is_dir():
                     _CHECKS[self.adapter](local)
                 elif not HUB_ID.fullmatch(one):
@@ -220,7 +224,8 @@ def _adapter_of(folder: Path, name: str | None = None) -> str:
         return "diffusers"
     config = folder / "config.json"
     if not config.is_file():
-        raise UserError(f"model folder '{folder}' holds no config.json; name the adapter: ADAPTER:{name or folder}")
+        left = training_folder.lacking(folder)
+        raise UserError(f"model folder '{folder}' {left or f'holds no config.json; name the adapter: ADAPTER:{name or folder}'}")
     kind = checkpoint.read_json(config).get("model_type")
     if isinstance(kind, str) and kind in _MODEL_TYPES:
         return _MODEL_TYPES[kind]

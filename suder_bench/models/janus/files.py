@@ -26,7 +26,7 @@ from transformers.models.janus.image_processing_pil_janus import JanusImageProce
 
 from suder_bench import machine
 from suder_bench.errors import UserError
-from suder_bench.models import checkpoint, lora
+from suder_bench.models import checkpoint, lora, training_folder
 from suder_bench.models.built import blamed, build, check_vocabulary, quiet, read_weights
 from suder_bench.models.hub import folder_of
 from suder_bench.models.janus import original
@@ -62,22 +62,28 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a checkpoint lies: the folder of the model, and that of LoRA adapters which go into it."""
+    """Where a checkpoint lies: the folder of the model, that of its `weights`, which is another where a trainer saved nothing
+    else, and that of LoRA adapters which go into them."""
 
     folder: Path
+    weights: Path
     adapters: Path | None = None
 
 
 def find(reference: str) -> Source:
-    """The folder of a checkpoint, or those of `BASE+ADAPTERS`; a hub id is fetched into transformers' cache. Raises `UserError`
-    if it is no whole Janus."""
-    base, adapters = lora.split(reference)
+    """The folder of a checkpoint, or those of `BASE+ADAPTERS` or `BASE+WEIGHTS`; a hub id is fetched into transformers' cache.
+    Raises `UserError` if it is no whole Janus."""
+    base, added = lora.split(reference)
     folder = folder_of(base)
     checkpoint.check(folder, KINDS)
-    if adapters is None:
-        return Source(folder)
-    lora.check(Path(adapters).expanduser())
-    return Source(folder, Path(adapters).expanduser())
+    if added is None:
+        return Source(folder, folder)
+    place = Path(added).expanduser()
+    if training_folder.is_bare(place):
+        checkpoint.check_weights(place)
+        return Source(folder, place)
+    lora.check(place)
+    return Source(folder, folder, place)
 
 
 def load(source: Source, *, device: torch.device, dtype: torch.dtype) -> Loaded:
@@ -89,7 +95,7 @@ def load(source: Source, *, device: torch.device, dtype: torch.dtype) -> Loaded:
     """
     folder = source.folder
     checkpoint.tell_leftover_adapters(folder)
-    parts = _original_parts(folder) if is_original(folder) else _parts(folder)
+    parts = (_original_parts if is_original(folder) else _parts)(folder, source.weights)
     with blamed(folder, "image processor"):
         squares = Squares(parts.processor)
         squares.values(squares.pixels([Image.new("RGB", (3, 2))]))
@@ -100,7 +106,7 @@ def load(source: Source, *, device: torch.device, dtype: torch.dtype) -> Loaded:
             lora.merge(own, source.adapters, lambda name: name if name in own else original.port_name(name))
     model = build(
         JanusForConditionalGeneration,
-        folder,
+        source.weights,
         parts.config,
         parts.generation,
         dtype=dtype,
@@ -109,7 +115,7 @@ def load(source: Source, *, device: torch.device, dtype: torch.dtype) -> Loaded:
         origin=parts.origin,
     )
     check_vocabulary(folder, parts.tokenizer, model)
-    digests = checkpoint.digests(folder)
+    digests = checkpoint.digests(folder, source.weights)
     if source.adapters is not None:
         digests["adapters"] = checkpoint.digest([source.adapters / name for name in checkpoint.ADAPTERS])
     return Loaded(model, parts.tokenizer, parts.processor, parts=digests)
@@ -150,7 +156,7 @@ def convert(reference: str, target: Path, dtype: str | None) -> None:
     """Write the checkpoint into the new folder `target` in transformers' layout, in its own precision for None. The folder
     appears when it is whole. Raises `UserError` as `find` and `load` do."""
     source = find(reference)
-    kind = stored_dtype(source.folder) if dtype is None else getattr(torch, dtype)
+    kind = stored_dtype(source.weights) if dtype is None else getattr(torch, dtype)
     loaded = load(source, device=torch.device("cpu"), dtype=kind)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = beside(target)
@@ -173,7 +179,7 @@ class _Parts:
     origin: Mapping[str, str]
 
 
-def _parts(folder: Path) -> _Parts:
+def _parts(folder: Path, place: Path) -> _Parts:
     with blamed(folder, "configuration"):
         config = JanusConfig.from_pretrained(folder, local_files_only=True)
         _check_lengths(folder, config)
@@ -183,19 +189,19 @@ def _parts(folder: Path) -> _Parts:
         _try(tokenizer)
     with blamed(folder, "image processor"):
         processor = JanusImageProcessorPil.from_pretrained(folder, local_files_only=True)
-    with blamed(folder, "weights"):
-        weights = read_weights(folder)
+    with blamed(place, "weights"):
+        weights = read_weights(place)
     return _Parts(config, generation, tokenizer, processor, weights, origin={})
 
 
-def _original_parts(folder: Path) -> _Parts:
+def _original_parts(folder: Path, place: Path) -> _Parts:
     with blamed(folder, "tokenizer"):
         tokenizer = original.tokenizer(folder)
         _try(tokenizer)
     with blamed(folder, "image processor"):
         processor = original.image_processor(folder)
-    with blamed(folder, "weights"):
-        weights, origin = original.renamed(read_weights(folder))
+    with blamed(place, "weights"):
+        weights, origin = original.renamed(read_weights(place))
     with blamed(folder, "configuration"):
         told = checkpoint.read_json(folder / checkpoint.CONFIG)
         config = original.port_config(told, {name: tuple(weight.shape) for name, weight in weights.items()}, tokenizer)

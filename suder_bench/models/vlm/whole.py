@@ -11,8 +11,7 @@ from suder_bench.models.vlm.families import OTHERS_OWN
 
 def check(folder: Path) -> None:
     """Raises `UserError` for a folder that holds no whole checkpoint, naming what is missing or not whole."""
-    if not (folder / checkpoint.CONFIG).is_file():
-        raise UserError(f"model '{folder}' holds no config.json; give a checkpoint folder in transformers' format")
+    checkpoint.check_described(folder)
     kind = checkpoint.read_json(folder / checkpoint.CONFIG).get("model_type")
     if not isinstance(kind, str):
         raise UserError(f"{folder / checkpoint.CONFIG}: model_type is {kind!r}, not the name of a transformers model")
