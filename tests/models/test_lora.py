@@ -14,7 +14,6 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import JanusForConditionalGeneration
 
-from suder_bench.cli import main
 from suder_bench.errors import UserError
 from suder_bench.models import lora
 from suder_bench.models.janus import JanusModel
@@ -69,21 +68,6 @@ def test_adapters_are_merged_as_peft_merges_them(tmp_path: Path, base: Path, set
         torch.testing.assert_close(found[name], weight, rtol=0, atol=1e-6, msg=name)
     changed = [name for name, weight in sixteen_heads().state_dict().items() if not torch.equal(weight, found[name])]
     assert len(changed) >= 6
-
-
-def test_a_folder_of_adapters_is_a_model(tmp_path: Path, base: Path) -> None:
-    folder, merged = adapters(tmp_path / "adapters", base)
-    whole = sixteen_heads()
-    whole.load_state_dict(merged)
-    saved(whole, tmp_path / "whole")
-    for out, model in (("by-adapters", folder), ("by-hand", tmp_path / "whole")):
-        arguments = ["--benchmark", "geneval", "--data", "world", "--limit", "2", "--repeats", "1"]
-        assert main(["run", "--model", str(model), "--out", str(tmp_path / out), *arguments]) == 0
-    first, second = (sorted((tmp_path / out / "images").rglob("*.png")) for out in ("by-adapters", "by-hand"))
-    assert first
-    assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
-    run = json.loads((tmp_path / "by-adapters" / "run.json").read_text())
-    assert "adapters" in run["model"]["parts"]
 
 
 def test_other_adapters_are_another_model(tmp_path: Path, base: Path) -> None:

@@ -368,7 +368,12 @@ def test_a_training_starts_from_any_layout(train: Train, tmp_path: Path) -> None
     shipped = Path(choose("tiny-janus").reference)
     original = original_layout.copy(shipped, tmp_path / "original")
     steps = ("global_batch_size=2", "num_generations=2", "data.images={source: world, count: 4}", "trainer.warmup_steps=0")
-    steps += ("trainer.per_device_train_batch_size=2", "trainer.max_steps=2", "trainer.save_steps=2")
+    steps += (
+        "sampling.max_completion_length=8",
+        "trainer.per_device_train_batch_size=2",
+        "trainer.max_steps=2",
+        "trainer.save_steps=2",
+    )
     for out, model in (("from original", str(original)), ("from port", "tiny-janus")):
         assert train(out, f"model={model}", *steps, config="tiny") == 0
     losses, port = ([row["loss"] for row in rows(f"from {form}") if "loss" in row] for form in ("original", "port"))

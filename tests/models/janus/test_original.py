@@ -98,21 +98,6 @@ def test_the_first_janus_has_roles_of_its_own(tmp_path: Path) -> None:
     assert janus._generation_ids("a star") == ids
 
 
-def test_metrics_and_pictures_of_a_run_do_not_depend_on_the_form(port: Path, tmp_path: Path) -> None:
-    documents = {}
-    for form in ("original.bin", "shards"):
-        folder = written(form, port, tmp_path / form)
-        out = tmp_path / f"run {form}"
-        arguments = ["--data", "world", "--limit", "2", "--repeats", "1"]
-        command = ["run", "--model", str(folder), "--benchmark", "geneval", "--benchmark", "pope", "--out", str(out)]
-        assert main([*command, *arguments]) == 0
-        summary = json.loads((out / "summary.json").read_text())
-        pictures = {file.relative_to(out): file.read_bytes() for file in sorted((out / "images").rglob("*.png"))}
-        assert pictures
-        documents[form] = ({name: found["metrics"] for name, found in summary["benchmarks"].items()}, pictures)
-    assert documents["original.bin"] == documents["shards"]
-
-
 def test_convert_writes_the_port(tmp_path: Path, port: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = written("original bin shards", port, tmp_path / "original")
     assert main(["convert", str(source), str(tmp_path / "converted")]) == 0
