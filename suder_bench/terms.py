@@ -13,6 +13,9 @@ from suder_bench.errors import UserError
 TIMEOUT = 300.0
 """Seconds for one whole reply unless `--judge-timeout` says otherwise."""
 
+AT_ONCE = 4
+"""Requests to a judge behind an address that are under way at once, and responses that it is asked about together."""
+
 Arguments = Mapping[str, Mapping[str, Any]]
 """By role, what a request holds besides model and messages; None leaves out what it would hold otherwise."""
 
@@ -42,7 +45,8 @@ USUAL = Terms()
 
 @runtime_checkable
 class TakesTerms(Protocol):
-    """A judge behind an address. Each reply costs, so that it is asked about one response at a time and each is kept."""
+    """A judge behind an address. Each reply costs, so that it is asked about `AT_ONCE` responses at a time, and keeps the replies
+    of a batch that failed, whose parts it is asked about again."""
 
     def under(self, terms: Terms, say: Callable[[str], None]) -> Self:
         """The same judge, asked in these terms; `say` is told what the user should know of that."""

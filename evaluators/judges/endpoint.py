@@ -6,38 +6,33 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from time import sleep, time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from suder_bench.errors import JudgeError, Unreachable, UserError
 from suder_bench.evaluators.judges import chat, known_answers
 from suder_bench.evaluators.judges.protocols import Picture
-from suder_bench.proxies import STATUSES, through_proxy
-from suder_bench.remote import words
 from suder_bench.remote.address import KEY, URL, check_address, is_local, key_in
 from suder_bench.remote.chat import NoReplyError, data_uri
-from suder_bench.remote.exchange import MEGABYTE, PostError, Reply, TooLargeError, TooSlowError, post
-from suder_bench.terms import Terms
+from suder_bench.remote.client import (
+    HIDDEN,
+    SILENT,
+    TRIES,
+    Client,
+    PassingError,
+    RefusedError,
+    Request,
+    SilencedError,
+    SilentError,
+)
+from suder_bench.remote.kept import Kept
+from suder_bench.terms import AT_ONCE, Terms
 
 MODEL = "SUDER_BENCH_LLM"
-NOT_OURS = (401, 402, 403, 404, 405, 407)
-"""What a server answers to whatever it is asked: address, model, key or account are wrong. Other refusals are of one request."""
-
-TRIES = 4
 MOST_MB = 8
 """A reply of 1,024 tokens is a hundredth of one; what a reasoning model thinks of a picture, a tenth."""
 
-MOST_WAIT = 600.0
-"""Seconds that a server may ask for (Retry-After) before the same request is tried again; what lasts longer ends the scoring."""
-
-SILENT = 3
-"""So many requests in a row without a reply in time, and the server is to blame, not the requests."""
-
-WORTH_TELLING = 5.0
-"""Seconds of a pause that would be taken for a hang."""
-
-HIDDEN = "[key]"
 LEAST_SECRET = 16
 """Characters of a key that is worth hiding in replies: no key of a server that takes any ("EMPTY", "1") may change a verdict."""
 
@@ -62,9 +57,21 @@ class Endpoint:
         self.backend, self._role, self._url, self._key, self._pause = model, role, url, key, pause
         self._terms, self._say = terms or Terms(), say
         self._arguments = dict(self._terms.arguments.get(role, {}))
-        self._address = f"{url.rstrip('/')}/chat/completions"
-        self._paid: dict[str, str] = {}  # replies of a batch that failed, whose parts are asked for again
-        self._silent = 0
+        self._sent: list[str] = []  # the settings of the last request
+        self._client = Client(
+            f"judge {role}",
+            url.rstrip("/"),
+            key,
+            timeout=self._terms.timeout,
+            at_once=AT_ONCE,
+            most_mb=MOST_MB,
+            pause=pause,
+            slow_tries=1,  # a second one would be as slow
+            stumbles=(),
+            say=say,
+            check=self._check,
+        )
+        self._kept = Kept(self._client, self._told)
         self._withheld: str | None = None  # the key, where nobody named the address, until that is told
         changed = [json.dumps(self._arguments, sort_keys=True)] if self._arguments else []
         self.fingerprint = hashlib.sha256(" ".join([url, model, *changed]).encode()).hexdigest()[:16]
@@ -128,125 +135,62 @@ class Endpoint:
             known_answers.check_llm(self)
 
     def _replies(self, turns: Sequence[list[dict[str, Any]]], **settings: float) -> list[str]:
-        """Raises `UserError` for a request that is refused or not answered, `Unreachable` where no other would do better."""
-        sent = {name: value for name, value in {**settings, **self._arguments}.items() if value is not None}
-        requests = [json.dumps({"model": self.backend, "messages": messages, **sent}) for messages in turns]
-        replies: list[str] = []
-        for request in requests:
-            try:
-                replies.append(self._paid.pop(request) if request in self._paid else self._reply(request.encode(), sent))
-            except UserError:
-                self._paid.update(zip(requests, replies, strict=False))
-                raise
-        return replies
-
-    def _reply(self, body: bytes, sent: Mapping[str, Any]) -> str:
-        """The text of the reply to one request, which is sent `TRIES` times at most."""
+        """In order, of `AT_ONCE` requests at a time. Raises `UserError` for a request that is refused or not answered,
+        `Unreachable` where no other would do better."""
         if self._withheld:
             self._withheld = None
             self._say(
                 f"judge {self._role}: {KEY} is not sent to {self._url}, because this command does not name that address;"
                 f" give --judge {self._role}=official:{self._url}#{self.backend}, or set {URL}, if it is to have the key"
             )
-        for attempt in range(TRIES):
-            try:
-                return self._attempt(body, sent)
-            except _PassingError as passing:
-                last = passing
-            if attempt + 1 < TRIES:
-                if last.wait > WORTH_TELLING:
-                    self._say(f"judge {self._role}: waiting {last.wait:,.0f} s, as {self._address} asks")
-                sleep(max(self._pause * 2**attempt, last.wait))
-        raise last.error from last
+        sent = {name: value for name, value in {**settings, **self._arguments}.items() if value is not None}
+        self._sent = list(sent)
+        bodies = [json.dumps({"model": self.backend, "messages": messages, **sent}).encode() for messages in turns]
+        before: Counter[bytes] = Counter()  # the same text is asked about again, and may be judged otherwise
+        requests = []
+        for body in bodies:
+            requests.append(Request("/chat/completions", body, tag=str(before[body])))
+            before[body] += 1
+        return [self._without_key(chat.said(reply)) for reply in self._kept.ask(requests)]
 
-    def _attempt(self, body: bytes, sent: Mapping[str, Any]) -> str:
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
+    def _check(self, body: bytes) -> None:
+        """Raises `UserError` or `PassingError` for a reply without a text."""
         try:
-            reply = post(self._address, body, headers, seconds=self._terms.timeout, most_bytes=MOST_MB * MEGABYTE)
-        except TooSlowError:
-            self._silent += 1
-            raise self._too_slow() from None
-        except TooLargeError as error:
-            raise UserError(f"{self._address} sends {error} in one reply; the rest was not read") from None
-        except PostError as error:
-            raise _PassingError(self._no_reply(f"{self._plain(str(error))}{self._proxy()}")) from error
-        self._silent = 0
-        if not 200 <= reply.status < 300:
-            raise self._refusal(reply, sent)
-        try:
-            return self._without_key(chat.said(reply.body))
+            chat.said(body)
         except NoReplyError as error:
             raise self._no_text(error) from None
 
     def _no_text(self, error: NoReplyError) -> Exception:
-        reason = self._plain(str(error))
+        reason = self._client.plain(str(error))
         if not error.whole:
-            return _PassingError(self._no_reply(reason))
+            return PassingError(self._client.gone(reason))
+        told = f"{self._client.who}: {self._url} replied without a text"
         if error.cut_off:
-            return UserError(
-                f"{self._address} replied without a text ({reason}): it ran out of tokens; allow more, as in"
-                f" --judge-args {self._role}.max_tokens=8192"
-            )
-        return _PassingError(UserError(f"{self._address} replied without a text in {TRIES} tries ({reason})"))
+            cure = f"it ran out of tokens; allow more, as in --judge-args {self._role}.max_tokens=8192"
+            return UserError(f"{told} ({reason}): {cure}")
+        return PassingError(UserError(f"{told} in {TRIES} tries ({reason})"))
 
-    def _refusal(self, reply: Reply, sent: Mapping[str, Any]) -> Exception:
-        """What a status other than success means: for this request, for all, or for this moment."""
-        if 300 <= reply.status < 400:
-            place = self._plain(reply.headers.get("location", "an address it does not name"))
-            return Unreachable(
-                f"{self._address} redirects to {place} (HTTP {reply.status}), and no redirect is followed, because texts and"
-                f" key would go there; give --judge {self._role}=official:URL#MODEL with that address if it is to have them"
-            )
-        why = words.explanation(reply.body)
-        said = self._plain(f"HTTP {reply.status} {reply.reason}" + (f": {why}" if why.strip() else ""))
-        said += self._proxy() if reply.status in STATUSES else ""
-        if reply.status in NOT_OURS:
-            keyless = "" if self._key else "; no key was sent"
-            return Unreachable(f"{self._address} refuses: {said}{keyless}; check address, model and key")
-        if reply.status < 500 and reply.status not in (408, 429):
-            return UserError(f"{self._address} refuses: {said}{self._way_out(why, sent)}")
-        wait = words.seconds_to_wait(reply.headers, time())
-        if wait > MOST_WAIT:
-            return self._no_reply(f"{said}; it asks for a pause of {wait:,.0f} s", tries="one try")
-        return _PassingError(self._no_reply(said), wait)
+    def _told(self, error: UserError) -> UserError:
+        """What the client says, with the setting of this command that helps."""
+        if isinstance(error, SilencedError):
+            return Unreachable(f"{error.told} to {SILENT} requests in a row; give more time with --judge-timeout")
+        if isinstance(error, SilentError):
+            return UserError(f"{error.told}; give more with --judge-timeout")
+        if isinstance(error, RefusedError):
+            return UserError(f"{error}{self._way_out(error.why)}")
+        return Unreachable(str(error)) if isinstance(error, Unreachable) else error
 
-    def _way_out(self, why: str, sent: Mapping[str, Any]) -> str:
+    def _way_out(self, why: str) -> str:
         """How to leave out the settings that a refusal names: reasoning models take no temperature, for example."""
-        named = [name for name in sent if re.search(rf"\b{re.escape(name)}\b", why)]
+        named = [name for name in self._sent if re.search(rf"\b{re.escape(name)}\b", why)]
         if not named:
             return ""
         leaving = " ".join(f"--judge-args {self._role}.{name}=null" for name in named)
         instead = f", or give {self._role}.max_completion_tokens=N as well" if "max_tokens" in named else ""
         return f"; leave it to the server with {leaving}{instead}"
 
-    def _too_slow(self) -> UserError:
-        reason = f"{self._address} gave no whole reply in {self._terms.timeout:g} s{self._proxy()}"
-        if self._silent >= SILENT:
-            return Unreachable(f"{reason} to {self._silent} requests in a row; give more time with --judge-timeout")
-        return UserError(f"{reason}; give more with --judge-timeout")
-
-    def _no_reply(self, reason: str, tries: str = f"{TRIES} tries") -> Unreachable:
-        return Unreachable(f"{self._address} gave no reply in {tries} ({reason}); run the same command again later")
-
-    def _plain(self, text: str) -> str:
-        """What a server or a library says, as one bounded line without the key."""
-        for secret in words.spellings(self._key or ""):
-            text = text.replace(secret, HIDDEN)
-        return words.one_line(text)
-
     def _without_key(self, reply: str) -> str:
         return reply.replace(self._key, HIDDEN) if self._key and len(self._key) >= LEAST_SECRET else reply
-
-    def _proxy(self) -> str:
-        return through_proxy(self._address, honours_all=True)
-
-
-class _PassingError(Exception):
-    """Another try may do better, after `wait` seconds; `error` is what the last one raises."""
-
-    def __init__(self, error: UserError, wait: float = 0.0) -> None:
-        super().__init__(str(error))
-        self.error, self.wait = error, wait
 
 
 def _address_and_key(role: str, url: str) -> str | None:

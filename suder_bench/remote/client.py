@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from time import time
 
 import anyio
@@ -59,7 +59,27 @@ class DeniedError(Unreachable):
 
 
 class SilentError(UserError):
-    """No reply in time, which may be this one request's fault."""
+    """No reply in time, which may be this one request's fault. `told` says so."""
+
+    def __init__(self, told: str) -> None:
+        super().__init__(told)
+        self.told = told
+
+
+class SilencedError(Unreachable):
+    """No reply in time to `SILENT` requests in a row."""
+
+    def __init__(self, told: str) -> None:
+        super().__init__(f"{told}, as others in a row")
+        self.told = told
+
+
+class PassingError(Exception):
+    """Another try may do better, after `wait` seconds; `error` is what the last one ends with."""
+
+    def __init__(self, error: UserError, wait: float = 0.0) -> None:
+        super().__init__(str(error))
+        self.error, self.wait = error, wait
 
 
 Outcome = bytes | UserError
@@ -68,7 +88,10 @@ Outcome = bytes | UserError
 
 @dataclass(frozen=True)
 class Client:
-    """`who` begins what is said. `pause` seconds stand before a second try, twice as many before each further one."""
+    """`who` begins what is said. `pause` seconds stand before a second try, twice as many before each further one; what was not
+    whole in `timeout` seconds is sent `slow_tries` times. `stumbles` are statuses by which a server fails over one request, and
+    may not over the next. `check` raises `UserError`, or `PassingError` where another try may do
+    better, for a reply of success that is none."""
 
     who: str
     url: str
@@ -77,7 +100,11 @@ class Client:
     at_once: int = 4
     most_mb: int = 64
     pause: float = 1.0
+    slow_tries: int = TRIES
+    stumbles: Collection[int] = (500,)
     say: Callable[[str], None] = lambda line: None
+    check: Callable[[bytes], None] = lambda body: None
+    _silent: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def ask(self, requests: Sequence[Request]) -> list[Outcome]:
         """The outcome of each, in order. Once the server cannot be asked, the requests not yet sent are not sent any more."""
@@ -101,17 +128,11 @@ class Client:
 
     async def _all(self, requests: Sequence[Request]) -> list[Outcome]:
         outcomes: list[Outcome | None] = [None] * len(requests)
-        places, ended, silent = anyio.Semaphore(self.at_once), list[Unreachable](), list[int]()
+        places, ended = anyio.Semaphore(self.at_once), list[Unreachable]()
 
         async def one(index: int) -> None:
             async with places:
-                found = outcomes[index] = ended[0] if ended else await self._outcome(requests[index])
-            if isinstance(found, SilentError):
-                silent.append(index)
-                if len(silent) == SILENT:
-                    ended.append(Unreachable(f"{found}, as others in a row"))
-            else:
-                silent.clear()
+                found = outcomes[index] = ended[0] if ended else self._counted(await self._outcome(requests[index]))
             if isinstance(found, Unreachable):
                 ended.append(found)
 
@@ -120,35 +141,46 @@ class Client:
                 group.start_soon(one, index)
         return [outcome for outcome in outcomes if outcome is not None]
 
+    def _counted(self, found: Outcome) -> Outcome:
+        """The outcome, of which the third silence in a row is the server's."""
+        if not isinstance(found, SilentError):
+            self._silent.clear()
+            return found
+        self._silent.append(found.told)
+        return SilencedError(found.told) if len(self._silent) >= SILENT else found
+
     async def _outcome(self, request: Request) -> Outcome:
         for attempt in range(TRIES):
             try:
                 return await self._attempt(request)
-            except _PassingError as passing:
+            except PassingError as passing:
                 last = passing
             except UserError as error:
                 return error
-            if attempt + 1 < TRIES:
-                if last.wait > WORTH_TELLING:
-                    self.say(f"{self.who}: waiting {last.wait:,.0f} s, as {self.url} asks")
-                await anyio.sleep(max(self.pause * 2**attempt, last.wait))
+            if attempt + 1 >= (self.slow_tries if isinstance(last.error, SilentError) else TRIES):
+                break
+            if last.wait > WORTH_TELLING:
+                self.say(f"{self.who}: waiting {last.wait:,.0f} s, as {self.url}{request.path} asks")
+            await anyio.sleep(max(self.pause * 2**attempt, last.wait))
         return last.error
 
     async def _attempt(self, request: Request) -> bytes:
-        """Raises `UserError`, or `_PassingError` where another try may do better."""
+        """Raises `UserError`, or `PassingError` where another try may do better."""
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
         method, most = "GET" if request.body is None else "POST", self.most_mb * MEGABYTE
         address = f"{self.url}{request.path}"
         try:
             reply = await exchange(method, address, request.body, headers, seconds=self.timeout, most_bytes=most)
         except TooSlowError:
-            told = f"{self.who}: {address} gave no whole reply in {self.timeout:g} s in {TRIES} tries{self._proxy()}"
-            raise _PassingError(SilentError(told)) from None
+            tries = f" in {self.slow_tries} tries" if self.slow_tries > 1 else ""
+            told = f"{self.who}: {address} gave no whole reply in {self.timeout:g} s{tries}{self._proxy()}"
+            raise PassingError(SilentError(told)) from None
         except TooLargeError as error:
             raise UserError(f"{self.who}: {address} sends {error} in one reply; the rest was not read") from None
         except PostError as error:
-            raise _PassingError(self._gone(f"{self.plain(str(error))}{self._proxy()}")) from error
+            raise PassingError(self.gone(f"{self.plain(str(error))}{self._proxy()}")) from error
         if 200 <= reply.status < 300:
+            self.check(reply.body)
             return reply.body
         raise self._refusal(address, reply)
 
@@ -173,23 +205,16 @@ class Client:
             return DeniedError(told, reply.status)
         if reply.status < 500 and reply.status not in (408, 429):
             return RefusedError(f"{self.who}: {address} refuses: {said}", reply.status, why)
-        if reply.status == 500:  # what the model itself stumbles over, and may not over the next
-            return _PassingError(RefusedError(f"{self.who}: {address} failed in {TRIES} tries: {said}", reply.status, why))
+        if reply.status in self.stumbles:
+            return PassingError(RefusedError(f"{self.who}: {address} failed in {TRIES} tries: {said}", reply.status, why))
         wait = words.seconds_to_wait(reply.headers, time())
         if wait > MOST_WAIT:
-            return self._gone(f"{said}; it asks for a pause of {wait:,.0f} s", tries="one try")
-        return _PassingError(self._gone(said), wait)
+            return self.gone(f"{said}; it asks for a pause of {wait:,.0f} s", tries="one try")
+        return PassingError(self.gone(said), wait)
 
-    def _gone(self, reason: str, tries: str = f"{TRIES} tries") -> Unreachable:
+    def gone(self, reason: str, tries: str = f"{TRIES} tries") -> Unreachable:
+        """What is told of a server that does not reply."""
         return Unreachable(f"{self.who}: {self.url} gave no reply in {tries} ({reason}); run the same command again later")
 
     def _proxy(self) -> str:
         return through_proxy(self.url, honours_all=True)
-
-
-class _PassingError(Exception):
-    """Another try may do better, after `wait` seconds; `error` is what the last one ends with."""
-
-    def __init__(self, error: UserError, wait: float = 0.0) -> None:
-        super().__init__(str(error))
-        self.error, self.wait = error, wait

@@ -9,7 +9,6 @@ from functools import cache
 
 import anyio
 import httpx2
-from anyio.from_thread import start_blocking_portal
 
 MEGABYTE = 1_000_000
 
@@ -34,12 +33,6 @@ class Reply:
     reason: str
     headers: Mapping[str, str]
     body: bytes
-
-
-def post(address: str, body: bytes, headers: Mapping[str, str], *, seconds: float, most_bytes: int) -> Reply:
-    """`exchange` of one POST, for callers without a loop of their own, or within one. Raises `PostError`."""
-    with start_blocking_portal() as portal:
-        return portal.call(lambda: exchange("POST", address, body, headers, seconds=seconds, most_bytes=most_bytes))
 
 
 async def exchange(

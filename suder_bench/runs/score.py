@@ -20,6 +20,7 @@ from suder_bench.runs.pictures import decoded
 from suder_bench.runs.plan import Task
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import Key, RunFolder, read_verdict, verdict_row
+from suder_bench.terms import AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -131,13 +132,14 @@ def judge(
 ) -> Judged:
     """`keep` a verdict on each response, batch by batch, while worker threads decode the pictures of the next batch.
 
-    A judge that is paid by the reply is asked about one response at a time: whatever ends the work, each reply is kept by then.
+    A judge that is paid by the reply is asked about as many responses as it has requests under way at once: what ends the work
+    costs no more replies than these.
     A picture that cannot be read is told and left out. Verdicts pass through their stored form, so that a number never
     depends on whether it was read back.
     """
     unread: dict[int, PictureError] = {}
     if panel.paid(benchmark.judge_roles):
-        size = BatchSize(1)
+        size = BatchSize(AT_ONCE)
 
     def do(batch: Sequence[int]) -> list[Verdict | None]:
         found = dict(zip(batch, pictures.take(batch), strict=True))

@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from suder_bench.errors import Unreachable, UserError
+from suder_bench.errors import UserError
 from suder_bench.models.openai import replies
 from suder_bench.models.openai.place import Place
 from suder_bench.models.openai.told import Told
 from suder_bench.remote.client import Client, RefusedError, Request
+from suder_bench.remote.kept import Kept
 
 SEED_BITS = 0x7FFFFFFF
 """What every server's seed holds: some read 32 bits, with a sign."""
@@ -34,32 +35,11 @@ class Asking:
             **{f"image.{name}": json.dumps(value) for name, value in where.image.items()},
             **{f"chat.{name}": json.dumps(value) for name, value in where.chat.items()},
         }
-        self._paid: dict[Request, bytes] = {}  # replies of a batch that failed, whose parts are asked for again
-        self._failed: dict[Request, UserError] = {}
+        self._kept = Kept(client, self._with_cure)
 
     def ask(self, requests: Sequence[Request]) -> list[bytes]:
-        """The replies, in order. None is asked for twice: what came before another request failed is kept for the next call.
-
-        Raises `Unreachable` where no request would be answered, else the first request's `UserError`.
-        """
-        left = [one for one in dict.fromkeys(requests) if one not in self._paid and one not in self._failed]
-        for request, outcome in zip(left, self.client.ask(left), strict=True):
-            if isinstance(outcome, bytes):
-                self._paid[request] = outcome
-            else:
-                self._failed[request] = outcome
-        errors = [self._failed[one] for one in requests if one in self._failed]
-        ended = [error for error in errors if isinstance(error, Unreachable)]
-        for one in requests if len(requests) == 1 or ended else ():  # another call may try these again
-            self._failed.pop(one, None)
-        if ended and any(one in self._paid for one in requests):
-            raise UserError(str(ended[0]))  # the harness halves the batch, and so comes by what was paid for
-        if errors:
-            raise self._with_cure((ended or errors)[0])
-        found = [self._paid[one] for one in requests]
-        for one in requests:
-            self._paid.pop(one, None)
-        return found
+        """The replies, in order; see `Kept`. Raises `Unreachable` where no request would be answered, else `UserError`."""
+        return self._kept.ask(requests)
 
     def request(self, path: str, body: Mapping[str, Any], chosen: Mapping[str, Any], seed: int) -> Request:
         """A POST of `body` with the user's settings, of which null leaves out what it would hold otherwise. Equal bodies with

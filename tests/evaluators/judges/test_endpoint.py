@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
+import anyio
 import pytest
 from judge_server import Answer, Asked, JudgeServer, able, dripping_header, refused, said, serving
 
 from suder_bench.errors import JudgeError, Unreachable, UserError
-from suder_bench.evaluators.judges import endpoint, official
-from suder_bench.evaluators.judges.endpoint import TRIES, Endpoint
-from suder_bench.remote import exchange
-from suder_bench.terms import Terms
+from suder_bench.evaluators.judges import official
+from suder_bench.evaluators.judges.endpoint import Endpoint
+from suder_bench.remote import client, exchange
+from suder_bench.remote.client import TRIES
+from suder_bench.terms import AT_ONCE, Terms
 
 KEY = "sk-0123456789abcdef-secret"
 Serve = Callable[..., JudgeServer]
@@ -45,7 +49,11 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds slept so far, which nobody waits for."""
     slept: list[float] = []
-    monkeypatch.setattr(endpoint, "sleep", slept.append)
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(client.anyio, "sleep", sleep)
     return slept
 
 
@@ -179,7 +187,7 @@ def test_a_header_in_drips_ends_with_the_time() -> None:
 
 
 def test_a_header_without_an_end_is_not_kept(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "TRIES", 1)
+    monkeypatch.setattr(client, "TRIES", 1)
     long = Answer(headers={"X-Pad": "x" * 1_000_000})
     assert "Receive buffer too long" in complaint(Unreachable, judge(serve(long).url))
 
@@ -357,7 +365,51 @@ def test_half_a_character_in_a_reply_can_be_written_down(serve: Serve, tmp_path:
 
 def test_a_post_says_what_came_whatever_the_status(serve: Serve) -> None:
     server = serve(Answer(418, b"short and stout", {"X-Pot": "tea"}))
-    reply = exchange.post(server.url, b"{}", {}, seconds=5, most_bytes=100)
+
+    def post(most_bytes: int) -> exchange.Reply:
+        return anyio.run(partial(exchange.exchange, "POST", server.url, b"{}", {}, seconds=5, most_bytes=most_bytes))
+
+    reply = post(100)
     assert (reply.status, reply.body, reply.headers["x-pot"]) == (418, b"short and stout", "tea")
     with pytest.raises(exchange.TooLargeError):
-        exchange.post(server.url, b"{}", {}, seconds=5, most_bytes=14)
+        post(14)
+
+
+def test_several_requests_are_under_way_at_once_and_replies_keep_their_order(serve: Serve) -> None:
+    lock, under_way, most = threading.Lock(), 0, 0
+
+    def slow(asked: Asked, before: int) -> Answer:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.02 * (12 - int(asked.prompt)))  # the last one is answered first
+        with lock:
+            under_way -= 1
+        return said(asked.prompt)
+
+    prompts = [str(i) for i in range(12)]
+    assert judge(serve(slow).url).mark(prompts) == prompts
+    assert most == AT_ONCE
+
+
+def test_equal_requests_are_judged_each_for_itself(serve: Serve) -> None:
+    server = serve(lambda asked, before: said(str(before)))
+    assert sorted(judge(server.url).mark(["Right?"] * 3)) == ["0", "1", "2"]
+
+
+def test_a_batch_in_which_one_request_fails_is_not_asked_for_again(serve: Serve) -> None:
+    server = serve(lambda asked, before: refused(400, "Not this one") if asked.prompt == "1" else said(f"{asked.prompt}!"))
+    asked = judge(server.url)
+    for prompts in (["0", "1", "2", "3"], ["0", "1"], ["1"]):
+        with pytest.raises(UserError, match="Not this one"):
+            asked.mark(prompts)
+    assert (asked.mark(["0"]), asked.mark(["2", "3"])) == (["0!"], ["2!", "3!"])
+    assert sorted(one.prompt for one in server.asked) == ["0", "1", "2", "3"]
+
+
+def test_once_the_server_refuses_all_the_rest_is_not_sent(serve: Serve) -> None:
+    server = serve(refused(401, "no such key"))
+    with pytest.raises(Unreachable, match="check address, model and key"):
+        judge(server.url).mark([str(i) for i in range(12)])
+    assert len(server.asked) <= AT_ONCE
