@@ -96,6 +96,15 @@ class AsksInTraining(Protocol):
         ...
 
 
+@runtime_checkable
+class JudgesOtherPrompts(Protocol):
+    """A generation benchmark that can judge prompts which its files do not hold, from what a caller says they ask for."""
+
+    def sample_of(self, prompt: str, metadata: Mapping[str, Any]) -> Sample | None:
+        """None where the metadata do not say what is asked for. Raises `UserError` for what the benchmark cannot judge."""
+        ...
+
+
 class UnderstandingBenchmark(Benchmark, Protocol):
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
         """Answers made elsewhere, in the official format.

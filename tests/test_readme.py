@@ -96,7 +96,7 @@ def test_every_command_runs(tmp_path, mirror):
         if mirror is None and re.search(r"data (fetch|verify)|--data official", command):
             continue
         _made_elsewhere(tmp_path)
-        if command.startswith("suder-bench view"):
+        if command.startswith(("suder-bench view", "suder-bench serve")):
             _looked_at(_argv(command), tmp_path, environment)
             continue
         done = subprocess.run(_argv(command), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
@@ -116,8 +116,9 @@ def _argv(command: str) -> list[str]:
 
 
 def _looked_at(argv: list[str], folder: Path, environment: dict[str, str]) -> None:
-    """Wait until the pages are served, and end that as a reader does."""
-    with subprocess.Popen([*argv, "--no-browser"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    """Wait until pages or judges are served, and end that as a reader does."""
+    quietly = ["--no-browser"] if "view" in argv else ["--port", "0"]
+    with subprocess.Popen([*argv, *quietly], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             assert process.stdout.readline().startswith("http://127.0.0.1:")

@@ -85,6 +85,18 @@ class GenEval:
     def rewritten(self, folder: Path) -> Mapping[str, str]:
         return self._layout(folder).rewritten
 
+    def sample_of(self, prompt: str, metadata: Mapping[str, Any]) -> Sample | None:
+        """What a line of `evaluation_metadata.jsonl` asks, whether or not it stands in the file: `tag`, `include`, `exclude`."""
+        if metadata.get("include") is None:
+            return None
+        record = {name: value for name, value in metadata.items() if value is not None} | {"prompt": prompt}
+        fault = (
+            _fault(record) if isinstance(record.get("tag"), str) and isinstance(record["include"], list) else "no tag, or no list"
+        )
+        if fault:
+            raise UserError(f"metadata: {fault}; GenEval's are {{tag, include: [{{class, count, color, position}}], exclude}}")
+        return Sample(id="asked", cluster="asked", prompt=prompt, truth=record)
+
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         pictures = [ImageOps.exif_transpose(answer.open_image()) for answer in answered]
         tasks = [Task.parse(answer.sample.truth) for answer in answered]
@@ -145,14 +157,21 @@ def _read_metadata(file: Path) -> Iterator[Sample]:
     """The prompts of the file; those with the same record are one cluster, as they are one prompt to the official summary."""
     first: dict[str, str] = {}
     for index, (place, record) in enumerate(placed_rows(file, {"tag": TEXT, "include": LIST, "prompt": TEXT})):
-        try:
-            Task.parse(record)
-        except KeyError as error:
-            raise UserError(f"{place}: no {error} in the record") from error
-        except (ValueError, TypeError, AttributeError, IndexError) as error:
-            raise UserError(f"{place}: {error}") from error
+        if fault := _fault(record):
+            raise UserError(f"{place}: {fault}")
         cluster = first.setdefault(json.dumps(record, sort_keys=True), f"{index:05d}")
         yield Sample(id=f"{index:05d}", cluster=cluster, prompt=record["prompt"], truth=record)
+
+
+def _fault(record: Mapping[str, Any]) -> str | None:
+    """Why the rules cannot judge what a record asks."""
+    try:
+        Task.parse(record)
+    except KeyError as error:
+        return f"no {error} in the record"
+    except (ValueError, TypeError, AttributeError, IndexError) as error:
+        return str(error)
+    return None
 
 
 def _crop(picture: Image.Image, detection: Detection, backend: str) -> Image.Image:

@@ -33,7 +33,7 @@ from PIL import Image
 
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder, of_world
-from suder_bench.errors import UserError
+from suder_bench.errors import UserError, unknown
 from suder_bench.evaluators import weighted
 from suder_bench.evaluators.answers.files import text_lines
 from suder_bench.evaluators.judges import requests
@@ -150,6 +150,20 @@ class T2ICompBench:
             stranger for category in CATEGORIES for stranger in find_pictures(folder, category, self._by_category[category])[1]
         ]
 
+    def sample_of(self, prompt: str, metadata: Mapping[str, Any]) -> Sample | None:
+        """Any prompt of a `category`; a complex one counts as in `list` ("spatial", "action" or "spatialaction")."""
+        category, listed = metadata.get("category"), metadata.get("list", "spatialaction")
+        if category is None:
+            return None
+        if category not in CATEGORIES:
+            raise unknown("metadata.category", str(category), CATEGORIES)
+        if not isinstance(listed, str) or listed not in COMPLEX_PARTS:
+            raise unknown("metadata.list", str(listed), COMPLEX_PARTS)
+        known = next((sample for sample in self._by_category[category] if sample.prompt == prompt), None)
+        truth = {"category": category, **({"list": listed} if category == "complex" else {})}
+        sample = known or Sample(id=f"{category}/asked", cluster=f"{category}/asked", prompt=prompt, truth=truth)
+        return replace(sample, truth={**sample.truth, "request": self.request}) if self._rated else sample
+
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         samples = [answer.sample for answer in answered]
         pictures = [answer.open_image() for answer in answered]
@@ -161,8 +175,8 @@ class T2ICompBench:
             found = self._judge(part, [samples[row] for row in rows], [pictures[row] for row in rows], parses, judges)
             for row, finding in zip(rows, found, strict=True):
                 findings[row][part] = finding
-        for answer, own in zip(answered, findings, strict=True):
-            yield self._verdict(answer, own)
+        for answer, own, found in zip(answered, parts, findings, strict=True):
+            yield self._verdict(answer, {part: found[part] for part in own})  # in an order that no other picture decides
 
     def statistics(self, rows: Sequence[tuple[Sample, Verdict]]) -> dict[str, Statistic]:
         """The mean of each category that has rows, and `average` over the original six of them (or fewer).

@@ -21,6 +21,7 @@ COMMANDS = {
     "view": "look at runs in a browser: numbers, pictures, verdicts, curves",
     "reward": "compare rewards: which one picks the better samples of a model",
     "model-server": "serve a script's functions as a model, from that model's own environment",
+    "serve": "judge pictures that trainers and harnesses elsewhere send, over HTTP",
     "list": "list the benchmarks, models, judges, rewards and suites",
     "convert": "write a checkpoint in transformers' layout, for other tools",
     "data": "write the world's benchmark files, or fetch and check the official ones",

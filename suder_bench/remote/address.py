@@ -30,8 +30,13 @@ def check_address(who: str, url: str, *, key: str = KEY) -> None:
 
 
 def key_in(variable: str, who: str) -> str | None:
-    """The key that the environment holds. Raises `UserError` for what no header can hold, without quoting it as libraries do."""
-    key = os.environ.get(variable, "").strip()
+    """The key that the environment holds. Raises `UserError` as `key_of` does."""
+    return key_of(os.environ.get(variable, ""), variable, who)
+
+
+def key_of(text: str, place: str, who: str) -> str | None:
+    """The key that stands in `place`. Raises `UserError` for what no header can hold, without quoting it as libraries do."""
+    key = text.strip()
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise UserError(f"{who}: {variable} holds a blank, a line break or a letter that no key has; set it anew")
+        raise UserError(f"{who}: {place} holds a blank, a line break or a letter that no key has; set it anew")
     return key or None

@@ -145,7 +145,7 @@ def judge(
         found = dict(zip(batch, pictures.take(batch), strict=True))
         unread.update({index: one for index, one in found.items() if isinstance(one, PictureError)})
         readable = {index: one for index, one in found.items() if isinstance(one, Answered)}
-        verdicts = dict(zip(readable, _verdicts(benchmark, list(readable.values()), panel), strict=True))
+        verdicts = dict(zip(readable, verdicts_of(benchmark, list(readable.values()), panel), strict=True))
         return [verdicts.get(index) for index in batch]
 
     def keep_verdicts(batch: Sequence[Verdict | None]) -> None:
@@ -159,7 +159,8 @@ def judge(
     return Judged(failed=len(failures), unread=len(unread))
 
 
-def _verdicts(benchmark: Benchmark, answered: Sequence[Answered], panel: Panel) -> list[Verdict]:
+def verdicts_of(benchmark: Benchmark, answered: Sequence[Answered], panel: Panel) -> list[Verdict]:
+    """One verdict on each response, in order, as it is stored and read back. Raises what the benchmark or a judge raises."""
     if not answered:
         return []
     verdicts = [read_verdict(benchmark.name, verdict_row(verdict)) for verdict in benchmark.verdicts(answered, panel.judges)]

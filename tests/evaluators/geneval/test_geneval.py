@@ -596,3 +596,15 @@ def test_the_official_files_load_completely():
     assert samples[453].truth["tag"] == "color_attr"
     assert Clause.parse(samples[353].truth["include"][1]).position is not None
     assert COLORS[0] == "red"
+
+
+def test_a_record_of_ones_own_is_asked_as_one_of_the_file(data):
+    """As a table of records holds them, whose absent keys are None."""
+    record = {"tag": "colors", "include": [{"class": "cat", "count": 1, "color": "red", "position": None}], "exclude": None}
+    sample = GenEval(data).sample_of("my cat", record)
+    assert (sample.prompt, sample.truth["prompt"]) == ("my cat", "my cat")
+    assert Task.parse(sample.truth) == Task("colors", (Clause("cat", 1, "red"),))
+    assert GenEval(data).sample_of("my cat", {"category": "color"}) is None
+    for wrong in ({"tag": None}, {"include": {}}, {"include": [{"class": "cat"}]}, {"include": [3]}):
+        with pytest.raises(UserError, match=r"^metadata: "):
+            GenEval(data).sample_of("my cat", record | wrong)

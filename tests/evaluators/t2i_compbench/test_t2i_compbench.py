@@ -152,6 +152,25 @@ def test_verdicts_do_not_depend_on_the_batch(bench, tmp_path):
     assert single == whole
 
 
+def test_the_order_of_a_batch_changes_no_word_of_a_reason(bench, tmp_path):
+    answered = answers(bench.samples(), tmp_path)
+    whole = list(bench.verdicts(answered, Judges().roles()))
+    backwards = list(bench.verdicts(answered[::-1], Judges().roles()))
+    assert backwards[::-1] == whole
+    assert [list(verdict.scores) for verdict in backwards[::-1]] == [list(verdict.scores) for verdict in whole]
+
+
+def test_a_prompt_of_ones_own_is_asked_as_its_category_is(bench):
+    own = bench.sample_of("a pink cat", {"category": "color"})
+    assert (own.prompt, own.truth) == ("a pink cat", {"category": "color"})
+    assert bench.sample_of("a plastic toy", {"category": "texture"}) == bench.samples()[3]
+    assert bench.sample_of("a pink cat by a dog", {"category": "complex", "list": "action"}).truth["list"] == "action"
+    assert bench.sample_of("a pink cat", {"tag": "colors"}) is None
+    for metadata in ({"category": "colour"}, {"category": ["color"]}, {"category": "complex", "list": "none"}):
+        with pytest.raises(UserError, match=r"unknown metadata\.(category|list)"):
+            bench.sample_of("a pink cat", metadata)
+
+
 def test_clip_is_the_raw_cosine(bench, tmp_path):
     """Edge case 18."""
     sample = next(sample for sample in bench.samples() if sample.truth["category"] == "non_spatial")

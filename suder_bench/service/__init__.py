@@ -1,0 +1,1 @@
+"""Judges behind an address: what `suder-bench serve` runs."""
