@@ -19,7 +19,7 @@ from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel, Pr
 from transformers import logging as transformers_logging
 
 from suder_bench.errors import UserError
-from suder_bench.models import checkpoint, training_folder
+from suder_bench.models import checkpoint, training_folder, unfinished
 
 MUCH = 4
 """A configuration may ask for so many times the numbers that the weights hold, before they are compared one by one."""
@@ -91,7 +91,7 @@ def build(
 
     Raises `UserError` for weights that are missing, left over, of another size than `config` says, NaN or infinite.
     """
-    with blamed(folder, "weights"):
+    with unfinished.unchanged(checkpoint.weight_files(folder)), blamed(folder, "weights"):
         weights = read_weights(folder) if weights is None else weights
         with quiet():
             _check_amount(kind, folder, config, weights)
@@ -106,12 +106,12 @@ def build(
             )
         _check_keys(folder, made[1], origin)
         check_finite(folder, made[0])
-    model = made[0].to(device).eval()
-    # Weights in the file's own precision are the file, mapped into memory: written over, it would be another model.
-    mapped = {tensor.untyped_storage().data_ptr() for tensor in weights.values()}
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.untyped_storage().data_ptr() in mapped:
-            tensor.data = tensor.data.clone()
+        model = made[0].to(device).eval()
+        # Weights in the file's own precision are the file, mapped into memory: written over, it would be another model.
+        mapped = {tensor.untyped_storage().data_ptr() for tensor in weights.values()}
+        for tensor in (*model.parameters(), *model.buffers()):
+            if tensor.untyped_storage().data_ptr() in mapped:
+                tensor.data = tensor.data.clone()
     return model
 
 

@@ -18,7 +18,7 @@ from zipfile import BadZipFile, ZipFile
 from safetensors import SafetensorError, safe_open
 
 from suder_bench.errors import UserError
-from suder_bench.models import training_folder
+from suder_bench.models import training_folder, unfinished
 from suder_bench.models.digests import sha256
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
@@ -43,7 +43,6 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 """Besides the weights, the files that decide a response."""
 
 _log = logging.getLogger(__name__)
-_POINTER = b"version https://git-lfs"
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -77,9 +76,11 @@ def check_described(folder: Path) -> None:
 def check_parts(folder: Path) -> None:
     """The same of what belongs to a checkpoint of any `model_type`: weights, tokenizer, image processor."""
     for file in _present(folder):
+        unfinished.check_fetched(file)
         if file.suffix == ".json":
             read_json(file)
     check_weights(folder)
+    unfinished.check_folder(folder)
     if not any((folder / name).is_file() for name in VOCABULARIES):
         lacks = f"holds no tokenizer ({' or '.join(VOCABULARIES)})"
         _refuse(folder, lacks, "copy the tokenizer files of the model that it comes from")
@@ -142,10 +143,8 @@ def check_whole(file: Path) -> None:
     """Raises `UserError` for a file of weights that is missing, cut short or something else, by what stands at its begin and
     end: safetensors, or the zip archive that torch.save writes."""
     kind = "safetensors file" if file.suffix == ".safetensors" else "file of torch.save (torch 1.6 or newer)"
+    unfinished.check_fetched(file, "the weights")
     try:
-        with file.open("rb") as stream:
-            if stream.read(len(_POINTER)) == _POINTER:
-                raise UserError(f"{file} is a Git LFS pointer, not the weights; fetch them with git lfs pull")
         if file.suffix == ".safetensors":
             with safe_open(file, framework="numpy"):  # reads the header and holds it against the file's length
                 pass
@@ -154,7 +153,9 @@ def check_whole(file: Path) -> None:
     except (OSError, SafetensorError, BadZipFile) as error:
         size = f"{file.stat().st_size:,} bytes" if file.is_file() else "gone"
         told = " ".join(str(error).split())
-        raise UserError(f"{file} ({size}) is cut short, or no {kind} ({told}); copy or save it again") from None
+        raise UserError(
+            f"{file} ({size}) is cut short, or no {kind} ({told}); copy or save it again, or wait until that is done"
+        ) from None
 
 
 def shards(index: Path) -> list[Path]:

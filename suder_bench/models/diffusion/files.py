@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from suder_bench.errors import UserError
-from suder_bench.models import checkpoint
+from suder_bench.models import checkpoint, unfinished
 
 INDEX = "model_index.json"
 OFF = ("safety_checker", "feature_extractor", "watermarker")
@@ -65,9 +65,11 @@ def check(folder: Path) -> None:
         if (place / f"{library}.py").is_file():
             raise UserError(f"model '{folder}' asks for code of its own ({name}/{library}.py), which is not run")
         _check_component(folder, name, kind)
+    unfinished.check_folder(folder)
     chosen = variant(folder)
     for name in weighty(folder):
         for file in weight_files(folder / name, chosen):
+            unfinished.check_fetched(file, "the weights")
             if file.suffix == ".safetensors":
                 checkpoint.check_whole(file)
             elif not file.stat().st_size:
@@ -135,6 +137,9 @@ def _check_component(folder: Path, name: str, kind: str) -> None:
         _refuse(folder, f"has no configuration in its folder {name}", "copy it, or download the pipeline again")
     if "Tokenizer" in kind and not any((place / words).is_file() for words in VOCABULARIES):
         _refuse(folder, f"has no vocabulary in its folder {name}", "copy it, or download the pipeline again")
+    unfinished.check_folder(place)
+    for file in sorted(one for one in place.iterdir() if one.suffix in _DECIDING):
+        unfinished.check_fetched(file)
     for file in sorted(place.glob("*.json")):
         if file.name != SCHEDULER:
             checkpoint.read_json(file)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from suder_bench.errors import UserError
-from suder_bench.models import built, checkpoint, hub
+from suder_bench.models import built, checkpoint, hub, unfinished
 from suder_bench.models.built import blamed, check_finite
 from suder_bench.models.diffusion import defaults, files
 
@@ -42,7 +42,8 @@ def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:
     kind = defaults.pipeline_class(index["_class_name"])
     chosen = files.variant(folder)
     off = files.switched_off(index)
-    with quiet():
+    heavy = [file for name in files.weighty(folder) for file in files.weight_files(folder / name, chosen)]
+    with unfinished.unchanged(heavy), quiet():
         parts = {name: _component(folder, name, *files.components(index)[name], chosen, dtype) for name in files.weighty(folder)}
         with blamed(folder, "pipeline"):
             absent = {name: None for name in files.OFF if name in index}

@@ -26,7 +26,7 @@ from transformers.models.janus.image_processing_pil_janus import JanusImageProce
 
 from suder_bench import machine
 from suder_bench.errors import UserError
-from suder_bench.models import checkpoint, lora, training_folder
+from suder_bench.models import checkpoint, lora, training_folder, unfinished
 from suder_bench.models.built import blamed, build, check_vocabulary, quiet, read_weights
 from suder_bench.models.hub import folder_of
 from suder_bench.models.janus import original
@@ -95,6 +95,12 @@ def load(source: Source, *, device: torch.device, dtype: torch.dtype) -> Loaded:
     """
     folder = source.folder
     checkpoint.tell_leftover_adapters(folder)
+    with unfinished.unchanged(checkpoint.weight_files(source.weights)):
+        return _load(source, device, dtype)
+
+
+def _load(source: Source, device: torch.device, dtype: torch.dtype) -> Loaded:
+    folder = source.folder
     parts = (_original_parts if is_original(folder) else _parts)(folder, source.weights)
     with blamed(folder, "image processor"):
         squares = Squares(parts.processor)

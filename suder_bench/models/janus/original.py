@@ -137,7 +137,7 @@ def port_config(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
         vision_config=vision,
         vq_config=quantizer,
         image_token_id=token_id(tokens, "image_token"),
-        tie_word_embeddings=False,  # the layout stores the head, and the port would tie it by default
+        tie_word_embeddings=told.get("tie_word_embeddings") is True,  # a Llama's own default, and not the port's
         **({WORLD_MARKER: config[WORLD_MARKER]} if WORLD_MARKER in config else {}),
     )
 

@@ -160,19 +160,10 @@ def test_a_configuration_of_another_size_is_refused_before_memory_is_taken(spoil
     assert "numbers in its weights, its config.json asks for" in told(folder)
 
 
-def test_damaged_files(spoiled: Callable[[str], Path]) -> None:
+def test_a_missing_tokenizer_of_the_q_former(spoiled: Callable[[str], Path]) -> None:
     folder = spoiled("instructblip")
-    weights = (folder / WEIGHTS).read_bytes()
-    (folder / WEIGHTS).write_bytes(weights[:100])
-    assert "model.safetensors (100 bytes) is cut short, or no safetensors file" in told(folder)
-    (folder / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
-    assert "is a Git LFS pointer" in told(folder)
-    (folder / WEIGHTS).write_bytes(weights)
-    shutil.move(folder / "qformer_tokenizer", folder / "elsewhere")
+    shutil.rmtree(folder / "qformer_tokenizer")
     assert "lacks the folder qformer_tokenizer of its InstructBlipProcessor" in told(folder)
-    shutil.move(folder / "elsewhere", folder / "qformer_tokenizer")
-    (folder / "tokenizer.json").unlink()
-    assert "holds no tokenizer (tokenizer.json or tokenizer.model or vocab.json)" in told(folder)
 
 
 def test_a_processor_that_cannot_prepare_a_picture(spoiled: Callable[[str], Path]) -> None:
@@ -186,12 +177,6 @@ def test_a_chat_template_that_is_none(spoiled: Callable[[str], Path]) -> None:
     folder = spoiled("internvl")
     (folder / "chat_template.jinja").write_text("{% for message in messages %}")
     assert "cannot be loaded: its chat template" in told(folder)
-
-
-def test_no_image_processor(spoiled: Callable[[str], Path]) -> None:
-    folder = spoiled("qwen2_5_vl")
-    (folder / "preprocessor_config.json").unlink()
-    assert "holds no image processor (preprocessor_config.json or processor_config.json)" in told(folder)
 
 
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"])
