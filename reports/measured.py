@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,14 @@ _CHECKPOINT = re.compile(r"checkpoint-([1-9][0-9]*)")
 
 @dataclass(frozen=True)
 class Scores:
-    """One benchmark of one run's summary; `unbacked` tells why its verdicts could not confirm what summary.json says."""
+    """One benchmark of one run's summary, or `only` some metrics of it; `unbacked` tells why its verdicts could not confirm what
+    summary.json says."""
 
     run: Path
     summary: Mapping[str, Any]
     benchmark: str
     unbacked: str = ""
+    only: frozenset[str] | None = None
 
     @property
     def entry(self) -> Mapping[str, Any]:
@@ -45,31 +47,65 @@ class Scores:
         return found
 
     @property
+    def metrics(self) -> dict[str, Mapping[str, Any]]:
+        """The metrics that are told of: all of the entry, or `only` some."""
+        return {name: one for name, one in self.entry["metrics"].items() if self.only is None or name in self.only}
+
+    @property
+    def judges(self) -> dict[str, Mapping[str, Any]]:
+        """The judges whose word is in the metrics, by role."""
+        judges: Mapping[str, Mapping[str, Any]] = self.entry["judges"]
+        asked = {role for one in self.metrics.values() for role in one.get("judges", judges)}
+        return {role: judge for role, judge in judges.items() if role in asked or not self.metrics}
+
+    @property
     def conditions(self) -> tuple[object, ...]:
-        """Two numbers may stand in one table only where these are equal: world, questions, protocol, judges and deviations."""
+        """What must be equal, besides judges, of two numbers in one table: world, questions, protocol and deviations."""
         recipe, entry = self.summary["recipe"], self.entry
-        judges = tuple(
-            (role, judge["backend"], judge["exact"], judge["fingerprint"], judge.get("unchecked", False))
-            for role, judge in sorted(entry["judges"].items())
-        )
         data = self.planned.get("data") or json.dumps(recipe.get("data"), sort_keys=True)
-        return self.summary["world"], data, entry["n_samples"], entry["protocol"], judges, tuple(entry.get("deviations", ()))
+        return self.summary["world"], data, entry["n_samples"], entry["protocol"], tuple(entry.get("deviations", ()))
+
+    def alike(self, other: Scores) -> bool:
+        """Whether the two may share a table: under the same conditions, and each metric that both have by the same judges."""
+        shared = self.metrics.keys() & other.metrics.keys()
+        return self.conditions == other.conditions and all(self._judged(name) == other._judged(name) for name in shared)
+
+    def _judged(self, metric: str) -> list[tuple[object, ...]]:
+        judges = replace(self, only=frozenset([metric])).judges
+        return [
+            (role, judge["backend"], judge["exact"], judge["fingerprint"], judge.get("unchecked", False))
+            for role, judge in sorted(judges.items())
+        ]
 
     @property
     def comparable(self) -> bool:
-        """Whether the number may stand beside published ones: real and whole data, official protocol and judges."""
+        """Whether the numbers may stand beside published ones: real and whole data, official protocol and judges."""
         entry = self.entry
         return (
             not self.summary["world"]
             and entry["protocol"] == "official"
             and not self.summary["recipe"].get("limit")
             and not entry.get("deviations")
-            and all(judge["exact"] and not judge.get("unchecked") for judge in entry["judges"].values())
+            and all(judge["exact"] and not judge.get("unchecked") for judge in self.judges.values())
         )
+
+    def parts(self, names: Collection[str] | None = None) -> list[Scores]:
+        """These scores, or of those named, in two where some metrics may stand beside published numbers and others not.
+
+        A metric counts by its own judges: those of another one are nothing to it.
+        """
+        shown = [name for name in self.metrics if names is None or self.plain(name) in names]
+        own = {name: replace(self, only=frozenset([name])).comparable for name in shown}
+        halves = [frozenset(name for name in shown if own[name] is half) for half in (True, False)]
+        return [replace(self, only=half) for half in halves if half] or [self]
+
+    def plain(self, name: str) -> str:
+        """A metric's name without its protocol."""
+        return name.removeprefix(f"{self.entry['protocol']}/")
 
     def metric(self, name: str) -> Mapping[str, Any] | None:
         """The metric under its plain name or with its protocol's prefix; None where it was not measured."""
-        metrics = self.entry["metrics"]
+        metrics = self.metrics
         found: Mapping[str, Any] | None = metrics.get(name) or metrics.get(f"{self.entry['protocol']}/{name}")
         return found if found is not None and found["value"] is not None else None
 
@@ -228,7 +264,7 @@ def _based(rows: Sequence[Measured]) -> list[Measured]:
 
 def _alike(one: Measured, other: Measured) -> int:
     shared = set(one.scores) & set(other.scores)
-    return sum(one.scores[name].conditions == other.scores[name].conditions for name in shared)
+    return sum(one.scores[name].alike(other.scores[name]) for name in shared)
 
 
 def starts_of(trained: Sequence[Measured], rows: Sequence[Measured]) -> list[Measured]:

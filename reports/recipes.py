@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suder_bench.reports.measured import Measured, Scores
+from suder_bench.runs import table
 
 
 def recipe(row: Measured, benchmarks: Sequence[str]) -> tuple[str, ...]:
@@ -23,9 +24,10 @@ def losses(row: Measured, benchmarks: Sequence[str]) -> tuple[str, ...]:
     """A footnote for each benchmark of which responses are missing or could not be judged."""
     found = []
     for scores in (row.scores[name] for name in benchmarks if name in row.scores):
-        lost = [f"{scores.entry[what]:,} {what}" for what in ("skipped", "failed") if scores.entry[what]]
+        lost = table.losses(scores.entry)
         if lost:
             found.append(f"{scores.benchmark}: {', '.join(lost)} of the responses, {scores.entry['n_responses']:,} judged.")
+        found += [f"{scores.benchmark} {line}." for line in table.lacking(scores.entry)]
     return tuple(found)
 
 
@@ -40,7 +42,7 @@ def difference(row: Measured, benchmarks: Sequence[str]) -> str:
         reasons |= {f"{scores.benchmark}: {deviation}": None for deviation in entry.get("deviations", ())}
         if entry["protocol"] != "official":
             reasons[f"protocol {entry['protocol']} of {scores.benchmark}"] = None
-        for role, judge in entry["judges"].items():
+        for role, judge in scores.judges.items():
             if row.world and judge["backend"] == "world":
                 continue
             if not judge["exact"]:
@@ -75,7 +77,7 @@ def _judged(scores: Scores) -> str:
     if "repeats" in planned:
         parts[-1] += f" x {planned['repeats']}"
     parts.append(f"{entry['n_responses']:,} responses judged")
-    judges = [f"{role} {_judge(judge)}" for role, judge in entry["judges"].items()]
+    judges = [f"{role} {_judge(judge)}" for role, judge in scores.judges.items()]
     parts.append("judges " + ", ".join(judges) if judges else "no judge")
     if scores.unbacked:
         parts.append(f"as summary.json has it, which its verdicts cannot confirm: {scores.unbacked}")

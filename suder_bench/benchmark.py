@@ -14,8 +14,9 @@ Kind = Literal["generation", "understanding"]
 class Benchmark(Protocol):
     """One benchmark. Built as `Factory(data, protocol="official")`, where `data` is the folder of its official files.
 
-    `judge_roles` names the judges that `verdicts` will look up. `repeats` is the official number of responses to a
-    sample. `headline` is the metric of the summary line. `paper_metrics` are shown in the short table, in the paper's order.
+    `judge_roles` names the judges that `verdicts` will look up, not all of them for every sample where it `AsksBySample`.
+    `repeats` is the official number of responses to a sample. `headline` is the metric of the summary line. `paper_metrics` are
+    shown in the short table, in the paper's order.
     """
 
     name: str
@@ -84,6 +85,19 @@ class KnowsRewriting(Protocol):
 
     def rewritten(self, folder: Path) -> Mapping[str, str]:
         """The prompts that pictures of a sample id were made from, where these are not the benchmark's."""
+        ...
+
+
+@runtime_checkable
+class AsksBySample(Protocol):
+    """A benchmark of which not every sample is judged by all of `judge_roles`, so that some can be without the others."""
+
+    def roles_of(self, sample: Sample) -> tuple[str, ...]:
+        """Those of `judge_roles` that `verdicts` looks up for a response to the sample."""
+        ...
+
+    def metrics_of(self, sample: Sample) -> tuple[str, ...]:
+        """The metrics of `statistics` that a verdict on the sample counts in."""
         ...
 
 

@@ -136,6 +136,7 @@ def write_drawn(
         benchmarks={"geneval": asked},
         sampling={"image": asdict(ImageSampling()), "text": asdict(TextSampling())},
     )
+    content["benchmarks"]["geneval"]["judges"] = content["recipe"]["judges"]["geneval"] = {"detector": OWN}  # no colour is asked
     write_run(folder, content)
     pictures = [Image.new("RGB", (8, 8), (i, 90, 250 - i)) for i in range(min(200, len(samples)))]
     kept = [RunFolder(folder).save_picture(picture, f"images/geneval/{i:05d}.png") for i, picture in enumerate(pictures)]
@@ -151,5 +152,5 @@ def write_drawn(
             verdicts.append(Verdict("geneval", sample.id, repeat, kept[place], scores, right, reason))
     RunFolder(folder).add_responses("geneval", responses)
     [task] = plan(settings_of(content["recipe"] | {"suite": "geneval"}, judges={}, offline=True), print)
-    RunFolder(folder).add_verdicts("geneval", filed_under(task, {"judge": OWN}), verdicts)
+    RunFolder(folder).add_verdicts("geneval", filed_under(task, {"detector": OWN}), verdicts)
     return folder

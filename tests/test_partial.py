@@ -58,7 +58,7 @@ def test_a_document_is_written_without_what_was_left_of_the_last_one(tmp_path: P
         "RunFolder(Path('r')).write('run.json', {})",
         "Path('r').mkdir(); RunFolder(Path('r')).save_picture(Image.new('RGB', (4, 4)), 'images/a/0.png')",
         "RunFolder(Path('r')).add_verdicts('a', 'k', []); Path('r/verdicts/a/0.jsonl').write_text('{}'); "
-        "RunFolder(Path('r')).verdicts('a', 'k', repair=True)",
+        "RunFolder(Path('r')).verdicts('a', {'k'}, repair=True)",
     ],
 )
 def test_a_run_folder_is_swept_by_who_holds_it_next(tmp_path: Path, what: str) -> None:

@@ -50,6 +50,14 @@ class GenEval:
         if not self._samples:
             raise UserError(f"{self._folder / METADATA} is empty; put the whole official file there, or use --data world")
 
+    def roles_of(self, sample: Sample) -> tuple[str, ...]:
+        """CLIP names colours only where the prompt asks for one."""
+        asks_color = any(clause.color is not None for clause in Task.parse(sample.truth).include)
+        return ("detector", "color") if asks_color else ("detector",)
+
+    def metrics_of(self, sample: Sample) -> tuple[str, ...]:
+        return (sample.truth["tag"], "overall", "images", "prompts")
+
     def samples(self) -> list[Sample]:
         return list(self._samples)
 

@@ -22,9 +22,6 @@ from typing import Any
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.judges.protocols import Detection, Picture
 
-OFFICIAL = {"detector-2d": "Unified_learned_OCIM_RS200_6x+2x", "detector-3d": "Unified_learned_OCIM_R50_6x+2x"}
-"""What each role's detections were made with if they are the benchmark's own."""
-
 Place = tuple[Path, int]
 """A file and the byte at which a picture's line begins."""
 
@@ -45,8 +42,11 @@ def load(
 class DetectionsFile:
     """Implements `Detector` for pictures in UniDet's frame. Keeps places and not detections: files may be large.
 
-    `exact` is true for the detector that the benchmark names.
+    Never `exact`: a file can name any detector, and nothing in it shows which network, weights or settings made it. The
+    back-end is what the file declares, with the digest of all its lines.
     """
+
+    exact = False
 
     def __init__(self, role: str, files: Sequence[Path]) -> None:
         self._places: dict[str, Place] = {}
@@ -63,9 +63,8 @@ class DetectionsFile:
             found = f"is by several detectors ({', '.join(sorted(detectors))})" if detectors else "is empty"
             raise JudgeError(f"judge {role}: {self._names} {found}; give a file of one detector's detections")
         (detector,) = detectors
-        self.exact = detector == OFFICIAL.get(role)
-        self.backend = f"{detector}-from-a-file"
         self.fingerprint = contents.hexdigest()[:16]
+        self.backend = f"{detector} as declared by a file ({self.fingerprint})"
 
     def detect(self, pictures: Sequence[Picture]) -> list[list[Detection]]:
         """Raises `UserError` for a picture that the file does not hold."""

@@ -64,6 +64,15 @@ COMPLEX_PARTS: Mapping[str, tuple[str, ...]] = {
     "spatialaction": ("attribute", "spatial", "clip"),
 }
 """By the `complex_val_<list>.txt` that holds the prompt; one that is in none counts as in the last."""
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "attribute": ("vqa", "parser"),
+    "spatial": ("detector-2d", "parser"),
+    "depth": ("detector-3d", "depth", "parser"),
+    "numeracy": ("detector-3d", "parser"),
+    "clip": ("clip",),
+    "mllm": ("mllm",),
+}
+"""The judges of each part. The text that CLIP sees of a complex prompt is parsed too, for the attribute that goes with it."""
 
 
 class T2ICompBench:
@@ -89,6 +98,14 @@ class T2ICompBench:
         self._rated = protocol.endswith("srum")
         if self._rated:
             self.judge_roles, self.repeats = ("mllm",), 1
+
+    def roles_of(self, sample: Sample) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(role for part in self._parts(sample) for role in ROLES[part]))
+
+    def metrics_of(self, sample: Sample) -> tuple[str, ...]:
+        category = sample.truth["category"]
+        names = (category, "average") if self._averaged(category) else (category,)
+        return tuple(f"{self._prefix}{name}" for name in names)
 
     def samples(self) -> list[Sample]:
         samples = [sample for category in CATEGORIES for sample in self._by_category[category]]
@@ -167,8 +184,8 @@ class T2ICompBench:
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         samples = [answer.sample for answer in answered]
         pictures = [answer.open_image() for answer in answered]
-        parts = [("mllm",) if self._rated else _parts(sample) for sample in samples]
-        parses = {} if self._rated else _parse_once(samples, judges["parser"])
+        parts = [self._parts(sample) for sample in samples]
+        parses = {} if self._rated else _parse_once(samples, judges)
         findings: list[dict[str, Finding]] = [{} for _ in answered]
         for part in dict.fromkeys(part for own in parts for part in own):
             rows = [row for row, own in enumerate(parts) if part in own]
@@ -193,10 +210,19 @@ class T2ICompBench:
             thirds = [lists == name for name in ("action", "spatial") if (lists == name).any()]
             complex_means = [scores["complex"], *(weighted.mean(values, keep) for keep in thirds)]
             scores["complex"] = weighted.average(complex_means, n=scores["complex"].n)
-        averaged = [name for name in present if name in ORIGINAL or self._rated]
+        averaged = [name for name in present if self._averaged(name)]
         if averaged:
             scores["average"] = weighted.average([scores[name] for name in averaged], n=sum(scores[name].n for name in averaged))
         return {f"{self._prefix}{name}": statistic for name, statistic in scores.items()}
+
+    def _averaged(self, category: str) -> bool:
+        return self._rated or category in ORIGINAL
+
+    def _parts(self, sample: Sample) -> tuple[str, ...]:
+        if self._rated:
+            return ("mllm",)
+        category = sample.truth["category"]
+        return COMPLEX_PARTS[sample.truth["list"]] if category == "complex" else PARTS[category]
 
     def _judge(
         self,
@@ -304,10 +330,13 @@ def judge_similarity(pictures: Sequence[Image.Image], texts: Sequence[str], clip
     return [Finding(c, f"CLIP similarity {c:.3f}", {"text": text}) for c, text in zip(cosines, texts, strict=True)]
 
 
-def _parse_once(samples: Sequence[Sample], parser: TextParser) -> dict[str, Parse]:
+def _parse_once(samples: Sequence[Sample], judges: Mapping[str, Any]) -> dict[str, Parse]:
     """Prompt -> parse, each prompt once; non_spatial prompts go to CLIP whole and are not parsed."""
     prompts = list(dict.fromkeys(sample.prompt for sample in samples if sample.truth["category"] != "non_spatial"))
-    return dict(zip(prompts, parser.parse(prompts), strict=True)) if prompts else {}
+    if not prompts:
+        return {}
+    parser: TextParser = judges["parser"]
+    return dict(zip(prompts, parser.parse(prompts), strict=True))
 
 
 def _text_for_clip(sample: Sample, parses: Mapping[str, Parse]) -> str:
@@ -315,11 +344,6 @@ def _text_for_clip(sample: Sample, parses: Mapping[str, Parse]) -> str:
     if sample.truth["category"] != "complex":
         return sample.prompt
     return " ".join(token.text for token in parses[sample.prompt].tokens if token.pos != "ADJ")
-
-
-def _parts(sample: Sample) -> tuple[str, ...]:
-    category = sample.truth["category"]
-    return COMPLEX_PARTS[sample.truth["list"]] if category == "complex" else PARTS[category]
 
 
 def _key(prompt: str) -> str:

@@ -13,7 +13,7 @@ from suder_bench.reports.figures.figure import Figure, Picture, Pictures
 from suder_bench.reports.measured import Measured, evolution, quoted, read
 from suder_bench.runs.plan import Task, evenly, plan
 from suder_bench.runs.recipe import settings_of
-from suder_bench.runs.score import filed_under
+from suder_bench.runs.score import filing
 
 BENCHMARKS = {7: "t2i-compbench", 8: "geneval"}
 """Whose prompts a figure shows."""
@@ -125,8 +125,8 @@ def _task(drawer: Drawer, benchmark: str) -> Task:
 def _first_pictures(run: Path, task: Task) -> dict[str, Picture]:
     """The first picture of each sample, with its verdict by the run's last judges where that is there."""
     verdicts = door.rows(run, "verdicts", task.name)
-    filed = filed_under(task, (door.document(run, "run.json") or {}).get("judges", {}).get(task.name, {}))
-    mine = [row for row in verdicts if row.get("judges") == filed] or verdicts  # the benchmark's code may have changed since
+    keys = set(filing(task, (door.document(run, "run.json") or {}).get("judges", {}).get(task.name, {})).values())
+    mine = [row for row in verdicts if row.get("judges") in keys] or verdicts  # the benchmark's code may have changed since
     judged = {(row.get("sample"), row.get("digest")): _told(row) for row in mine if row.get("repeat") == 0}
     return {
         str(row["sample"]): Picture(door.inside(run / row["image"], run), judged.get((row["sample"], row["digest"]), ()))

@@ -177,18 +177,18 @@ def _evolutions(layout: Layout, paths: Sequence[Path]) -> list[Figure]:
             f"Figure {layout.number} follows a training over its steps and none was given; make one with: "
             "suder-bench train --config tiny --out runs/tiny && suder-bench track runs/tiny --suite all"
         )
-    followed: dict[int, tuple[Path, int]] = {}  # the training and the step of each row, by its identity
+    followed: dict[tuple[Path, ...], tuple[Path, int]] = {}  # the training and the step of each row, by its run folders
     rows: list[Measured] = []
     for run in runs:
         for row in evolution(run):
             if any(_has(row, column) for column in layout.columns):
-                followed[id(row)] = run, row.training.step if row.training else 0
+                followed[tuple(row.runs)] = run, row.training.step if row.training else 0
                 rows.append(row)
     figures: list[tuple[Sequence[Measured], Chart]] = []
     for group in apart(layout, rows) if rows else []:
         by_run: dict[Path, list[tuple[int, Measured]]] = {}
         for row in group:
-            run, step = followed[id(row)]
+            run, step = followed[tuple(row.runs)]
             by_run.setdefault(run, []).append((step, row))
         lines = {run: points for run, points in by_run.items() if points[-1][1].training}  # of others only the start is there
         most = max(map(len, lines.values()), default=0)

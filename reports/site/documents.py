@@ -13,13 +13,14 @@ from urllib.parse import quote
 from suder_bench import suites
 from suder_bench.records import NOTHING
 from suder_bench.reports import door
+from suder_bench.reports.measured import Scores
 from suder_bench.reports.site.curves import curves
 from suder_bench.reports.site.gallery import Gallery, galleries
 from suder_bench.reports.site.pictures import Pictures
 from suder_bench.reports.site.runs import Shown, is_comparison, is_training, read, read_comparison
 from suder_bench.reports.tables import Table, lines
 from suder_bench.runs.jsonl import plain
-from suder_bench.runs.table import FEW_CLUSTERS, MISSING
+from suder_bench.runs.table import FEW_CLUSTERS, MISSING, lacking, losses
 
 CHUNK = 250
 """Items of a gallery in one file: about 100 kB, read only when a page needs them."""
@@ -155,27 +156,33 @@ def _benchmarks(runs: Sequence[Shown]) -> list[dict[str, Any]]:
 
 
 def _groups(runs: Sequence[Shown], name: str) -> list[dict[str, Any]]:
-    groups: dict[tuple[object, ...], dict[int, Shown]] = {}
+    """A run of which some numbers may stand beside published ones and others not is in two groups."""
+    groups: list[dict[int, Scores]] = []
     for i, run in enumerate(runs):
-        if name in run.scores:
-            groups.setdefault(run.scores[name].conditions, {})[i] = run
-    return [_group(own, name) for own in groups.values()]
+        for part in run.scores[name].parts() if name in run.scores else ():
+            for group in groups:
+                if all(part.comparable == other.comparable and part.alike(other) for other in group.values()):
+                    group[i] = part
+                    break
+            else:
+                groups.append({i: part})
+    return [_group(group) for group in groups]
 
 
-def _group(runs: Mapping[int, Shown], name: str) -> dict[str, Any]:
-    first = next(iter(runs.values())).scores[name]
-    entries = {i: run.scores[name].entry for i, run in runs.items()}
-    metrics = dict.fromkeys(metric for entry in entries.values() for metric in entry["metrics"])
-    judges = [f"{role}: {judge['backend']}" for role, judge in first.entry["judges"].items()]
+def _group(parts: Mapping[int, Scores]) -> dict[str, Any]:
+    first = next(iter(parts.values()))
+    entries = {i: part.entry for i, part in parts.items()}
+    metrics = dict.fromkeys(metric for part in parts.values() for metric in part.metrics)
+    judges = dict.fromkeys(f"{role}: {judge['backend']}" for part in parts.values() for role, judge in part.judges.items())
     return {
         "world": first.summary["world"],
         "comparable": first.comparable,
         "protocol": "; ".join([first.entry["protocol"], *first.entry.get("deviations", ())]),
-        "judges": judges,
+        "judges": list(judges),
         "headline": first.entry["headline"],
         "paper": first.entry["paper_metrics"],
         "samples": first.entry["n_samples"],
-        "counts": [[i, entry["n_responses"], entry["skipped"], entry["failed"]] for i, entry in entries.items()],
+        "counts": [[i, entry["n_responses"], "; ".join([*losses(entry), *lacking(entry)])] for i, entry in entries.items()],
         "metrics": [{"name": metric, "rows": _rows(entries, metric)} for metric in metrics],
     }
 

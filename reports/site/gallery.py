@@ -18,7 +18,7 @@ from suder_bench.reports.site.runs import Shown
 from suder_bench.runs.jsonl import plain
 from suder_bench.runs.plan import Task, evenly, plan
 from suder_bench.runs.recipe import settings_of
-from suder_bench.runs.score import filed_under
+from suder_bench.runs.score import filing
 from suder_bench.runs.store import Key, read_verdict
 
 TASK_KEYS = ("tag", "category", "track", "dimension")
@@ -90,8 +90,8 @@ def _judged(run: Shown, name: str, task: Task | str, rows: Iterable[Mapping[str,
     """
     ledger = door.rows(run.path, "verdicts", name)
     if isinstance(task, Task):
-        key = filed_under(task, run.summary["benchmarks"][name]["judges"])
-        ledger = [row for row in ledger if row.get("judges") == key] or ledger
+        keys = set(filing(task, run.summary["benchmarks"][name]["judges"]).values())
+        ledger = [row for row in ledger if row.get("judges") in keys] or ledger
     verdicts: dict[tuple[str, int, str], Verdict] = {}
     for written in ledger:
         try:

@@ -16,13 +16,15 @@ from suder_bench import suites
 from suder_bench.errors import UserError
 from suder_bench.reports import published
 from suder_bench.reports.admission import start_of
-from suder_bench.reports.measured import Measured, quoted, starts_of
+from suder_bench.reports.measured import Measured, Scores, quoted, starts_of
 from suder_bench.reports.recipes import difference, losses, recipe
 from suder_bench.reports.tables.layout import LAYOUTS, Column, Layout
 from suder_bench.runs.table import FEW_CLUSTERS
 
 Rank = Literal["", "best", "second"]
 WORLD = "measured on the embedded world, not comparable with published numbers"
+OWN_ELSEWHERE = "Measured by the benchmark's own judges, and beside the published numbers."
+FOREIGN_ELSEWHERE = "Measured, but not by the benchmark's own judges alone, and in a table apart."
 OTHER = "measured in another way, not comparable with the other tables"
 
 
@@ -169,16 +171,32 @@ def command(row: Measured, benchmarks: Sequence[str]) -> str:
 
 
 def apart(layout: Layout, rows: Sequence[Measured]) -> list[list[Measured]]:
-    """The rows in groups that may share a table (or a figure); those beside the paper's own come first."""
+    """The rows in groups that may share a table (or a figure); those beside the paper's own come first.
+
+    A row of which some numbers may stand beside published ones and others not is in two groups, with a part of its numbers.
+    """
     groups: list[list[Measured]] = []
-    for row in rows:
-        for group in groups:
-            if all(_together(layout, row, other) for other in group):
-                group.append(row)
-                break
-        else:
-            groups.append([row])
+    for part in (part for row in rows for part in _parts(layout, row)):
+        group = next((group for group in groups if all(_together(layout, part, other) for other in group)), None)
+        if group is None:
+            groups.append(group := [])
+        group.append(part)
     return sorted(groups, key=lambda group: not beside_published(layout, group[0]))
+
+
+def _parts(layout: Layout, row: Measured) -> list[Measured]:
+    """The row with the numbers that the layout shows, in two parts where only some of them may stand beside published ones."""
+    names = {name: {one.metric for one in layout.columns if one.benchmark == name} for name in layout.benchmarks}
+    found: dict[bool, dict[str, Scores]] = {}
+    for name, metrics in names.items():
+        for part in row.scores[name].parts(metrics) if name in row.scores else ():
+            found.setdefault(part.comparable, {})[name] = part
+    several = [name for name in names if all(name in half for half in found.values())]
+    if len(found) < 2 or not several:
+        whole = {name: one for half in found.values() for name, one in half.items()}
+        return [replace(row, scores={**row.scores, **whole})]
+    others = {name: one for name, one in row.scores.items() if name not in names}
+    return [replace(row, scores={**others, **found[half]}) for half in (True, False)]
 
 
 def heading(layout: Layout, group: Sequence[Measured], groups: Sequence[Sequence[Measured]]) -> tuple[str, str]:
@@ -205,7 +223,7 @@ def _together(layout: Layout, one: Measured, other: Measured) -> bool:
     if layout.compares and start_of(one) != start_of(other):
         return False
     shared = [name for name in layout.benchmarks if name in one.scores and name in other.scores]
-    alike = all(one.scores[name].conditions == other.scores[name].conditions for name in shared)
+    alike = all(one.scores[name].alike(other.scores[name]) for name in shared)
     return alike and one.world == other.world and beside_published(layout, one) == beside_published(layout, other)
 
 
@@ -264,8 +282,17 @@ def _measured_row(layout: Layout, row: Measured) -> Row:
         found = row.scores[column.benchmark].metric(column.metric) if column.benchmark in row.scores else None
         value, low, high = (column.shown(found[key] if found else None) for key in ("value", "low", "high"))
         few = found.get("few_clusters") if found else None
-        cells.append(Cell(value, low, high, doubts=() if few is None else (f"{FEW_CLUSTERS[:1].upper()}{FEW_CLUSTERS[1:]}.",)))
+        doubts = () if few is None else (f"{FEW_CLUSTERS[:1].upper()}{FEW_CLUSTERS[1:]}.",)
+        cells.append(Cell(value, low, high, notes=() if found else _elsewhere(row, column), doubts=doubts))
     return Row(row.label, "measured", row.base, tuple(cells), losses(row, layout.benchmarks))
+
+
+def _elsewhere(row: Measured, column: Column) -> tuple[str, ...]:
+    """Where the number stands that this part of a row leaves to the other."""
+    part = row.scores.get(column.benchmark)
+    if part is None or replace(part, only=None).metric(column.metric) is None:
+        return ()
+    return (OWN_ELSEWHERE,) if not part.comparable else (FOREIGN_ELSEWHERE,)
 
 
 def _gains(layout: Layout, rows: Sequence[Row]) -> list[Row]:

@@ -56,6 +56,10 @@ def render(found: Mapping[str, Any], *, verbose: bool = False) -> str:
     lines += [f"{letter}  {found[letter.lower()]['run']} ({found[letter.lower()]['model']})" for letter in "AB"]
     for mark in (f"{side.upper()}  marked: {mark}" for side in "ab" for mark in found[side].get("deviations", ())):
         lines += textwrap.wrap(mark, 80, subsequent_indent="   ")
+    for name, entry in found["benchmarks"].items():
+        if apart := entry.get("judged_differently"):
+            told = f"{name}: not by the same judges in both, and left out: {', '.join(apart)}"
+            lines += textwrap.wrap(told, 80, subsequent_indent="   ")
     if found["world"]:
         lines += [f"data: {WORLD}"]
     lines += ["p is for one metric alone; detectable: found with 80 % power at the 5 % level"]

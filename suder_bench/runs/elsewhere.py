@@ -27,6 +27,7 @@ from suder_bench.runs.batches import BatchSize
 from suder_bench.runs.execute import Outcome
 from suder_bench.runs.plan import build, samples_digest
 from suder_bench.runs.recipe import versions
+from suder_bench.runs.roles import Unjudged, can_judge, needed
 from suder_bench.runs.score import Judged, Scored, judge
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import text_digest
@@ -62,8 +63,7 @@ class Elsewhere:
         """
         data = self.source.folder(self.benchmark, screen.say, offline=self.offline, protocol=self.protocol)
         benchmark = build(self.benchmark, data, self.protocol)
-        given = self.terms.arguments
-        chosen = judges.choose(benchmark.judge_roles, self.judges, world=self.source.world, arguments=given)
+        judges.check_overrides(benchmark.judge_roles, self.judges, self.terms.arguments)
         place = self._place if benchmark.kind == "generation" else self.responses
         found = _found(benchmark, place, self.allow_missing)
         answered = found.answered
@@ -79,8 +79,15 @@ class Elsewhere:
             for remark in benchmark.remarks(self.responses):
                 screen.say(f"{self.benchmark}: {remark}")
         missing = self._missing(benchmark, samples, found, screen)
+        responded = [one.sample for one in answered]
         panel = judges.seat(
-            chosen,
+            judges.choose(
+                benchmark.judge_roles,
+                self.judges,
+                world=self.source.world,
+                arguments=self.terms.arguments,
+                needed=needed(benchmark, responded),
+            ),
             device=self.device,
             dtype=self.dtype,
             offline=self.offline,
@@ -91,15 +98,18 @@ class Elsewhere:
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
         verdicts: dict[tuple[str, int], Verdict] = {}
-        judged = Judged(failed=len(answered), unread=0)
-        if not panel.missing:
-            judged = judge(benchmark, answered, panel, keep=_into(verdicts), size=BatchSize(), screen=screen)
+        able = [one for one in answered if can_judge(benchmark, one.sample, panel.judges)]
+        judged = judge(benchmark, able, panel, keep=_into(verdicts), size=BatchSize(), screen=screen) if able else Judged(0, 0)
         rows = [(one.sample, verdicts[_key(one)]) for one in answered if _key(one) in verdicts]
-        identity = {} if panel.missing else panel.identity(benchmark.judge_roles)
-        counts = {"samples": len(samples), "skipped": missing + judged.unread, "failed": judged.failed}
-        scored = Scored(benchmark, self.protocol, rows, judges=identity, **counts)
+        unjudged = Unjudged.among(benchmark, responded, panel.judges)
+        if unjudged is not None:
+            screen.say(f"{self.benchmark}: {unjudged}")
+        failed = judged.failed + len(answered) - len(able)
+        counts = {"samples": len(samples), "skipped": missing + judged.unread, "failed": failed}
+        identity = panel.identity(panel.judges) if able else {}
+        scored = Scored(benchmark, self.protocol, rows, judges=identity, unjudged=unjudged, **counts)
         noted = deviations.noted(rewritten=found.rewritten, left_out=found.left_out)
-        return Outcome(summarise(self._recipe(samples, noted), [scored]), complete=not judged.failed)
+        return Outcome(summarise(self._recipe(samples, noted), [scored]), complete=not failed)
 
     @property
     def _place(self) -> Path:

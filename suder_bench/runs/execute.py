@@ -20,7 +20,8 @@ from suder_bench.runs.plan import Settings, Task, plan
 from suder_bench.runs.recipe import Recipe, judge_settings, model_entry, recipe_of, refuse_change
 from suder_bench.runs.recomputed import recomputed
 from suder_bench.runs.respond import check_able, cut_prompts, respond, rewritten_prompts
-from suder_bench.runs.score import Scored, score, unjudged
+from suder_bench.runs.roles import can_judge, needed
+from suder_bench.runs.score import Scored, left_to_judge, score
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import Key, RunFolder
 from suder_bench.runs.summary import summarise
@@ -150,12 +151,13 @@ class Run:
             screen.say(f"suder-bench: {error}")
         found = {}
         for task in tasks:
-            roles, (folder, responses) = task.benchmark.judge_roles, shown[task.name]
-            if panel.paid(roles) or any(role in panel.missing for role in roles):
+            benchmark, own, (folder, responses) = task.benchmark, made[task.name], shown[task.name]
+            judged = {item.key for item in task.items if can_judge(benchmark, item.sample, panel.judges)}
+            if panel.paid(benchmark.judge_roles) or not judged:
                 continue
-            rate = timing.of_judging(task, responses, folder, panel)
-            own = made[task.name]
-            left = unjudged(task, own, panel, RunFolder(self.out)) + (0 if self.stage == "score" else len(task.items) - len(own))
+            rate = timing.of_judging(task, {key: one for key, one in responses.items() if key in judged}, folder, panel)
+            left = len(left_to_judge(task, own, panel, RunFolder(self.out)))
+            left += 0 if self.stage == "score" else len(judged - own.keys())
             if rate is not None:
                 found[task.name] = rate.of(left)
         return found
@@ -191,7 +193,8 @@ class Run:
             judges.check_overrides(roles, self.settings.judges, self.settings.terms.arguments)
             return None
         given = self.settings.terms.arguments
-        return judges.choose(roles, self.settings.judges, world=self.settings.source.world, arguments=given)
+        used = {role for task in tasks for role in needed(task.benchmark, task.samples)}
+        return judges.choose(roles, self.settings.judges, world=self.settings.source.world, arguments=given, needed=used)
 
     def _try_out(
         self, tasks: Sequence[Task], folder: RunFolder, screen: Screen, errors: list[UserError], load: Callable[[], Model]
@@ -275,14 +278,22 @@ class Run:
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
         size = BatchSize(AUTO)
-        scored = [score(task, made[task.name], failed[task.name], panel, folder, size, screen) for task in tasks]
+        scored = [
+            score(task, made[task.name], failed[task.name], panel, folder, size, screen, recipe["judges"].get(task.name))
+            for task in tasks
+        ]
         for one in scored:
             if one.skipped:
                 screen.say(f"{one.benchmark.name}: {one.skipped:,} responses are missing and not scored")
-        kept = _kept(folder, scored, panel, screen)
+        kept = _kept(folder, scored, screen)
         for name in kept:
             screen.say(f"{name}: not judged now; the summary keeps its earlier scores")
-        judged = {one.benchmark.name: one.judges for one in scored if not _lacks(one, panel)}
+        for one in scored:
+            if one.unjudged is not None and one.rows:
+                screen.say(f"{one.benchmark.name}: {one.unjudged}")
+            if before := [role for role in one.judges if role not in panel.judges]:
+                screen.say(f"{one.benchmark.name}: what {', '.join(before)} judged before still counts")
+        judged = {one.benchmark.name: one.judges for one in scored if not _lacks(one)}
         earlier = {name: entry["judges"] for name, entry in kept.items()}
         recipe = {**recipe, "judges": judged | earlier, **judge_settings(settings)}
         summary = summarise(recipe, scored)
@@ -303,8 +314,8 @@ class Run:
         settings = self.settings
         machine = {"device": settings.judge_device, "dtype": settings.judge_dtype}
         panel = self._judges(chosen, screen)
-        busy = [task for task in tasks if unjudged(task, made[task.name], panel, folder)]
-        roles = [role for task in busy for role in task.benchmark.judge_roles]
+        busy = [(task.benchmark, left_to_judge(task, made[task.name], panel, folder)) for task in tasks]
+        roles = [role for benchmark, samples in busy for role in needed(benchmark, samples)]
         return judges.ask(panel, chosen, roles, passed(folder.path, panel, **machine))
 
     def _judges(self, chosen: Mapping[str, str], screen: Screen) -> judges.Panel:
@@ -340,16 +351,16 @@ def stored(folder: RunFolder, tasks: Sequence[Task], screen: Screen, *, repair: 
     return found
 
 
-def _kept(folder: RunFolder, scored: Sequence[Scored], panel: judges.Panel, screen: Screen) -> dict[str, Any]:
-    """The entries of the summary at hand for benchmarks that lack a judge now, so that a try without it costs nothing."""
-    unjudged = [one.benchmark.name for one in scored if _lacks(one, panel)]
+def _kept(folder: RunFolder, scored: Sequence[Scored], screen: Screen) -> dict[str, Any]:
+    """The entries of the summary at hand for what cannot be judged now, so that a try without a judge costs nothing."""
+    unjudged = [one.benchmark.name for one in scored if _lacks(one)]
     found = recomputed(folder.path, screen.say) if unjudged else None
     entries = found.summary["benchmarks"] if found else {}
     return {name: entry for name, entry in entries.items() if name in unjudged and entry["metrics"]}
 
 
-def _lacks(one: Scored, panel: judges.Panel) -> bool:
-    return any(role in panel.missing for role in one.benchmark.judge_roles)
+def _lacks(one: Scored) -> bool:
+    return one.unjudged is not None and not one.rows
 
 
 def _counted(task: Task, failed: int) -> Scored:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -71,8 +71,16 @@ def check_overrides(roles: Sequence[str], overrides: Mapping[str, str], argument
             raise UserError(f"--judge-args {given} is not used: the chosen benchmarks ask {asked}; leave it out")
 
 
-def choose(roles: Sequence[str], overrides: Mapping[str, str], *, world: bool, arguments: Arguments = NOTHING) -> dict[str, str]:
-    """The back-end of each role: as overridden, else the world's or the official one, else the only one there is.
+def choose(
+    roles: Sequence[str],
+    overrides: Mapping[str, str],
+    *,
+    world: bool,
+    arguments: Arguments = NOTHING,
+    needed: Collection[str] | None = None,
+) -> dict[str, str]:
+    """The back-end of each role, or of those that are `needed` now: as overridden, else the world's or the official one, else
+    the only one there is.
 
     An override may add where the weights are: "official:FOLDER". Raises `UserError` as `check_overrides` does, and for a
     role without any usual back-end.
@@ -80,7 +88,7 @@ def choose(roles: Sequence[str], overrides: Mapping[str, str], *, world: bool, a
     check_overrides(roles, overrides, arguments)
     backends = _backends()
     chosen = {}
-    for role in roles:
+    for role in roles if needed is None else [role for role in roles if role in needed]:
         known = backends.get(role, [])
         usual = "world" if world else "official"
         if role not in overrides and usual not in known and len(known) != 1:

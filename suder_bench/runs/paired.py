@@ -18,8 +18,18 @@ from suder_bench.runs.deviations import deviations
 from suder_bench.runs.plan import plan
 from suder_bench.runs.recipe import settings_of
 from suder_bench.runs.recomputed import recomputed
-from suder_bench.runs.score import judged_rows
+from suder_bench.runs.roles import by_metric
+from suder_bench.runs.score import judged_before
 from suder_bench.runs.store import RunFolder
+
+
+@dataclass(frozen=True)
+class Read:
+    """A benchmark over the data of one run, that run's verdicts, and the metrics that lack a judge there."""
+
+    benchmark: Benchmark
+    rows: list[tuple[Sample, Verdict]]
+    open: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -28,8 +38,8 @@ class Side:
 
     path: Path
     recipe: Mapping[str, Any]
-    read: dict[str, tuple[Benchmark, list[tuple[Sample, Verdict]]]] = field(default_factory=dict, compare=False, repr=False)
-    """What `_rows` has read of it, which decodes every picture."""
+    read: dict[str, Read] = field(default_factory=dict, compare=False, repr=False)
+    """What `_read` has read of it, which decodes every picture."""
 
     @classmethod
     def open(cls, path: Path) -> Side:
@@ -45,6 +55,11 @@ class Side:
         judges = self.recipe.get("judges", {})
         asks = {name: registry.load("benchmarks", name).judge_roles for name in self.recipe["benchmarks"]}
         return [name for name, roles in asks.items() if name in judges and (judges[name] or not roles)]
+
+    def judges(self, name: str) -> dict[str, str]:
+        """Who judged a benchmark, by role."""
+        judges = self.recipe["judges"][name]
+        return {role: f"{judge['backend']} {judge['fingerprint'][:8]}" for role, judge in judges.items()}
 
 
 def compare(a: Side, b: Side, only: Sequence[str] | None = None) -> dict[str, Any]:
@@ -98,29 +113,38 @@ def _mean(parts: Sequence[Statistic]) -> Statistic:
 
 
 def _refuse_difference(name: str, a: Side, b: Side) -> None:
-    """Numbers of one name that measured two things must not be subtracted."""
+    """Numbers of one name that measured two things must not be subtracted. Some judges may differ, since not each is in every
+    metric."""
     entries = a.recipe["benchmarks"][name], b.recipe["benchmarks"][name]
-    judges = a.recipe["judges"][name], b.recipe["judges"][name]
-    told = [", ".join(f"{role} {judge['backend']} {judge['fingerprint'][:8]}" for role, judge in side.items()) for side in judges]
-    for what, left, right in (
-        ("protocol", entries[0]["protocol"], entries[1]["protocol"]),
-        ("data", entries[0]["data"], entries[1]["data"]),
-        ("judges", *told),
-    ):
-        if left != right:
-            raise UserError(
-                f"{a.path} and {b.path} cannot be compared: {name} {what} are {left} and {right};"
-                " run one of them again like the other, or choose another --benchmark"
-            )
+    for what in ("protocol", "data"):
+        _refuse(name, what, a, b, entries[0][what], entries[1][what])
+    mine, theirs = a.judges(name), b.judges(name)
+    if mine and not any(judge == theirs.get(role) for role, judge in mine.items()):
+        _refuse_judges(name, a, b)
+
+
+def _refuse_judges(name: str, a: Side, b: Side) -> None:
+    told = [", ".join(f"{role} {judge}" for role, judge in side.judges(name).items()) for side in (a, b)]
+    _refuse(name, "judges", a, b, *told)
+
+
+def _refuse(name: str, what: str, a: Side, b: Side, left: str, right: str) -> None:
+    if left != right:
+        raise UserError(
+            f"{a.path} and {b.path} cannot be compared: {name} {what} are {left} and {right};"
+            " run one of them again like the other, or choose another --benchmark"
+        )
 
 
 def _benchmark(name: str, a: Side, b: Side) -> dict[str, Any]:
     (one, of_a, clusters_a), (_, of_b, clusters_b), shared = _shared(name, a, b)
     found = stats.paired(of_a, clusters_a, of_b, clusters_b)
+    apart = _judged_differently(name, a, b)
     return {
         "headline": one.headline,
         "paper_metrics": list(one.paper_metrics),
         "clusters": shared,
+        **({"judged_differently": apart} if apart else {}),
         "metrics": {metric: paired.document() for metric, paired in found.items()},
     }
 
@@ -130,21 +154,38 @@ _Half = tuple[Benchmark, dict[str, Statistic], list[str]]
 
 def _shared(name: str, a: Side, b: Side) -> tuple[_Half, _Half, int]:
     """Of each run the benchmark, its statistics over the clusters that both have, and the cluster of every row of these; and how
-    many they are."""
-    sides = _rows(name, a), _rows(name, b)
-    one, other = ({sample.cluster for sample, _ in rows} for _, rows in sides)
+    many they are. Metrics that were judged differently are left out."""
+    sides = _read(name, a), _read(name, b)
+    one, other = ({sample.cluster for sample, _ in side.rows} for side in sides)
     shared = one & other
     if not shared:
         raise UserError(f"{a.path} and {b.path} have no {name} prompt in common; run one of them again with the other's --limit")
+    apart = _judged_differently(name, a, b)
     halves = []
-    for benchmark, all_rows in sides:
-        rows = [row for row in all_rows if row[0].cluster in shared]
-        halves.append((benchmark, dict(benchmark.statistics(rows)), [sample.cluster for sample, _ in rows]))
+    for side in sides:
+        rows = [row for row in side.rows if row[0].cluster in shared]
+        found = {metric: one for metric, one in side.benchmark.statistics(rows).items() if metric not in apart}
+        halves.append((side.benchmark, found, [sample.cluster for sample, _ in rows]))
+    if not all(statistics for _, statistics, _ in halves):
+        _refuse_judges(name, a, b)
     return halves[0], halves[1], len(shared)
 
 
-def _rows(name: str, side: Side) -> tuple[Benchmark, list[tuple[Sample, Verdict]]]:
-    """The benchmark over the data of one run, and that run's verdicts."""
+def _judged_differently(name: str, a: Side, b: Side) -> list[str]:
+    """The metrics that the two runs do not have by the same judges, all of them there.
+
+    Raises `UserError` where judges differ and the benchmark does not say which metrics these are in.
+    """
+    sides = _read(name, a), _read(name, b)
+    asked = by_metric(sides[0].benchmark, [sample for side in sides for sample, _ in side.rows])
+    if not asked:
+        _refuse_judges(name, a, b)
+    mine, theirs = a.judges(name), b.judges(name)
+    differ = {metric for metric, roles in asked.items() if any(mine.get(role) != theirs.get(role) for role in roles)}
+    return sorted(differ.union(*(side.open for side in sides)))
+
+
+def _read(name: str, side: Side) -> Read:
     if name in side.read:
         return side.read[name]
     settings = settings_of(side.recipe, judges={}, offline=True)
@@ -154,8 +195,8 @@ def _rows(name: str, side: Side) -> tuple[Benchmark, list[tuple[Sample, Verdict]
             f"the {name} files of {side.path} are not the ones it was made with; put those back, or run it again with --fresh"
         )
     recomputed(side.path)  # tells what was edited since
-    rows = judged_rows(task, side.recipe["judges"][name], RunFolder(side.path))
+    rows, unjudged = judged_before(task, side.recipe["judges"][name], RunFolder(side.path))
     if not rows:
         raise UserError(f"{side.path} has no {name} verdicts of this version; score it again: suder-bench score {side.path}")
-    side.read[name] = task.benchmark, rows
+    side.read[name] = Read(task.benchmark, rows, unjudged.metrics if unjudged else ())
     return side.read[name]

@@ -15,7 +15,8 @@ from typing import Any
 from suder_bench.errors import UserError
 from suder_bench.runs.plan import plan
 from suder_bench.runs.recipe import settings_of
-from suder_bench.runs.score import Scored, judged_rows
+from suder_bench.runs.roles import Unjudged
+from suder_bench.runs.score import Scored, judged_before
 from suder_bench.runs.screen import SOME
 from suder_bench.runs.store import RunFolder
 from suder_bench.runs.summary import summarise
@@ -94,7 +95,9 @@ def _scored(
     if task.data != recipe["benchmarks"][name]["data"]:
         raise UserError(f"the data of {name} have changed since")
     identity = recipe["judges"].get(name)
-    rows = [] if identity is None else judged_rows(task, identity, folder, pictures=False, lost=lost)
+    rows, unjudged = [], Unjudged(**written["unjudged"]) if "unjudged" in written else None
+    if identity is not None:
+        rows, unjudged = judged_before(task, identity, folder, pictures=False, lost=lost)
     if identity is not None and not rows and written["metrics"]:
         raise UserError(
             f"it has none by these judges, by this version and with a checksum; suder-bench score {shlex.quote(str(folder.path))}"
@@ -110,6 +113,7 @@ def _scored(
         samples=len(task.samples),
         skipped=missing - failed,
         failed=failed,
+        unjudged=unjudged,
     )
 
 

@@ -18,16 +18,21 @@ from suder_bench.runs.batches import BatchSize, tell, work
 from suder_bench.runs.judges import Panel, key_of
 from suder_bench.runs.pictures import decoded
 from suder_bench.runs.plan import Task
+from suder_bench.runs.roles import Unjudged, can_judge, needed, roles_of
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import Key, RunFolder, read_verdict, verdict_row
 from suder_bench.terms import AT_ONCE
+
+Identity = Mapping[str, Mapping[str, Any]]
+"""What a run says of judges, by role."""
 
 
 @dataclass(frozen=True)
 class Scored:
     """A benchmark's verdicts with their samples, and what became of the other planned responses.
 
-    `skipped` responses were not there to judge; `failed` ones broke the model, the benchmark or its judges.
+    `judges` tells of those that were needed and there. `skipped` responses were not there to judge; `failed` ones broke the
+    model, the benchmark or its judges, or are `unjudged` because a judge was missing.
     """
 
     benchmark: Benchmark
@@ -37,6 +42,7 @@ class Scored:
     samples: int = 0
     skipped: int = 0
     failed: int = 0
+    unjudged: Unjudged | None = None
 
 
 def score(
@@ -47,37 +53,58 @@ def score(
     folder: RunFolder,
     size: BatchSize,
     screen: Screen,
+    earlier: Identity | None = None,
 ) -> Scored:
     """Judge the responses of one task in the order of its plan; `unmade` counts those that just failed to be made.
 
-    Nothing is judged when a judge it needs is missing: then all responses count as failed.
+    What needs a missing judge is not judged and counts as failed. Where the rest is judged, the verdicts of a missing judge
+    that is among the `earlier` ones still count if there is one on each response that needs it.
     """
-    roles = task.benchmark.judge_roles
     answered = to_judge(task, responses, folder)
-    skipped = len(task.items) + task.left_out * task.repeats - len(answered) - unmade
-    if any(role in panel.missing for role in roles):
-        return Scored(task.benchmark, task.protocol, samples=len(task.samples), skipped=skipped, failed=unmade + len(answered))
-    identity = panel.identity(roles)
-    key = filed_under(task, identity)
+    responded = [one.sample for one in answered]
+    identity = panel.identity(role for role in needed(task.benchmark, responded) if role in panel.judges)
+    if any(can_judge(task.benchmark, sample, identity) for sample in responded):
+        identity |= _still_count(task, answered, folder, identity, earlier or {})
+    keys = filing(task, identity)
     lost: list[str] = []
-    known = folder.verdicts(task.name, key, repair=True, lost=lost.append)
+    known = folder.verdicts(task.name, set(keys.values()), repair=True, lost=lost.append)
     screen.say_some([f"lost: {task.name}: {why}; judged again" for why in lost], "verdicts")
-    fresh = [one for one in answered if _key(one) not in known]
+    fresh = [one for one in answered if one.sample.id in keys and _key(one) not in known]
 
     def keep(verdicts: Sequence[Verdict]) -> None:
-        folder.add_verdicts(task.name, key, list(verdicts))
+        for key in dict.fromkeys(keys[verdict.sample] for verdict in verdicts):
+            folder.add_verdicts(task.name, key, [verdict for verdict in verdicts if keys[verdict.sample] == key])
         known.update({(verdict.sample, verdict.repeat, verdict.digest): verdict for verdict in verdicts})
 
     judged = judge(task.benchmark, fresh, panel, keep=keep, size=size, screen=screen)
+    rows = [(one.sample, known[_key(one)]) for one in answered if _key(one) in known]
+    unjudged = Unjudged.among(task.benchmark, responded, identity)
     return Scored(
         benchmark=task.benchmark,
         protocol=task.protocol,
-        rows=[(one.sample, known[_key(one)]) for one in answered if _key(one) in known],
-        judges=identity,
+        rows=rows,
+        judges=identity if rows or unjudged is None else {},
         samples=len(task.samples),
-        skipped=skipped + judged.unread,
-        failed=unmade + judged.failed,
+        skipped=len(task.items) + task.left_out * task.repeats - len(answered) - unmade + judged.unread,
+        failed=unmade + judged.failed + (unjudged.responses if unjudged else 0),
+        unjudged=unjudged,
     )
+
+
+def _still_count(
+    task: Task, answered: Sequence[Answered], folder: RunFolder, there: Identity, earlier: Identity
+) -> dict[str, dict[str, object]]:
+    """The missing judges whose stored verdicts are all that is asked of them."""
+    left = {role: dict(judge) for role, judge in earlier.items() if role not in there}
+    while left:
+        keys = filing(task, {**there, **left})
+        known = folder.verdicts(task.name, set(keys.values()), repair=False)
+        open_ = [one.sample for one in answered if one.sample.id in keys and _key(one) not in known]
+        wanting = left.keys() & set(needed(task.benchmark, open_))
+        if not wanting:
+            return left
+        left = {role: judge for role, judge in left.items() if role not in wanting}
+    return {}
 
 
 def to_judge(task: Task, responses: Mapping[Key, Response], folder: RunFolder) -> list[Answered]:
@@ -85,19 +112,17 @@ def to_judge(task: Task, responses: Mapping[Key, Response], folder: RunFolder) -
     return [_answered(folder.path, item.sample, responses[item.key]) for item in task.items if item.key in responses]
 
 
-def unjudged(task: Task, responses: Mapping[Key, Response], panel: Panel, folder: RunFolder) -> int:
-    """How many of these responses `score` would have to judge; 0 too where it lacks a judge."""
-    roles = task.benchmark.judge_roles
-    if any(role in panel.missing for role in roles):
-        return 0
-    known = folder.verdicts(task.name, filed_under(task, panel.identity(roles)), repair=False)
-    wanted = (responses.get(item.key) for item in task.items)
-    return sum((one.sample, one.repeat, one.digest) not in known for one in wanted if one is not None)
+def left_to_judge(task: Task, responses: Mapping[Key, Response], panel: Panel, folder: RunFolder) -> list[Sample]:
+    """The samples, one each, of these responses that `score` would have to judge, those that lack a judge left out."""
+    keys = filing(task, panel.identity(panel.judges))
+    known = folder.verdicts(task.name, set(keys.values()), repair=False)
+    wanted = ((item.sample, responses.get(item.key)) for item in task.items if item.sample.id in keys)
+    return [sample for sample, one in wanted if one is not None and (one.sample, one.repeat, one.digest) not in known]
 
 
 def judged_rows(
     task: Task,
-    identity: Mapping[str, Any],
+    identity: Identity,
     folder: RunFolder,
     *,
     pictures: bool = True,
@@ -108,14 +133,45 @@ def judged_rows(
     Without `pictures` these are not decoded, and taken for what the responses' lines say; `lost` is told of verdicts that
     count as not made.
     """
+    return judged_before(task, identity, folder, pictures=pictures, lost=lost)[0]
+
+
+def judged_before(
+    task: Task,
+    identity: Identity,
+    folder: RunFolder,
+    *,
+    pictures: bool = True,
+    lost: Callable[[str], None] = lambda why: None,
+) -> tuple[list[tuple[Sample, Verdict]], Unjudged | None]:
+    """`judged_rows`, and which responses lack a judge."""
     responses = folder.responses(task.name, repair=False, pictures=pictures)
-    known = folder.verdicts(task.name, filed_under(task, identity), repair=False, lost=lost)
-    keyed = [(item.sample, (*item.key, responses[item.key].digest)) for item in task.items if item.key in responses]
-    return [(sample, known[key]) for sample, key in keyed if key in known]
+    keys = filing(task, identity)
+    known = folder.verdicts(task.name, set(keys.values()), repair=False, lost=lost)
+    there = [item for item in task.items if item.key in responses]
+    keyed = [(item.sample, (*item.key, responses[item.key].digest)) for item in there]
+    unjudged = Unjudged.among(task.benchmark, [item.sample for item in there], identity)
+    return [(sample, known[key]) for sample, key in keyed if key in known], unjudged
 
 
-def filed_under(task: Task, identity: Mapping[str, Any]) -> str:
-    """The key of a task's verdicts by these judges. It changes with the data and the code, so that no stale verdict counts."""
+def filing(task: Task, identity: Identity) -> dict[str, str]:
+    """The key that the verdicts on each sample are filed under, by id; of samples that need other judges too there are none.
+
+    It changes with the judges that the sample needs and no others.
+    """
+    keys: dict[tuple[str, ...], str] = {}
+    found = {}
+    for sample in task.samples:
+        roles = roles_of(task.benchmark, sample)
+        if all(role in identity for role in roles):
+            if roles not in keys:
+                keys[roles] = filed_under(task, {role: identity[role] for role in roles})
+            found[sample.id] = keys[roles]
+    return found
+
+
+def filed_under(task: Task, identity: Identity) -> str:
+    """The key of verdicts by just these judges. It changes with the data and the code, so that no stale verdict counts."""
     return key_of(identity, [task.name, task.protocol, task.data, version("suder-bench"), _source(task.benchmark)])
 
 

@@ -112,7 +112,9 @@ METRIC: Shape = {
     "high": Maybe("number"),
     "n": "count",
     "few_clusters?": "count",
+    "judges?": Items("name"),
 }
+UNJUDGED: Shape = {"responses": "positive", "roles": Items("name"), "metrics": Items("name")}
 ENTRY: Shape = {
     "headline": "name",
     "paper_metrics": Items("name"),
@@ -123,6 +125,7 @@ ENTRY: Shape = {
     "skipped": "count",
     "failed": "count",
     "deviations?": Items("name"),
+    "unjudged?": UNJUDGED,
     "metrics": Each(METRIC),
 }
 SUMMARY: Shape = {

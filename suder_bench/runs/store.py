@@ -18,7 +18,7 @@ import json
 import math
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
@@ -191,9 +191,9 @@ class RunFolder:
             replace_file(self.path / relative, text.encode(), partial=self._images() / ".partial")
 
     def verdicts(
-        self, benchmark: str, judges: str, *, repair: bool, lost: Callable[[str], None] = lambda why: None
+        self, benchmark: str, judges: Container[str], *, repair: bool, lost: Callable[[str], None] = lambda why: None
     ) -> dict[tuple[str, int, str], Verdict]:
-        """The verdicts made with these judges, by (sample, repeat, response digest).
+        """The verdicts filed under one of the keys `judges`, by (sample, repeat, response digest).
 
         One that was edited since it was written, as its checksum tells, counts as not made, and so does one without a
         checksum. With `repair` such and doubled ones are removed from disk, which needs the lock; `lost` is told of them.
@@ -203,7 +203,7 @@ class RunFolder:
 
         def keep(line: Line) -> bool:
             nonlocal without
-            if line.row is not None and isinstance(line.row.get("judges"), str) and line.row["judges"] != judges:
+            if line.row is not None and isinstance(line.row.get("judges"), str) and line.row["judges"] not in judges:
                 return True
             if line.row is not None and "checksum" not in line.row:
                 without += 1

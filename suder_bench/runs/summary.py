@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from suder_bench import stats
 from suder_bench.runs.deviations import deviations
 from suder_bench.runs.jsonl import plain
+from suder_bench.runs.roles import by_metric
 from suder_bench.runs.score import Scored
 
 SCHEMA = 1
@@ -32,7 +34,11 @@ def summarise(recipe: Mapping[str, Any], scored: Sequence[Scored]) -> dict[str, 
 
 def _entry(scored: Scored) -> dict[str, Any]:
     clusters = [sample.cluster for sample, _ in scored.rows]
-    found = stats.metrics(scored.benchmark.statistics(scored.rows), clusters) if scored.rows else {}
+    statistics = scored.benchmark.statistics(scored.rows) if scored.rows else {}
+    unjudged = scored.unjudged
+    open_ = set(unjudged.metrics) if unjudged else set()
+    found = stats.metrics({name: one for name, one in statistics.items() if name not in open_}, clusters) if statistics else {}
+    asked = by_metric(scored.benchmark, (sample for sample, _ in scored.rows))
     return {
         "headline": scored.benchmark.headline,
         "paper_metrics": list(scored.benchmark.paper_metrics),
@@ -42,7 +48,10 @@ def _entry(scored: Scored) -> dict[str, Any]:
         "n_responses": len(scored.rows),
         "skipped": scored.skipped,
         "failed": scored.failed,
-        "metrics": {name: metric.document() for name, metric in found.items()},
+        **({"unjudged": asdict(unjudged)} if unjudged else {}),
+        "metrics": {
+            name: metric.document() | ({"judges": asked[name]} if name in asked else {}) for name, metric in found.items()
+        },
     }
 
 

@@ -68,6 +68,21 @@ def shown_metrics(entry: Mapping[str, Any], verbose: bool) -> list[str]:
     return paper if headline in paper or headline not in metrics else [*paper, headline]
 
 
+def losses(entry: Mapping[str, Any]) -> list[str]:
+    """What became of the responses that are in no number: '12 skipped', '3 failed', '40 not judged'."""
+    unjudged = entry.get("unjudged", {}).get("responses", 0)
+    counts = {"skipped": entry["skipped"], "failed": entry["failed"] - unjudged, "not judged": unjudged}
+    return [f"{count:,} {what}" for what, count in counts.items() if count]
+
+
+def lacking(entry: Mapping[str, Any]) -> list[str]:
+    """Which judges were missing, and the metrics that there are not for that: 'lacks depth, and so has no 3d_spatial'."""
+    if "unjudged" not in entry:
+        return []
+    roles, metrics = (", ".join(entry["unjudged"][what]) for what in ("roles", "metrics"))
+    return [f"lacks {roles}" + (f", and so has no {metrics}" if metrics else "")]
+
+
 def fitted(label: str, columns: int) -> str:
     """A label in so many columns, cut with dots where it is longer."""
     return f"{label:<{columns}}" if len(label) <= columns else label[: columns - 3] + ".. "
@@ -80,7 +95,7 @@ def _block(name: str, entry: Mapping[str, Any], names: Sequence[str], first: int
         found = metrics[metric]
         label = fitted(("* " if metric == headline else "  ") + metric, first)
         lines.append(f"{label}{number(found['value']):>8}{interval_of(found):>20}{found['n']:>8,}")
-    notes = [f"{entry[what]:,} {what}" for what in ("skipped", "failed") if entry[what]]
+    notes = losses(entry)
     if len(names) < len(metrics):
         more = len(metrics) - len(names)
         notes.append(f"{more} more metric{'s' if more > 1 else ''} {rest}")
@@ -97,17 +112,26 @@ def _footer(summary: Mapping[str, Any], columns: int) -> Iterator[str]:
     for name, entry in summary["benchmarks"].items():
         for deviation in entry.get("deviations", ()):
             yield from _wrapped("marked", f"{name}: {deviation}; not comparable with published numbers", columns)
-    judges = [pair for entry in summary["benchmarks"].values() for pair in entry["judges"].items()]
-    unchecked = dict.fromkeys(role for role, judge in judges if judge.get("unchecked"))
+        for line in lacking(entry):
+            yield from _wrapped("judges", f"{name} {line}", columns)
+    entries = summary["benchmarks"].values()
+    judges = [(role, judge, metrics_by(entry, role)) for entry in entries for role, judge in entry["judges"].items()]
+    unchecked = dict.fromkeys(role for role, judge, _ in judges if judge.get("unchecked"))
     if unchecked:
         yield from _wrapped("judges", f"not asked known answers, so nobody knows if they work: {', '.join(unchecked)}", columns)
     foreign: dict[str, dict[str, None]] = {}
-    for role, judge in judges:
+    for role, judge, metrics in judges:
         if not judge["exact"]:
-            foreign.setdefault(judge["backend"], {})[role] = None
+            foreign.setdefault(judge["backend"], {})[f"{role} in {', '.join(metrics)}" if metrics else role] = None
     if foreign:
         told = "; ".join(f"{backend} ({', '.join(roles)})" for backend, roles in foreign.items())
         yield from _wrapped("judges", f"not the benchmarks' own: {told}", columns)
+
+
+def metrics_by(entry: Mapping[str, Any], role: str) -> list[str]:
+    """The metrics that have the word of a judge in them, where that is not all of them."""
+    found = [name for name, metric in entry["metrics"].items() if role in metric.get("judges", entry["judges"])]
+    return [] if len(found) == len(entry["metrics"]) else found
 
 
 def _where(data: Mapping[str, Any]) -> str:

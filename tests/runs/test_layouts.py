@@ -61,8 +61,8 @@ def test_a_written_run_read_back_gets_the_same_verdicts(
     outcome = run(tmp_path / "r", benchmark, tmp_path / "data", limit=8, repeats=repeats).execute(Screen(io.StringIO()), Painter)
     assert outcome.complete
     entry = outcome.summary["benchmarks"][benchmark]
-    folder, (key,) = RunFolder(tmp_path / "r"), {row["judges"] for row in verdict_rows(tmp_path / "r", benchmark)}
-    written = folder.verdicts(benchmark, key, repair=False)
+    folder, keys = RunFolder(tmp_path / "r"), {row["judges"] for row in verdict_rows(tmp_path / "r", benchmark)}
+    written = folder.verdicts(benchmark, keys, repair=False)
     assert len(written) == 8 * repeats
     seen: list[Any] = []
     summarise = elsewhere.summarise

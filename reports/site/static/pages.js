@@ -62,13 +62,13 @@ function groupSection(index, name, group) {
   const paper = group.metrics.filter((one) => group.paper.includes(one.name) || one.name === group.headline);
   const shown = paper.length ? paper : group.metrics;
   const rest = group.metrics.filter((one) => !shown.includes(one));
-  const lost = group.counts.filter(([, , skipped, failed]) => skipped || failed);
+  const lost = group.counts.filter(([, , told]) => told);
   return h("section", {},
     h("p.conditions", {}, group.world ? worldBadge() : !group.comparable && h("span.badge", {}, "not comparable with published numbers"),
       ` protocol ${group.protocol}; ${many(group.samples, "sample")}; `,
       group.judges.length ? `judges ${group.judges.join(", ")}` : "no judge",
       where >= 0 && [" · ", h("a", { href: `#/gallery/${where}` }, "look at the responses")]),
-    lost.map(([run, , skipped, failed]) => h("p.warn", {}, `${index.runs[run].label}: ${skipped} skipped, ${failed} failed of the responses`)),
+    lost.map(([run, , told]) => h("p.warn", {}, `${index.runs[run].label}: ${told}`)),
     remarks(index, group.metrics.flatMap((metric) => metric.rows.map(([, , low, high, , few]) => ({ low, high, few_clusters: few })))),
     h("div.metrics", {}, shown.map((metric) => metricTable(index, metric, metric.name === group.headline))),
     rest.length > 0 && details(`${rest.length} more metrics`, false, h("div.metrics", {}, rest.map((metric) => metricTable(index, metric, false)))));

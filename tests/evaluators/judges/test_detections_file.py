@@ -12,10 +12,10 @@ from tiny_judges import noise
 
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.judges import detections_file
-from suder_bench.evaluators.judges.detections_file import OFFICIAL, frame_digest
+from suder_bench.evaluators.judges.detections_file import frame_digest
 from suder_bench.evaluators.t2i_compbench.spatial import Query, detect, judge_spatial, to_frame
 
-RS200 = OFFICIAL["detector-2d"]
+RS200, R50 = "Unified_learned_OCIM_RS200_6x+2x", "Unified_learned_OCIM_R50_6x+2x"
 
 
 def line(picture, *found: tuple[str, float, tuple[float, ...]], detector: str = RS200) -> dict:
@@ -45,7 +45,7 @@ def test_a_picture_gets_its_own_detections_in_order(tmp_path):
     file = write(tmp_path / "found.jsonl", line(pictures[0], CAT, DOG, ("cat", 0.05, (0, 0, 1, 1))), line(pictures[1]))
     judge = detections_file.load("detector-2d", source=str(file))
     judge.check()
-    assert (judge.exact, judge.backend) == (True, f"{RS200}-from-a-file")
+    assert (judge.exact, judge.backend) == (False, f"{RS200} as declared by a file ({judge.fingerprint})")
     found = detect([pictures[1], pictures[0]], [[], []], judge)
     assert [[(one.label, one.score, one.box) for one in own] for own in found] == [[], [CAT, DOG]]
     (finding,) = judge_spatial(pictures[:1], [Query("cat", "dog", "on the left of")], judge)
@@ -69,12 +69,12 @@ def test_a_folder_is_read_whole(tmp_path):
     assert alone.fingerprint != judge.fingerprint
 
 
-def test_only_the_benchmarks_detector_is_exact(tmp_path):
-    picture = noise(64, 64)
-    file = write(tmp_path / "found.jsonl", line(picture, CAT))
-    assert detections_file.load("detector-3d", source=str(file)).exact is False
-    file = write(tmp_path / "found.jsonl", line(picture, CAT, detector="yolo"))
-    assert detections_file.load("detector-2d", source=str(file)).exact is False
+@pytest.mark.parametrize(("role", "detector"), [("detector-2d", RS200), ("detector-3d", R50), ("detector-2d", "yolo")])
+def test_whatever_a_line_names_it_is_not_the_benchmarks_own(tmp_path, role, detector):
+    file = write(tmp_path / "found.jsonl", line(noise(64, 64), CAT, detector=detector))
+    judge = detections_file.load(role, source=str(file))
+    assert judge.exact is False
+    assert f"{detector} as declared by a file" in judge.backend
 
 
 def test_a_detector_that_found_nothing_anywhere_is_not_trusted(tmp_path):
@@ -161,5 +161,5 @@ def test_the_documented_lines_are_read(tmp_path, monkeypatch):
     exec(second, scope)
     scope["detections"].close()
     judge = detections_file.load("detector-2d", source=str(tmp_path / "detections.jsonl"))
-    assert judge.exact
+    assert judge.backend.startswith(RS200)
     assert [(one.label, one.box) for one in detect([picture], [[]], judge)[0]] == [("cat", CAT[2])]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_runs import summary, write_drawn, write_geneval, write_run, write_training
+from fake_runs import FOREIGN, OWN, summary, write_drawn, write_geneval, write_run, write_training
 from fakes import REFERENCE, FakeModel, settings
 from PIL import Image
 
@@ -115,6 +115,21 @@ def test_only_runs_that_were_asked_the_same_stand_side_by_side(tmp_path: Path) -
     assert [gallery["runs"] for gallery in index["galleries"]] == [[0, 2], [1]]
     assert [one["label"] for one in index["runs"]] == ["1: my-model", "2: my-model", "3: my-model"]
     assert [len(group["counts"]) for group in index["benchmarks"][0]["groups"]] == [2, 1]
+
+
+def test_a_foreign_judge_marks_the_metrics_that_it_judged_and_no_others(tmp_path: Path) -> None:
+    content_of = summary("t2i-compbench")
+    entry = content_of["benchmarks"]["t2i-compbench"]
+    entry["judges"] = content_of["recipe"]["judges"]["t2i-compbench"] = {"detector-2d": FOREIGN, "clip": OWN}
+    for metric, one in entry["metrics"].items():
+        one["judges"] = ["detector-2d"] if metric == "spatial" else ["clip"]
+    entry |= {"failed": 5, "unjudged": {"responses": 4, "roles": ["depth"], "metrics": ["3d_spatial"]}}
+    groups = content(site(write_run(tmp_path / "run", content_of)), "index")["benchmarks"][0]["groups"]
+    named = {group["comparable"]: [metric["name"] for metric in group["metrics"]] for group in groups}
+    assert named[False] == ["spatial"]
+    assert {"color", "non_spatial"} <= set(named[True])
+    assert [group["judges"] for group in groups] == [["clip: official"], ["detector-2d: open-clip"]]
+    assert groups[0]["counts"] == [[0, 400, "1 failed; 4 not judged; lacks depth, and so has no 3d_spatial"]]
 
 
 def test_a_limit_takes_whole_prompts_evenly(tmp_path: Path) -> None:

@@ -75,6 +75,56 @@ def test_what_is_not_comparable_has_a_table_of_its_own(tmp_path: Path, other: di
     assert beside.name != alone.name
 
 
+ASKED = {
+    "color": ["vqa"],
+    "shape": ["vqa"],
+    "texture": ["vqa"],
+    "spatial": ["detector-2d"],
+    "non_spatial": ["clip"],
+    "complex": ["vqa", "detector-2d"],
+}
+
+
+def judged_apart(**changes: Any) -> dict[str, Any]:
+    """A run of T2I-CompBench whose spatial relations were judged by another detector."""
+    content = summary("t2i-compbench", **changes)
+    entry = content["benchmarks"]["t2i-compbench"]
+    entry["judges"] = content["recipe"]["judges"]["t2i-compbench"] = {"vqa": OWN, "detector-2d": FOREIGN, "clip": OWN}
+    for metric, roles in ASKED.items():
+        entry["metrics"][metric]["judges"] = roles
+    return content
+
+
+def test_a_foreign_judge_takes_only_its_own_columns_from_beside_the_published_rows(tmp_path: Path) -> None:
+    whole = judged_apart(model="whole")
+    whole["benchmarks"]["t2i-compbench"]["judges"]["detector-2d"] = whole["recipe"]["judges"]["t2i-compbench"]["detector-2d"] = (
+        OWN
+    )
+    beside, alone = tables(tmp_path, 1, whole, judged_apart(model="mixed"))
+    assert labels(beside) == ["whole", "mixed"]
+    mixed, rest = row(beside, "mixed"), row(alone, "mixed")
+    assert [bool(cell.value) for cell in mixed.cells] == [True, True, True, False, True, False]
+    assert [bool(cell.value) for cell in rest.cells] == [False, False, False, True, False, True]
+    assert mixed.cells[3].notes == ("Measured, but not by the benchmark's own judges alone, and in a table apart.",)
+    assert rest.cells[0].notes == ("Measured by the benchmark's own judges, and beside the published numbers.",)
+    assert "judge detector-2d is open-clip, not t2i-compbench's own" in alone.title
+    (told,) = [line for label, lines in alone.recipes if label == "mixed" for line in lines if line.startswith("t2i-compbench")]
+    assert "detector-2d open-clip (fedcba987654, not the benchmark's own)" in told
+
+
+def test_what_lacks_a_judge_is_told_under_the_table(tmp_path: Path) -> None:
+    content = summary("t2i-compbench", failed=40)
+    entry = content["benchmarks"]["t2i-compbench"]
+    entry["unjudged"] = {"responses": 30, "roles": ["detector-2d"], "metrics": ["spatial", "complex", "average"]}
+    for metric in ("spatial", "complex"):
+        del entry["metrics"][metric]
+    [table] = tables(tmp_path, 1, content)
+    assert row(table, "my-model").notes == (
+        "t2i-compbench: 10 failed, 30 not judged of the responses, 360 judged.",
+        "t2i-compbench lacks detector-2d, and so has no spatial, complex, average.",
+    )
+
+
 def test_the_world_never_meets_published_rows(tmp_path: Path) -> None:
     paper, world = tables(tmp_path, 2, summary(world=True), summary(world=True, model="other", value=0.6))
     assert labels(paper) == []

@@ -1,0 +1,63 @@
+"""Which judges the samples of a benchmark need, whose judgement is in a metric, and what stays open without a judge."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+
+from suder_bench.benchmark import AsksBySample, Benchmark
+from suder_bench.records import Sample
+
+
+def roles_of(benchmark: Benchmark, sample: Sample) -> tuple[str, ...]:
+    """The judges that a verdict on the sample asks: all of the benchmark's where it does not say."""
+    return benchmark.roles_of(sample) if isinstance(benchmark, AsksBySample) else tuple(benchmark.judge_roles)
+
+
+def needed(benchmark: Benchmark, samples: Iterable[Sample]) -> list[str]:
+    """The judges that these samples need together, in the benchmark's order."""
+    found = {role for sample in samples for role in roles_of(benchmark, sample)}
+    return [role for role in benchmark.judge_roles if role in found]
+
+
+def can_judge(benchmark: Benchmark, sample: Sample, at_hand: Container[str]) -> bool:
+    """Whether the judges at hand are all that the sample needs."""
+    return all(role in at_hand for role in roles_of(benchmark, sample))
+
+
+def by_metric(benchmark: Benchmark, samples: Iterable[Sample]) -> dict[str, list[str]]:
+    """The judges whose word is in each metric of these samples; nothing where the benchmark does not tell samples apart."""
+    if not isinstance(benchmark, AsksBySample):
+        return {}
+    found: dict[str, set[str]] = {}
+    for metrics, roles in {(benchmark.metrics_of(sample), benchmark.roles_of(sample)) for sample in samples}:
+        for metric in metrics:
+            found.setdefault(metric, set()).update(roles)
+    return {metric: [role for role in benchmark.judge_roles if role in roles] for metric, roles in found.items()}
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """So many responses that lack judges in these `roles`, and the metrics that are not to be had without them."""
+
+    responses: int
+    roles: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lacking = f"not judged: {self.responses:,} responses, for want of {', '.join(self.roles)}"
+        return lacking + (f"; no {', '.join(self.metrics)}" if self.metrics else "")
+
+    @classmethod
+    def among(cls, benchmark: Benchmark, responded: Sequence[Sample], at_hand: Container[str]) -> Unjudged | None:
+        """Of the samples of responses (one each) those without a judge, if there are any."""
+        open_ = [sample for sample in responded if not can_judge(benchmark, sample, at_hand)]
+        if not open_:
+            return None
+        roles = tuple(role for role in needed(benchmark, open_) if role not in at_hand)
+        counted = (
+            dict.fromkeys(metric for sample in open_ for metric in benchmark.metrics_of(sample))
+            if isinstance(benchmark, AsksBySample)
+            else {}
+        )
+        return cls(len(open_), roles, tuple(counted))
