@@ -7,7 +7,6 @@ those of BAAI/Emu3 as transformers documents them; what `settings` holds goes in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from PIL import Image
 
 from suder_bench import machine
 from suder_bench.errors import UserError
+from suder_bench.models.answering import apart, check_asked, texts
 from suder_bench.models.emu3 import files, likelihood, pixels, reference
 from suder_bench.models.emu3.painter import Emu3Painter, check_room
 from suder_bench.models.emu3.vocabulary import CAPTION_REQUEST, SYSTEM
@@ -71,8 +71,7 @@ class Emu3Model(Emu3Painter):
         sampling: TextSampling,
     ) -> list[str]:
         """One answer per question about its picture(s); see `ImageToText`."""
-        if not len(images) == len(questions) == len(seeds):
-            raise ValueError(f"{len(images)} picture lists, {len(questions)} questions, {len(seeds)} seeds")
+        check_asked(images, questions, seeds)
         if not questions:
             return []
         reader = self.reader
@@ -88,7 +87,7 @@ class Emu3Model(Emu3Painter):
             sampling=sampling,
             ends=reader.ends,
         )
-        return [str(reader.tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in written]
+        return texts(reader.tokenizer, written)
 
     def text_logprobs(self, images: Sequence[Image.Image], texts: Sequence[str]) -> list[torch.Tensor]:
         """log p(text | picture) token by token: the picture and the caption request in the user's turn, the text in the
@@ -108,10 +107,7 @@ class Emu3Model(Emu3Painter):
         if len(images) != len(questions):
             raise ValueError(f"{len(images)} pictures, {len(questions)} questions")
         ids = [self.reader.vocabulary.answer_ids(choice, self.template) for choice in choices]
-        shared = [same[0] for same in takewhile(lambda column: len(set(column)) == 1, zip(*ids, strict=False))]
-        different = [each[len(shared)] for each in ids if len(each) > len(shared)]
-        if len(set(different)) < len(choices):
-            raise ValueError(f"no one token tells the choices {', '.join(choices)} apart")
+        shared, different = apart(ids, choices)
         if not questions:
             return torch.empty(0, len(choices))
         prompts = self._questions([[one] for one in images], questions)

@@ -7,7 +7,6 @@ Serves any checkpoint of that class alike, from the tiny one to Janus-Pro-7B: si
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import takewhile
 from typing import Any, Self
 
 import torch
@@ -16,6 +15,7 @@ from transformers import JanusForConditionalGeneration, PreTrainedTokenizerBase
 from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
 
 from suder_bench.errors import UserError
+from suder_bench.models.answering import apart, check_asked, texts
 from suder_bench.models.janus import files, likelihood, sampler, vq
 from suder_bench.models.janus.pixels import POSTPROCESSING, Squares, picture
 from suder_bench.models.janus.prompts import (
@@ -144,7 +144,7 @@ class JanusModel:
         sampling: TextSampling,
     ) -> list[str]:
         """One answer per question about its picture(s); see `ImageToText`."""
-        return [self._text(ids) for ids in self.write(images, questions, seeds=seeds, sampling=sampling)]
+        return texts(self.tokenizer, self.write(images, questions, seeds=seeds, sampling=sampling))
 
     def write(
         self,
@@ -155,8 +155,7 @@ class JanusModel:
         sampling: TextSampling,
     ) -> list[list[int]]:
         """Answers as ids without the end token. Every distinct picture, and every distinct question about it, is read once."""
-        if not len(images) == len(questions) == len(seeds):
-            raise ValueError(f"{len(images)} picture lists, {len(questions)} questions, {len(seeds)} seeds")
+        check_asked(images, questions, seeds)
         if not questions:
             return []
         with torch.no_grad():
@@ -211,10 +210,7 @@ class JanusModel:
     ) -> torch.Tensor:
         """log p(choice | picture, question) by the first token that differs, (questions, choices); see `ChoiceLikelihood`."""
         ids = [answer_ids(self.tokenizer, choice) for choice in choices]
-        shared = [same[0] for same in takewhile(lambda column: len(set(column)) == 1, zip(*ids, strict=False))]
-        different = [each[len(shared)] for each in ids if len(each) > len(shared)]
-        if len(set(different)) < len(choices):
-            raise ValueError(f"no one token tells the choices {', '.join(choices)} apart")
+        shared, different = apart(ids, choices)
         features, which = self._features(images)
         if len(which) != len(questions):
             raise ValueError(f"{len(which)} pictures, {len(questions)} questions")
@@ -291,6 +287,3 @@ class JanusModel:
             return torch.empty(0, self.image_tokens, 1), torch.empty(0, dtype=torch.long)
         values = self.squares.values(pixels).to(self.model.device, self.model.dtype)
         return self.model.model.get_image_features(values, return_dict=True).pooler_output, which
-
-    def _text(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from PIL import Image
 
 from suder_bench.errors import Unreachable, UserError
+from suder_bench.models.answering import check_asked
 from suder_bench.models.openai import likelihood, place, replies, told
 from suder_bench.models.openai.asking import Asking
 from suder_bench.models.protocols import GeneratedImage, ImageSampling, TextSampling
@@ -106,8 +107,7 @@ class Answers(OpenAIModel):
     ) -> list[str]:
         """One answer per question, pictures before the text; see `ImageToText`. What a server keeps apart as the model's
         thought is no part of it."""
-        if not len(images) == len(questions) == len(seeds):
-            raise ValueError(f"{len(images)} picture lists, {len(questions)} questions, {len(seeds)} seeds")
+        check_asked(images, questions, seeds)
         wanted = {"temperature": sampling.temperature, "max_tokens": sampling.max_new_tokens}
         settings = {name: value for name, value in wanted.items() if self.told.takes("answer", name)}
         if sampling.temperature != 0 and "temperature" not in settings:

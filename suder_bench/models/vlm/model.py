@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +18,7 @@ from transformers.image_utils import SizeDict
 
 from suder_bench import machine
 from suder_bench.errors import UserError
+from suder_bench.models.answering import apart, check_asked, texts
 from suder_bench.models.built import blamed
 from suder_bench.models.protocols import TextSampling
 from suder_bench.models.vlm import files, likelihood, writing
@@ -89,8 +89,7 @@ class VlmModel:
         sampling: TextSampling,
     ) -> list[str]:
         """One answer per question about its picture(s); see `ImageToText`."""
-        if not len(images) == len(questions) == len(seeds):
-            raise ValueError(f"{len(images)} picture lists, {len(questions)} questions, {len(seeds)} seeds")
+        check_asked(images, questions, seeds)
         rows = [self.prompts.row(several, question) for several, question in zip(images, questions, strict=True)]
         rooms = [self._room(row, 1, question) for row, question in zip(rows, questions, strict=True)]
         written: dict[int, list[int]] = {}
@@ -99,7 +98,7 @@ class VlmModel:
             own, room = [seeds[i] for i in places], [rooms[i] for i in places]
             made = writing.write(self.model, batch, seeds=own, sampling=sampling, ends=self._ends, rooms=room)
             written |= dict(zip(places, made, strict=True))
-        return [str(self.prompts.tokenizer.decode(written[i], skip_special_tokens=True)).strip() for i in range(len(rows))]
+        return texts(self.prompts.tokenizer, (written[i] for i in range(len(rows))))
 
     def text_logprobs(self, images: Pictures, texts: Sequence[str]) -> list[torch.Tensor]:
         """log p(text | picture) token by token, the text being the answer to the caption request. `images` may be pixels
@@ -124,7 +123,7 @@ class VlmModel:
         rows = self._rows(images, questions)
         if not rows:
             return torch.empty(0, len(choices))
-        told = [self._apart([self._answer_ids(choice, question) for choice in choices], choices) for question in questions]
+        told = [apart([self._answer_ids(choice, question) for choice in choices], choices) for question in questions]
         answers = [[*shared, different[0]] for shared, different in told]
         logits = likelihood.answer_logits(self.model, rows, answers, self._join)
         last = [torch.log_softmax(each[-1], dim=-1)[different] for each, (_, different) in zip(logits, told, strict=True)]
@@ -138,15 +137,6 @@ class VlmModel:
 
     def _answer_ids(self, answer: str, question: str) -> list[int]:
         return self.prompts.answer_ids(answer, question, 1, alone=likelihood.encoder_decoder(self.model))
-
-    @staticmethod
-    def _apart(ids: Sequence[Sequence[int]], choices: Sequence[str]) -> tuple[list[int], list[int]]:
-        """The tokens that all choices begin with, and the first of each that differs."""
-        shared = [same[0] for same in takewhile(lambda column: len(set(column)) == 1, zip(*ids, strict=False))]
-        different = [each[len(shared)] for each in ids if len(each) > len(shared)]
-        if len(set(different)) < len(choices):
-            raise ValueError(f"no one token tells the choices {', '.join(choices)} apart")
-        return shared, different
 
     def _room(self, row: Row, least: int, question: str) -> int | None:
         """Tokens that may follow a prompt; None for a model without a limit. Raises `UserError` where `least` have no room."""
