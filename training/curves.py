@@ -37,7 +37,8 @@ _VALUES = ("value", "low", "high", "n", "few_clusters")
 
 @dataclass(frozen=True)
 class Point:
-    """One metric of one evaluation. `headline`: it stands for its benchmark; `tag`: it is one of the paper's other columns."""
+    """One metric of one evaluation. `headline`: it stands for its benchmark; `tag`: it is one of the paper's other columns;
+    `marked`: what sets it apart from its benchmark's own."""
 
     step: int
     suite: str
@@ -51,6 +52,7 @@ class Point:
     tag: bool
     world: bool
     few_clusters: int | None = None
+    marked: str = ""
 
 
 def read_points(evaluations: Path) -> list[Point]:
@@ -68,7 +70,8 @@ def _points(step: int, folder: Path) -> Iterator[Point]:
             tag = metric in entry["paper_metrics"] and not headline
             world = bool(summary["world"])
             known = {key: values[key] for key in _VALUES if key in values}
-            yield Point(step, folder.name, name, metric, **known, headline=headline, tag=tag, world=world)
+            marked = "; ".join(entry.get("deviations", ()))
+            yield Point(step, folder.name, name, metric, **known, headline=headline, tag=tag, world=world, marked=marked)
 
 
 def read_rewards(run: Path) -> dict[str, list[tuple[int, float]]]:
@@ -87,11 +90,12 @@ def read_rewards(run: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def write_csv(points: Sequence[Point], file: Path) -> None:
-    """A row per metric; an empty cell where there is no value or no interval."""
+    """A row per metric; an empty cell where there is no value or no interval, and a column `marked` where any row is."""
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([getattr(point, column) for column in COLUMNS] for point in points)
+    columns = (*COLUMNS, "marked") if any(point.marked for point in points) else COLUMNS
+    writer.writerow(columns)
+    writer.writerows([getattr(point, column) for column in columns] for point in points)
     replace_file(file, content.getvalue().encode())
 
 
@@ -210,4 +214,6 @@ def _columns(points: Sequence[Point]) -> tuple[np.ndarray, ...]:
 def _note(points: Sequence[Point]) -> str:
     world = " Scored on the embedded world, not comparable with published numbers." if any(p.world for p in points) else ""
     few = f" Some points are {FEW_CLUSTERS}." if any(p.few_clusters is not None for p in points) else ""
-    return f"Grey: 95 % interval of the headline (bold). Dashed: the model before training.{few}{world}" if points else ""
+    marks = dict.fromkeys(f" Marked: step {p.step}, {p.benchmark}: {p.marked}." for p in points if p.marked)
+    marked = "".join(marks)
+    return f"Grey: 95 % interval of the headline (bold). Dashed: the model before training.{few}{world}{marked}" if points else ""

@@ -94,7 +94,7 @@ class Training:
         for i, task in enumerate(turns):
             other: Task = "und" if task == "gen" else "gen"
             folder, last = self.out / task, last_checkpoint(self.out / other)
-            partner = start if last is None else reference.choose(str(last))
+            partner = start if last is None else start.at(last)
             epoch, epochs = turns[: i + 1].count(task), turns.count(task)
             if epoch <= _epochs_done(folder):
                 continue

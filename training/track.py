@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,8 @@ import yaml
 from suder_bench import suites
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.models import reference
+from suder_bench.models.arguments import split
+from suder_bench.models.digests import anew
 from suder_bench.models.protocols import Model
 from suder_bench.models.reference import ModelReference
 from suder_bench.runs.execute import Run
@@ -62,10 +64,11 @@ class TrainingRun:
             raise UserError(f"{file} names no model; give the --out of a suder-bench train")
         return cls(path, recipe["model"], str(recipe.get("strategy", "unified")))
 
-    def start(self) -> ModelReference:
-        """The model that the training began with. Raises `UserError` when it is not there any more."""
+    def start(self, asked: Mapping[str, str] | None = None, base: str | None = None) -> ModelReference:
+        """The model that the training began with, and what is asked of it and its checkpoints besides; see
+        `suder_bench.models.reference.choose`. Raises `UserError` when it is not there any more."""
         try:
-            return reference.choose(self.model)
+            return reference.choose(self.model, asked, base=base)
         except UserError as error:
             raise UserError(f"the start model of {self.path / 'recipe.yaml'}: {error}") from None
 
@@ -176,7 +179,7 @@ class Tracker:
         for part in self.parts:
             models = {0: self.start}
             for step, folder in self.training.checkpoints(part.branch).items():
-                models[step] = ModelReference(str(folder), self.start.adapter, str(folder))
+                models[step] = self.start.at(folder)
             if self.last:
                 models = {step: models[step] for step in [max(models)] if step}
             suite = part.settings.suite
@@ -218,7 +221,7 @@ class Tracker:
         """Whether the run folder holds this very evaluation, whole, so that neither model nor judges need be loaded."""
         folder = RunFolder(one.out)
         old, found = folder.read(), recomputed(one.out, self.screen.say)
-        if self.fresh or old is None or found is None or found.unbacked or one.model.stamp() != old["model"]["files"]:
+        if self.fresh or old is None or found is None or found.unbacked or one.model.stamp() != old["model"]["files"] or anew():
             return False
         now = plain(recipe_of(one.out.name, one.part.settings, one.part.tasks, old["model"]))
         same = all(old.get(name) == value for name, value in now.items() if name not in ("judges", "versions"))
@@ -254,8 +257,8 @@ class Tracker:
     def _refuse_another(self, one: Evaluation) -> None:
         """Raises `UserError` where the folder has the evaluation of a checkpoint that lies elsewhere: another training's."""
         old = None if self.fresh else RunFolder(one.out).read()
-        other = None if old is None else Path(old["model"]["name"])
-        if other is not None and other.is_dir() and one.step and other.resolve() != Path(one.model.name).resolve():
+        other = None if old is None else Path(split(one.model.adapter, old["model"]["name"])[0])
+        if other is not None and other.is_dir() and one.step and other.resolve() != Path(one.model.checkpoints[0]).resolve():
             raise UserError(f"{one.out} holds the evaluation of {other}; choose another --out, or --fresh")
 
     def _fail(self, one: Evaluation, reason: str) -> None:
@@ -264,7 +267,7 @@ class Tracker:
 
     def _load(self, one: Evaluation) -> Model:
         """Raises `UserError` when the model cannot be loaded, `_ChangedError` when it is not the one that was evaluated."""
-        if one.step and not Path(one.model.reference).is_dir():
+        if one.step and not Path(one.model.checkpoints[0]).is_dir():
             raise UserError(f"{one.model.name} was deleted before it was evaluated")
         settings = one.part.settings
         try:

@@ -22,10 +22,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--dtype", choices=DTYPES, default="stored", help="precision of the weights (default: as they are stored)"
     )
+    options.add_model_arguments(parser)
+    parser.add_argument("--offline", action="store_true", help="never use the network")
     arguments = parser.parse_args(argv)
-    from suder_bench.models import reference
-
-    chosen = reference.choose(arguments.source)
+    options.prepare(offline=arguments.offline, rehash=arguments.rehash)
+    chosen = options.choose_model(arguments, arguments.source)
     if chosen.adapter != "janus":
         raise UserError(
             f"model '{chosen.name}' is of the family '{chosen.adapter}', which has one layout; there is nothing to convert"

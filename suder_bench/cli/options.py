@@ -101,10 +101,38 @@ def add_responses(parser: argparse.ArgumentParser, model: str) -> None:
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """What a model's adapter is asked besides its checkpoint; see `suder_bench.models.arguments`."""
     parser.add_argument("--image-area", type=positive, metavar="PIXELS", help="of a picture that an emu3 draws (default: 518400)")
+    parser.add_argument(
+        "--base", metavar="REF", help="folder or hub id of the model that LoRA adapters, or weights alone, go into"
+    )
+    parser.add_argument(
+        "--allow-nonfinite",
+        action="store_true",
+        help="load weights that are NaN or infinite; every number is then marked as not comparable",
+    )
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run code that lies in the checkpoint of a vision-language model; it can do anything that you can",
+    )
+    parser.add_argument(
+        "--rehash", action="store_true", help="read all weights for their digest, also where it was kept from an earlier time"
+    )
 
 
 def model_arguments(args: argparse.Namespace) -> dict[str, str]:
-    return {} if args.image_area is None else {"image_area": str(args.image_area)}
+    """{setting: value} of the options of `add_model_arguments` that are part of the model's reference."""
+    from suder_bench.models.arguments import NONFINITE, TRUST, YES
+
+    given = {"image_area": args.image_area and str(args.image_area)}
+    given |= {NONFINITE: args.allow_nonfinite and YES, TRUST: args.trust_remote_code and YES}
+    return {name: value for name, value in given.items() if value}
+
+
+def choose_model(args: argparse.Namespace, text: str, *, unfetched: str | None = None) -> ModelReference:
+    """`suder_bench.models.reference.choose`, with the options of `add_model_arguments`."""
+    from suder_bench.models import reference
+
+    return reference.choose(text, model_arguments(args), base=args.base, unfetched=unfetched)
 
 
 def add_data(parser: argparse.ArgumentParser, default: str) -> None:
@@ -240,13 +268,16 @@ def judge_terms(args: argparse.Namespace, stored: Arguments = NOTHING) -> Terms:
     return Terms(frozenset(judges(args.judge)), joined(stored, arguments(args.judge_args)), args.judge_timeout)
 
 
-def prepare(*, offline: bool) -> None:
-    """Keep other packages' bars off files and pipes, and with `offline` their hands off the network.
+def prepare(*, offline: bool, rehash: bool = False) -> None:
+    """Keep other packages' bars off files and pipes, and with `offline` their hands off the network; `rehash` trusts no digest
+    kept from an earlier time, also in processes that are started from here.
 
     Must run before anything imports the hub's client, which reads these once.
     """
     if not sys.stderr.isatty():
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    if rehash:
+        os.environ["SUDER_BENCH_REHASH"] = "1"
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
         os.environ["TRANSFORMERS_OFFLINE"] = "1"

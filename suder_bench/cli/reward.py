@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     if not argv or argv[0] not in (*ACTIONS, "--help", "-h"):
         raise unknown("reward command", argv[0] if argv else "", ACTIONS)
     args = _parser().parse_args(argv[1:] if argv[0] in ACTIONS else argv)
-    options.prepare(offline=args.offline)
+    options.prepare(offline=args.offline, rehash=args.rehash)
     from suder_bench.rewards import named
     from suder_bench.runs.screen import Screen
 
@@ -67,6 +67,7 @@ def _parser() -> options.Parser:
         "and tell how well each reward agrees with the benchmark's verdicts. The same command again goes on where it stopped.",
     )
     parser.add_argument("--model", help="who draws, and is asked by its own rewards; as for run (default with --run: the run's)")
+    options.add_model_arguments(parser)
     parser.add_argument(
         "--rewards",
         default="dsr,clip",
@@ -101,7 +102,6 @@ def _parser() -> options.Parser:
 def _asked(args: argparse.Namespace) -> Asked:
     """Raises `UserError` for all that can be told before anything is loaded."""
     from suder_bench import registry
-    from suder_bench.models import reference
     from suder_bench.rewards.evaluator import generation_benchmarks
 
     if args.run is not None and (args.images is not None or args.samples is not None):
@@ -146,12 +146,22 @@ def _asked(args: argparse.Namespace) -> Asked:
     samples = SAMPLES if args.images is None or benchmark is None else registry.load("benchmarks", benchmark).repeats
     args.suite, args.benchmark, args.repeats = None, [benchmark or drawing[0]], args.samples or samples
     args.allow_missing = 0  # of questions, which nobody asks here
-    model, settings = options.settings(args, lambda: reference.choose(name))
+    model, settings = options.settings(args, lambda: _chosen(args, name))
     settings = replace(settings, **made)
     out: Path = args.out or Path("runs") / f"{model.label}-rewards"
     if (out / "run.json").is_file():
         raise UserError(f"{out} is a run folder; choose another --out for the comparison")
     return Asked(out, model, settings, benchmark, prompts)
+
+
+def _chosen(args: argparse.Namespace, name: str) -> ModelReference:
+    """Raises `UserError` also for a run's model whose code was trusted then: a file says so, and nobody here and now."""
+    from suder_bench.models.arguments import TRUST
+
+    chosen = options.choose_model(args, name)
+    if args.model is None and TRUST in chosen.asked and not args.trust_remote_code:
+        raise UserError(f"{args.run} was made with code that lies in the checkpoint; --trust-remote-code runs it again")
+    return chosen
 
 
 def _run(args: argparse.Namespace) -> tuple[str, str, dict[str, Any]]:
@@ -193,7 +203,7 @@ def _compare(
         "pictures": _entry(drawn, compare(drawn.samples)),
         "captions": None if written is None else _entry(written, compare(written.samples)),
     }
-    found |= _deviations(asked, args)
+    found |= _deviations(asked, args, model)
     replace_file(out / "compare.json", document(found).encode())
     replace_file(out / "compare.md", report.markdown(found, drawn, written).encode())
     kept.write(out, drawn, written)
@@ -211,16 +221,14 @@ def _captions_file(args: argparse.Namespace) -> Path | None:
     return None if args.captions is None or args.captions.isdecimal() else Path(args.captions)
 
 
-def _deviations(asked: Asked, args: argparse.Namespace) -> dict[str, Any]:
-    """What sets the run of the pictures apart from its benchmark, if anything does."""
-    from suder_bench.runs.deviations import deviations
+def _deviations(asked: Asked, args: argparse.Namespace, model: Model) -> dict[str, Any]:
+    """What sets the run of the pictures apart from its benchmark, or the model that is rewarded from others, if anything does."""
+    from suder_bench.runs.deviations import deviations, of_weights
     from suder_bench.runs.store import RunFolder
 
-    if asked.benchmark is None:
-        return {}
     recipe = RunFolder(args.run or asked.out / "samples").read() or {}
-    marks = deviations(recipe.get("benchmarks", {}).get(asked.benchmark, {}))
-    return {"deviations": marks} if marks else {}
+    marks = of_weights(model.settings) + ([] if asked.benchmark is None else deviations(recipe, asked.benchmark))
+    return {"deviations": list(dict.fromkeys(marks))} if marks else {}
 
 
 def _painter(asked: Asked, args: argparse.Namespace) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
-    options.prepare(offline=args.offline)
+    options.prepare(offline=args.offline, rehash=args.rehash)
     from suder_bench.runs.screen import Screen
 
     screen = Screen()
@@ -44,10 +44,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> Run:
-    from suder_bench.models import reference
     from suder_bench.runs.execute import Run
 
-    model, settings = options.settings(args, lambda: reference.choose(args.model, options.model_arguments(args)))
+    model, settings = options.settings(args, lambda: options.choose_model(args, args.model))
     out = args.out or Path("runs") / f"{model.label}-{settings.suite}"
     return Run(out, model, settings, stage=args.stage, batch_size=args.batch_size, fresh=args.fresh)
 

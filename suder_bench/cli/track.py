@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
-    options.prepare(offline=args.offline)
+    options.prepare(offline=args.offline, rehash=args.rehash)
     from suder_bench.runs.jsonl import document
     from suder_bench.runs.screen import Screen
     from suder_bench.training.track import POLL
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--last", action="store_true", help="only the checkpoint with the most steps")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where evaluations and curves go (default: RUN/evaluations)")
     parser.add_argument("--fresh", action="store_true", help="evaluate everything again")
+    options.add_model_arguments(parser)
     options.add_settings(parser, "the start model")
     options.add_json(parser)
     return parser
@@ -68,7 +69,7 @@ def _tracker(args: argparse.Namespace, screen: Screen) -> Tracker:
     if args.last and args.follow:
         raise UserError("--last and --follow exclude each other; the last checkpoint is known when the training has ended")
     training = TrainingRun.open(args.run)
-    start, settings = options.settings(args, training.start)
+    start, settings = options.settings(args, lambda: training.start(options.model_arguments(args), args.base))
     state = training.state
     if not any(training.checkpoints(branch) for branch in ("", *BRANCHES)):
         if state == "stopped":
@@ -141,6 +142,8 @@ def _row(point: Point, out: Path, screen: Screen) -> dict[str, Any]:
     row = {"step": point.step, "run": str(run), "value": point.value, "low": point.low, "high": point.high, "n": point.n}
     if point.few_clusters is not None:
         row["few_clusters"] = point.few_clusters
+    if point.marked:
+        row["marked"] = point.marked
     start = out / "step-0" / point.suite
     difference = None
     if point.step and (start / "summary.json").is_file():
@@ -173,6 +176,10 @@ def render(found: Mapping[str, Any]) -> str:
             lines.append(f"{values}{doubts}{row['n']:>8,}")
         lines.append("")
     lines.append(f"step 0  {found['model']}; differences are paired by prompt, picture or question group")
+    for name, entry in found["benchmarks"].items():
+        for row in filter(lambda row: "marked" in row, entry["steps"]):
+            told = f"{'marked':<8}step {row['step']}, {name}: {row['marked']}; not comparable with published numbers"
+            lines += textwrap.wrap(told, 80, subsequent_indent=" " * 8, break_on_hyphens=False)
     for sign, meaning in remarks(intervals):
         lines += textwrap.wrap(f"{sign:<8}{meaning}", 80, subsequent_indent=" " * 8)
     if found["world"]:

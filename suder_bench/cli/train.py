@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from suder_bench.cli import options
 from suder_bench.errors import UserError, install
 
+if TYPE_CHECKING:
+    from suder_bench.training.recipe import Recipe
+
 
 def main(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
-    options.prepare(offline=args.offline)
+    options.prepare(offline=args.offline, rehash=args.rehash)
     if importlib.util.find_spec("accelerate") is None:
         raise UserError(f"training needs the package accelerate; install it with {install('train')}")
     if args.config is None and args.out is None:
@@ -27,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
     from suder_bench.training.recipe import read_placed
 
     recipe, place = read_placed(config, args.set)
+    recipe, label = _asked(args, recipe, place)
     first = os.environ.get("RANK", "0") == "0"
 
     def say(line: str) -> None:
@@ -44,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     device, dtype = _machine(args.device)
     from suder_bench.training.strategies import Training
 
-    out = args.out or Path("runs") / f"{Path(recipe.model).name}-{Path(config).stem}"
+    out = args.out or Path("runs") / f"{label}-{Path(config).stem}"
     steps = Training(recipe, out, device=device, dtype=dtype, offline=args.offline, say=say, place=place).run(resume=args.resume)
     say(f"{steps} steps; checkpoints are in {out}; suder-bench track {out} --suite gen evaluates them")
     return 0
@@ -62,8 +69,20 @@ def _parser() -> options.Parser:
     parser.add_argument("--out", type=Path, help="the run folder (default: runs/MODEL-RECIPE)")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--dry-run", action="store_true", help="print the whole recipe and what it will meet, and train nothing")
+    options.add_model_arguments(parser)
     options.add_device(parser)
     return parser
+
+
+def _asked(args: argparse.Namespace, recipe: Recipe, place: Callable[[str], str]) -> tuple[Recipe, str]:
+    """The recipe with what the options ask of its model, which is part of its name from then on, and a name for folders."""
+    from suder_bench.training.recipe import blamed
+
+    if not options.model_arguments(args) and args.base is None:
+        return recipe, Path(recipe.model).name
+    with blamed(place, "model"):
+        chosen = options.choose_model(args, recipe.model, unfetched="janus")
+    return replace(recipe, model=chosen.name), chosen.label
 
 
 def _machine(device: str) -> tuple[str, str]:

@@ -12,8 +12,21 @@ from urllib.parse import parse_qsl, urlencode
 
 from suder_bench.errors import UserError, unknown
 
-TAKEN: Mapping[str, tuple[str, ...]] = {"emu3": ("image_area", "negative_prompt")}
+NONFINITE, TRUST = "allow_nonfinite", "trust_remote_code"
+FLAGS = (NONFINITE, TRUST)
+"""Settings that are there or not; `YES` is their one value."""
+
+YES = "true"
+
+TAKEN: Mapping[str, tuple[str, ...]] = {
+    "janus": (NONFINITE,),
+    "emu3": ("image_area", "negative_prompt", NONFINITE),
+    "vlm": FLAGS,
+    "diffusers": (NONFINITE,),
+}
 """The names that each adapter takes."""
+
+_WHY = {TRUST: ", which runs no code of a checkpoint"}
 
 
 def split(adapter: str, reference: str) -> tuple[str, dict[str, str]]:
@@ -24,8 +37,12 @@ def split(adapter: str, reference: str) -> tuple[str, dict[str, str]]:
     pairs = parse_qsl(asked, keep_blank_values=True)
     found = dict(pairs)
     for name in found:
+        if name in FLAGS and name not in TAKEN[adapter]:
+            raise _untaken(adapter, name)
         if name not in TAKEN[adapter]:
             raise unknown(f"setting of {adapter}", name, TAKEN[adapter])
+        if name in FLAGS and found[name] != YES:
+            raise UserError(f"model '{reference}': {name} is '{found[name]}'; write {name}={YES}, or leave it out")
     if len(found) < len(pairs) or (asked and not pairs):
         raise UserError(f"model '{reference}' does not say NAME=VALUE once for each setting behind its '?'")
     return alone, found
@@ -35,12 +52,27 @@ def join(adapter: str, reference: str, asked: Mapping[str, str]) -> str:
     """The reference that asks for `asked` too. Raises `UserError` for what the adapter does not take, or was given already."""
     if not asked:
         return reference
-    takers = [name for name, taken in TAKEN.items() if set(asked) <= set(taken)]
-    if adapter not in takers:
-        flags = ", ".join("--" + name.replace("_", "-") for name in asked)
-        raise UserError(f"{flags} says nothing to a model of adapter '{adapter}' (choices: {', '.join(takers)}); leave it out")
+    for name in asked:
+        if name not in TAKEN.get(adapter, ()):
+            raise _untaken(adapter, name)
     alone, found = split(adapter, reference)
-    twice = sorted(set(found) & set(asked))
+    twice = sorted(name for name in set(found) & set(asked) if name not in FLAGS)
     if twice:
         raise UserError(f"model '{reference}' and its flag both give {twice[0]}; leave one out")
     return f"{alone}?{urlencode({**found, **asked})}"
+
+
+def asks(query: str, name: str) -> bool:
+    """Whether what stands behind a reference's '?' gives a setting."""
+    return name in dict(parse_qsl(query, keep_blank_values=True))
+
+
+def option(name: str) -> str:
+    """The flag of the command line for a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def _untaken(adapter: str, name: str) -> UserError:
+    takers = ", ".join(taker for taker, taken in TAKEN.items() if name in taken)
+    why = _WHY.get(name, "")
+    return UserError(f"{option(name)} says nothing to a model of adapter '{adapter}'{why} (choices: {takers}); leave it out")

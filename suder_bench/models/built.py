@@ -20,6 +20,7 @@ from transformers import logging as transformers_logging
 
 from suder_bench.errors import UserError
 from suder_bench.models import checkpoint, training_folder, unfinished
+from suder_bench.models.protocols import NOT_FINITE
 
 MUCH = 4
 """A configuration may ask for so many times the numbers that the weights hold, before they are compared one by one."""
@@ -83,13 +84,15 @@ def build(
     device: torch.device,
     weights: dict[str, torch.Tensor] | None = None,
     origin: Mapping[str, str] = NO_NAMES,
-) -> Any:
-    """A model of class `kind` with the folder's weights, in eval mode.
+    allow_nonfinite: bool = False,
+) -> tuple[Any, dict[str, str]]:
+    """A model of class `kind` with the folder's weights, in eval mode, and what run.json has to say of them.
 
     `weights` are these where they have been read already, and `origin` says what they are called in the files where that is
     something else.
 
-    Raises `UserError` for weights that are missing, left over, of another size than `config` says, NaN or infinite.
+    Raises `UserError` for weights that are missing, left over, of another size than `config` says, and without
+    `allow_nonfinite` for such as are NaN or infinite.
     """
     with unfinished.unchanged(checkpoint.weight_files(folder)), blamed(folder, "weights"):
         weights = read_weights(folder) if weights is None else weights
@@ -105,14 +108,14 @@ def build(
                 output_loading_info=True,
             )
         _check_keys(folder, made[1], origin)
-        check_finite(folder, made[0])
+        notes = check_finite(folder, made[0].state_dict(), allowed=allow_nonfinite)
         model = made[0].to(device).eval()
         # Weights in the file's own precision are the file, mapped into memory: written over, it would be another model.
         mapped = {tensor.untyped_storage().data_ptr() for tensor in weights.values()}
         for tensor in (*model.parameters(), *model.buffers()):
             if tensor.untyped_storage().data_ptr() in mapped:
                 tensor.data = tensor.data.clone()
-    return model
+    return model, notes
 
 
 def _check_amount(
@@ -183,14 +186,28 @@ def check_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerBase, model: Pr
         )
 
 
-def check_finite(folder: Path, model: torch.nn.Module, within: str = "") -> None:
-    """Raises `UserError` naming the first weight with NaN or infinity, `within` before its name. A sum keeps either and costs
-    little; only a sum that is no number is looked into."""
-    for name, tensor in model.state_dict().items():
+def check_finite(folder: Path, weights: Mapping[str, torch.Tensor], *, allowed: bool) -> dict[str, str]:
+    """What run.json has to say of numbers that are NaN or infinite: nothing where there are none. A sum keeps either and costs
+    little; only a sum that is no number is looked into.
+
+    Raises `UserError` naming the first weight that has some, unless that is `allowed`.
+    """
+    bad = dict(_not_finite(weights))
+    if not bad:
+        return {}
+    first, total = next(iter(bad)), sum(bad.values())
+    if allowed:
+        return {NOT_FINITE: f"{total:,} NaN or infinite numbers in {len(bad):,} of {len(weights):,} weights, such as {first}"}
+    raise UserError(
+        f"model '{folder}': {bad[first]:,} of the {weights[first].numel():,} numbers of weight {first} are NaN or infinite; "
+        f"nothing that it makes is worth a score (a training that diverged leaves such weights; take an earlier one, or look "
+        "at it with --allow-nonfinite)"
+    )
+
+
+def _not_finite(weights: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, int]]:
+    for name, tensor in weights.items():
         if tensor.is_floating_point() and not tensor.sum().isfinite():
             bad = int((~tensor.isfinite()).sum())
             if bad:
-                raise UserError(
-                    f"model '{folder}': {bad:,} of the {tensor.numel():,} numbers of weight {within}{name} are NaN or infinite; "
-                    "nothing that it makes is worth a score (a training that diverged leaves such weights; take an earlier one)"
-                )
+                yield name, bad

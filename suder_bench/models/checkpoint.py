@@ -192,9 +192,11 @@ def digest(files: Sequence[Path]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """What a family reads into memory; `parts` are the digests of what decides its responses, by name."""
+    """What a family reads into memory; `parts` are the digests of what decides its responses, by name, and `notes` what run.json
+    has to say of its weights and code besides."""
 
     parts: Mapping[str, str]
+    notes: Mapping[str, str]
 
     @property
     def fingerprint(self) -> str:

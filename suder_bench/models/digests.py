@@ -105,7 +105,7 @@ def _ends(file: Identity) -> str:
         header = 8 + int.from_bytes(first[:8], "little") if file.path.endswith(".safetensors") else 0
         looked = hashlib.sha256(first)
         looked.update(stream.read(max(0, min(header, LONGEST_HEADER) - len(first))))
-        stream.seek(-END, os.SEEK_END)
+        stream.seek(max(0, file.size - END))
         looked.update(stream.read())
     return looked.hexdigest()
 

@@ -13,8 +13,9 @@ from suder_bench.proxies import before_the_hub
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
-"""What is fetched: no code, and pickled weights only where there are no others."""
+"""What is fetched: no code unless it is trusted, and pickled weights only where there are no others."""
 
+CODE = ["*.py"]
 PICKLES = ["pytorch_model*.bin"]
 KINDS = ("model_index.json", "config.json", "adapter_config.json")
 """One of these says of which kind a checkpoint is."""
@@ -23,17 +24,21 @@ TELLING = [*KINDS, "generation_config.json"]
 """Small files, fetched before anything is drawn: the kind, and the guidance that the checkpoint asks for."""
 
 
-def folder_of(reference: str) -> Path:
-    """The folder that `reference` is, or of that hub id. Raises `UserError` with the hub's own reason where it is neither."""
+def folder_of(reference: str, *, code: bool = False) -> Path:
+    """The folder that `reference` is, or of that hub id, fetched with its `code` if that is trusted.
+
+    Raises `UserError` with the hub's own reason where it is neither.
+    """
     folder = Path(reference).expanduser()
     if folder.is_dir():
         return folder
     from huggingface_hub import snapshot_download
 
+    files = [*FILES, *(CODE if code else [])]
     with fetching(reference):
-        found = Path(snapshot_download(reference, allow_patterns=FILES))
+        found = Path(snapshot_download(reference, allow_patterns=files))
         if not list(found.glob("*.safetensors")):
-            found = Path(snapshot_download(reference, allow_patterns=[*FILES, *PICKLES]))
+            found = Path(snapshot_download(reference, allow_patterns=[*files, *PICKLES]))
     return found
 
 

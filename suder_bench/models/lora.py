@@ -32,19 +32,19 @@ def is_alone(folder: Path) -> bool:
 def split(reference: str) -> tuple[str, str | None]:
     """Base and what goes into it of `BASE+ADAPTERS` or `BASE+WEIGHTS`, the latter a folder of weights without a config.json; a
     folder whose own name holds a plus is itself."""
-    base, plus, added = reference.rpartition("+")
-    place = Path(added).expanduser()
-    goes_in = (place / CONFIG).is_file() or training_folder.is_bare(place)
-    if not plus or Path(reference).expanduser().is_dir() or not goes_in:
-        return reference, None
-    return base, added
+    if not Path(reference).expanduser().is_dir():
+        for plus in (place for place, sign in enumerate(reference) if sign == "+"):
+            added = Path(reference[plus + 1 :]).expanduser()
+            if (added / CONFIG).is_file() or training_folder.is_bare(added):
+                return reference[:plus], reference[plus + 1 :]
+    return reference, None
 
 
 def base_of(folder: Path) -> str:
     """The folder or hub id that adapters were trained on, by their config. Raises `UserError` where it says none."""
     base = settings(folder).get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
-        raise UserError(f"{folder / CONFIG} names no base model; give it as --model janus:BASE+{folder}")
+        raise UserError(f"{folder / CONFIG} names no base model; give it with --base")
     return base
 
 
@@ -89,7 +89,8 @@ def merge(weights: dict[str, torch.Tensor], folder: Path, named: Callable[[str],
             raise UserError(f"{folder / WEIGHTS} adapts '{own}', which the base does not have; give the base it was trained on")
         change = _change(found, module, told) if low else found[name]
         if change.shape != weights[own].shape:
-            raise UserError(f"{folder / WEIGHTS}: '{own}' is {tuple(weights[own].shape)} in the base, {tuple(change.shape)} here")
+            told = f"'{own}' is {tuple(weights[own].shape)} in the base, {tuple(change.shape)} here"
+            raise UserError(f"{folder / WEIGHTS}: {told}; give the base it was trained on")
         kept = weights[own]
         weights[own] = (kept.float() + change if low else change).to(kept.dtype)
 

@@ -79,6 +79,10 @@ class GeneratedImage:
     tokens: torch.Tensor | None = None
 
 
+NOT_FINITE = "weights not finite"
+"""Key of a model's `settings` that is there where its weights hold NaN or infinities, and were allowed to."""
+
+
 @runtime_checkable
 class Model(Protocol):
     """`name` as given by the user; `settings` go into run.json.

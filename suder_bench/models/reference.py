@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from suder_bench import registry
 from suder_bench.errors import UserError, unknown
 from suder_bench.models import arguments, checkpoint, hub, lora, training_folder
+from suder_bench.models.arguments import TRUST
 from suder_bench.models.diffusion import files as diffusion_files
 from suder_bench.models.emu3 import reference as emu3_reference
 from suder_bench.models.hub import HUB_ID
 from suder_bench.models.openai import place as openai_place
-from suder_bench.models.vlm import families, whole
+from suder_bench.models.vlm import code, families, whole
 
 if TYPE_CHECKING:
     from suder_bench.models.protocols import Model
@@ -36,11 +37,11 @@ _WEIGHTS = ("*.safetensors", "*.bin")
 _MODEL_TYPES = {"janus": "janus", "multi_modality": "janus", "emu3": "emu3"}
 """model_type of config.json -> adapter, of the families that have one to themselves."""
 
-_CHECKS: Mapping[str, Callable[[Path], None]] = {
-    "janus": lambda folder: checkpoint.check(folder, ("janus", "multi_modality")),
-    "emu3": lambda folder: checkpoint.check(folder, ("emu3",)),
-    "vlm": whole.check,
-    "diffusers": diffusion_files.check,
+_CHECKS: Mapping[str, Callable[[Path, Mapping[str, str]], None]] = {
+    "janus": lambda folder, asked: checkpoint.check(folder, ("janus", "multi_modality")),
+    "emu3": lambda folder, asked: checkpoint.check(folder, ("emu3",)),
+    "vlm": lambda folder, asked: whole.check(folder, trusted=TRUST in asked),
+    "diffusers": lambda folder, asked: diffusion_files.check(folder),
 }
 """Adapters that read a checkpoint folder or hub id, and what they can say of a folder without reading a tensor."""
 
@@ -58,18 +59,29 @@ class ModelReference:
         """The folders or hub ids that the reference names, the one that draws first, without what it asks of its adapter."""
         if self.adapter == "emu3":
             return emu3_reference.read(self.reference).checkpoints
-        base, adapters = lora.split(self.reference) if self.adapter == "janus" else (self.reference, None)
+        alone, _ = arguments.split(self.adapter, self.reference)
+        base, adapters = lora.split(alone) if self.adapter == "janus" else (alone, None)
         return (base,) if adapters is None else (base, adapters)
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """What is asked of the adapter besides the checkpoint; see `arguments`."""
+        return arguments.split(self.adapter, self.reference)[1]
+
+    def at(self, folder: Path) -> ModelReference:
+        """A later checkpoint of this model, loaded with the same settings: one of a training that began with it."""
+        name = arguments.join(self.adapter, str(folder), self.asked)
+        return ModelReference(name, self.adapter, name)
 
     @property
     def label(self) -> str:
         """A short name for folders and tables: the last part of each path or hub id, and what is asked of its adapter."""
-        _, asked = arguments.split(self.adapter, self.reference)
+        told = [name if name in arguments.FLAGS else value for name, value in self.asked.items()]
         if self.adapter in BEHIND_ADDRESS:
             lasts = [openai_place.read(self.reference).model.rpartition("/")[2]]
         else:
             lasts = [_last(one) for one in self.checkpoints]
-        last = self.name if self.name in registry.CHECKPOINTS else "-".join(["+".join(lasts), *asked.values()])
+        last = self.name if self.name in registry.CHECKPOINTS else "-".join(["+".join(lasts), *told])
         return re.sub(r"[^\w.+-]+", "-", last).strip("-.")[:LONGEST_LABEL] or self.adapter
 
     @property
@@ -92,7 +104,7 @@ class ModelReference:
         if self.adapter == "diffusers":
             from suder_bench.models.diffusion import defaults
 
-            return defaults.of(self.reference).guidance
+            return defaults.of(self.checkpoints[0]).guidance
         if self.adapter in BEHIND_ADDRESS:
             return None
         own = emu3_reference.GUIDANCE if self.adapter == "emu3" else JANUS_GUIDANCE
@@ -106,7 +118,7 @@ class ModelReference:
             return None
         from suder_bench.models.diffusion import defaults
 
-        return defaults.of(self.reference).steps
+        return defaults.of(self.checkpoints[0]).steps
 
     def stamp(self) -> str | None:
         """Names, sizes and times of the checkpoint's files, to notice cheaply that it changed; None where there are none here."""
@@ -133,7 +145,7 @@ class ModelReference:
                 elif goes_in:
                     checkpoint.check_weights(local)
                 elif local.is_dir():
-                    _CHECKS[self.adapter](local)
+                    _CHECKS[self.adapter](local, self.asked)
                 elif not HUB_ID.fullmatch(one):
                     raise UserError(f"model '{self.name}': '{one}' is neither a folder nor a hub id (ORG/NAME)")
 
@@ -157,8 +169,11 @@ class ModelReference:
         return model
 
 
-def choose(text: str, asked: Mapping[str, str] | None = None, *, unfetched: str | None = None) -> ModelReference:
-    """Read the value of `--model`, and what flags ask of its adapter.
+def choose(
+    text: str, asked: Mapping[str, str] | None = None, *, base: str | None = None, unfetched: str | None = None
+) -> ModelReference:
+    """Read the value of `--model`, what flags ask of its adapter, and the `base` that LoRA adapters go into in place of their
+    config's.
 
     What a hub id is, its own files say, which are fetched where they are not in the hub's cache; with `unfetched`, an adapter's
     name, it is taken for one of that adapter then, and nothing is fetched.
@@ -166,13 +181,37 @@ def choose(text: str, asked: Mapping[str, str] | None = None, *, unfetched: str 
     Raises `UserError` with the nearest name, or with what the folder lacks or the hub says, or for what the adapter does not
     take.
     """
-    found = _choose(text, unfetched)
+    asked = asked or {}
+    found = _choose(text, unfetched, trusted=TRUST in asked) if base is None else _based(text, base, unfetched)
+    arguments.split(found.adapter, found.reference)  # which refuses what the adapter does not take
     if not asked:
         return found
     return replace(found, **{part: arguments.join(found.adapter, getattr(found, part), asked) for part in ("name", "reference")})
 
 
-def _choose(text: str, unfetched: str | None) -> ModelReference:
+def _based(text: str, base: str, unfetched: str | None) -> ModelReference:
+    """LoRA adapters, or weights alone, with the model that they go into."""
+    alone, mark, query = text.partition("?")
+    written, added = lora.split(alone.removeprefix("janus:"))
+    if added is not None and written == base:
+        return _choose(text, unfetched, trusted=False)
+    if added is not None:
+        raise UserError(f"model '{text}' and --base both give a base; leave one out")
+    folder = Path(written).expanduser()
+    fetched = HUB_ID.fullmatch(written) is not None and not folder.is_dir()
+    described = hub.description(written) if fetched else folder
+    if not lora.is_alone(described) and not training_folder.is_bare(described):
+        lacks = "has a config.json: it is a whole model" if (described / checkpoint.CONFIG).is_file() else f"has no {lora.CONFIG}"
+        raise UserError(f"--base {base} is for LoRA adapters or weights alone, but '{written}' {lacks}; leave out --base")
+    if base in registry.CHECKPOINTS:
+        base = str(registry.resolve(registry.CHECKPOINTS[base][1])(base))
+    if not Path(base).expanduser().is_dir() and not HUB_ID.fullmatch(base):
+        raise UserError(f"--base '{base}' is neither a folder nor a hub id (ORG/NAME)")
+    reference = f"{base}+{hub.folder_of(written) if fetched else written}{mark}{query}"
+    return ModelReference(f"janus:{reference}", "janus", reference)
+
+
+def _choose(text: str, unfetched: str | None, *, trusted: bool) -> ModelReference:
     if text in registry.CHECKPOINTS:
         adapter, finder = registry.CHECKPOINTS[text]
         return ModelReference(text, adapter, str(registry.resolve(finder)(text)))
@@ -181,13 +220,14 @@ def _choose(text: str, unfetched: str | None) -> ModelReference:
     if text and lora.is_alone(folder):
         return ModelReference(text, "janus", f"{lora.base_of(folder)}+{text}")
     if text and folder.is_dir():
-        return ModelReference(text, _adapter_of(folder), text)
-    alone = text.partition("?")[0]
-    if "?" in text and (Path(alone).expanduser().is_dir() or HUB_ID.fullmatch(alone)):
-        found = _choose(alone, unfetched).adapter
-        if found not in arguments.TAKEN:
-            raise UserError(f"model '{text}': adapter '{found}' takes no settings (choices: {', '.join(arguments.TAKEN)})")
-        return ModelReference(text, found, text)
+        return ModelReference(text, _adapter_of(folder, trusted=trusted), text)
+    alone, mark, query = text.partition("?")
+    if mark and (alone in registry.CHECKPOINTS or Path(alone).expanduser().is_dir() or HUB_ID.fullmatch(alone)):
+        found = _choose(alone, unfetched, trusted=trusted or arguments.asks(query, TRUST))
+        if found.adapter not in arguments.TAKEN:
+            takers = ", ".join(arguments.TAKEN)
+            raise UserError(f"model '{text}': adapter '{found.adapter}' takes no settings (choices: {takers})")
+        return ModelReference(text, found.adapter, f"{found.reference}?{query}")
     adapter, colon, reference = text.partition(":")
     if colon:
         if adapter not in adapters:
@@ -201,7 +241,7 @@ def _choose(text: str, unfetched: str | None) -> ModelReference:
         described = hub.description(text)
         if lora.is_alone(described):
             return ModelReference(text, "janus", f"{lora.base_of(described)}+{hub.folder_of(text)}")
-        return ModelReference(text, _adapter_of(described, text), text)
+        return ModelReference(text, _adapter_of(described, text, trusted=trusted), text)
     if "/" in text:
         raise UserError(f"model '{text}' is not a folder; give a checkpoint folder, a hub id (ORG/NAME) or adapter:REFERENCE")
     raise unknown("model", text, [*registry.CHECKPOINTS, *(f"{name}:REFERENCE" for name in adapters), "FOLDER", "ORG/NAME"])
@@ -218,7 +258,7 @@ def _last(reference: str) -> str:
     return path.parts[-3].rpartition("--")[2] if path.parent.name == "snapshots" else path.name
 
 
-def _adapter_of(folder: Path, name: str | None = None) -> str:
+def _adapter_of(folder: Path, name: str | None = None, *, trusted: bool) -> str:
     """By what the folder says of itself; `name` is what the user wrote for it."""
     if (folder / diffusion_files.INDEX).is_file():
         return "diffusers"
@@ -229,7 +269,7 @@ def _adapter_of(folder: Path, name: str | None = None) -> str:
     kind = checkpoint.read_json(config).get("model_type")
     if isinstance(kind, str) and kind in _MODEL_TYPES:
         return _MODEL_TYPES[kind]
-    if isinstance(kind, str) and families.served(kind):
+    if isinstance(kind, str) and (families.served(kind) or code.is_asked(folder, trusted=trusted)):
         return "vlm"
     known = ", ".join([*_MODEL_TYPES, *families.FAMILIES])
     raise UserError(f"{config}: model_type {kind!r} has no adapter ({known}); name one: ADAPTER:{name or folder}")

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from suder_bench.models.protocols import NOT_FINITE
 from suder_bench.records import Sample, Stranger
 
 
@@ -18,14 +19,20 @@ def noted(*, rewritten: Mapping[str, str], left_out: int) -> dict[str, Any]:
     return kept | ({"left_out": left_out} if left_out else {})
 
 
-def deviations(planned: Mapping[str, Any]) -> list[str]:
-    """In words, from run.json's entry of a benchmark."""
-    found = []
+def deviations(recipe: Mapping[str, Any], benchmark: str) -> list[str]:
+    """In words, from what run.json says of a benchmark and of the model."""
+    planned = recipe.get("benchmarks", {}).get(benchmark, {})
+    found = of_weights(recipe.get("model", {}).get("settings", {}))
     if rewritten := planned.get("rewritten"):
         found.append(f"{_several(rewritten['prompts'], 'prompt')} rewritten before drawing (rewriting {rewritten['digest']})")
     if left_out := planned.get("left_out"):
         found.append(f"{_several(left_out, 'sample')} left out (--allow-missing)")
     return found
+
+
+def of_weights(settings: Mapping[str, Any]) -> list[str]:
+    """The deviation of a model whose weights are no numbers, by its settings; none of any other."""
+    return [f"{settings[NOT_FINITE]} (--allow-nonfinite)"] if NOT_FINITE in settings else []
 
 
 def told(benchmark: str, samples: Iterable[Sample], rewritten: Mapping[str, str]) -> list[str]:

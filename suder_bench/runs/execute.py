@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from suder_bench.errors import UserError
+from suder_bench.models.digests import anew
 from suder_bench.models.protocols import Model
 from suder_bench.models.reference import ModelReference
 from suder_bench.records import Response
@@ -336,7 +337,7 @@ class Run:
 
     def _same_files(self, old: Mapping[str, Any]) -> bool:
         """Whether the checkpoint is untouched since, so that a finished run need not load it to be sure."""
-        return bool(old["model"]["name"] == self.model.name and old["model"]["files"] == self.model.stamp())
+        return not anew() and bool(old["model"]["name"] == self.model.name and old["model"]["files"] == self.model.stamp())
 
 
 def stored(folder: RunFolder, tasks: Sequence[Task], screen: Screen, *, repair: bool) -> Responses:

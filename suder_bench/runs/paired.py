@@ -85,7 +85,7 @@ def compare(a: Side, b: Side, only: Sequence[str] | None = None) -> dict[str, An
 
 def _told(side: Side, names: Sequence[str]) -> dict[str, Any]:
     """Which run it is, and what sets its numbers apart from its benchmarks' own, if anything does."""
-    marks = [f"{name}: {mark}" for name in names for mark in deviations(side.recipe["benchmarks"][name])]
+    marks = [f"{name}: {mark}" for name in names for mark in deviations(side.recipe, name)]
     return {"run": str(side.path), "model": side.recipe["model"]["name"]} | ({"deviations": marks} if marks else {})
 
 

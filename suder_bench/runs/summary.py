@@ -56,5 +56,5 @@ def _entry(scored: Scored) -> dict[str, Any]:
 
 
 def _marks(recipe: Mapping[str, Any], benchmark: str) -> dict[str, Any]:
-    found = deviations(recipe.get("benchmarks", {}).get(benchmark, {}))
+    found = deviations(recipe, benchmark)
     return {"deviations": found} if found else {}

@@ -15,6 +15,7 @@ from PIL import Image
 
 from suder_bench import machine
 from suder_bench.errors import UserError
+from suder_bench.models import arguments
 from suder_bench.models.diffusion import defaults, reading, weights
 from suder_bench.models.protocols import GeneratedImage, ImageSampling
 
@@ -67,14 +68,18 @@ class DiffusersModel:
         """Read a folder or hub id in diffusers' format. `device` and `dtype` as `suder_bench.machine` has them.
 
         Raises `UserError` for a wrong reference, and for a pipeline that is incomplete, draws from more than a text, or holds
-        weights that are NaN or infinite; safety checkers and watermarks are left out.
+        weights that are NaN or infinite without `?allow_nonfinite=true`; safety checkers and watermarks are left out.
         """
-        defaults.of(reference)  # before gigabytes are fetched
+        alone, asked = arguments.split("diffusers", reference)
+        defaults.of(alone)  # before gigabytes are fetched
         place = torch.device(machine.choose_device(device))
         kind = getattr(torch, machine.choose_dtype(dtype, place.type))
-        found = weights.load(weights.find(reference), device=place, dtype=kind)
+        allowed = arguments.NONFINITE in asked
+        found = weights.load(weights.find(alone), device=place, dtype=kind, allow_nonfinite=allowed)
         parts, off, variant = found.parts, found.off, found.variant
-        return cls(found.pipeline, name=reference, fingerprint=found.fingerprint, parts=parts, off=off, variant=variant)
+        made = cls(found.pipeline, name=reference, fingerprint=found.fingerprint, parts=parts, off=off, variant=variant)
+        made.settings |= found.notes
+        return made
 
     def check_sampling(self, sampling: ImageSampling) -> None:
         """Raises `UserError` for a temperature: noise is drawn as the pipeline was trained for."""

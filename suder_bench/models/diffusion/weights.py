@@ -36,8 +36,9 @@ def find(reference: str) -> Path:
     return folder
 
 
-def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:
-    """Read a folder that `find` returned. Raises `UserError` where its files do not fit each other, or cannot be read."""
+def load(folder: Path, *, device: torch.device, dtype: torch.dtype, allow_nonfinite: bool = False) -> Loaded:
+    """Read a folder that `find` returned. Raises `UserError` where its files do not fit each other, cannot be read, or without
+    `allow_nonfinite` hold weights that are no numbers."""
     index = files.read_index(folder / files.INDEX)
     kind = defaults.pipeline_class(index["_class_name"])
     chosen = files.variant(folder)
@@ -45,13 +46,15 @@ def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Loaded:
     heavy = [file for name in files.weighty(folder) for file in files.weight_files(folder / name, chosen)]
     with unfinished.unchanged(heavy), quiet():
         parts = {name: _component(folder, name, *files.components(index)[name], chosen, dtype) for name in files.weighty(folder)}
+        weights = {f"{name}.{key}": one for name, part in parts.items() for key, one in part.state_dict().items()}
+        notes = check_finite(folder, weights, allowed=allow_nonfinite)
         with blamed(folder, "pipeline"):
             absent = {name: None for name in files.OFF if name in index}
             silent = {"requires_safety_checker": False} if "requires_safety_checker" in index else {}
             marks = {"add_watermarker": False} if index["_class_name"].startswith("StableDiffusionXL") else {}
             pipeline = kind.from_pretrained(folder, local_files_only=True, **parts, **absent, **silent, **marks)
     pipeline.set_progress_bar_config(disable=True)
-    return Loaded(pipeline.to(device), tuple(off), chosen, parts=files.digests(folder))
+    return Loaded(pipeline.to(device), tuple(off), chosen, parts=files.digests(folder), notes=notes)
 
 
 def _component(folder: Path, name: str, library: str, kind: str, variant: str | None, dtype: torch.dtype) -> Any:
@@ -70,7 +73,6 @@ def _component(folder: Path, name: str, library: str, kind: str, variant: str | 
             loading["ignore_mismatched_sizes"] = True  # told below, in one line
         model, info = getattr(importlib.import_module(library), kind).from_pretrained(folder / name, **loading)
         _check_keys(folder, name, info)
-        check_finite(folder, model, f"{name}.")
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()  # it may be the file, mapped into memory: written over, it would be another model
     return model.eval()

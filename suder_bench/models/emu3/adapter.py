@@ -42,6 +42,7 @@ class Emu3Model(Emu3Painter):
             "system prompt": SYSTEM,
             "caption request": CAPTION_REQUEST,
             "answer prefix": repr(reader.vocabulary.answer_prefix(self.template)),
+            **_notes(painter, reader),
         }
 
     @classmethod
@@ -54,7 +55,8 @@ class Emu3Model(Emu3Painter):
         asked = reference.read(text)
         place = torch.device(machine.choose_device(device))
         kind = getattr(torch, machine.choose_dtype(dtype, place.type))
-        loaded = {name: files.load(name, device=place, dtype=kind) for name in asked.checkpoints}
+        allowed = asked.allow_nonfinite
+        loaded = {name: files.load(name, device=place, dtype=kind, allow_nonfinite=allowed) for name in asked.checkpoints}
         painter, reader = loaded[asked.generation], loaded[asked.understanding]
         others: dict[str, Any] = {"name": text, "image_area": asked.image_area, "negative_prompt": asked.negative_prompt}
         if painter is reader and reader.template is None:
@@ -126,6 +128,14 @@ class Emu3Model(Emu3Painter):
             rows.append(reader.vocabulary.question_ids(question, [known[key] for key in keys], template))
             check_room(reader, len(rows[-1]), "a question and its pictures", question)
         return rows
+
+
+def _notes(painter: files.Part, reader: files.Part) -> dict[str, str]:
+    """What run.json has to say of the weights of both checkpoints."""
+    if painter is reader:
+        return dict(painter.notes)
+    told = [(name, f"{one.name}: {note}") for one in (painter, reader) for name, note in one.notes.items()]
+    return {name: "; ".join(text for other, text in told if other == name) for name, _ in told}
 
 
 def _parts(painter: files.Part, reader: files.Part) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from suder_bench.models.hub import folder_of
 @dataclass(frozen=True)
 class Part:
     """A checkpoint in eval mode with all that belongs to it. `template` is its chat template, None where it has none; `digests`
-    are of what decides its responses, by name."""
+    are of what decides its responses, by name; `notes` is what run.json has to say of its weights."""
 
     name: str
     model: Emu3ForConditionalGeneration
@@ -39,6 +39,7 @@ class Part:
     vocabulary: Vocabulary
     template: str | None
     digests: Mapping[str, str]
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -67,9 +68,9 @@ class Part:
         return {int(self.tokenizer.eos_token_id), *(said if isinstance(said, list) else [] if said is None else [said])}
 
 
-def load(name: str, *, device: torch.device, dtype: torch.dtype) -> Part:
-    """Read a folder or hub id. Raises `UserError` where its files are not whole, do not fit each other, or hold weights that are
-    no numbers."""
+def load(name: str, *, device: torch.device, dtype: torch.dtype, allow_nonfinite: bool = False) -> Part:
+    """Read a folder or hub id. Raises `UserError` where its files are not whole, do not fit each other, or without
+    `allow_nonfinite` hold weights that are no numbers."""
     folder = folder_of(name)
     checkpoint.check(folder, (reference.KIND,))
     with blamed(folder, "configuration"):
@@ -86,9 +87,11 @@ def load(name: str, *, device: torch.device, dtype: torch.dtype) -> Part:
         template = _template(folder, tokenizer)
         vocabulary = fitting(config, tokenizer, processor, template, name)
     checkpoint.tell_leftover_adapters(folder)
-    model = build(Emu3ForConditionalGeneration, folder, config, generation, dtype=dtype, device=device)
+    model, notes = build(
+        Emu3ForConditionalGeneration, folder, config, generation, dtype=dtype, device=device, allow_nonfinite=allow_nonfinite
+    )
     check_vocabulary(folder, tokenizer, model)
-    return Part(name, model, tokenizer, processor, vocabulary, template, checkpoint.digests(folder))
+    return Part(name, model, tokenizer, processor, vocabulary, template, checkpoint.digests(folder), notes)
 
 
 def fitting(

@@ -54,6 +54,7 @@ class Emu3Painter:
             "image sampling": "whole softmax over the visual ids in float32, one uniform a token from the sample's seed",
             "image likelihood": "visual ids only, among the visual ids; end-of-line is given",
             "scored pictures": f"the middle, resized to {self.pixels} x {self.pixels} unless they are of that size",
+            **painter.notes,
         }
 
     @property

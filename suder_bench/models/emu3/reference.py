@@ -37,6 +37,7 @@ class Emu3Reference:
     understanding: str
     image_area: int = IMAGE_AREA
     negative_prompt: str = NEGATIVE_PROMPT
+    allow_nonfinite: bool = False
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
@@ -51,7 +52,8 @@ def read(reference: str) -> Emu3Reference:
     area = asked.get("image_area", str(IMAGE_AREA))
     if not re.fullmatch(r"[1-9]\d{0,8}", area):
         raise UserError(f"image_area '{area}' of model '{reference}' is not a whole number of pixels from 1 on")
-    return Emu3Reference(generation, understanding, int(area), asked.get("negative_prompt", NEGATIVE_PROMPT))
+    negative = asked.get("negative_prompt", NEGATIVE_PROMPT)
+    return Emu3Reference(generation, understanding, int(area), negative, arguments.NONFINITE in asked)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from transformers.models.janus.image_processing_pil_janus import JanusImageProce
 
 from suder_bench import machine
 from suder_bench.errors import UserError
-from suder_bench.models import checkpoint, lora, training_folder, unfinished
+from suder_bench.models import arguments, checkpoint, lora, training_folder, unfinished
 from suder_bench.models.built import blamed, build, check_vocabulary, quiet, read_weights
 from suder_bench.models.hub import folder_of
 from suder_bench.models.janus import original
@@ -63,32 +63,35 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
 @dataclass(frozen=True)
 class Source:
     """Where a checkpoint lies: the folder of the model, that of its `weights`, which is another where a trainer saved nothing
-    else, and that of LoRA adapters which go into them."""
+    else, and that of LoRA adapters which go into them; with `allow_nonfinite` numbers may be NaN or infinite."""
 
     folder: Path
     weights: Path
     adapters: Path | None = None
+    allow_nonfinite: bool = False
 
 
 def find(reference: str) -> Source:
     """The folder of a checkpoint, or those of `BASE+ADAPTERS` or `BASE+WEIGHTS`; a hub id is fetched into transformers' cache.
     Raises `UserError` if it is no whole Janus."""
-    base, added = lora.split(reference)
+    alone, asked = arguments.split("janus", reference)
+    allowed = arguments.NONFINITE in asked
+    base, added = lora.split(alone)
     folder = folder_of(base)
     checkpoint.check(folder, KINDS)
     if added is None:
-        return Source(folder, folder)
+        return Source(folder, folder, None, allowed)
     place = Path(added).expanduser()
     if training_folder.is_bare(place):
         checkpoint.check_weights(place)
-        return Source(folder, place)
+        return Source(folder, place, None, allowed)
     lora.check(place)
-    return Source(folder, folder, place)
+    return Source(folder, folder, place, allowed)
 
 
 def load(source: Source, *, device: torch.device, dtype: torch.dtype) -> Loaded:
     """Read what `find` returned. Raises `UserError` where its files do not fit each other, cannot be read, or hold
-    weights that are no numbers.
+    weights that are no numbers and may not be that.
 
     The weights are read here and not by transformers, which would put LoRA adapters that lie beside them on top, and only
     where peft is installed.
@@ -109,8 +112,8 @@ def _load(source: Source, device: torch.device, dtype: torch.dtype) -> Loaded:
     if source.adapters is not None:
         with blamed(source.adapters, "adapters"):  # those trained with the authors' code have the names of their layout
             own = parts.weights
-            lora.merge(own, source.adapters, lambda name: name if name in own else original.port_name(name))
-    model = build(
+            lora.merge(own, source.adapters, lambda name: name if name in own else original.port_name_or(name))
+    model, notes = build(
         JanusForConditionalGeneration,
         source.weights,
         parts.config,
@@ -119,12 +122,13 @@ def _load(source: Source, device: torch.device, dtype: torch.dtype) -> Loaded:
         device=device,
         weights=parts.weights,
         origin=parts.origin,
+        allow_nonfinite=source.allow_nonfinite,
     )
     check_vocabulary(folder, parts.tokenizer, model)
     digests = checkpoint.digests(folder, source.weights)
     if source.adapters is not None:
         digests["adapters"] = checkpoint.digest([source.adapters / name for name in checkpoint.ADAPTERS])
-    return Loaded(model, parts.tokenizer, parts.processor, parts=digests)
+    return Loaded(model, parts.tokenizer, parts.processor, parts=digests, notes=notes)
 
 
 def is_original(folder: Path) -> bool:

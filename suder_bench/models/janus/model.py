@@ -101,7 +101,7 @@ class JanusModel:
         or bfloat16.
 
         Raises `UserError` for a wrong reference, device or dtype, and for a checkpoint that is incomplete, does not fit its
-        config.json, or holds weights that are NaN or infinite.
+        config.json, or holds weights that are NaN or infinite without `?allow_nonfinite=true`.
         """
         place = files.choose_device(device)
         kind = files.choose_dtype(dtype, place)
@@ -111,7 +111,9 @@ class JanusModel:
     def of(cls, loaded: files.Loaded, *, name: str, **others: Any) -> Self:
         """A checkpoint that `files.load` read; `others` go to `__init__`."""
         fingerprint, parts = loaded.fingerprint, loaded.parts
-        return cls(loaded.model, loaded.tokenizer, loaded.processor, name=name, fingerprint=fingerprint, parts=parts, **others)
+        made = cls(loaded.model, loaded.tokenizer, loaded.processor, name=name, fingerprint=fingerprint, parts=parts, **others)
+        made.settings |= loaded.notes
+        return made
 
     def generate(self, prompts: Sequence[str], *, seeds: Sequence[int], sampling: ImageSampling) -> list[GeneratedImage]:
         """One picture per prompt, with its tokens; see `TextToImage`."""

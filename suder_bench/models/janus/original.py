@@ -87,11 +87,19 @@ def _apart(name: str, weight: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
 
 def port_name(name: str) -> str:
     """The port's name of a weight. Raises `UserError` for a name that the layout does not have."""
+    port = port_name_or(name)
+    if port == name:
+        raise UserError(f"'{name}' is no weight of Janus in the layout of its authors")
+    return port
+
+
+def port_name_or(name: str) -> str:
+    """The same, or the name itself where the layout does not have it."""
     for pattern, replacement in RENAMES:
         port, found = re.subn("^" + pattern, replacement, name)
         if found:
             return port
-    raise UserError(f"'{name}' is no weight of Janus in the layout of its authors")
+    return name
 
 
 def port_config(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], tokens: PreTrainedTokenizerFast) -> JanusConfig:

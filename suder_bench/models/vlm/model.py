@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -63,15 +62,18 @@ class VlmModel:
         """Read a folder or hub id in transformers' format. `device` auto, cpu or cuda; `dtype` auto, float32 or bfloat16.
 
         Raises `UserError` for a wrong reference, device or dtype, and for a checkpoint that is incomplete, does not fit its
-        config.json, or holds weights that are NaN or infinite.
+        config.json, needs code of its own without `?trust_remote_code=true`, or holds weights that are NaN or infinite without
+        `?allow_nonfinite=true`.
         """
         place = torch.device(machine.choose_device(device))
         kind: torch.dtype = getattr(torch, machine.choose_dtype(dtype, place.type))
-        loaded = files.load(files.find(reference), device=place, dtype=kind)
+        source = files.find(reference)
+        loaded = files.load(source, device=place, dtype=kind)
         digest, parts = loaded.fingerprint, loaded.parts
-        with blamed(Path(reference), "chat template, tokenizer or image processor"):
+        with blamed(source.folder, "chat template, tokenizer or image processor"):
             made = cls(loaded.model, loaded.processor, loaded.family, name=reference, fingerprint=digest, parts=parts)
             made.prompts.row([Image.new("RGB", (64, 48))], CAPTION_REQUEST)
+        made.settings |= loaded.notes
         return made
 
     @property

@@ -10,21 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedConfig
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING, processor_class_from_name
 
 from suder_bench import registry
 from suder_bench.errors import UserError
 from suder_bench.models import checkpoint
+from suder_bench.models.vlm import code
 from suder_bench.models.vlm.families import Family
 
 NAMED_IN = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 """Files that may name the processor's class, in transformers' order."""
 
 
-def processor(folder: Path, config: PreTrainedConfig, family: Family) -> Any:
-    """The processor of a checkpoint folder. Raises `UserError` where it is none for pictures and text."""
-    kind = _class(folder, config)
-    parts = [_part(kind, name, folder, family) for name in kind.get_attributes()]
+def processor(folder: Path, config: PreTrainedConfig, family: Family, *, trusted: bool = False) -> Any:
+    """The processor of a checkpoint folder, in its own code where that is `trusted`.
+
+    Raises `UserError` where it is none for pictures and text.
+    """
+    kind = _class(folder, config, trusted=trusted)
+    parts = [_part(kind, name, folder, family, trusted=trusted) for name in kind.get_attributes()]
     settings, _ = kind.get_processor_dict(folder, local_files_only=True)
     return _without_videos(kind).from_args_and_dict(parts, settings)
 
@@ -38,7 +43,10 @@ def _without_videos(kind: Any) -> Any:
     return type(kind.__name__, (kind,), {"check_argument_for_proper_class": check})
 
 
-def _class(folder: Path, config: PreTrainedConfig) -> Any:
+def _class(folder: Path, config: PreTrainedConfig, *, trusted: bool) -> Any:
+    own = code.found(folder, "AutoProcessor") if trusted else None
+    if own is not None:
+        return get_class_from_dynamic_module(own, folder, local_files_only=True)
     files = [folder / name for name in NAMED_IN if (folder / name).is_file()]
     named = [name for file in files if isinstance(name := checkpoint.read_json(file).get("processor_class"), str)]
     found = next((kind for name in named if (kind := processor_class_from_name(name)) is not None), None)
@@ -49,11 +57,11 @@ def _class(folder: Path, config: PreTrainedConfig) -> Any:
     return found
 
 
-def _part(kind: Any, name: str, folder: Path, family: Family) -> Any:
+def _part(kind: Any, name: str, folder: Path, family: Family, *, trusted: bool) -> Any:
     if name == "image_processor":
-        return _image_processor(folder, family)
+        return _image_processor(folder, family, trusted=trusted)
     if name == "tokenizer":
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trusted)
     if name == "video_processor":
         return None
     if name.endswith("tokenizer"):
@@ -63,8 +71,8 @@ def _part(kind: Any, name: str, folder: Path, family: Family) -> Any:
     raise UserError(f"model '{folder}': its {kind.__name__} needs a {name}, which is neither for pictures nor for text")
 
 
-def _image_processor(folder: Path, family: Family) -> Any:
-    made: Any = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False)
+def _image_processor(folder: Path, family: Family, *, trusted: bool) -> Any:
+    made: Any = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=trusted)
     instead = family.instead.get(type(made).__name__)
     if instead is not None:
         made = registry.resolve(instead).from_pretrained(folder, local_files_only=True)
