@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -73,13 +73,14 @@ class RewardSum:
         device: str = "auto",
         offline: bool = False,
         say: Callable[[str], None] = lambda line: None,
+        prompts: Collection[str] | None = None,
     ) -> Self:
         """The named rewards, for pictures (`task` gen) or captions (und).
 
         A name is one of the registry's, or `evaluator:BENCHMARK` for a generation benchmark's verdict, over its files in
         `data` or its training split. The self-rewards ask `scorer`: the model itself, a frozen copy or its partner. `judges`
-        are back-ends by role for the evaluators and CLIP, which compute on `device`. Raises `UserError` for names, weights
-        and files, `JudgeError` for a missing judge.
+        are back-ends by role for the evaluators, which load those that the `prompts` need, and CLIP; they compute on `device`.
+        Raises `UserError` for names, weights and files, `JudgeError` for a missing judge.
         """
         check_rewards(weights, task)
         world = isinstance(model, TellsItsWorld) and model.world
@@ -95,6 +96,7 @@ class RewardSum:
                     batch_size=batch_size,
                     offline=offline,
                     say=say,
+                    prompts=prompts,
                 )
             elif (kind := _class_of(name, task)) in SELF:
                 rewards[name] = kind.load(scorer, batch_size=batch_size)

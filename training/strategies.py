@@ -206,6 +206,7 @@ class Training:
                 device=device,
                 offline=self.offline,
                 say=self.say,
+                prompts=prompts if task == "gen" else None,
             )
             if task == "gen":
                 reward.check(prompts)

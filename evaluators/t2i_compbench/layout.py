@@ -42,8 +42,9 @@ def find_pictures(
 ) -> tuple[list[tuple[Sample, int, Path]], list[Stranger]]:
     """The pictures of one category in `samples`' order; those of a prompt are numbered from 0 in order.
 
-    The prompt is the name before its first underscore; where two prompts share a name the number tells them apart. The second
-    list holds the pictures of no known prompt, and those with an ending that the category's scripts do not read.
+    The prompt is the name before its first underscore. Where prompts share a name, a picture is of the last one whose first
+    number is not above its own. The second list holds the pictures of no known prompt, and those with an ending that the
+    category's scripts do not read.
     """
     by_stem: dict[str, list[int]] = {}
     for index, sample in enumerate(samples):
@@ -57,13 +58,14 @@ def find_pictures(
         if match is None:
             strange.append(Stranger(file, "its name is not <prompt>_<number>.png"))
             continue
-        number, choices = int(match[2]), by_stem.get(match[1].strip(), [])
-        if number // PER_PROMPT in choices:
-            choices = [number // PER_PROMPT]
+        number, named = int(match[2]), by_stem.get(match[1].strip(), [])
+        choices = named if len(named) < 2 else [index for index in named if PER_PROMPT * index <= number][-1:]
         if len(choices) == 1 and category in DETECTED and file.suffix[1:] not in UNIDETS:
             strange.append(Stranger(file, f"the detector's script reads .{', .'.join(UNIDETS)} only", samples[choices[0]]))
         elif len(choices) == 1:
             found.setdefault(choices[0], []).append((number, file))
+        elif named:
+            strange.append(Stranger(file, f"'{match[1]}' stands in several lines of {category}_val.txt, all with higher numbers"))
         else:
             strange.append(Stranger(file, f"no prompt of {category}_val.txt is '{match[1]}'"))
     return [(samples[i], repeat, file) for i in sorted(found) for repeat, (_, file) in enumerate(sorted(found[i]))], strange

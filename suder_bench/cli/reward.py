@@ -185,7 +185,7 @@ def _compare(
     from suder_bench.runs.jsonl import document, replace_file
 
     out = asked.out
-    loaded = {name: named.load(name, model, asked.settings, screen.say) for name in names}
+    loaded = {name: named.load(name, model, asked.settings, screen.say, asked.prompts) for name in names}
     pictures = _pictures(asked, model, loaded, args, screen)
     drawn = sampled.rewarded(pictures, loaded, screen)
     written = _captions(asked, model, loaded, drawn, args, screen)

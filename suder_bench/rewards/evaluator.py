@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from suder_bench.records import Response, Sample, Verdict
 from suder_bench.runs import judges
 from suder_bench.runs.pictures import Decoded
 from suder_bench.runs.plan import OFFICIAL, build
+from suder_bench.runs.roles import needed
 from suder_bench.terms import USUAL, Terms
 from suder_bench.world import train_split
 
@@ -44,7 +45,7 @@ class EvaluatorReward:
         default those to train on, and where the benchmark has none apart, all of its data folder's."""
         self.name = f"{PREFIX}{benchmark.name}"
         if samples is None:
-            samples = benchmark.training_samples() if isinstance(benchmark, AsksInTraining) else benchmark.samples()
+            samples = _to_train_on(benchmark)
         self._benchmark, self._seats, self._batch_size = benchmark, seats, batch_size
         self._asked: dict[str, Sample] = {}
         for sample in samples:
@@ -62,18 +63,20 @@ class EvaluatorReward:
         offline: bool,
         say: Callable[[str], None],
         device: str = "auto",
+        prompts: Collection[str] | None = None,
     ) -> Self:
         """The reward of benchmark `name` over `data`, by default its training split in the world or its official files.
 
-        `backends` are judges by role instead of the usual ones. Raises `UserError` for what is no generation benchmark,
-        missing files, and a missing judge.
+        `backends` are judges by role instead of the usual ones; with `prompts` only those that these need are loaded. Raises
+        `UserError` for what is no generation benchmark, missing files, and a missing judge.
         """
         check_name(name)
         of_world = world if data is None else Source("folder", path=data).world
         with _folder(name, world=world, data=data, offline=offline, say=say) as folder:
             benchmark = build(name, folder, OFFICIAL)
-            seats = _seats(benchmark, backends, world=of_world, offline=offline, device=device, say=say)
-            return cls(benchmark, seats, batch_size=batch_size)
+            samples = _of(_to_train_on(benchmark), prompts)
+            seats = _seats(benchmark, samples, backends, world=of_world, offline=offline, device=device, say=say)
+            return cls(benchmark, seats, samples=samples, batch_size=batch_size)
 
     @classmethod
     def of_tests(
@@ -85,12 +88,14 @@ class EvaluatorReward:
         offline: bool,
         say: Callable[[str], None],
         terms: Terms = USUAL,
+        prompts: Collection[str] | None = None,
     ) -> Self:
         """The reward of benchmark `name` for the prompts that it tests with, which are not to be trained on; raises as `load`."""
         check_name(name)
         benchmark = build(name, source.folder(name, say, offline=offline), OFFICIAL)
-        seats = _seats(benchmark, backends, world=source.world, offline=offline, say=say, terms=terms)
-        return cls(benchmark, seats, samples=benchmark.samples())
+        samples = _of(benchmark.samples(), prompts)
+        seats = _seats(benchmark, samples, backends, world=source.world, offline=offline, say=say, terms=terms)
+        return cls(benchmark, seats, samples=samples)
 
     def check(self, prompts: Sequence[str]) -> None:
         """Raises `UserError` naming the first prompt that the benchmark cannot judge, and what to do."""
@@ -142,8 +147,19 @@ def check_name(name: str) -> None:
         raise unknown("reward", f"{PREFIX}{name}", [f"{PREFIX}{choice}" for choice in choices])
 
 
+def _to_train_on(benchmark: Benchmark) -> list[Sample]:
+    return benchmark.training_samples() if isinstance(benchmark, AsksInTraining) else benchmark.samples()
+
+
+def _of(samples: Sequence[Sample], prompts: Collection[str] | None) -> list[Sample]:
+    """The samples with these prompts; all for None."""
+    asked = None if prompts is None else {prompt.strip() for prompt in prompts}
+    return [sample for sample in samples if asked is None or sample.prompt.strip() in asked]
+
+
 def _seats(
     benchmark: Benchmark,
+    samples: Sequence[Sample],
     backends: Mapping[str, str],
     *,
     world: bool,
@@ -152,9 +168,9 @@ def _seats(
     device: str = "auto",
     terms: Terms = USUAL,
 ) -> Mapping[str, Any]:
-    """The judges by role. Raises `JudgeError` for a missing one."""
+    """The judges that the samples need, by role. Raises `JudgeError` for a missing one."""
     mine = {role: backend for role, backend in backends.items() if role in benchmark.judge_roles}
-    chosen = judges.choose(benchmark.judge_roles, mine, world=world)
+    chosen = judges.choose(benchmark.judge_roles, mine, world=world, needed=needed(benchmark, samples))
     panel = judges.seat(chosen, device=device, dtype="auto", offline=offline, terms=terms, say=say)
     for missing in panel.missing.values():
         raise missing

@@ -29,8 +29,11 @@ def names(text: str, *, asked: str | None) -> list[str]:
     return found
 
 
-def load(name: str, model: Model, settings: Settings, say: Callable[[str], None]) -> PictureReward:
-    """A self-reward asks the model, a benchmark's verdict has the judges and files of the settings. Raises `UserError`."""
+def load(
+    name: str, model: Model, settings: Settings, say: Callable[[str], None], prompts: Sequence[str] | None = None
+) -> PictureReward:
+    """A self-reward asks the model, a benchmark's verdict has the files of the settings and those of its judges that the
+    `prompts` need. Raises `UserError`."""
     if name.startswith(PREFIX):
         benchmark = name.removeprefix(PREFIX)
         return EvaluatorReward.of_tests(
@@ -40,6 +43,7 @@ def load(name: str, model: Model, settings: Settings, say: Callable[[str], None]
             offline=settings.offline,
             terms=settings.terms.only(settings.judges),
             say=say,
+            prompts=prompts,
         )
     reward: PictureReward = registry.load("rewards", name).load(model)
     return reward

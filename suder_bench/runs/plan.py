@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from suder_bench import registry
-from suder_bench.benchmark import Benchmark
+from suder_bench.benchmark import Benchmark, GenerationBenchmark
 from suder_bench.data.source import Source
 from suder_bench.errors import MissingPictures, UserError, unknown
 from suder_bench.models.protocols import ImageSampling, TextSampling
@@ -177,7 +178,22 @@ def _task(name: str, protocol: str, settings: Settings, say: Callable[[str], Non
         if sample.id not in lost
         for repeat in range(repeats)
     )
+    if benchmark.kind == "generation":
+        _refuse_shared_files(cast(GenerationBenchmark, benchmark), items)
     return Task(benchmark, protocol, repeats, chosen, items, samples_digest(samples), len(left_out))
+
+
+def _refuse_shared_files(benchmark: GenerationBenchmark, items: Sequence[Item]) -> None:
+    """Raises `UserError` where a layout gives two pictures one name, also for disks that know no capitals: one would be lost."""
+    owners: dict[str, Item] = {}
+    for item in items:
+        file = benchmark.image_path(item.sample, item.repeat)
+        first = owners.setdefault(unicodedata.normalize("NFC", file).casefold(), item)
+        if first is not item:
+            raise UserError(
+                f"{benchmark.name}: picture {first.repeat} of {first.sample.id} and picture {item.repeat} of {item.sample.id}"
+                f" would both be {file}; choose --repeats {benchmark.repeats} or fewer, or give the two prompts different words"
+            )
 
 
 def _at_hand(benchmark: Benchmark, allow_missing: int) -> tuple[list[Sample], set[str]]:

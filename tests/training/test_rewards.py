@@ -276,6 +276,23 @@ def test_official_prompts_are_judged_by_official_judges(monkeypatch: pytest.Monk
     assert asked == ["official"]
 
 
+def test_only_the_judges_of_the_prompts_at_hand_are_needed(tmp_path: Path) -> None:
+    tasks.write(tmp_path, size="quick", benchmarks=["t2i-compbench"])
+    (tmp_path / "world.json").unlink()  # so that the other judges are the official ones, which are not here
+    colors = [one.prompt for one in T2ICompBench(tmp_path).training_samples() if one.truth["category"] == "color"]
+    options = {
+        "model": OTHERS,
+        "data": {"t2i-compbench": tmp_path},
+        "judges": {"vqa": "world", "parser": "world"},
+        "offline": True,
+    }
+    reward = load({"evaluator:t2i-compbench": 1}, prompts=colors, **options)
+    reward.check(colors)
+    assert 0 <= reward.images(colors[:1], pixels(0.0)).total.item() <= 1
+    with pytest.raises(JudgeError, match="judge detector-2d"):
+        load({"evaluator:t2i-compbench": 1}, **options)
+
+
 def test_a_verdict_without_a_number_is_refused(tmp_path: Path) -> None:
     class Wordy(GenEval):
         def verdicts(self, answered: Any, judges: Any) -> Any:
