@@ -27,6 +27,7 @@ from suder_bench.terms import Terms
 PACKAGE = "suder-bench"
 LIBRARIES = ("torch", "transformers", "numpy", "scipy", "pillow", "safetensors")
 State = Literal["ok", "missing", "broken"]
+OWN = "the benchmark's own"
 MARKS = {"ok": "ok", "missing": "--", "broken": "!!"}
 
 
@@ -80,8 +81,11 @@ def examine(sources: Mapping[str, str]) -> Iterator[Finding]:
         yield checkpoint(name)
     yield from official_data()
     yield from pictures()
+    judges = []
     for name in registry.table("judges"):
-        yield judge(name, sources.get(name, ""))
+        judges.append(judge(name, sources.get(name, "")))
+        yield judges[-1]
+    yield from metrics(judges)
 
 
 def machine() -> Iterator[Finding]:
@@ -214,10 +218,36 @@ def judge(name: str, source: str = "") -> Finding:
         return Finding("judges", name, "broken", _told(error), needed=needed)
     if role in panel.missing:
         return Finding("judges", name, "missing", _told(panel.missing[role]), needed=needed)
-    exact = "the benchmark's own" if panel.judges[role].exact else "not the benchmark's own"
+    exact = OWN if panel.judges[role].exact else f"not {OWN}"
     known = "known answers passed" if isinstance(panel.judges[role], KnownAnswers) else "no known answers"
     weights = ", weights found" if needs is not None else ""
     return Finding("judges", name, "ok", f"{exact}{weights}, {known}", needed=needed)
+
+
+def metrics(judges: Sequence[Finding]) -> Iterator[Finding]:
+    """Of each benchmark whose metrics need different judges: which can be had by its own ones, and what the others lack."""
+    from suder_bench.data.source import Source
+    from suder_bench.runs.plan import build
+    from suder_bench.runs.roles import by_metric
+
+    own = {one.name.partition("/")[0] for one in judges if one.state == "ok" and one.says.startswith(OWN)}
+    for name in registry.table("benchmarks"):
+        if not hasattr(registry.load("benchmarks", name), "roles_of"):
+            continue
+        try:
+            folder = Source("world", size="quick").folder(name, lambda line: None, offline=True)
+            benchmark = build(name, folder, "official")
+            asked = by_metric(benchmark, benchmark.samples())
+        except UserError as error:
+            yield Finding("metrics", name, "broken", str(error))
+            continue
+        by_lack: dict[str, list[str]] = {}
+        for metric in [metric for metric in benchmark.paper_metrics if metric in asked]:
+            by_lack.setdefault(", ".join(role for role in asked[metric] if role not in own), []).append(metric)
+        official = by_lack.pop("", [])
+        says = [f"by {OWN} judges: {', '.join(official) or 'nothing'}"]
+        says += [f"for want of {roles} not: {', '.join(others)}" for roles, others in by_lack.items()]
+        yield Finding("metrics", name, "missing" if by_lack else "ok", "; ".join(says))
 
 
 def _sources(chosen: Mapping[str, str]) -> dict[str, str]:

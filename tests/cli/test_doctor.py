@@ -291,3 +291,22 @@ def test_changed_and_lost_files_are_named(tmp_path):
 def test_a_system_that_does_not_tell_its_memory_is_described_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("os.sysconf")
     assert "unknown memory" in doctor.hardware()
+
+
+def test_which_metrics_are_the_benchmarks_own_is_told(own_cache: Path) -> None:
+    own = [f"{role}/official" for role in ("clip", "vqa", "detector-2d", "detector")]
+    judges = [doctor.Finding("judges", name, "ok", "the benchmark's own, known answers passed") for name in own]
+    judges += [doctor.Finding("judges", "parser/official", "ok", "not the benchmark's own, known answers passed")]
+    judges += [doctor.Finding("judges", "depth/official", "missing", "the benchmark's own weights are not here")]
+    found = {one.name: one for one in doctor.metrics(judges)}
+    assert found["geneval"].says == (
+        "by the benchmark's own judges: single_object, two_object, counting, position;"
+        " for want of color not: colors, color_attr, overall"
+    )
+    assert found["t2i-compbench"].says.split("; ") == [
+        "by the benchmark's own judges: non_spatial",
+        "for want of parser not: color, shape, texture, spatial, complex, average",
+        "for want of detector-3d, depth, parser not: 3d_spatial",
+        "for want of detector-3d, parser not: numeracy",
+    ]
+    assert {one.state for one in found.values()} == {"missing"}

@@ -198,31 +198,64 @@ def test_every_picture_has_the_references_score(made, protocol):
         assert ours != pytest.approx(expected(made, fixed=False), abs=1e-6)
 
 
-@pytest.mark.parametrize(("protocol", "prefix"), [("official", ""), ("fixed", "fixed/")])
-def test_the_command_gives_the_references_means(made, protocol, prefix, monkeypatch, capsys):
+@pytest.fixture
+def scripted(made, monkeypatch):
+    """The command's options for the networks of `made`, by role; the parser is `parser/scripted`."""
     table = registry.TABLE | {"judges": registry.TABLE["judges"] | {"parser/scripted": f"{__name__}:ScriptedParserByName"}}
     monkeypatch.setattr(registry, "TABLE", table)
     registry.table.cache_clear()
     chosen = {"vqa": "official:blip", "clip": "official:clip", "depth": "official:dpt", "parser": "scripted"}
     chosen |= {"detector-2d": "file:rs200.jsonl", "detector-3d": "file:r50.jsonl"}
-    options = [option for role, name in chosen.items() for option in ("--judge", f"{role}={name.replace(':', f':{made}/')}")]
-    options += ["--no-known-answers", "--offline", "--device", "cpu", "--protocol", protocol, "--json"]
-    try:
-        assert (
-            main(["score", "--benchmark", "t2i-compbench", "--images", f"{made}/pictures", "--data", f"{made}/data", *options])
-            == 0
-        )
-    finally:
-        registry.table.cache_clear()
+    yield {role: ("--judge", f"{role}={name.replace(':', f':{made}/')}") for role, name in chosen.items()}
+    registry.table.cache_clear()
+
+
+def score(made, judges, *options):
+    given = [word for words in judges.values() for word in words]
+    paths = ["--images", f"{made}/pictures", "--data", f"{made}/data"]
+    return main(
+        ["score", "--benchmark", "t2i-compbench", *paths, *given, "--no-known-answers", "--offline", "--device", "cpu", *options]
+    )
+
+
+@pytest.mark.parametrize(("protocol", "prefix"), [("official", ""), ("fixed", "fixed/")])
+def test_the_command_gives_the_references_means(made, protocol, prefix, scripted, capsys):
+    assert score(made, scripted, "--protocol", protocol, "--json") == 0
     entry = json.loads(capsys.readouterr().out)["benchmarks"]["t2i-compbench"]
     assert (entry["protocol"], entry["failed"], entry["judges"]["detector-2d"]["exact"]) == (protocol, 0, False)
     means = defaultdict(list)
-    for (prompt, _), score in expected(made, fixed=protocol == "fixed").items():
-        means[prompt.split("/")[0]].append(score)
+    for (prompt, _), score_ in expected(made, fixed=protocol == "fixed").items():
+        means[prompt.split("/")[0]].append(score_)
     metrics = {name: metric["value"] for name, metric in entry["metrics"].items()}
     average = np.mean([np.mean(means[category]) for category in CATEGORIES[:6]])
     wanted = {f"{prefix}{category}": float(np.mean(scores)) for category, scores in means.items()}
     assert metrics == pytest.approx(wanted | {f"{prefix}average": float(average)}, abs=1e-6)
+
+
+def test_the_table_says_which_judge_is_in_which_category(made, scripted, capsys):
+    assert score(made, scripted) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert all(f" {category} " in told for category in CATEGORIES)
+    for role, categories in (
+        ("vqa", "color, shape, texture, complex, average"),
+        ("clip", "non_spatial, complex, average"),
+        ("depth", "3d_spatial"),
+        ("detector-2d", "spatial, complex, average"),
+        ("detector-3d", "3d_spatial, numeracy"),
+    ):
+        assert f"{role} in {categories}" in told
+    assert "Unified_learned_OCIM_RS200_6x+2x as declared by a file (" in told
+
+
+def test_seven_categories_stay_without_the_depth(made, scripted, capsys):
+    assert score(made, scripted | {"depth": ("--judge", "depth=official:/nowhere")}, "--json") == 1
+    entry = json.loads(capsys.readouterr().out)["benchmarks"]["t2i-compbench"]
+    assert entry["unjudged"] == {
+        "responses": PER_PROMPT * len(PARSES["3d_spatial"]),
+        "roles": ["depth"],
+        "metrics": ["3d_spatial"],
+    }
+    assert set(entry["metrics"]) == {*CATEGORIES, "average"} - {"3d_spatial"}
 
 
 relaxed = settings(deadline=None, max_examples=60)
