@@ -7,7 +7,7 @@ peft is installed; keys of older layouts are renamed by transformers' own table.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -108,7 +108,9 @@ def build(
                 output_loading_info=True,
             )
         _check_keys(folder, made[1], origin)
-        notes = check_finite(folder, made[0].state_dict(), allowed=allow_nonfinite)
+        notes = check_finite(
+            folder, made[0].state_dict(), lambda name: _lies(folder, origin.get(name, name)), allowed=allow_nonfinite
+        )
         model = made[0].to(device).eval()
         # Weights in the file's own precision are the file, mapped into memory: written over, it would be another model.
         mapped = {tensor.untyped_storage().data_ptr() for tensor in weights.values()}
@@ -170,15 +172,22 @@ def _check_keys(folder: Path, info: Mapping[str, Any], origin: Mapping[str, str]
         if 0 in found:
             raise _emptied(folder, [name for name, found, _ in sizes if 0 in found])
         others = f" (and {len(sizes) - 1} more)" if len(sizes) > 1 else ""
-        raise UserError(f"model '{folder}' has {name} of shape {found}{others}, its config.json asks for {wanted}; {cure}")
+        told = f"{name} of shape {found}{others}, its config.json asks for {wanted}"
+        raise UserError(f"model '{folder}' has {told}; {cure}{_lies(folder, name)}")
     if unused:
         told = f"{len(unused)} weights that its config.json leaves unused, such as {unused[0]}"
-        raise UserError(f"model '{folder}' holds {told}; {cure}")
+        raise UserError(f"model '{folder}' holds {told}; {cure}{_lies(folder, unused[0])}")
+
+
+def _lies(folder: Path, name: str) -> str:
+    file = checkpoint.file_of(folder, name)
+    return "" if file is None else f" (the weight is in {file.name})"
 
 
 def check_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
     """Raises `UserError` where the tokenizer has ids that the model has no embedding for."""
-    rows, last = len(model.get_input_embeddings().weight), max(tokenizer.get_vocab().values(), default=-1)
+    embeddings: Any = model.get_input_embeddings()
+    rows, last = len(embeddings.weight), max(tokenizer.get_vocab().values(), default=-1)
     if not 0 <= last < rows:
         raise UserError(
             f"model '{folder}' has embeddings for {rows:,} tokens, its tokenizer ids up to {last:,}; "
@@ -186,11 +195,13 @@ def check_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerBase, model: Pr
         )
 
 
-def check_finite(folder: Path, weights: Mapping[str, torch.Tensor], *, allowed: bool) -> dict[str, str]:
+def check_finite(
+    folder: Path, weights: Mapping[str, torch.Tensor], lies: Callable[[str], str] = lambda name: "", *, allowed: bool
+) -> dict[str, str]:
     """What run.json has to say of numbers that are NaN or infinite: nothing where there are none. A sum keeps either and costs
     little; only a sum that is no number is looked into.
 
-    Raises `UserError` naming the first weight that has some, unless that is `allowed`.
+    Raises `UserError` naming the first weight that has some, and where it `lies`, unless that is `allowed`.
     """
     bad = dict(_not_finite(weights))
     if not bad:
@@ -198,10 +209,10 @@ def check_finite(folder: Path, weights: Mapping[str, torch.Tensor], *, allowed: 
     first, total = next(iter(bad)), sum(bad.values())
     if allowed:
         return {NOT_FINITE: f"{total:,} NaN or infinite numbers in {len(bad):,} of {len(weights):,} weights, such as {first}"}
+    told = f"{bad[first]:,} of the {weights[first].numel():,} numbers of weight {first} are NaN or infinite{lies(first)}"
     raise UserError(
-        f"model '{folder}': {bad[first]:,} of the {weights[first].numel():,} numbers of weight {first} are NaN or infinite; "
-        f"nothing that it makes is worth a score (a training that diverged leaves such weights; take an earlier one, or look "
-        "at it with --allow-nonfinite)"
+        f"model '{folder}': {told}; nothing that it makes is worth a score "
+        "(a training that diverged leaves such weights; take an earlier one, or look at it with --allow-nonfinite)"
     )
 
 

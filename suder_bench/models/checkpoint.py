@@ -139,6 +139,19 @@ def weight_files(folder: Path) -> list[Path]:
     _refuse(folder, f"holds no weights ({WEIGHTS} or {PICKLED})", "copy them, or save the model with save_pretrained")
 
 
+def file_of(folder: Path, name: str) -> Path | None:
+    """The file that holds a weight: the only one, or the shard that the index names for it, whatever stands before its name in
+    the model or in the files. None where that does not tell."""
+    files = weight_files(folder)
+    if len(files) == 1:
+        return files[0]
+    index = next(one for base in (WEIGHTS, PICKLED) if (one := folder / f"{base}.index.json").is_file())
+    places: Mapping[str, str] = read_json(index)["weight_map"]
+    fits = {file for own, file in places.items() if f".{own}".endswith(f".{name}") or f".{name}".endswith(f".{own}")}
+    found = places.get(name, fits.pop() if len(fits) == 1 else None)
+    return None if found is None else folder / found
+
+
 def check_whole(file: Path) -> None:
     """Raises `UserError` for a file of weights that is missing, cut short or something else, by what stands at its begin and
     end: safetensors, or the zip archive that torch.save writes."""
