@@ -19,7 +19,9 @@ from suder_bench.models.protocols import Model, TellsItsWorld
 from suder_bench.rewards.clip import Clip
 from suder_bench.rewards.dsr import Dsr
 from suder_bench.rewards.evaluator import PREFIX, EvaluatorReward, check_name, generation_benchmarks
-from suder_bench.rewards.protocols import CaptionReward, ChecksPrompts
+from suder_bench.rewards.protocols import CaptionReward, ChecksPrompts, TellsItsJudges
+from suder_bench.rewards.remote import PREFIX as REMOTE
+from suder_bench.rewards.remote import RemoteReward
 from suder_bench.rewards.srum import Srum
 from suder_bench.rewards.vqa import Vqa
 
@@ -77,16 +79,19 @@ class RewardSum:
     ) -> Self:
         """The named rewards, for pictures (`task` gen) or captions (und).
 
-        A name is one of the registry's, or `evaluator:BENCHMARK` for a generation benchmark's verdict, over its files in
-        `data` or its training split. The self-rewards ask `scorer`: the model itself, a frozen copy or its partner. `judges`
-        are back-ends by role for the evaluators, which load those that the `prompts` need, and CLIP; they compute on `device`.
-        Raises `UserError` for names, weights and files, `JudgeError` for a missing judge.
+        A name is one of the registry's, `evaluator:BENCHMARK` for a generation benchmark's verdict, over its files in `data` or
+        its training split, or `remote:URL` for that of judges behind an address. The self-rewards ask `scorer`: the model
+        itself, a frozen copy or its partner. `judges` are back-ends by role for the evaluators, which load those that the
+        `prompts` need, and CLIP; they compute on `device`. Raises `UserError` for names, weights and files, `JudgeError` for a
+        missing judge.
         """
         check_rewards(weights, task)
         world = isinstance(model, TellsItsWorld) and model.world
         rewards: dict[str, Any] = {}
         for name in weights:
-            if name.startswith(PREFIX) and task == "gen":
+            if name.startswith(REMOTE):
+                rewards[name] = RemoteReward(name.removeprefix(REMOTE), say=say)
+            elif name.startswith(PREFIX) and task == "gen":
                 rewards[name] = EvaluatorReward.load(
                     name.removeprefix(PREFIX),
                     world=world,
@@ -105,6 +110,10 @@ class RewardSum:
             else:
                 rewards[name] = kind.load(model)
         return cls(rewards, weights)
+
+    def told(self) -> dict[str, Any]:
+        """By name who makes the numbers of rewards that others make. Raises `UserError` where nobody answers."""
+        return {name: dict(reward.told()) for name, reward in self._rewards.items() if isinstance(reward, TellsItsJudges)}
 
     def check(self, prompts: Sequence[str]) -> None:
         """Raises `UserError` for a prompt that a reward cannot score, before anything is drawn for it."""
@@ -155,7 +164,9 @@ def check_rewards(weights: Mapping[str, float], task: Task) -> None:
         told = ", ".join(f"{name}: {weight}" for name, weight in weights.items()) or "nothing"
         raise UserError(f"reward.{task} is {told}; give a reward a finite weight other than 0, for example dsr: 1")
     for name in weights:
-        if task == "gen" and name.startswith(PREFIX):
+        if task == "gen" and name.startswith(REMOTE):
+            RemoteReward(name.removeprefix(REMOTE))
+        elif task == "gen" and name.startswith(PREFIX):
             check_name(name.removeprefix(PREFIX))
         else:
             _class_of(name, task)
@@ -184,9 +195,11 @@ def _class_of(name: str, task: Task) -> Any:
     if name in table and (task == "gen" or _captions(name)):
         return registry.load("rewards", name)
     captioning = sorted(filter(_captions, table))
-    if name in table or name.startswith(PREFIX):
+    if name in table or name.startswith((PREFIX, REMOTE)):
         raise UserError(f"reward '{name}' cannot score captions; choose reward.und from {', '.join(captioning)}")
-    raise unknown("reward", name, captioning if task == "und" else [*table, *(PREFIX + b for b in generation_benchmarks())])
+    raise unknown(
+        "reward", name, captioning if task == "und" else [*table, *(PREFIX + b for b in generation_benchmarks()), f"{REMOTE}URL"]
+    )
 
 
 def _captions(name: str) -> bool:

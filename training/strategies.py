@@ -42,6 +42,8 @@ FINISHED_FILE = "finished.json"
 """Written last: a run folder that has it is complete."""
 
 VERSIONS_FILE = "versions.json"
+JUDGES_FILE = "judges.json"
+"""Who makes the numbers of rewards behind an address."""
 
 FREE = ("guard.", "samples_steps", "sampling.batch_size", "reward.batch_size", "trainer.save_", "trainer.report_to")
 """What a training may go on with otherwise: settings that change no number of it."""
@@ -210,6 +212,8 @@ class Training:
             )
             if task == "gen":
                 reward.check(prompts)
+            if _first_process():
+                _record(self.out, reward.told())
         return reward
 
 
@@ -300,6 +304,21 @@ def _steps_done(folder: Path) -> int:
 
 def _first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
+
+
+def _record(out: Path, told: Mapping[str, Any]) -> None:
+    """Write down who rewards from afar. Raises `UserError` where a training that goes on was rewarded by others."""
+    if not told:
+        return
+    file = out / JUDGES_FILE
+    old = json.loads(file.read_text(encoding="utf-8")) if _begun(out) and file.is_file() else told
+    for name, judges in told.items():
+        if (was := old.get(name, {}).get("fingerprint")) != judges["fingerprint"]:
+            raise UserError(
+                f"{out} was rewarded by {name} with the fingerprint {was}, which is {judges['fingerprint']} now;"
+                " serve the same judges and data, or choose another --out"
+            )
+    replace_file(file, document(told).encode())
 
 
 def _claim(out: Path, recipe: Recipe, *, resume: bool) -> None:

@@ -65,7 +65,7 @@ def listed(kind: str) -> dict[str, Any]:
         adapters = {f"{name}:REFERENCE": target for name, target in registry.table("models").items()}
         return _told(kind, dict.fromkeys(registry.CHECKPOINTS, "shipped checkpoint") | adapters)
     if kind == "rewards":
-        return _told(kind, {**registry.table("rewards"), "evaluator:BENCHMARK": ""})
+        return _told(kind, {**registry.table("rewards"), "evaluator:BENCHMARK": "", "remote:URL": ""})
     return _told(kind, registry.table("benchmarks"))
 
 

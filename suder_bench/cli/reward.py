@@ -72,7 +72,7 @@ def _parser() -> options.Parser:
         "--rewards",
         default="dsr,clip",
         metavar="NAME,NAME",
-        help="see suder-bench list rewards, and evaluator:BENCHMARK for its verdict (default: dsr,clip)",
+        help="see suder-bench list rewards; evaluator:BENCHMARK for its verdict, remote:URL for a served one (default: dsr,clip)",
     )
     parser.add_argument(
         "--prompts",
@@ -182,6 +182,7 @@ def _compare(
     from suder_bench.reports.rewards.gallery import gallery
     from suder_bench.rewards import kept, named, sampled
     from suder_bench.rewards.compare import compare
+    from suder_bench.rewards.protocols import TellsItsJudges
     from suder_bench.runs.jsonl import document, replace_file
 
     out = asked.out
@@ -204,6 +205,8 @@ def _compare(
         "captions": None if written is None else _entry(written, compare(written.samples)),
     }
     found |= _deviations(asked, args, model)
+    remote = {name: dict(reward.told()) for name, reward in loaded.items() if isinstance(reward, TellsItsJudges)}
+    found |= {"remote": remote} if remote else {}
     replace_file(out / "compare.json", document(found).encode())
     replace_file(out / "compare.md", report.markdown(found, drawn, written).encode())
     kept.write(out, drawn, written)

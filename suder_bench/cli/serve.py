@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from suder_bench.cli import options
 from suder_bench.errors import UserError
+from suder_bench.remote.address import LOCAL, TOKEN, key_of
 
 if TYPE_CHECKING:
     from suder_bench.service.api import Service
     from suder_bench.service.setting import Setting
 
-TOKEN = "SUDER_BENCH_TOKEN"
 PORT = 8321
 SHORTEST = 16
 """Characters of a token: what is shorter can be tried out."""
@@ -135,8 +135,6 @@ def _devices(args: argparse.Namespace) -> list[str]:
 
 def _token(args: argparse.Namespace) -> str | None:
     """Raises `UserError` for one that is missing, too short, or nothing that a header can hold."""
-    from suder_bench.remote.address import LOCAL, key_of
-
     variable, file = args.token_env, args.token_file
     try:
         text = os.environ.get(variable, "") if file is None else file.read_text(encoding="utf-8")

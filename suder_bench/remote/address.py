@@ -9,6 +9,9 @@ from suder_bench.errors import UserError
 from suder_bench.remote.words import one_line
 
 URL, KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
+TOKEN = "SUDER_BENCH_TOKEN"
+"""Where the token of a `suder-bench serve` stands, for the server and for those who ask it."""
+
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 

@@ -100,6 +100,7 @@ class Client:
     at_once: int = 4
     most_mb: int = 64
     pause: float = 1.0
+    tries: int = TRIES
     slow_tries: int = TRIES
     stumbles: Collection[int] = (500,)
     say: Callable[[str], None] = lambda line: None
@@ -150,14 +151,14 @@ class Client:
         return SilencedError(found.told) if len(self._silent) >= SILENT else found
 
     async def _outcome(self, request: Request) -> Outcome:
-        for attempt in range(TRIES):
+        for attempt in range(self.tries):
             try:
                 return await self._attempt(request)
             except PassingError as passing:
                 last = passing
             except UserError as error:
                 return error
-            if attempt + 1 >= (self.slow_tries if isinstance(last.error, SilentError) else TRIES):
+            if attempt + 1 >= (self.slow_tries if isinstance(last.error, SilentError) else self.tries):
                 break
             if last.wait > WORTH_TELLING:
                 self.say(f"{self.who}: waiting {last.wait:,.0f} s, as {self.url}{request.path} asks")
@@ -206,14 +207,15 @@ class Client:
         if reply.status < 500 and reply.status not in (408, 429):
             return RefusedError(f"{self.who}: {address} refuses: {said}", reply.status, why)
         if reply.status in self.stumbles:
-            return PassingError(RefusedError(f"{self.who}: {address} failed in {TRIES} tries: {said}", reply.status, why))
+            return PassingError(RefusedError(f"{self.who}: {address} failed in {self.tries} tries: {said}", reply.status, why))
         wait = words.seconds_to_wait(reply.headers, time())
         if wait > MOST_WAIT:
             return self.gone(f"{said}; it asks for a pause of {wait:,.0f} s", tries="one try")
         return PassingError(self.gone(said), wait)
 
-    def gone(self, reason: str, tries: str = f"{TRIES} tries") -> Unreachable:
+    def gone(self, reason: str, tries: str = "") -> Unreachable:
         """What is told of a server that does not reply."""
+        tries = tries or f"{self.tries} tries"
         return Unreachable(f"{self.who}: {self.url} gave no reply in {tries} ({reason}); run the same command again later")
 
     def _proxy(self) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, Self, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self, runtime_checkable
 
 from PIL import Image
 
@@ -35,6 +35,15 @@ class ChecksPrompts(Protocol):
 
     def check(self, prompts: Sequence[str]) -> None:
         """Raises `UserError` naming the first prompt that it cannot score; a training asks before it draws anything."""
+        ...
+
+
+@runtime_checkable
+class TellsItsJudges(Protocol):
+    """A reward whose numbers somebody else makes."""
+
+    def told(self) -> Mapping[str, Any]:
+        """Who makes them, as JSON; `fingerprint` changes with what decides a number. Raises `UserError` where nobody answers."""
         ...
 
 

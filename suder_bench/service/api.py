@@ -4,6 +4,7 @@
 |---|---|
 | `GET /health`, `GET /v1/benchmarks` | how the workers are; what is judged, by which judges |
 | `POST /v1/score` | pictures with prompts or metadata to rows: score, correct, reason, details |
+| `POST /v1/prompts` | whether prompts can be judged, before anything is drawn for them |
 | `POST /score`, `GET /rewards` | the same, as UniRL's reward service has it |
 | `POST /compute` | the same, as Flow-Factory's reward server has it |
 """
@@ -55,6 +56,7 @@ class Endpoints(Handler):
             ("GET", "/v1/benchmarks"): lambda: {"benchmarks": list(self.server.offered.values())},
             ("GET", "/rewards"): lambda: {"rewards": list(self.server.offered)},
             ("POST", "/v1/score"): self._score,
+            ("POST", "/v1/prompts"): self._prompts,
             ("POST", "/score"): self._unirl,
             ("POST", "/compute"): self._flow_factory,
         }
@@ -86,6 +88,13 @@ class Endpoints(Handler):
         offered = self.server.offered[name]
         told = {key: offered[key] for key in ("protocol", "judges", "fingerprint")}
         return {"benchmark": name, **told, "results": rows}
+
+    def _prompts(self) -> dict[str, Any]:
+        found = document(self._json())
+        name = wire.benchmark(found, list(self.server.offered))
+        listed = wire.items(found, "items", self._batching().most)
+        rows = self._rows(wire.each(listed, lambda item: wire.question(item, name)))
+        return {"benchmark": name, "results": rows}
 
     def _unirl(self) -> dict[str, Any]:
         """Of a request's turns the last counts, as UniRL's scorers of single pictures have it."""

@@ -50,7 +50,7 @@ class FaultError(Exception):
 class Asked:
     """One encoded picture and what it was drawn for: a prompt, what the benchmark's metadata say of it, or a sample's id.
 
-    `pixels` counts those of its header.
+    `pixels` counts those of its header. Without a picture it only asks whether this is something that can be judged.
     """
 
     benchmark: str
@@ -92,13 +92,18 @@ def benchmark(found: Mapping[str, Any], served: Sequence[str]) -> str:
     return str(named)
 
 
+def question(item: Mapping[str, Any], name: str) -> Asked:
+    """An item of `POST /v1/prompts`, which has no picture. Raises `FaultError`."""
+    return one(name, b"", item.get("prompt"), item.get("metadata"), item.get("sample"))
+
+
 def asked(item: Mapping[str, Any], name: str, parts: Mapping[str, bytes] = NOTHING) -> Asked:
     """An item of `POST /v1/score`; `parts` are the files that came along. Raises `FaultError`."""
     part = item.get("part")
     if part is not None:
         if part not in parts:
             raise FaultError("invalid_picture", f"no part {json.dumps(part)[:80]} in the request")
-        encoded = parts[part]
+        encoded = parts[part] or b" "  # which is no picture either
     else:
         encoded = unpacked(item.get("picture"))
     return one(name, encoded, item.get("prompt"), item.get("metadata"), item.get("sample"))
@@ -116,7 +121,7 @@ def one(name: str, encoded: bytes, prompt: Any, metadata: Any, sample: Any = Non
     prompt = prompt if prompt is not None else (metadata or {}).get("prompt")
     if sample is None and not (isinstance(prompt, str) and prompt.strip()):
         raise FaultError("invalid_prompt", "an item has a prompt, or metadata with one, or the id of a sample")
-    return Asked(name, encoded, pixels(encoded), prompt, metadata or NOTHING, sample)
+    return Asked(name, encoded, pixels(encoded) if encoded else 0, prompt, metadata or NOTHING, sample)
 
 
 def unpacked(text: Any) -> bytes:
@@ -126,9 +131,12 @@ def unpacked(text: Any) -> bytes:
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
-        return base64.b64decode(text, validate=True)
+        found = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise FaultError("invalid_picture", "picture is no base64") from None
+        found = b""
+    if not found:
+        raise FaultError("invalid_picture", "picture is no base64 of anything")
+    return found
 
 
 def pixels(encoded: bytes) -> int:

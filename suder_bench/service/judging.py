@@ -28,10 +28,11 @@ from suder_bench.runs.score import filed_under, verdicts_of
 from suder_bench.runs.screen import Bar, Screen
 from suder_bench.service.asked import Asked, FaultError
 from suder_bench.service.setting import Setting
+from suder_bench.terms import AT_ONCE
 from suder_bench.world import train_split
 
-Prepared = Future[Answered | PictureError] | FaultError
-"""A picture on its way out of its file, or what is wrong with what was asked."""
+Prepared = Future[Answered | PictureError] | Row
+"""A picture on its way out of its file, or a row at once: what is wrong, or that this could be judged."""
 
 
 class Judging:
@@ -49,14 +50,13 @@ class Judging:
             "fingerprint": filed_under(task, identity),
             "prompts": len(samples),
             "metadata": isinstance(benchmark, JudgesOtherPrompts),
-            "one_by_one": panel.paid(benchmark.judge_roles),
         }
         self._benchmark, self._panel = benchmark, panel
         self._by_id = {sample.id: sample for sample in samples}
         self._by_prompt: dict[str, Sample] = {}
         for sample in (*samples, *trained):
             self._by_prompt.setdefault(sample.prompt.strip(), sample)
-        self._size, self._screen = BatchSize(1) if self.offered["one_by_one"] else BatchSize(), screen
+        self._size, self._screen = BatchSize(AT_ONCE) if panel.paid(benchmark.judge_roles) else BatchSize(), screen
 
     @classmethod
     def load(cls, setting: Setting, screen: Screen) -> list[Self]:
@@ -93,14 +93,17 @@ class Judging:
         try:
             sample = self._sample(asked)
         except UserError as error:
-            return FaultError("unknown_prompt", str(error))
+            return FaultError("unknown_prompt", str(error)).row
+        if not asked.picture:
+            return {"sample": sample.id}
         response = Response(self._benchmark.name, sample.id, place, seed=0, digest="")
         return threads.submit(decoded, Answered(sample, response, asked.picture))
 
     def rows(self, prepared: Sequence[Prepared]) -> list[Row]:
         """A row of JSON values for each item, with its verdict or its `error`."""
-        found = [one if isinstance(one, FaultError) else one.result() for one in prepared]
-        rows = {i: _refused(one) for i, one in enumerate(found) if isinstance(one, Exception)}
+        found = [one if isinstance(one, dict) else one.result() for one in prepared]
+        rows = {i: one for i, one in enumerate(found) if isinstance(one, dict)}
+        rows |= {i: _unreadable(one) for i, one in enumerate(found) if isinstance(one, PictureError)}
         readable = {i: one for i, one in enumerate(found) if isinstance(one, Answered)}
         places = list(readable)
         verdicts: list[Verdict] = []
@@ -162,8 +165,8 @@ def _row(verdict: Verdict) -> Row:
     return row
 
 
-def _refused(error: Exception) -> Row:
-    return error.row if isinstance(error, FaultError) else FaultError("invalid_picture", str(error)).row
+def _unreadable(error: PictureError) -> Row:
+    return FaultError("invalid_picture", str(error)).row
 
 
 def _failed(error: Exception) -> Row:

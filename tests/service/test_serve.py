@@ -204,6 +204,24 @@ def test_a_web_page_cannot_ask(served: Served, headers: dict[str, str]) -> None:
     assert served.ask("GET", "/health", None, **headers)[0] == 403
 
 
+def test_prompts_are_known_before_anything_is_drawn(served: Served, item: dict[str, Any]) -> None:
+    asked = [
+        {"prompt": item["prompt"]},
+        {"prompt": "no such prompt"},
+        {"prompt": ""},
+        {"prompt": "a", "metadata": {"category": "color"}},
+    ]
+    status, answer, _ = served.ask("POST", "/v1/prompts", {"benchmark": "geneval", "items": asked[:3]})
+    assert status == 200
+    assert [row.get("sample") or row["error"]["code"] for row in answer["results"]] == [
+        "00001",
+        "unknown_prompt",
+        "invalid_prompt",
+    ]
+    status, answer, _ = served.ask("POST", "/v1/prompts", {"benchmark": "t2i-compbench", "items": asked[3:]})
+    assert answer["results"] == [{"sample": "color/asked"}]
+
+
 def test_it_answers_as_unirls_reward_service_does(served: Served, item: dict[str, Any], geneval: Made) -> None:
     """Facts of unirl-reward-service: `schemas.py` and `client.py`, and of the backend that asks it."""
     assert served.ask("GET", "/rewards")[1] == {"rewards": ["geneval", "t2i-compbench"]}
