@@ -24,6 +24,7 @@ from suder_bench.runs.jsonl import Row, plain
 from suder_bench.runs.judges import Panel
 from suder_bench.runs.pictures import decoded
 from suder_bench.runs.plan import Task, build, samples_digest
+from suder_bench.runs.roles import can_judge, roles_of
 from suder_bench.runs.score import filed_under, verdicts_of
 from suder_bench.runs.screen import Bar, Screen
 from suder_bench.service.asked import Asked, FaultError
@@ -41,12 +42,13 @@ class Judging:
     def __init__(self, benchmark: Benchmark, protocol: str, panel: Panel, screen: Screen, trained: Sequence[Sample] = ()) -> None:
         """`trained` are samples that are found by their prompt, besides the benchmark's own."""
         samples = benchmark.samples()
-        identity = panel.identity(benchmark.judge_roles)
+        identity = panel.identity(role for role in benchmark.judge_roles if role in panel.judges)
         task = Task(benchmark, protocol, benchmark.repeats, (), (), samples_digest(samples))
         self.offered: dict[str, Any] = {
             "name": benchmark.name,
             "protocol": protocol,
             "judges": identity,
+            "missing": list(panel.missing),
             "fingerprint": filed_under(task, identity),
             "prompts": len(samples),
             "metadata": isinstance(benchmark, JudgesOtherPrompts),
@@ -63,7 +65,7 @@ class Judging:
         """Those of a setting, in its order.
 
         Raises `UserError` for missing files and a judge that nobody asks, `JudgeError` for one that gets known answers wrong,
-        and a group of them for judges that are missing.
+        and a group of them where so many are missing that nothing can be judged.
         """
         built = [_built(name, setting, screen) for name in setting.benchmarks]
         roles = list(dict.fromkeys(role for benchmark in built for role in benchmark.judge_roles))
@@ -84,8 +86,10 @@ class Judging:
             terms=terms,
             say=lambda line: screen.say(f"suder-bench: {line}"),
         )
-        if panel.missing:
+        if not any(can_judge(benchmark, sample, panel.judges) for sample in benchmark.samples()):
             raise ExceptionGroup("missing judges", list(panel.missing.values()))
+        for error in panel.missing.values():
+            screen.say(f"suder-bench: {error}; what needs this judge is not judged")
         return cls(benchmark, setting.protocol, panel, screen, _trained(benchmark, setting.source))
 
     def prepare(self, asked: Asked, place: int, threads: Executor) -> Prepared:
@@ -94,6 +98,8 @@ class Judging:
             sample = self._sample(asked)
         except UserError as error:
             return FaultError("unknown_prompt", str(error)).row
+        if lacking := [role for role in roles_of(self._benchmark, sample) if role in self._panel.missing]:
+            return FaultError("missing_judge", f"'{asked.prompt}' needs the judge {lacking[0]}, which is not here").row
         if not asked.picture:
             return {"sample": sample.id}
         response = Response(self._benchmark.name, sample.id, place, seed=0, digest="")

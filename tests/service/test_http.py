@@ -68,7 +68,9 @@ def test_a_full_queue_sends_callers_away_for_a_while() -> None:
     worker = Scripted()
     worker.gate.clear()
     with service(worker, most=2) as server:
-        waiting = [opened(server, request(ITEM)) for _ in range(3)]
+        waiting = [opened(server, request(ITEM))]
+        until(lambda: server.batching is not None and server.batching.under_way == 1)
+        waiting += [opened(server, request(ITEM)) for _ in range(2)]
         until(lambda: server.batching is not None and server.batching.waiting == 2)
         status, answer, headers = ask(server, ITEM)
         assert (status, answer["error"]["code"]) == (429, "busy")

@@ -278,6 +278,16 @@ def test_only_who_knows_the_token_may_ask(item: dict[str, Any]) -> None:
         assert not arguments.exists() or TOKEN.encode() not in arguments.read_bytes()
 
 
+def test_categories_whose_judges_are_there_are_served_without_the_others(item: dict[str, Any]) -> None:
+    with serving("--data", "world", "--benchmark", "t2i-compbench", "--judge", "vqa=official", "--offline") as served:
+        asked = [item | {"metadata": {"category": category}} for category in ("color", "non_spatial", "spatial")]
+        answer = served.score(*asked)
+        codes = [row.get("error", {}).get("code") for row in answer["results"]]
+        assert codes == ["missing_judge", None, None]
+        assert "vqa" not in answer["judges"]
+        assert served.ask("GET", "/v1/benchmarks")[1]["benchmarks"][0]["missing"] == ["vqa"]
+
+
 def test_other_machines_need_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["serve", "--data", "world", "--host", "0.0.0.0", "--port", "0"]
     monkeypatch.delenv("SUDER_BENCH_TOKEN", raising=False)
