@@ -6,6 +6,7 @@ Python started in the clone's root finds that folder first, whatever is installe
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -17,6 +18,9 @@ from pathlib import Path
 from types import ModuleType
 
 BESIDE = ("evaluators", "training", "reports")
+APART = 15
+"""torchvision 0.28 was built with torch 2.13, and so on."""
+
 PROJECT = 'name = "suder-bench"'
 
 
@@ -44,10 +48,13 @@ class InClone(MetaPathFinder):
 
 
 class BeforeTransformers(MetaPathFinder):
-    """Tries torchvision when transformers is asked for, which takes one that is installed for one that works."""
+    """Tries torchvision when transformers is asked for, which takes one that is installed for one that works.
+
+    The trial imports torch, which takes seconds; one that says to be torch's own build is left to whoever needs it.
+    """
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname == "transformers":
+        if fullname == "transformers" and not _same_build():
             torchvision_trouble()
         return None
 
@@ -71,14 +78,30 @@ def torchvision_trouble() -> str | None:
     return None
 
 
+def _same_build() -> bool:
+    """Whether torchvision was built for the torch that is here, for its release and device, by the files of both."""
+    torch, torchvision = _version("torch"), _version("torchvision")
+    if torch is None or torchvision is None:
+        return False
+    return torchvision.groups() == ("0", str(int(torch[2]) + APART), torch[3])
+
+
+def _version(package: str) -> re.Match[str] | None:
+    """Major, minor and build ("cpu", "cu130") in a package's version.py."""
+    spec = find_spec(package)
+    file = None if spec is None or spec.origin is None else Path(spec.origin).with_name("version.py")
+    text = file.read_text(encoding="utf-8", errors="replace") if file is not None and file.is_file() else ""
+    return re.search(r"^__version__ = ['\"](\d+)\.(\d+)\.[^+'\"]*\+(\w+)['\"]", text, re.MULTILINE)
+
+
 def torchvision_cure() -> str:
-    """The command that brings the torchvision of the torch that is here: the 0.28 releases were built with torch 2.13, and so
-    on. The index that everybody uses has one build of each, which is not the processor's."""
+    """The command that brings the torchvision of the torch that is here. The index that everybody uses has one build of each,
+    which is not the processor's."""
     import torch
 
     release, _, build = torch.__version__.partition("+")
     index = f" --index-url https://download.pytorch.org/whl/{build}" if build else ""
-    return f"pip install --force-reinstall --no-deps 'torchvision==0.{int(release.split('.')[1]) + 15}.*'{index}"
+    return f"pip install --force-reinstall --no-deps 'torchvision==0.{int(release.split('.')[1]) + APART}.*'{index}"
 
 
 def arrange(package: Path) -> Path | None:

@@ -55,6 +55,22 @@ def test_transformers_of_a_user_s_own_is_spared_too(start):
     assert start(code).stdout == "read\n"
 
 
+@pytest.mark.skipif("+" not in torch.__version__, reason="this torch does not say for which device it was built")
+def test_one_of_torch_s_own_build_is_not_imported_before_it_is_needed(start, tmp_path):
+    """Nor is torch, which takes seconds: transformers alone does not need it."""
+    release, _, build = torch.__version__.partition("+")
+    version = f"__version__ = '0.{int(release.split('.')[1]) + 15}.0+{build}'"
+    (tmp_path / "site" / "torchvision" / "version.py").write_text(version)
+    done = start("import sys, suder_bench, transformers; print('torchvision' in sys.modules, 'torch' in sys.modules)")
+    assert done.stdout == "False False\n", done.stderr
+
+
+@pytest.mark.parametrize("version", ["0.28.0+cu999", "0.1.0+cpu", "0.28.0", "unknown"])
+def test_one_of_another_build_is_tried(start, tmp_path, version):
+    (tmp_path / "site" / "torchvision" / "version.py").write_text(f"__version__ = '{version}'")
+    assert start("import sys, suder_bench, transformers; print(sys.modules['torchvision'])").stdout == "None\n"
+
+
 def test_a_judge_that_needs_it_says_how_to_get_the_right_one(start, tmp_path):
     (tmp_path / "site" / "open_clip.py").write_text("import torchvision\n")
     code = "import suder_bench.evaluators.judges.open_clip_towers as towers; towers.load('color', device='cpu')"
