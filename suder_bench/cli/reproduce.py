@@ -151,12 +151,12 @@ def _has_gpu() -> bool:
 
 
 def _weights(model: str) -> list[tuple[str, str]]:
-    from huggingface_hub import try_to_load_from_cache
+    """Of the start model those checkpoints that are neither folders nor in the hub's cache."""
+    from suder_bench.models import hub, reference
 
-    here = Path(model).expanduser().is_dir() or isinstance(try_to_load_from_cache(model, "config.json"), str)
-    return (
-        [] if here else [(f"weights of {model} are not here", f"hf download {model}, or name a folder with --set model=FOLDER")]
-    )
+    checkpoints = reference.choose(model, unfetched="janus").checkpoints
+    absent = [one for one in checkpoints if not Path(one).expanduser().is_dir() and hub.cached(one) is None]
+    return [(f"weights of {one} are not here", f"hf download {one}, or name a folder with --set model=FOLDER") for one in absent]
 
 
 def _judges(chosen: Choices) -> list[tuple[str, str]]:

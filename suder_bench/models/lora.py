@@ -89,8 +89,8 @@ def merge(weights: dict[str, torch.Tensor], folder: Path, named: Callable[[str],
             raise UserError(f"{folder / WEIGHTS} adapts '{own}', which the base does not have; give the base it was trained on")
         change = _change(found, module, told) if low else found[name]
         if change.shape != weights[own].shape:
-            told = f"'{own}' is {tuple(weights[own].shape)} in the base, {tuple(change.shape)} here"
-            raise UserError(f"{folder / WEIGHTS}: {told}; give the base it was trained on")
+            shapes = f"'{own}' is {tuple(weights[own].shape)} in the base, {tuple(change.shape)} here"
+            raise UserError(f"{folder / WEIGHTS}: {shapes}; give the base it was trained on")
         kept = weights[own]
         weights[own] = (kept.float() + change if low else change).to(kept.dtype)
 

@@ -219,3 +219,22 @@ def test_the_whole_paper_in_miniature(here, capsys):
     capsys.readouterr()
     assert main(command) == 0
     assert "resuming: 14 of 14 steps done" in capsys.readouterr().err
+
+
+def test_what_is_asked_of_the_start_model_goes_along(here, commands, capsys):
+    for name in ("base", "lora"):
+        (here / name).mkdir()
+    (here / "lora/adapter_config.json").write_text("{}")
+    asked = "janus:base+lora?allow_nonfinite=true"
+    command = ["reproduce", "--scale", "janus-pro-1b", "--device", "cpu", "--out", "o", "--dry-run", "--set", f"model={asked}"]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "weights of" not in shown
+    lines = [shlex.split(line) for line in shown.splitlines() if line.startswith("    suder-bench")]
+    trainings = [line for line in lines if line[1] == "train"]
+    assert trainings
+    assert all(f"model={asked}" in line for line in trainings)
+    assert [line[line.index("--model") + 1] for line in lines if "--model" in line] == [asked]
+    (here / "base").rmdir()
+    assert main(command) == 0
+    assert "missing: weights of base are not here" in capsys.readouterr().out

@@ -103,6 +103,12 @@ def test_weights_that_are_no_numbers_are_refused_by_name(folder: Path, bad: floa
     reweigh(folder / UNET, lambda weights: weights["conv_in.weight"][0, 0].fill_(bad))
     with pytest.raises(UserError, match=r"9 of the 576 numbers of weight unet\.conv_in\.weight are NaN or infinite"):
         DiffusersModel.load(str(folder))
+    chosen = choose(str(folder), {"allow_nonfinite": "true"})
+    assert (chosen.steps, chosen.guidance) == (choose(str(folder)).steps, choose(str(folder)).guidance)
+    chosen.check()
+    note = chosen.load(device="cpu", dtype="float32").settings["weights not finite"]
+    assert note.startswith("9 NaN or infinite numbers in 1 of ")
+    assert note.endswith(" weights, such as unet.conv_in.weight")
 
 
 BROKEN: list[tuple[str, Callable[[Path], object], str]] = [

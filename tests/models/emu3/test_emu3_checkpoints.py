@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -144,6 +145,10 @@ def test_weights_that_are_no_numbers_missing_or_left_over_are_refused(folder: Pa
     change_weights(folder, **{HEAD: spoilt})
     assert "1 of the" in told(folder)
     assert "weight lm_head.weight are NaN or infinite" in told(folder)
+    allowed = choose(str(folder), {"allow_nonfinite": "true", "image_area": "1024"}).load(device="cpu", dtype="float32")
+    assert re.fullmatch(
+        r"1 NaN or infinite numbers in 1 of \d+ weights, such as lm_head.weight", allowed.settings["weights not finite"]
+    )
     change_weights(folder, **{HEAD: None})
     assert "lacks 1 weights, such as lm_head.weight" in told(folder)
     change_weights(folder, **{HEAD: head[:, :-1].contiguous()})

@@ -136,6 +136,9 @@ def test_weights_that_are_not_finite_are_refused_by_name(spoiled: Callable[[str]
     held = next(key for key in names if key.endswith("layers.0.mlp.fc1.weight"))
     change(folder, lambda weights: weights[held][3].fill_(value))
     assert f"32 of the 2,048 numbers of weight {name} are NaN or infinite" in told(folder)
+    note = VlmModel.load(f"{folder}?allow_nonfinite=true").settings["weights not finite"]
+    assert note.startswith("32 NaN or infinite numbers in 1 of ")
+    assert note.endswith(f" weights, such as {name}")
 
 
 def test_weights_that_are_missing_left_over_or_of_another_size(spoiled: Callable[[str], Path]) -> None:
