@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 
 from suder_bench.errors import UserError, unknown
 
 DTYPES = ("float32", "bfloat16")
 JUDGE_DTYPES = (*DTYPES, "float16")
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""What numerical libraries read once, when they are imported."""
 
 
 def choose_device(device: str) -> str:
@@ -28,6 +33,44 @@ def choose_device(device: str) -> str:
     if not here or (number and int(number) >= torch.cuda.device_count()):
         raise UserError(f"device '{device}' is not available on this machine; use --device cpu")
     return device
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def use_one_thread() -> None:
+    """Have numerical libraries compute in one thread, unless the user's environment says how many.
+
+    Sums round differently in another number of threads, and a picture's pixels show it. Several cores are for several workers.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+    for name, value in ONE_THREAD.items():
+        os.environ.setdefault(name, value)
+
+
+def count_devices(device: str) -> int:
+    """How many workers can compute side by side on a kind of device: one on each GPU, one on each core."""
+    if device == "cpu":
+        return cores()
+    if device != "cuda":
+        return 1
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def environments(device: str, count: int) -> list[dict[str, str]]:
+    """What so many workers get in their environment: each a GPU of those this process sees, in turn, and threads as here."""
+    threads = {name: os.environ.get(name, value) for name, value in ONE_THREAD.items()}
+    if device != "cuda":
+        return [threads] * count
+    seen = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    own = seen or [str(number) for number in range(max(1, count_devices(device)))]
+    return [{**threads, "CUDA_VISIBLE_DEVICES": own[worker % len(own)]} for worker in range(count)]
 
 
 def has_float64(kind: str) -> bool:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from suder_bench.errors import UserError
-from suder_bench.machine import DTYPES, JUDGE_DTYPES, choose_device, choose_dtype
+from suder_bench.machine import DTYPES, JUDGE_DTYPES, choose_device, choose_dtype, count_devices
 from suder_bench.terms import NOTHING, TIMEOUT, Arguments, Terms, arguments, joined
 
 if TYPE_CHECKING:
     from suder_bench.models.reference import ModelReference
     from suder_bench.runs.plan import Settings
+    from suder_bench.runs.staff import Staffing
 
 
 class Parser(argparse.ArgumentParser):
@@ -184,6 +185,47 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_machine(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     parser.add_argument("--dtype", default="auto", choices=["auto", *DTYPES], help="of the model's weights")
+
+
+def workers(text: str) -> int | str:
+    return text if text == "auto" else positive(text)
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """What `staffing` reads."""
+    parser.add_argument(
+        "--workers",
+        type=workers,
+        metavar="auto|N",
+        help="so many processes do the work, auto: one on each GPU or core (default: this process alone)",
+    )
+    parser.add_argument(
+        "--judge-workers",
+        type=positive,
+        metavar="N",
+        help="so many more processes judge while the model still responds (default: the same judge afterwards)",
+    )
+    parser.add_argument(
+        "--worker-timeout",
+        type=more_than_nothing,
+        metavar="SECONDS",
+        help="start a worker again that has said nothing for so long (default: never)",
+    )
+
+
+def staffing(args: argparse.Namespace, device: str) -> Staffing:
+    """The processes that work on a device. Raises `UserError` for settings of workers where there are none."""
+    from suder_bench.runs.staff import Staffing
+
+    count = args.workers
+    if count == "auto":
+        count = count_devices(device)
+        count = None if count < 2 else count
+    elif count is None and args.judge_workers:
+        count = 1
+    if count is None and args.workers is None and args.worker_timeout is not None:
+        raise UserError("--worker-timeout is for workers; give --workers N, or leave it out")
+    return Staffing(count, args.judge_workers, args.worker_timeout)
 
 
 def add_site(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suder_bench.cli import options
+from suder_bench.machine import use_one_thread
 
 if TYPE_CHECKING:
     from suder_bench.runs.execute import Run
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     options.prepare(offline=args.offline, rehash=args.rehash)
+    use_one_thread()
     from suder_bench.runs.screen import Screen
 
     screen = Screen()
@@ -37,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fresh", action="store_true", help="start over, discarding what the run folder holds")
     parser.add_argument("--stage", default="all", choices=["all", "respond", "score"], help="only make, or only judge responses")
     options.add_settings(parser, "the checkpoint")
+    options.add_workers(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be done and about how long, and keep nothing")
     options.add_verbose(parser)
     options.add_json(parser)
@@ -48,7 +51,8 @@ def _run(args: argparse.Namespace) -> Run:
 
     model, settings = options.settings(args, lambda: options.choose_model(args, args.model))
     out = args.out or Path("runs") / f"{model.label}-{settings.suite}"
-    return Run(out, model, settings, stage=args.stage, batch_size=args.batch_size, fresh=args.fresh)
+    staffing = options.staffing(args, settings.device)
+    return Run(out, model, settings, stage=args.stage, batch_size=args.batch_size, fresh=args.fresh, staffing=staffing)
 
 
 def _preview(run: Run, screen: Screen, *, as_json: bool) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from suder_bench.cli import options
 from suder_bench.errors import UserError
-from suder_bench.machine import choose_device
+from suder_bench.machine import choose_device, use_one_thread
 
 if TYPE_CHECKING:
     from suder_bench.runs.execute import Outcome
@@ -21,6 +21,7 @@ def main(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     _check(args)
     options.prepare(offline=args.offline)
+    use_one_thread()
     from suder_bench.runs.jsonl import document, replace_file
     from suder_bench.runs.screen import Screen
     from suder_bench.runs.table import render

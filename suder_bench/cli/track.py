@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from suder_bench.cli import options
 from suder_bench.errors import UserError
+from suder_bench.machine import use_one_thread
 
 if TYPE_CHECKING:
     from suder_bench.runs.screen import Screen
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     options.prepare(offline=args.offline, rehash=args.rehash)
+    use_one_thread()
     from suder_bench.runs.jsonl import document
     from suder_bench.runs.screen import Screen
     from suder_bench.training.track import POLL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -37,21 +37,42 @@ class Failure(Generic[Item]):
     error: Exception
 
 
-def work(
-    items: Sequence[Item],
-    do: Callable[[Sequence[Item]], Sequence[Result]],
-    keep: Callable[[Sequence[Result]], None],
-    *,
-    size: BatchSize,
-    bar: Bar,
-) -> list[Failure[Item]]:
-    """`do` consecutive batches of `items` and `keep` the results of each; returns the items that failed on their own.
+@dataclass(frozen=True)
+class Batch(Generic[Result]):
+    """The results of consecutive items from the one at index `start` on."""
+
+    start: int
+    results: Sequence[Result]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The item at an index failed on its own, or was not tried since a judge cannot go on."""
+
+    index: int
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Halved:
+    """Memory was full at the size `full`; it goes on with `half`."""
+
+    full: int
+    half: int
+
+    def __str__(self) -> str:
+        return f"out of memory at batch size {self.full}; going on with {self.half}"
+
+
+def attempts(
+    items: Sequence[Item], do: Callable[[Sequence[Item]], Sequence[Result]], *, size: BatchSize
+) -> Iterator[Batch[Result] | Lost | Halved]:
+    """`do` consecutive batches of `items`: their results, and the items that failed, as they come.
 
     A batch that runs out of memory is done again at half the size, and so is everything after it. A batch that fails
     otherwise is split until the items to blame stand alone; but a `JudgeError` is no item's fault, and ends the work with
-    all that is left failed. What `keep` raises is nobody's sample's fault, and passes.
+    all that is left lost.
     """
-    failures: list[Failure[Item]] = []
     waiting = [(0, len(items))]  # half-open ranges, the next one last
     while waiting:
         start, end = waiting.pop()
@@ -66,22 +87,43 @@ def work(
             if len(results) != end - start:
                 raise RuntimeError(f"asked for {end - start} results, got {len(results)}")
         except JudgeError as raised:
-            return [*failures, *(Failure(item, raised) for item in items[start:])]
+            yield from (Lost(index, raised) for index in range(start, len(items)))
+            return
         except Exception as raised:
             error = raised.with_traceback(None) if out_of_memory(raised) else raised
         if error is None:
-            keep(results)
-            bar.advance(end - start)
+            yield Batch(start, results)
         elif end - start == 1:
-            failures.append(Failure(items[start], error))
-            bar.advance(1)
+            yield Lost(start, error)
         else:
             half = (end - start) // 2
             if out_of_memory(error):
-                bar.screen.say(f"{bar.label}: out of memory at batch size {end - start}; going on with {half}")
+                yield Halved(end - start, half)
                 size.value = half
                 free_memory()
             waiting += [(start + half, end), (start, start + half)]
+
+
+def work(
+    items: Sequence[Item],
+    do: Callable[[Sequence[Item]], Sequence[Result]],
+    keep: Callable[[Sequence[Result]], None],
+    *,
+    size: BatchSize,
+    bar: Bar,
+) -> list[Failure[Item]]:
+    """`attempts` at `items`, whose results are kept batch by batch; returns the items that failed. What `keep` raises is
+    nobody's sample's fault, and passes."""
+    failures: list[Failure[Item]] = []
+    for found in attempts(items, do, size=size):
+        if isinstance(found, Batch):
+            keep(found.results)
+            bar.advance(len(found.results))
+        elif isinstance(found, Lost):
+            failures.append(Failure(items[found.index], found.error))
+            bar.advance(1)
+        else:
+            bar.screen.say(f"{bar.label}: {found}")
     return failures
 
 

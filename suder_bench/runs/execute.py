@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -16,20 +17,19 @@ from suder_bench.records import Response
 from suder_bench.runs import judges, timing
 from suder_bench.runs.batches import AUTO, BatchSize, free_memory
 from suder_bench.runs.deviations import noted
-from suder_bench.runs.passed import passed
 from suder_bench.runs.plan import Settings, Task, plan
 from suder_bench.runs.recipe import Recipe, judge_settings, model_entry, recipe_of, refuse_change
 from suder_bench.runs.recomputed import recomputed
-from suder_bench.runs.respond import check_able, cut_prompts, respond, rewritten_prompts
+from suder_bench.runs.respond import check_able
 from suder_bench.runs.roles import can_judge, needed
 from suder_bench.runs.score import Scored, left_to_judge, score
 from suder_bench.runs.screen import Screen
+from suder_bench.runs.staff import Alone, Job, Responses, Staff, Staffing, Workers, load_judges
 from suder_bench.runs.store import Key, RunFolder
 from suder_bench.runs.summary import summarise
 from suder_bench.runs.timing import Rate
 
 Stage = Literal["all", "respond", "score"]
-Responses = dict[str, dict[Key, Response]]
 
 
 class _Unloadable(UserError):
@@ -56,6 +56,7 @@ class Run:
     stage: Stage = "all"
     batch_size: int | None = None
     fresh: bool = False
+    staffing: Staffing = field(default_factory=Staffing)
 
     def execute(self, screen: Screen, load: Callable[[], Model] | None = None) -> Outcome:
         """Do what is not done yet. `load` replaces the registered adapter.
@@ -71,14 +72,19 @@ class Run:
         tasks = plan(self.settings, screen.say)
         chosen = self._backends(tasks)
         try:
-            if not self.out.exists():  # a model that cannot be loaded leaves none behind
-                loaded = [self._able(tasks, load)]
-                load = loaded.pop  # which keeps no second hold on it: it is freed before judges are seated
-            with folder.locked():
-                recipe, made, failed = self._respond(folder, tasks, screen, load)
-                return self._finish(folder, recipe, tasks, made, failed, chosen, screen)
+            with closing(
+                self._staff(Job(self.model, self.settings, tasks, chosen, self.batch_size or AUTO, load, screen))
+            ) as staff:
+                if not self.out.exists():  # a model that cannot be loaded leaves none behind
+                    staff.begin(None)
+                with folder.locked():
+                    recipe, made, failed = self._respond(folder, tasks, screen, staff)
+                    return self._finish(folder, recipe, tasks, made, failed, staff if chosen is not None else None, screen)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"interrupted; the same command goes on from here ({self.out})") from None
+
+    def _staff(self, job: Job) -> Staff:
+        return Alone(job) if self.staffing.workers is None and self.staffing.judges is None else Workers(job, self.staffing)
 
     def preview(self, screen: Screen, load: Callable[[], Model] | None = None) -> dict[str, Any]:
         """What `execute` would do, and for about how many seconds: None where neither responses at hand nor the model can tell.
@@ -147,7 +153,7 @@ class Run:
         chosen: Mapping[str, str],
         screen: Screen,
     ) -> dict[str, dict[str, Any]]:
-        panel = self._judges(chosen, screen)
+        panel = load_judges(self.settings, chosen, screen)
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
         found = {}
@@ -214,7 +220,7 @@ class Run:
         free_memory()
 
     def _respond(
-        self, folder: RunFolder, tasks: Sequence[Task], screen: Screen, load: Callable[[], Model] | None
+        self, folder: RunFolder, tasks: Sequence[Task], screen: Screen, staff: Staff
     ) -> tuple[Recipe, Responses, dict[str, int]]:
         """Make the missing responses; returns run.json, all responses, and how many of each task failed."""
         old = None if self.fresh else folder.read()
@@ -236,21 +242,20 @@ class Run:
         if self.stage == "score" or (done == total and old is not None and self._same_files(old)):
             self._begin(folder, old, recipe, complete=done == total)
             return recipe, made, failed
-        model = self._able(tasks, load)
-        recipe["model"] = model_entry(self.model, model)
+        introduction = staff.begin(None if old is None else old["model"].get("fingerprint"))
+        recipe["model"] = model_entry(self.model, introduction)
         for task in tasks:
-            recipe["benchmarks"][task.name] |= noted(rewritten=rewritten_prompts(task, model), left_out=task.left_out)
-            recipe["benchmarks"][task.name] |= {"cut": cut} if (cut := cut_prompts(task, model)) else {}
+            recipe["benchmarks"][task.name] |= noted(rewritten=introduction.rewritten[task.name], left_out=task.left_out)
+            recipe["benchmarks"][task.name] |= {"cut": dict(cut)} if (cut := introduction.cut[task.name]) else {}
         if old is None:
             folder.clear()
         else:
             refuse_change(self.out, old, recipe)
         self._begin(folder, old, recipe, complete=done == total)
-        size = BatchSize(self.batch_size or AUTO)
-        for task in tasks:
-            failed[task.name] = len(respond(task, made[task.name], model, folder, self.settings, size, screen))
-        del model
-        free_memory()
+        failed = staff.respond(made, folder)
+        if staff.cards:
+            recipe["workers"] = staff.cards
+            folder.write("run.json", recipe)
         return recipe, made, failed
 
     def _begin(self, folder: RunFolder, old: Recipe | None, recipe: Recipe, *, complete: bool) -> None:
@@ -267,20 +272,19 @@ class Run:
         tasks: Sequence[Task],
         made: Responses,
         failed: Mapping[str, int],
-        chosen: Mapping[str, str] | None,
+        staff: Staff | None,
         screen: Screen,
     ) -> Outcome:
-        """Judge the responses with the chosen back-ends and write the summary; with None, only count them."""
-        if chosen is None:
+        """Have the responses judged and write the summary; with None, only count them."""
+        if staff is None:
             counted = [_counted(task, failed[task.name]) for task in tasks]
             return Outcome(summarise(recipe, counted), complete=not any(failed.values()))
         settings = self.settings
-        panel = self._panel(folder, tasks, made, chosen, screen)
+        panel = staff.panel(made, folder)
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
-        size = BatchSize(AUTO)
         scored = [
-            score(task, made[task.name], failed[task.name], panel, folder, size, screen, recipe["judges"].get(task.name))
+            score(task, made[task.name], failed[task.name], panel, folder, staff.judge, screen, recipe["judges"].get(task.name))
             for task in tasks
         ]
         for one in scored:
@@ -297,40 +301,12 @@ class Run:
         judged = {one.benchmark.name: one.judges for one in scored if not _lacks(one)}
         earlier = {name: entry["judges"] for name, entry in kept.items()}
         recipe = {**recipe, "judges": judged | earlier, **judge_settings(settings)}
+        recipe |= {"workers": {**recipe.get("workers", {}), **staff.cards}} if staff.cards else {}
         summary = summarise(recipe, scored)
         summary["benchmarks"] |= kept
         folder.write("run.json", recipe)
         folder.write("summary.json", summary)
         return Outcome(summary, complete=not panel.missing and not any(one.failed for one in scored))
-
-    def _able(self, tasks: Sequence[Task], load: Callable[[], Model] | None) -> Model:
-        model = (load or self._load)()
-        check_able(model, tasks, self.settings.image)
-        return model
-
-    def _panel(
-        self, folder: RunFolder, tasks: Sequence[Task], made: Responses, chosen: Mapping[str, str], screen: Screen
-    ) -> judges.Panel:
-        """The judges. Those with something left to judge know their known answers, or have shown it in this folder before."""
-        settings = self.settings
-        machine = {"device": settings.judge_device, "dtype": settings.judge_dtype}
-        panel = self._judges(chosen, screen)
-        busy = [(task.benchmark, left_to_judge(task, made[task.name], panel, folder)) for task in tasks]
-        roles = [role for benchmark, samples in busy for role in needed(benchmark, samples)]
-        return judges.ask(panel, chosen, roles, passed(folder.path, panel, **machine))
-
-    def _judges(self, chosen: Mapping[str, str], screen: Screen) -> judges.Panel:
-        """The judges, not asked anything yet."""
-        settings = self.settings
-        return judges.load(
-            chosen,
-            device=settings.judge_device,
-            dtype=settings.judge_dtype,
-            offline=settings.offline,
-            known_answers=settings.known_answers,
-            terms=settings.terms,
-            say=lambda line: screen.say(f"suder-bench: {line}"),
-        )
 
     def _load(self) -> Model:
         return self.model.load(device=self.settings.device, dtype=self.settings.dtype)

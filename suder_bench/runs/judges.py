@@ -30,6 +30,18 @@ class KnownToPass(Protocol):
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """A judge that workers hold, which have asked it known answers: what it tells of itself."""
+
+    backend: str
+    exact: bool
+    fingerprint: str
+
+    def check(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
 class Panel:
     """The judges at hand by role, and for the other roles the reason why not; `checked` if they are asked known answers."""
 

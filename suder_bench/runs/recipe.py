@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,18 @@ def recipe_of(run: str, settings: Settings, tasks: Sequence[Task], model: Mappin
     }
 
 
-def model_entry(reference: ModelReference, model: Model) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Introduction:
+    """What a loaded model tells that goes into run.json; `cut` and `rewritten` prompts by benchmark."""
+
+    fingerprint: str
+    settings: Mapping[str, str]
+    parts: Mapping[str, str] = field(default_factory=dict)
+    cut: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    rewritten: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def model_entry(reference: ModelReference, model: Model | Introduction) -> dict[str, Any]:
     """What run.json says of a loaded model."""
     return {
         "name": reference.name,

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import cast
-
-from PIL import Image
 
 from suder_bench.benchmark import GenerationBenchmark
 from suder_bench.errors import UserError
@@ -23,15 +19,19 @@ from suder_bench.models.protocols import (
     TellsOfPictures,
     TextToImage,
 )
-from suder_bench.records import Response, open_image
+from suder_bench.records import Response
 from suder_bench.runs import deviations
-from suder_bench.runs.batches import BatchSize, Failure, tell, work
+from suder_bench.runs.batches import BatchSize, Failure, tell
+from suder_bench.runs.cells import cells
+from suder_bench.runs.making import Asked, Made, Maker
 from suder_bench.runs.plan import Item, Settings, Task
 from suder_bench.runs.screen import Screen
-from suder_bench.runs.store import Key, RunFolder, text_digest
+from suder_bench.runs.store import Key, RunFolder
+from suder_bench.runs.workers.driver import Driver, Lot
+from suder_bench.runs.workers.here import UNSEEN, Here, Holding
 
-Timed = tuple[Item, Image.Image | str, float]
-"""An item, what was made of it, and its share of the batch's seconds."""
+MODEL = "model"
+"""The kind of workers that respond."""
 
 
 def check_able(model: Model, tasks: Sequence[Task], sampling: ImageSampling) -> None:
@@ -78,27 +78,44 @@ def respond(
     screen: Screen,
 ) -> list[Failure[Item]]:
     """Make and keep the responses of a task that are not in `made`, and add them there; returns those that failed."""
-    items = [item for item in task.items if item.key not in made]
-    if not items:
-        return []
-    make = _maker(task, model, settings)
-    rewritten = tell_of_pictures(task, model, screen)
+    lot = lot_of(task, made, folder, tell_of_pictures(task, model, screen))
+    maker = Maker(model, settings.image, settings.text, size, UNSEEN, {task.name: task.benchmark})
+    items = unmade(task, made)
+    driver = Driver(Here(), [(MODEL, Holding(maker))], screen)
+    driver.muster(MODEL)
+    driver.add(lot, cells(task, items, size.value))
+    driver.run(task.name, len(items))
+    tell_failed(task, lot, screen)
+    return lot.failures
 
-    def do(batch: Sequence[Item]) -> list[Timed]:
-        start = time.perf_counter()
-        contents = make(batch)
-        seconds = (time.perf_counter() - start) / len(batch)
-        return [(item, content, seconds) for item, content in zip(batch, contents, strict=True)]
 
-    def keep(batch: Sequence[Timed]) -> None:
-        responses = [_kept(task, folder, rewritten, *timed) for timed in batch]
+def unmade(task: Task, made: Mapping[Key, Response]) -> list[Item]:
+    return [item for item in task.items if item.key not in made]
+
+
+def lot_of(
+    task: Task,
+    made: dict[Key, Response],
+    folder: RunFolder,
+    rewritten: Mapping[str, str],
+    came: Callable[[Sequence[Item]], None] = lambda items: None,
+) -> Lot[Item]:
+    """The work of responding to a task: what comes is kept in the folder and in `made`, and then told to `came`."""
+
+    def keep(pairs: Sequence[tuple[Item, Made]]) -> None:
+        responses = [_kept(task, folder, rewritten, item, one) for item, one in pairs]
         folder.add_responses(task.name, responses)
         made.update({(response.sample, response.repeat): response for response in responses})
+        came([item for item, _ in pairs])
 
-    with screen.bar(task.name, len(items)) as bar:
-        failures = work(items, do, keep, size=size, bar=bar)
-    tell(failures, lambda item: f"{task.name} {item.sample.id}, repeat {item.repeat}", screen)
-    return failures
+    return Lot(task.name, MODEL, pack=lambda items: Asked(task.name, task.draws, tuple(items)), keep=keep)
+
+
+def tell_failed(task: Task, lot: Lot[Item], screen: Screen) -> None:
+    """In the order of the plan, whichever failed first."""
+    place = {item.key: number for number, item in enumerate(task.items)}
+    lot.failures.sort(key=lambda failure: place[failure.item.key])
+    tell(lot.failures, lambda item: f"{task.name} {item.sample.id}, repeat {item.repeat}", screen)
 
 
 def rewritten_prompts(task: Task, model: Model) -> dict[str, str]:
@@ -117,14 +134,18 @@ def cut_prompts(task: Task, model: Model) -> dict[str, int]:
     return dict(model.cut_prompts([sample.prompt for sample in task.samples]))
 
 
+def tell_cut(task: Task, cut: Mapping[str, int], screen: Screen) -> None:
+    prompts = len({sample.prompt for sample in task.samples})
+    for reader, count in cut.items():
+        screen.say(f"{task.name}: {count:,} of {prompts:,} prompts are longer than {reader} reads; the end of each is cut off")
+
+
 def tell_of_pictures(task: Task, model: Model, screen: Screen) -> dict[str, str]:
     """Say which stored pictures are not scored and that prompts were rewritten; returns `rewritten_prompts`."""
     rewritten = rewritten_prompts(task, model)
     for line in deviations.told(task.name, task.samples, rewritten):
         screen.say(line)
-    for reader, count in cut_prompts(task, model).items():
-        prompts = len({sample.prompt for sample in task.samples})
-        screen.say(f"{task.name}: {count:,} of {prompts:,} prompts are longer than {reader} reads; the end of each is cut off")
+    tell_cut(task, cut_prompts(task, model), screen)
     if task.draws and isinstance(model, TellsOfPictures):
         strangers = model.strangers(cast(GenerationBenchmark, task.benchmark))
         screen.say_some([deviations.skipped(task.name, stranger) for stranger in strangers], "pictures that are not read")
@@ -141,53 +162,24 @@ def tell_of_pictures(task: Task, model: Model, screen: Screen) -> dict[str, str]
     return rewritten
 
 
-def _maker(task: Task, model: Model, settings: Settings) -> Callable[[Sequence[Item]], Sequence[Image.Image | str]]:
-    """How this model responds to a batch of this task's items."""
-    if isinstance(model, StoredPictures):
-        stored = model.pictures(cast(GenerationBenchmark, task.benchmark))
-        return lambda batch: [_stored(stored, item) for item in batch]
-    if isinstance(model, TextToImage) and task.draws:
-        return lambda batch: [
-            generated.picture
-            for generated in model.generate(
-                [item.sample.prompt for item in batch], seeds=[item.seed for item in batch], sampling=settings.image
-            )
-        ]
-    reader = cast(ImageToText, model)
-    return lambda batch: reader.answer(
-        [[open_image(source) for source in item.sample.images] for item in batch],
-        [item.sample.prompt for item in batch],
-        seeds=[item.seed for item in batch],
-        sampling=settings.text,
-    )
-
-
-def _stored(pictures: Mapping[tuple[str, int], Path], item: Item) -> Image.Image:
-    if item.key not in pictures:
-        raise UserError(f"no picture {item.repeat} of sample {item.sample.id} in the folder")
-    return open_image(pictures[item.key])
-
-
-def _kept(
-    task: Task, folder: RunFolder, rewritten: Mapping[str, str], item: Item, content: Image.Image | str, seconds: float
-) -> Response:
+def _kept(task: Task, folder: RunFolder, rewritten: Mapping[str, str], item: Item, made: Made) -> Response:
     text = image = None
-    if isinstance(content, str):
-        text, digest = content, text_digest(content)
+    if isinstance(made.content, str):
+        text = made.content
     else:
         benchmark = cast(GenerationBenchmark, task.benchmark)
         worded = replace(item.sample, prompt=rewritten.get(item.sample.id, item.sample.prompt))
         for relative, side in benchmark.sidecars(worded).items():
             folder.save_text(side, f"images/{task.name}/{relative}")
         image = f"images/{task.name}/{benchmark.image_path(item.sample, item.repeat)}"
-        digest = folder.save_picture(content, image)
+        folder.save_encoded(made.content, image)
     return Response(
         benchmark=task.name,
         sample=item.sample.id,
         repeat=item.repeat,
         seed=item.seed,
-        digest=digest,
+        digest=made.digest,
         text=text,
         image=image,
-        seconds=round(seconds, 4),
+        seconds=round(made.seconds, 4),
     )

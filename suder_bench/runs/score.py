@@ -10,21 +10,30 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from suder_bench.ahead import Ahead
 from suder_bench.benchmark import Benchmark
 from suder_bench.errors import PictureError
 from suder_bench.records import Answered, Response, Sample, Verdict
-from suder_bench.runs.batches import BatchSize, tell, work
+from suder_bench.runs.batches import AUTO, BatchSize, tell
+from suder_bench.runs.cells import cut
 from suder_bench.runs.judges import Panel, key_of
-from suder_bench.runs.pictures import decoded
+from suder_bench.runs.judging import Handed, Jury
 from suder_bench.runs.plan import Task
 from suder_bench.runs.roles import Unjudged, can_judge, needed, roles_of
 from suder_bench.runs.screen import Screen
-from suder_bench.runs.store import Key, RunFolder, read_verdict, verdict_row
+from suder_bench.runs.store import Key, RunFolder
+from suder_bench.runs.workers.driver import Driver, Lot
+from suder_bench.runs.workers.here import UNSEEN, Here, Holding
 from suder_bench.terms import AT_ONCE
+
+JUDGES = "judges"
+"""The kind of workers that judge."""
 
 Identity = Mapping[str, Mapping[str, Any]]
 """What a run says of judges, by role."""
+
+
+JudgesBy = Callable[[Task, Sequence[Answered], Callable[[Sequence[Verdict]], None]], "Judged"]
+"""Judges responses to a task, and keeps the verdicts."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ def score(
     unmade: int,
     panel: Panel,
     folder: RunFolder,
-    size: BatchSize,
+    judge_by: JudgesBy,
     screen: Screen,
     earlier: Identity | None = None,
 ) -> Scored:
@@ -69,15 +78,14 @@ def score(
     lost: list[str] = []
     known = folder.verdicts(task.name, set(keys.values()), repair=True, lost=lost.append)
     screen.say_some([f"lost: {task.name}: {why}; judged again" for why in lost], "verdicts")
-    fresh = [one for one in answered if one.sample.id in keys and _key(one) not in known]
+    fresh = [one for one in answered if one.sample.id in keys and key_of_verdict(one) not in known]
 
     def keep(verdicts: Sequence[Verdict]) -> None:
-        for key in dict.fromkeys(keys[verdict.sample] for verdict in verdicts):
-            folder.add_verdicts(task.name, key, [verdict for verdict in verdicts if keys[verdict.sample] == key])
+        keep_verdicts(folder, task, keys, verdicts)
         known.update({(verdict.sample, verdict.repeat, verdict.digest): verdict for verdict in verdicts})
 
-    judged = judge(task.benchmark, fresh, panel, keep=keep, size=size, screen=screen)
-    rows = [(one.sample, known[_key(one)]) for one in answered if _key(one) in known]
+    judged = judge_by(task, fresh, keep)
+    rows = [(one.sample, known[key_of_verdict(one)]) for one in answered if key_of_verdict(one) in known]
     unjudged = Unjudged.among(task.benchmark, responded, identity)
     return Scored(
         benchmark=task.benchmark,
@@ -91,6 +99,12 @@ def score(
     )
 
 
+def keep_verdicts(folder: RunFolder, task: Task, keys: Mapping[str, str], verdicts: Sequence[Verdict]) -> None:
+    """File verdicts under the keys of their samples."""
+    for key in dict.fromkeys(keys[verdict.sample] for verdict in verdicts):
+        folder.add_verdicts(task.name, key, [verdict for verdict in verdicts if keys[verdict.sample] == key])
+
+
 def _still_count(
     task: Task, answered: Sequence[Answered], folder: RunFolder, there: Identity, earlier: Identity
 ) -> dict[str, dict[str, object]]:
@@ -99,12 +113,19 @@ def _still_count(
     while left:
         keys = filing(task, {**there, **left})
         known = folder.verdicts(task.name, set(keys.values()), repair=False)
-        open_ = [one.sample for one in answered if one.sample.id in keys and _key(one) not in known]
+        open_ = [one.sample for one in answered if one.sample.id in keys and key_of_verdict(one) not in known]
         wanting = left.keys() & set(needed(task.benchmark, open_))
         if not wanting:
             return left
         left = {role: judge for role, judge in left.items() if role not in wanting}
     return {}
+
+
+def together(task: Task, answered: Sequence[Answered]) -> Callable[[int], list[list[Answered]]]:
+    """Cuts the responses in the cells of the task's plan."""
+    place = {item.key: number for number, item in enumerate(task.items)}
+    places = [place[one.sample.id, one.response.repeat] for one in answered]
+    return lambda size: cut(answered, places, size)
 
 
 def to_judge(task: Task, responses: Mapping[Key, Response], folder: RunFolder) -> list[Answered]:
@@ -184,45 +205,74 @@ class Judged:
 
 
 def judge(
-    benchmark: Benchmark, answered: Sequence[Answered], panel: Panel, *, keep: Any, size: BatchSize, screen: Screen
+    benchmark: Benchmark,
+    answered: Sequence[Answered],
+    panel: Panel,
+    *,
+    keep: Any,
+    size: BatchSize,
+    screen: Screen,
+    together: Callable[[int], Sequence[Sequence[Answered]]] | None = None,
 ) -> Judged:
-    """`keep` a verdict on each response, batch by batch, while worker threads decode the pictures of the next batch.
+    """`keep` a verdict on each response, batch by batch, while threads decode the pictures of the next batch.
 
     A judge that is paid by the reply is asked about as many responses as it has requests under way at once: what ends the work
-    costs no more replies than these.
-    A picture that cannot be read is told and left out. Verdicts pass through their stored form, so that a number never
-    depends on whether it was read back.
+    costs no more replies than these. A picture that cannot be read is told and left out. `together` cuts the responses in
+    chunks of a size, else they are cut as they come.
     """
-    unread: dict[int, PictureError] = {}
     if panel.paid(benchmark.judge_roles):
         size = BatchSize(AT_ONCE)
-
-    def do(batch: Sequence[int]) -> list[Verdict | None]:
-        found = dict(zip(batch, pictures.take(batch), strict=True))
-        unread.update({index: one for index, one in found.items() if isinstance(one, PictureError)})
-        readable = {index: one for index, one in found.items() if isinstance(one, Answered)}
-        verdicts = dict(zip(readable, verdicts_of(benchmark, list(readable.values()), panel), strict=True))
-        return [verdicts.get(index) for index in batch]
-
-    def keep_verdicts(batch: Sequence[Verdict | None]) -> None:
-        keep([verdict for verdict in batch if verdict is not None])
-
-    with screen.bar(f"{benchmark.name} scores", len(answered)) as bar, Ahead(decoded, answered) as pictures:
-        failures = work(range(len(answered)), do, keep_verdicts, size=size, bar=bar)
-    failures = [failure for failure in failures if failure.item not in unread]
-    screen.say_some([f"skipped: {benchmark.name}: {error}" for error in unread.values()], "pictures that cannot be read")
-    tell(failures, lambda item: _told(benchmark, answered[item]), screen)
-    return Judged(failed=len(failures), unread=len(unread))
+    count = size.value
+    lot = judging_of(benchmark, keep)
+    jury = Jury(panel, {benchmark.name: benchmark}, size, UNSEEN)
+    driver = Driver(Here(), [(JUDGES, Holding(jury))], screen)
+    driver.muster(JUDGES)
+    chunks = together(count) if together else [answered[start : start + count] for start in range(0, len(answered), count)]
+    driver.add(lot.work, chunks)
+    try:
+        driver.run(lot.work.label, len(answered))
+    finally:
+        jury.close()
+    return tell_judged(benchmark, lot, answered, screen)
 
 
-def verdicts_of(benchmark: Benchmark, answered: Sequence[Answered], panel: Panel) -> list[Verdict]:
-    """One verdict on each response, in order, as it is stored and read back. Raises what the benchmark or a judge raises."""
-    if not answered:
-        return []
-    verdicts = [read_verdict(benchmark.name, verdict_row(verdict)) for verdict in benchmark.verdicts(answered, panel.judges)]
-    if [(verdict.sample, verdict.repeat, verdict.digest) for verdict in verdicts] != [_key(one) for one in answered]:
-        raise RuntimeError(f"{benchmark.name}: verdicts are not one per response, in order")
-    return verdicts
+def judge_task(
+    task: Task, answered: Sequence[Answered], panel: Panel, keep: Callable[[Sequence[Verdict]], None], screen: Screen
+) -> Judged:
+    """`judge` responses to a task in this process, in the cells of its plan."""
+    cells = together(task, answered)
+    return judge(task.benchmark, answered, panel, keep=keep, size=BatchSize(AUTO), screen=screen, together=cells)
+
+
+@dataclass
+class Judging:
+    """The work of judging responses to a benchmark, and the pictures among them that could not be read."""
+
+    work: Lot[Answered]
+    unread: list[tuple[Answered, PictureError]] = field(default_factory=list)
+
+
+def judging_of(benchmark: Benchmark, keep: Callable[[Sequence[Verdict]], None]) -> Judging:
+    def keep_verdicts(pairs: Sequence[tuple[Answered, Verdict | PictureError]]) -> None:
+        judging.unread.extend((one, found) for one, found in pairs if isinstance(found, PictureError))
+        keep([found for _, found in pairs if isinstance(found, Verdict)])
+
+    def pack(answered: Sequence[Answered]) -> Handed:
+        return Handed(benchmark.name, tuple(answered))
+
+    judging = Judging(Lot(f"{benchmark.name} scores", JUDGES, pack, keep_verdicts))
+    return judging
+
+
+def tell_judged(benchmark: Benchmark, judging: Judging, answered: Sequence[Answered], screen: Screen) -> Judged:
+    """Say what could not be read or judged, in the order of the responses, whichever came first."""
+    place = {(one.sample.id, one.response.repeat): number for number, one in enumerate(answered)}
+    judging.unread.sort(key=lambda pair: place[pair[0].sample.id, pair[0].response.repeat])
+    judging.work.failures.sort(key=lambda failure: place[failure.item.sample.id, failure.item.response.repeat])
+    lines = [f"skipped: {benchmark.name}: {error}" for _, error in judging.unread]
+    screen.say_some(lines, "pictures that cannot be read")
+    tell(judging.work.failures, lambda one: _told(benchmark, one), screen)
+    return Judged(failed=len(judging.work.failures), unread=len(judging.unread))
 
 
 def _told(benchmark: Benchmark, one: Answered) -> str:
@@ -233,7 +283,7 @@ def _answered(folder: Path, sample: Sample, response: Response) -> Answered:
     return Answered(sample, response, None if response.image is None else folder / response.image)
 
 
-def _key(one: Answered) -> tuple[str, int, str]:
+def key_of_verdict(one: Answered) -> tuple[str, int, str]:
     return one.sample.id, one.response.repeat, one.response.digest
 
 

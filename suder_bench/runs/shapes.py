@@ -103,6 +103,7 @@ RECIPE: Shape = {
     "judge_dtype?": "name",
     "judge_args?": Each("object"),
     "versions": Each(Maybe("name")),
+    "workers?": Each({"host": "name", "device": "name", "dtype": "name", "versions": Each(Maybe("name"))}),
 }
 """run.json."""
 

@@ -55,6 +55,18 @@ def picture_digest(picture: Image.Image) -> str:
     return hashlib.sha256(size + picture.convert("RGB").tobytes()).hexdigest()
 
 
+def encoded(picture: Image.Image) -> tuple[bytes, str]:
+    """As PNG, turned as it was, with the prompt that a server made of the benchmark's; and the digest."""
+    content = io.BytesIO()
+    picture = picture.convert("RGB")
+    turned = {"exif": picture.getexif()} if picture.getexif() else {}
+    noted = PngInfo()
+    if isinstance(revised := picture.info.get(REVISED), str):
+        noted.add_itxt(REVISED, revised[:MOST_NOTED])
+    picture.save(content, format="PNG", pnginfo=noted, **turned)
+    return content.getvalue(), picture_digest(picture)
+
+
 @dataclass(frozen=True)
 class RunFolder:
     path: Path
@@ -173,17 +185,14 @@ class RunFolder:
         )
 
     def save_picture(self, picture: Image.Image, relative: str) -> str:
-        """Save as PNG in one piece below the run folder, turned as it was, with the prompt that a server made of the
-        benchmark's; returns the digest."""
-        content = io.BytesIO()
-        picture = picture.convert("RGB")
-        turned = {"exif": picture.getexif()} if picture.getexif() else {}
-        noted = PngInfo()
-        if isinstance(revised := picture.info.get(REVISED), str):
-            noted.add_itxt(REVISED, revised[:MOST_NOTED])
-        picture.save(content, format="PNG", pnginfo=noted, **turned)
-        replace_file(self.path / relative, content.getvalue(), partial=self._images() / ".partial")
-        return picture_digest(picture)
+        """Save as PNG in one piece below the run folder; returns the digest."""
+        content, digest = encoded(picture)
+        self.save_encoded(content, relative)
+        return digest
+
+    def save_encoded(self, content: bytes, relative: str) -> None:
+        """Save what `encoded` made, in one piece below the run folder."""
+        replace_file(self.path / relative, content, partial=self._images() / ".partial")
 
     def save_text(self, text: str, relative: str) -> None:
         """Save a side file that a benchmark's layout keeps beside its pictures, if it is not there."""

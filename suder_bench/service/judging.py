@@ -22,10 +22,11 @@ from suder_bench.runs import judges
 from suder_bench.runs.batches import BatchSize, tell, work
 from suder_bench.runs.jsonl import Row, plain
 from suder_bench.runs.judges import Panel
+from suder_bench.runs.judging import verdicts_of
 from suder_bench.runs.pictures import decoded
 from suder_bench.runs.plan import Task, build, samples_digest
 from suder_bench.runs.roles import can_judge, roles_of
-from suder_bench.runs.score import filed_under, verdicts_of
+from suder_bench.runs.score import filed_under
 from suder_bench.runs.screen import Bar, Screen
 from suder_bench.service.asked import Asked, FaultError
 from suder_bench.service.setting import Setting

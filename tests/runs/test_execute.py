@@ -349,7 +349,7 @@ def test_a_judge_that_breaks_down_stops_its_benchmark_and_keeps_its_verdicts(
             raise JudgeError("the judge does not answer any more")
         return [0] * len(pictures)
 
-    monkeypatch.setattr("suder_bench.runs.execute.AUTO", 10)
+    monkeypatch.setattr("suder_bench.runs.score.AUTO", 10)
     monkeypatch.setattr(OtherShadeJudge, "shades", shades)
     screen = Told()
     outcome = run(tmp_path / "r", judges={"shade": "black"}, screen=screen)

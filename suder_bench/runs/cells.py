@@ -1,0 +1,38 @@
+"""How a task's items go together: where rounding depends on a batch's shape, a number depends on which items share a batch.
+
+The plan is cut into cells of the batch size, and what is left of a cell, after a kill or a failure, goes together as it did
+before. So it does not matter how many workers there are, in which order they end, or where a run was stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TypeVar
+
+from suder_bench.runs.plan import Item, Task
+
+Kept = TypeVar("Kept")
+
+WASTE = 1.25
+"""By how much more batches than needed the cells of the plan may cost: a plan that has grown, as by more repeats, is cut anew."""
+
+
+def cells(task: Task, items: Sequence[Item], size: int) -> list[list[Item]]:
+    """`items` of the task in the order of its plan, in chunks of at most `size`."""
+    return cut(items, places(task, items), size)
+
+
+def places(task: Task, items: Sequence[Item]) -> list[int]:
+    """Where in the plan the items stand."""
+    place = {item.key: number for number, item in enumerate(task.items)}
+    return [place[item.key] for item in items]
+
+
+def cut(items: Sequence[Kept], places: Sequence[int], size: int) -> list[list[Kept]]:
+    """Items, by the increasing places of their cells, in chunks of at most `size`."""
+    pairs = zip(places, items, strict=True)
+    found = [[item for _, item in cell] for _, cell in groupby(pairs, key=lambda pair: pair[0] // size)]
+    if len(found) > WASTE * max(1, -(-len(items) // size)):
+        return [list(items[start : start + size]) for start in range(0, len(items), size)]
+    return found

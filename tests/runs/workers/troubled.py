@@ -1,0 +1,75 @@
+"""Models for workers in processes of their own: what happens to one is written to a folder, so that it happens so often only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fakes import FakeModel
+
+from suder_bench.errors import UserError
+
+
+@dataclass
+class Troubled(FakeModel):
+    """Meets with each of its `troubles`, {prompt: what}, at most `times` times in all workers together.
+
+    What is "kill", "hang" or "exit". Every process that loads it leaves its number in `notes`.
+    """
+
+    notes: Path = Path()
+    troubles: dict[str, str] = field(default_factory=dict)
+    times: int = 1
+
+    def __post_init__(self) -> None:
+        (self.notes / f"process-{os.getpid()}").touch()
+
+    def _meet(self, prompts: Sequence[str]) -> None:
+        for prompt in prompts:
+            what = self.troubles.get(prompt)
+            if what and any(self._first(f"{what}-{number}") for number in range(self.times)):
+                self._suffer(what)
+        super()._meet(prompts)
+
+    def _suffer(self, what: str) -> None:
+        if what == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == "exit":
+            os._exit(7)
+        time.sleep(3600)
+
+    def _first(self, name: str) -> bool:
+        try:
+            (self.notes / name).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+
+def lame(notes: Path, right: int = 1) -> FakeModel:
+    """Loads in the first `right` workers, and in no other."""
+    for number in range(right):
+        try:
+            (notes / f"loaded-{number}").touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        return FakeModel(seconds=0.08)  # long enough for the others to be heard
+    time.sleep(0.3)
+    raise UserError("no weights here; put them there")
+
+
+def strange(notes: Path) -> FakeModel:
+    """In all but the first worker another model of the same name."""
+    try:
+        (notes / "first").touch(exist_ok=False)
+    except FileExistsError:
+        return FakeModel(right=False, fingerprint="another one")
+    return FakeModel(seconds=0.08)
+
+
+def dies_loading() -> FakeModel:
+    os._exit(9)
