@@ -86,6 +86,7 @@ class Scores:
             and entry["protocol"] == "official"
             and not self.summary["recipe"].get("limit")
             and not entry.get("deviations")
+            and not any("without" in metric for metric in self.metrics.values())
             and all(judge["exact"] and not judge.get("unchecked") for judge in self.judges.values())
         )
 

@@ -42,6 +42,7 @@ def difference(row: Measured, benchmarks: Sequence[str]) -> str:
         reasons |= {f"{scores.benchmark}: {deviation}": None for deviation in entry.get("deviations", ())}
         if entry["protocol"] != "official":
             reasons[f"protocol {entry['protocol']} of {scores.benchmark}"] = None
+        reasons |= {f"{scores.benchmark}: {line}": None for line in table.partial(scores.metrics)}
         for role, judge in scores.judges.items():
             if row.world and judge["backend"] == "world":
                 continue

@@ -192,8 +192,8 @@ class T2ICompBench:
             found = self._judge(part, [samples[row] for row in rows], [pictures[row] for row in rows], parses, judges)
             for row, finding in zip(rows, found, strict=True):
                 findings[row][part] = finding
-        for answer, own, found in zip(answered, parts, findings, strict=True):
-            yield self._verdict(answer, {part: found[part] for part in own})  # in an order that no other picture decides
+        for answer, own, by_part in zip(answered, parts, findings, strict=True):
+            yield self._verdict(answer, {part: by_part[part] for part in own})  # in an order that no other picture decides
 
     def statistics(self, rows: Sequence[tuple[Sample, Verdict]]) -> dict[str, Statistic]:
         """The mean of each category that has rows, and `average` over the original six of them (or fewer).

@@ -23,8 +23,8 @@ from suder_bench.runs.table import FEW_CLUSTERS
 
 Rank = Literal["", "best", "second"]
 WORLD = "measured on the embedded world, not comparable with published numbers"
-OWN_ELSEWHERE = "Measured by the benchmark's own judges, and beside the published numbers."
-FOREIGN_ELSEWHERE = "Measured, but not by the benchmark's own judges alone, and in a table apart."
+OWN_ELSEWHERE = "Measured as the benchmark does it, and beside the published numbers."
+FOREIGN_ELSEWHERE = "Measured, but not quite as the benchmark does it, and in a table apart."
 OTHER = "measured in another way, not comparable with the other tables"
 
 

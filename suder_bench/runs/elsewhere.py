@@ -105,9 +105,9 @@ class Elsewhere:
         if unjudged is not None:
             screen.say(f"{self.benchmark}: {unjudged}")
         failed = judged.failed + len(answered) - len(able)
-        counts = {"samples": len(samples), "skipped": missing + judged.unread, "failed": failed}
         identity = panel.identity(panel.judges) if able else {}
-        scored = Scored(benchmark, self.protocol, rows, judges=identity, unjudged=unjudged, **counts)
+        skipped = missing + judged.unread
+        scored = Scored(benchmark, self.protocol, rows, identity, samples, skipped=skipped, failed=failed, unjudged=unjudged)
         noted = deviations.noted(rewritten=found.rewritten, left_out=found.left_out)
         return Outcome(summarise(self._recipe(samples, noted), [scored]), complete=not failed)
 

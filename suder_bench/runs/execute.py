@@ -343,4 +343,4 @@ def _lacks(one: Scored) -> bool:
 def _counted(task: Task, failed: int) -> Scored:
     """A task that nobody judges now."""
     skipped = len(task.items) + task.left_out * task.repeats - failed
-    return Scored(task.benchmark, task.protocol, samples=len(task.samples), skipped=skipped, failed=failed)
+    return Scored(task.benchmark, task.protocol, planned=task.samples, skipped=skipped, failed=failed)

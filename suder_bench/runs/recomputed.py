@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from suder_bench.errors import UserError
+from suder_bench.records import Sample, Verdict
 from suder_bench.runs.plan import plan
 from suder_bench.runs.recipe import settings_of
 from suder_bench.runs.roles import Unjudged
@@ -95,7 +96,8 @@ def _scored(
     if task.data != recipe["benchmarks"][name]["data"]:
         raise UserError(f"the data of {name} have changed since")
     identity = recipe["judges"].get(name)
-    rows, unjudged = [], Unjudged(**written["unjudged"]) if "unjudged" in written else None
+    rows: list[tuple[Sample, Verdict]] = []
+    unjudged = Unjudged(**written["unjudged"]) if "unjudged" in written else None
     if identity is not None:
         rows, unjudged = judged_before(task, identity, folder, pictures=False, lost=lost)
     if identity is not None and not rows and written["metrics"]:
@@ -110,7 +112,7 @@ def _scored(
         protocol=task.protocol,
         rows=rows,
         judges=dict(identity or {}),
-        samples=len(task.samples),
+        planned=task.samples,
         skipped=missing - failed,
         failed=failed,
         unjudged=unjudged,

@@ -36,6 +36,18 @@ def by_metric(benchmark: Benchmark, samples: Iterable[Sample]) -> dict[str, list
     return {metric: [role for role in benchmark.judge_roles if role in roles] for metric, roles in found.items()}
 
 
+def absent(benchmark: Benchmark, planned: Iterable[Sample], judged: Iterable[Sample]) -> dict[str, list[str]]:
+    """Of each metric that averages others, those of them that no response is in: an average of one category is another number."""
+    if not isinstance(benchmark, AsksBySample):
+        return {}
+    there = {metric for sample in judged for metric in benchmark.metrics_of(sample)}
+    found: dict[str, dict[str, None]] = {}
+    for metrics in dict.fromkeys(benchmark.metrics_of(sample) for sample in planned):
+        for metric in metrics:
+            found.setdefault(metric, {}).update(dict.fromkeys(other for other in metrics if other not in there))
+    return {metric: list(others) for metric, others in found.items() if others and metric in there}
+
+
 @dataclass(frozen=True)
 class Unjudged:
     """So many responses that lack judges in these `roles`, and the metrics that are not to be had without them."""

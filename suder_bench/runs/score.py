@@ -48,7 +48,7 @@ class Scored:
     protocol: str
     rows: list[tuple[Sample, Verdict]] = field(default_factory=list)
     judges: dict[str, dict[str, object]] = field(default_factory=dict)
-    samples: int = 0
+    planned: Sequence[Sample] = ()
     skipped: int = 0
     failed: int = 0
     unjudged: Unjudged | None = None
@@ -92,7 +92,7 @@ def score(
         protocol=task.protocol,
         rows=rows,
         judges=identity if rows or unjudged is None else {},
-        samples=len(task.samples),
+        planned=task.samples,
         skipped=len(task.items) + task.left_out * task.repeats - len(answered) - unmade + judged.unread,
         failed=unmade + judged.failed + (unjudged.responses if unjudged else 0),
         unjudged=unjudged,

@@ -114,6 +114,7 @@ METRIC: Shape = {
     "n": "count",
     "few_clusters?": "count",
     "judges?": Items("name"),
+    "without?": Items("name"),
 }
 UNJUDGED: Shape = {"responses": "positive", "roles": Items("name"), "metrics": Items("name")}
 ENTRY: Shape = {

@@ -9,7 +9,7 @@ from typing import Any
 from suder_bench import stats
 from suder_bench.runs.deviations import deviations
 from suder_bench.runs.jsonl import plain
-from suder_bench.runs.roles import by_metric
+from suder_bench.runs.roles import absent, by_metric
 from suder_bench.runs.score import Scored
 
 SCHEMA = 1
@@ -38,19 +38,21 @@ def _entry(scored: Scored) -> dict[str, Any]:
     unjudged = scored.unjudged
     open_ = set(unjudged.metrics) if unjudged else set()
     found = stats.metrics({name: one for name, one in statistics.items() if name not in open_}, clusters) if statistics else {}
-    asked = by_metric(scored.benchmark, (sample for sample, _ in scored.rows))
+    judged = [sample for sample, _ in scored.rows]
+    told = {"judges": by_metric(scored.benchmark, judged), "without": absent(scored.benchmark, scored.planned, judged)}
     return {
         "headline": scored.benchmark.headline,
         "paper_metrics": list(scored.benchmark.paper_metrics),
         "protocol": scored.protocol,
         "judges": scored.judges,
-        "n_samples": scored.samples,
+        "n_samples": len(scored.planned),
         "n_responses": len(scored.rows),
         "skipped": scored.skipped,
         "failed": scored.failed,
         **({"unjudged": asdict(unjudged)} if unjudged else {}),
         "metrics": {
-            name: metric.document() | ({"judges": asked[name]} if name in asked else {}) for name, metric in found.items()
+            name: metric.document() | {what: of[name] for what, of in told.items() if name in of}
+            for name, metric in found.items()
         },
     }
 

@@ -75,6 +75,11 @@ def losses(entry: Mapping[str, Any]) -> list[str]:
     return [f"{count:,} {what}" for what, count in counts.items() if count]
 
 
+def partial(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The metrics without some of what they average: 'average without shape'."""
+    return [f"{name} without {', '.join(one['without'])}" for name, one in metrics.items() if "without" in one]
+
+
 def lacking(entry: Mapping[str, Any]) -> list[str]:
     """Which judges were missing, and the metrics that there are not for that: 'lacks depth, and so has no 3d_spatial'."""
     if "unjudged" not in entry:
@@ -112,26 +117,28 @@ def _footer(summary: Mapping[str, Any], columns: int) -> Iterator[str]:
     for name, entry in summary["benchmarks"].items():
         for deviation in entry.get("deviations", ()):
             yield from _wrapped("marked", f"{name}: {deviation}; not comparable with published numbers", columns)
+        for line in partial(entry["metrics"]):
+            yield from _wrapped("marked", f"{name}: {line}; not comparable with published numbers", columns)
         for line in lacking(entry):
             yield from _wrapped("judges", f"{name} {line}", columns)
     entries = summary["benchmarks"].values()
-    judges = [(role, judge, metrics_by(entry, role)) for entry in entries for role, judge in entry["judges"].items()]
+    judges = [(role, judge, entry) for entry in entries for role, judge in entry["judges"].items()]
     unchecked = dict.fromkeys(role for role, judge, _ in judges if judge.get("unchecked"))
     if unchecked:
         yield from _wrapped("judges", f"not asked known answers, so nobody knows if they work: {', '.join(unchecked)}", columns)
     foreign: dict[str, dict[str, None]] = {}
-    for role, judge, metrics in judges:
-        if not judge["exact"]:
-            foreign.setdefault(judge["backend"], {})[f"{role} in {', '.join(metrics)}" if metrics else role] = None
+    for role, judge, entry in judges:
+        metrics, whole = metrics_by(entry, role), len(entry["metrics"])
+        if not judge["exact"] and (metrics or not whole):
+            foreign.setdefault(judge["backend"], {})[role if len(metrics) == whole else f"{role} in {', '.join(metrics)}"] = None
     if foreign:
         told = "; ".join(f"{backend} ({', '.join(roles)})" for backend, roles in foreign.items())
         yield from _wrapped("judges", f"not the benchmarks' own: {told}", columns)
 
 
 def metrics_by(entry: Mapping[str, Any], role: str) -> list[str]:
-    """The metrics that have the word of a judge in them, where that is not all of them."""
-    found = [name for name, metric in entry["metrics"].items() if role in metric.get("judges", entry["judges"])]
-    return [] if len(found) == len(entry["metrics"]) else found
+    """The metrics that have the word of a judge in them."""
+    return [name for name, metric in entry["metrics"].items() if role in metric.get("judges", entry["judges"])]
 
 
 def _where(data: Mapping[str, Any]) -> str:

@@ -90,7 +90,12 @@ def test_a_folder_of_one_category_needs_the_judges_of_that_category_alone(
     assert set(found["judges"]) == {"vqa", "parser"}
     assert found["metrics"]["color"]["judges"] == ["vqa", "parser"]
     assert "unjudged" not in found
+    assert found["metrics"]["average"]["without"] == ["shape", "texture", "spatial", "non_spatial", "complex"]
+    assert "without" not in found["metrics"]["color"]
     assert "/nowhere" not in shown.err  # the others are not even looked for
+    assert score(tmp_path / "alone", data) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "t2i-compbench: average without shape, texture, spatial, non_spatial, complex; not comparable" in told
 
 
 def test_what_lacks_a_judge_is_told_and_the_rest_is_scored(made: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:

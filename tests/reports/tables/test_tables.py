@@ -105,11 +105,20 @@ def test_a_foreign_judge_takes_only_its_own_columns_from_beside_the_published_ro
     mixed, rest = row(beside, "mixed"), row(alone, "mixed")
     assert [bool(cell.value) for cell in mixed.cells] == [True, True, True, False, True, False]
     assert [bool(cell.value) for cell in rest.cells] == [False, False, False, True, False, True]
-    assert mixed.cells[3].notes == ("Measured, but not by the benchmark's own judges alone, and in a table apart.",)
-    assert rest.cells[0].notes == ("Measured by the benchmark's own judges, and beside the published numbers.",)
+    assert mixed.cells[3].notes == ("Measured, but not quite as the benchmark does it, and in a table apart.",)
+    assert rest.cells[0].notes == ("Measured as the benchmark does it, and beside the published numbers.",)
     assert "judge detector-2d is open-clip, not t2i-compbench's own" in alone.title
     (told,) = [line for label, lines in alone.recipes if label == "mixed" for line in lines if line.startswith("t2i-compbench")]
     assert "detector-2d open-clip (fedcba987654, not the benchmark's own)" in told
+
+
+def test_a_mean_over_fewer_categories_is_not_set_beside_the_published_one(tmp_path: Path) -> None:
+    content = summary("geneval")
+    content["benchmarks"]["geneval"]["metrics"]["overall"]["without"] = ["counting"]
+    beside, alone = tables(tmp_path, 2, content)
+    assert [bool(cell.value) for cell in row(beside, "my-model").cells] == [True] * 6 + [False]
+    assert [bool(cell.value) for cell in row(alone, "my-model").cells] == [False] * 6 + [True]
+    assert "geneval: overall without counting" in alone.title
 
 
 def test_what_lacks_a_judge_is_told_under_the_table(tmp_path: Path) -> None:
