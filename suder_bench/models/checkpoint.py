@@ -80,7 +80,6 @@ def check_parts(folder: Path) -> None:
         if file.suffix == ".json":
             read_json(file)
     check_weights(folder)
-    unfinished.check_folder(folder)
     if not any((folder / name).is_file() for name in VOCABULARIES):
         lacks = f"holds no tokenizer ({' or '.join(VOCABULARIES)})"
         _refuse(folder, lacks, "copy the tokenizer files of the model that it comes from")
@@ -92,9 +91,10 @@ def check_parts(folder: Path) -> None:
 
 
 def check_weights(folder: Path) -> None:
-    """Raises `UserError` where weights are missing or not whole."""
+    """Raises `UserError` where weights are missing, not whole, or still being written."""
     for file in weight_files(folder):
         check_whole(file)
+    unfinished.check_folder(folder)
 
 
 def sampling(folder: Path) -> dict[str, float]:

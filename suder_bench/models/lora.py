@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suder_bench.errors import UserError
-from suder_bench.models import checkpoint, training_folder
+from suder_bench.models import checkpoint, training_folder, unfinished
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +66,14 @@ def check(folder: Path) -> None:
     """Raises `UserError` where the adapters are not whole. Reads no tensor."""
     settings(folder)
     checkpoint.check_whole(folder / WEIGHTS)
+    unfinished.check_folder(folder)
+
+
+def read(folder: Path) -> dict[str, torch.Tensor]:
+    """The matrices, and what else was trained, by their names in the base as peft has them."""
+    from safetensors.torch import load_file
+
+    return {name.removeprefix(PREFIX): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
 
 
 def merge(weights: dict[str, torch.Tensor], folder: Path, named: Callable[[str], str] = lambda name: name) -> None:
@@ -74,10 +82,8 @@ def merge(weights: dict[str, torch.Tensor], folder: Path, named: Callable[[str],
 
     Raises `UserError` for adapters of a weight that is not there or has another shape.
     """
-    from safetensors.torch import load_file
-
     told = settings(folder)
-    found = {name.removeprefix(PREFIX): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
+    found = read(folder)
     for name in sorted(found):
         module, low, side = name.partition(".lora_")
         if low and side != "B.weight":

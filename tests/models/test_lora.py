@@ -132,3 +132,29 @@ def test_adapters_of_another_model_are_told(tmp_path: Path, base: Path) -> None:
         save_file(held, folder / lora.WEIGHTS)
         with pytest.raises(UserError, match=says):
             JanusModel.load(f"{base}+{folder}")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "pointer", "absent", "under way", "no numbers"])
+def test_damaged_adapters_are_told_in_a_line(tmp_path: Path, base: Path, damage: str) -> None:
+    folder, _ = adapters(tmp_path / "adapters", base)
+    file = folder / lora.WEIGHTS
+    if damage == "truncated":
+        file.write_bytes(file.read_bytes()[:-1])
+    elif damage == "pointer":
+        file.write_text("version https://git-lfs.github.com/spec/v1\n")
+    elif damage == "absent":
+        file.unlink()
+    elif damage == "under way":
+        (folder / f"{lora.WEIGHTS}.incomplete").write_bytes(b"")
+    else:
+        save_file({name: torch.full_like(weight, torch.nan) for name, weight in load_file(file).items()}, file)
+    told = {
+        "truncated": f"{file} .* is cut short",
+        "pointer": f"{file} is a Git LFS pointer",
+        "absent": rf"{file} \(gone\)",
+        "under way": f"{file}.incomplete: the checkpoint is still being written",
+        "no numbers": f"model '{folder}': .*lora_A.weight are NaN or infinite",
+    }
+    with pytest.raises(UserError, match=told[damage]) as mistake:
+        JanusModel.load(choose(str(folder)).reference)
+    assert "\n" not in str(mistake.value)

@@ -27,7 +27,7 @@ from transformers.models.janus.image_processing_pil_janus import JanusImageProce
 from suder_bench import machine
 from suder_bench.errors import UserError
 from suder_bench.models import arguments, checkpoint, lora, training_folder, unfinished
-from suder_bench.models.built import blamed, build, check_vocabulary, quiet, read_weights
+from suder_bench.models.built import blamed, build, check_finite, check_vocabulary, quiet, read_weights
 from suder_bench.models.hub import folder_of
 from suder_bench.models.janus import original
 from suder_bench.models.janus.pixels import Squares
@@ -112,6 +112,7 @@ def _load(source: Source, device: torch.device, dtype: torch.dtype) -> Loaded:
     if source.adapters is not None:
         with blamed(source.adapters, "adapters"):  # those trained with the authors' code have the names of their layout
             own = parts.weights
+            check_finite(source.adapters, lora.read(source.adapters), allowed=source.allow_nonfinite)
             lora.merge(own, source.adapters, lambda name: name if name in own else original.port_name_or(name))
     model, notes = build(
         JanusForConditionalGeneration,
