@@ -46,7 +46,10 @@ def difference(row: Measured, benchmarks: Sequence[str]) -> str:
         for role, judge in scores.judges.items():
             if row.world and judge["backend"] == "world":
                 continue
-            if not judge["exact"]:
+            doubt = table.doubt_of(judge)
+            if doubt == "digest unknown":
+                reasons[f"judge {role} is {judge['backend']}, official by name, digest unknown"] = None
+            elif doubt:
                 reasons[f"judge {role} is {judge['backend']}, not {scores.benchmark}'s own"] = None
             elif judge.get("unchecked"):
                 reasons[f"judge {role} of {scores.benchmark} was not asked known answers"] = None
@@ -86,7 +89,11 @@ def _judged(scores: Scores) -> str:
 
 
 def _judge(judge: Mapping[str, Any]) -> str:
-    doubts = ["" if judge["exact"] else "not the benchmark's own", "not asked known answers" if judge.get("unchecked") else ""]
+    weights = {"exact": "the official file", "digest unknown": "official by name, digest unknown"}.get(
+        judge.get("weights", ""), ""
+    )
+    doubts = [weights or ("" if judge["exact"] else "not the benchmark's own")]
+    doubts.append("not asked known answers" if judge.get("unchecked") else "")
     return f"{judge['backend']} ({', '.join([judge['fingerprint'][:12], *filter(None, doubts)])})"
 
 

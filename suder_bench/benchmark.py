@@ -56,6 +56,18 @@ class Judge(Protocol):
         ...
 
 
+Match = Literal["exact", "digest unknown", "another file"]
+"""How a judge's weights stand to the benchmark's own: the same file by its sha256, a file of that name whose right sha256 nobody
+has published, or anything else."""
+
+
+@runtime_checkable
+class KnowsItsFile(Protocol):
+    """A judge that looked at the digest of its weights; `exact` is true for the very file only."""
+
+    match: Match
+
+
 class GenerationBenchmark(Benchmark, Protocol):
     def image_path(self, sample: Sample, repeat: int) -> str:
         """Where a picture lies below `images/<benchmark>/`: the official layout where there is one."""

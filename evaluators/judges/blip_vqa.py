@@ -5,24 +5,35 @@ a question begins with [ENC] and not with [CLS], and the picture tower's layer n
 
 The weights come as BLIP published them (`official:FILE.pth`, or in the cache: exact) or in transformers' format
 (`official:FOLDER`, or the hub's copy, whose grid of positions was resized to pictures of 384 pixels and is resized back: not
-exact).
+exact). BLIP published a second file of this architecture, so that only a file's digest tells.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from PIL import Image
 from torch import nn
 
-from suder_bench.data.source import cache
+from suder_bench.benchmark import Match
 from suder_bench.errors import JudgeError
+from suder_bench.evaluators.judges import manifest as manifests
 from suder_bench.evaluators.judges.blip_weights import read_checkpoint
+from suder_bench.evaluators.judges.manifest import Manifest
 from suder_bench.evaluators.judges.protocols import Picture
-from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, Place, load_pretrained, pixels, prepared
+from suder_bench.evaluators.judges.weights import (
+    OPENAI_MEAN,
+    OPENAI_STD,
+    Place,
+    load_pretrained,
+    pixels,
+    prepared,
+    weights_file,
+)
 
 if TYPE_CHECKING:
     from transformers import BlipForQuestionAnswering, PreTrainedTokenizerBase
@@ -30,8 +41,6 @@ if TYPE_CHECKING:
 SIDE = 480
 MAX_TOKENS = 35
 VISION_EPSILON = 1e-6
-CHECKPOINT = "model_base_vqa_capfilt_large.pth"
-ADDRESS = f"https://storage.googleapis.com/sfr-vision-language-research/BLIP/models/{CHECKPOINT}"
 HUB, VOCABULARY = "Salesforce/blip-vqa-capfilt-large", "bert-base-uncased"
 PICTURES = 8
 """To a batch, whatever number of questions they get."""
@@ -41,15 +50,15 @@ Questions = Sequence[Sequence[int]]
 
 
 class BlipVqa:
-    """Implements `VisualQuestionAnswerer`. `exact` is false for weights of another size of network or picture."""
+    """Implements `VisualQuestionAnswerer`. `exact` is true for the file of weights that the benchmark names."""
 
-    backend = "blip-vqa-capfilt-large"
-
-    def __init__(self, model: BlipForQuestionAnswering, tokenizer: PreTrainedTokenizerBase, place: Place) -> None:
+    def __init__(
+        self, model: BlipForQuestionAnswering, tokenizer: PreTrainedTokenizerBase, place: Place, *, match: Match, name: str
+    ) -> None:
         config: Any = model.config
-        vision, text = config.vision_config, config.text_config
-        sizes = (vision.image_size, vision.patch_size, vision.hidden_size, text.hidden_size)
-        self.exact = (*sizes, vision.num_hidden_layers, text.num_hidden_layers) == (SIDE, 16, 768, 768, 12, 12)
+        text = config.text_config
+        self.match, self.exact = match, match == "exact"
+        self.backend = f"blip:{name}" if match == "another file" else "blip-vqa-capfilt-large"
         for module in model.vision_model.modules():
             if isinstance(module, nn.LayerNorm):
                 module.eps = VISION_EPSILON
@@ -61,29 +70,27 @@ class BlipVqa:
         self._answers = [vocabulary["yes"], vocabulary["no"]]
 
     @classmethod
-    def load(cls, reference: str | None, *, device: str, dtype: str, offline: bool) -> Self:
-        """Read BLIP's checkpoint file, or a folder or hub id in transformers' format; without a reference, the file in the
-        cache or else the hub's copy.
+    def load(cls, reference: str | None, *, device: str, dtype: str, offline: bool, manifest: Manifest | None = None) -> Self:
+        """Read BLIP's checkpoint file, or a folder or hub id in transformers' format; without a reference, the file that was
+        fetched or else the hub's copy.
 
         A file is read with the vocabulary in its folder (vocab.txt), or else with BERT's. Raises `JudgeError` where the
         weights cannot be had.
         """
         from transformers import BertTokenizer, BlipForQuestionAnswering
 
-        place, cached = Place.choose(device, dtype, half_on_cuda=False), cache() / "weights" / CHECKPOINT
-        source = reference or (str(cached) if cached.is_file() else HUB)
+        place, fetched = Place.choose(device, dtype, half_on_cuda=False), _fetched(manifest)
+        source = reference or (str(fetched) if fetched.is_file() else HUB)
+        name = Path(source).name if os.path.exists(source) else source
         if os.path.isfile(source):
-            return cls(read_checkpoint(source), _vocabulary(source, offline=offline), place)
-        try:
-            model = load_pretrained("vqa", BlipForQuestionAnswering, source, offline=offline)
-            tokenizer = load_pretrained("vqa", BertTokenizer, source, offline=offline)
-        except JudgeError as error:
-            if reference is None:
-                raise JudgeError(f"{error}; BLIP's own weights: curl -L --create-dirs -o {cached} {ADDRESS}") from error
-            raise
+            match = manifests.match("vqa", Path(source), manifest)
+            return cls(read_checkpoint(source), _vocabulary(source, offline=offline), place, match=match, name=name)
+        model = load_pretrained("vqa", BlipForQuestionAnswering, source, offline=offline)
+        tokenizer = load_pretrained("vqa", BertTokenizer, source, offline=offline)
         if not _answers_in(tokenizer):
             raise JudgeError(f"judge vqa: {source} lacks its vocabulary (vocab.txt or tokenizer.json)")
-        return cls(model, tokenizer, place)
+        match = manifests.match("vqa", weights_file(source), manifest)
+        return cls(model, tokenizer, place, match=match, name=name)
 
     def p_yes(self, pictures: Sequence[Picture], questions: Sequence[Sequence[str]]) -> list[list[float]]:
         answers: list[list[float]] = [[] for _ in pictures]
@@ -160,6 +167,10 @@ class BlipVqa:
         return found
 
 
+def _fetched(manifest: Manifest | None) -> Path:
+    return manifests.of("vqa", manifest)[0].place(manifests.folder())
+
+
 def _vocabulary(file: str, *, offline: bool) -> Any:
     """The tokenizer for a checkpoint, which holds none."""
     from transformers import BertTokenizer
@@ -171,7 +182,8 @@ def _vocabulary(file: str, *, offline: bool) -> Any:
         tokenizer = load_pretrained("vqa", BertTokenizer, VOCABULARY, offline=offline)
     if not _answers_in(tokenizer):  # without its file transformers makes an empty one
         raise JudgeError(
-            f"judge vqa: neither a vocab.txt beside {file} nor {VOCABULARY} is here; put the latter's vocab.txt there"
+            f"judge vqa: neither a vocab.txt beside {file} nor {VOCABULARY} is here; put the latter's vocab.txt there, or run:"
+            " suder-bench judges fetch vqa"
         )
     return tokenizer
 

@@ -16,10 +16,22 @@ import numpy as np
 import torch
 from PIL import Image
 
+from suder_bench.benchmark import Match
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.judges import known_answers
+from suder_bench.evaluators.judges import manifest as manifests
+from suder_bench.evaluators.judges.manifest import Manifest
 from suder_bench.evaluators.judges.protocols import Picture
-from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, Place, chunks, load_pretrained, pixels, prepared
+from suder_bench.evaluators.judges.weights import (
+    OPENAI_MEAN,
+    OPENAI_STD,
+    Place,
+    chunks,
+    load_pretrained,
+    pixels,
+    prepared,
+    weights_file,
+)
 from suder_bench.world import checkpoints
 
 if TYPE_CHECKING:
@@ -31,26 +43,28 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Shape:
-    """What tells one CLIP from another: the sides of its patches and pictures in pixels, its picture tower's width and
-    depth, the length of its vectors, and whether it has OpenAI's quick GELU."""
+    """What a CLIP's configuration says of its network: the sides of its patches and pictures in pixels, its picture tower's
+    width, depth and attention heads, the length of its vectors, and whether it has OpenAI's quick GELU."""
 
     patch: int
     side: int
     width: int
     depth: int
+    heads: int
     dimension: int
     quick: bool
 
 
-VIT_L_14 = Shape(patch=14, side=224, width=1024, depth=24, dimension=768, quick=True)
-VIT_B_32 = Shape(patch=32, side=224, width=768, depth=12, dimension=512, quick=True)
+VIT_L_14 = Shape(patch=14, side=224, width=1024, depth=24, heads=16, dimension=768, quick=True)
+VIT_B_32 = Shape(patch=32, side=224, width=768, depth=12, heads=12, dimension=512, quick=True)
 
 
 class Towers(Protocol):
-    """A CLIP with its two towers, whichever package runs them."""
+    """A CLIP with its two towers, whichever package runs them. `match` is what the file of its weights is."""
 
     library: str
     shape: Shape
+    match: Match
     fingerprint: str
 
     def see(self, pictures: Sequence[Picture]) -> torch.Tensor:
@@ -72,18 +86,19 @@ class TransformersTowers:
 
     library = "transformers"
 
-    def __init__(self, model: CLIPModel, tokenizer: PreTrainedTokenizerBase, place: Place) -> None:
+    def __init__(self, model: CLIPModel, tokenizer: PreTrainedTokenizerBase, place: Place, match: Match = "another file") -> None:
+        self.match = match
         config: Any = model.config
         vision = config.vision_config
         quick = {vision.hidden_act, config.text_config.hidden_act} == {"quick_gelu"}
-        sizes = (vision.patch_size, vision.image_size, vision.hidden_size, vision.num_hidden_layers)
+        sizes = (vision.patch_size, vision.image_size, vision.hidden_size, vision.num_hidden_layers, vision.num_attention_heads)
         self.shape = Shape(*sizes, config.projection_dim, quick)
         self._limit: int = config.text_config.max_position_embeddings
         self.fingerprint = place.fingerprint(model)
         self._model, self._tokenizer, self._place = place.put(model), tokenizer, place
 
     @classmethod
-    def load(cls, role: str, reference: str, *, device: str, dtype: str, offline: bool) -> Self:
+    def load(cls, role: str, reference: str, *, device: str, dtype: str, offline: bool, manifest: Manifest | None = None) -> Self:
         """Read a folder or hub id in transformers' format. Raises `JudgeError` where the weights cannot be had."""
         from transformers import CLIPModel, CLIPTokenizer
 
@@ -92,7 +107,7 @@ class TransformersTowers:
         tokenizer = load_pretrained(role, CLIPTokenizer, reference, offline=offline)
         if len(tokenizer) != model.config.text_config.vocab_size:
             raise JudgeError(f"judge {role}: {reference} lacks its vocabulary (vocab.json, merges.txt or tokenizer.json)")
-        return cls(model, tokenizer, place)
+        return cls(model, tokenizer, place, manifests.match(role, weights_file(reference), manifest))
 
     @torch.inference_mode()
     def see(self, pictures: Sequence[Picture]) -> torch.Tensor:
@@ -127,11 +142,12 @@ class TransformersTowers:
 
 
 class ClipSimilarity:
-    """Implements `ImageTextScorer`: the raw cosine, no factor, no prefix. `exact` is false for another CLIP than ViT-B/32."""
+    """Implements `ImageTextScorer`: the raw cosine, no factor, no prefix. `exact` is true for OpenAI's file of ViT-B/32."""
 
-    def __init__(self, towers: Towers) -> None:
-        self.exact = towers.shape == VIT_B_32
-        self.backend = backend_name("clip-vit-b-32" if self.exact else "another-clip", towers)
+    def __init__(self, towers: Towers, shape: Shape = VIT_B_32) -> None:
+        self.match = _match(towers, shape)
+        self.exact = self.match == "exact"
+        self.backend = backend_name("another-clip" if self.match == "another file" else "clip-vit-b-32", towers)
         self.fingerprint = towers.fingerprint
         self._towers = towers
 
@@ -176,12 +192,13 @@ class TinyClip(ClipSimilarity):
 class ClipColors:
     """Implements `ColorClassifier`: 100 times the cosine with the mean of three templates per colour.
 
-    `exact` is false for another CLIP than ViT-L/14.
+    `exact` is true for OpenAI's file of ViT-L/14.
     """
 
-    def __init__(self, towers: Towers) -> None:
-        self.exact = towers.shape == VIT_L_14
-        self.backend = backend_name("clip-vit-l-14" if self.exact else "another-clip", towers)
+    def __init__(self, towers: Towers, shape: Shape = VIT_L_14) -> None:
+        self.match = _match(towers, shape)
+        self.exact = self.match == "exact"
+        self.backend = backend_name("another-clip" if self.match == "another file" else "clip-vit-l-14", towers)
         self.fingerprint = towers.fingerprint
         self._towers = towers
         self._known: dict[tuple[str, tuple[str, ...]], torch.Tensor] = {}
@@ -207,6 +224,11 @@ class ClipColors:
             read = self._towers.read(texts).view(len(colors), len(TEMPLATES), -1)
             self._known[noun, colors] = unit(read.mean(dim=1))
         return self._known[noun, colors]
+
+
+def _match(towers: Towers, shape: Shape) -> Match:
+    """What the file is, unless a configuration beside it makes another network of it."""
+    return towers.match if towers.shape == shape else "another file"
 
 
 def backend_name(clip: str, towers: Towers) -> str:

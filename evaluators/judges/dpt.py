@@ -1,26 +1,35 @@
 """DPT-Hybrid (MiDaS), T2I-CompBench++'s judge of depth.
 
-With timm's epsilon, which the official network has, transformers' computes the same to the last bit.
+With timm's epsilon, which the official network has, transformers' computes the same to the last bit. The weights come as their
+authors published them (`official:FILE.pt`, or in the cache: exact) or in transformers' format (`official:FOLDER`, or the hub's
+copy: not exact, since nobody has published what that file must hash to).
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import nn
 
+from suder_bench.benchmark import Match
 from suder_bench.errors import JudgeError
+from suder_bench.evaluators.judges import manifest as manifests
+from suder_bench.evaluators.judges.dpt_weights import read_checkpoint
+from suder_bench.evaluators.judges.manifest import Manifest
 from suder_bench.evaluators.judges.protocols import Picture
-from suder_bench.evaluators.judges.weights import Place, load_pretrained, pixels, prepared
+from suder_bench.evaluators.judges.weights import Place, load_pretrained, pixels, prepared, weights_file
 
 if TYPE_CHECKING:
     from transformers import DPTForDepthEstimation
 
 SIDE = 480
+HUB = "Intel/dpt-hybrid-midas"
 MEAN = STD = (0.5, 0.5, 0.5)
 EPSILON = 1e-6
 """Of timm's layer norms; transformers' copy of the network has 1e-12."""
@@ -31,14 +40,12 @@ BATCH = 16
 class DptDepth:
     """Implements `DepthEstimator` with inverse depth of 480 x 480 pixels, whatever the picture's shape.
 
-    `exact` is false for a network of another kind or size.
+    `exact` is true for the file of weights that the benchmark names.
     """
 
-    backend = "dpt-hybrid-midas"
-
-    def __init__(self, model: DPTForDepthEstimation, place: Place) -> None:
-        config: Any = model.config
-        self.exact = config.is_hybrid and (config.hidden_size, config.num_hidden_layers, config.image_size) == (768, 12, 384)
+    def __init__(self, model: DPTForDepthEstimation, place: Place, *, match: Match, name: str) -> None:
+        self.match, self.exact = match, match == "exact"
+        self.backend = f"dpt:{name}" if match == "another file" else "dpt-hybrid-midas"
         for module in model.modules():
             if isinstance(module, nn.LayerNorm):
                 module.eps = EPSILON
@@ -48,12 +55,20 @@ class DptDepth:
         self._model.dpt.embeddings.image_size = (SIDE, SIDE)
 
     @classmethod
-    def load(cls, reference: str, *, device: str, dtype: str, offline: bool) -> Self:
-        """Read a folder or hub id in transformers' format. Raises `JudgeError` where the weights cannot be had."""
+    def load(cls, source: str | None, *, device: str, dtype: str, offline: bool, manifest: Manifest | None = None) -> Self:
+        """Read the authors' file, or a folder or hub id in transformers' format; without a source, the file that was fetched
+        or else the hub's copy. Raises `JudgeError` where the weights cannot be had."""
         from transformers import DPTForDepthEstimation
 
-        place = Place.choose(device, dtype, half_on_cuda=True)
-        return cls(load_pretrained("depth", DPTForDepthEstimation, reference, offline=offline), place)
+        place, reference = Place.choose(device, dtype, half_on_cuda=True), _located(source, manifest)
+        name = Path(reference).name if os.path.exists(reference) else reference
+        file = Path(reference) if os.path.isfile(reference) else None
+        if file is not None:
+            model = read_checkpoint(file)
+        else:
+            model = load_pretrained("depth", DPTForDepthEstimation, reference, offline=offline)
+        match = manifests.match("depth", file or weights_file(reference), manifest)
+        return cls(model, place, match=match, name=name)
 
     @torch.inference_mode()
     def depth(self, pictures: Sequence[Picture]) -> list[np.ndarray]:
@@ -78,3 +93,10 @@ class DptDepth:
 
 def _prepare(picture: Picture) -> torch.Tensor:
     return pixels(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR), MEAN, STD)
+
+
+def _located(source: str | None, manifest: Manifest | None) -> str:
+    if source is not None:
+        return source
+    fetched = manifests.of("depth", manifest)[0].place(manifests.folder())
+    return str(fetched) if fetched.is_file() else HUB

@@ -19,16 +19,17 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from suder_bench.data.source import cache
+from suder_bench.benchmark import Match
 from suder_bench.errors import JudgeError
+from suder_bench.evaluators.judges import manifest as manifests
 from suder_bench.evaluators.judges import street
+from suder_bench.evaluators.judges.manifest import Manifest
 from suder_bench.evaluators.judges.mmdet_weights import (
-    ADDRESS,
-    CHECKPOINT,
     CLASSES,
+    FETCH,
     Checkpoint,
     Mask2FormerForUniversalSegmentation,
-    converted_from_official,
+    converted_from,
 )
 from suder_bench.evaluators.judges.opencv_resize import resize
 from suder_bench.evaluators.judges.protocols import Detection, Picture
@@ -68,30 +69,28 @@ class Sizes:
 class Mask2Former:
     """Implements `Detector` and `NumberedClasses`. `exact` is whether the weights are the file that GenEval downloads."""
 
-    def __init__(self, model: nn.Module, place: Place, *, backend: str, exact: bool) -> None:
-        self.backend, self.exact = backend, exact
+    def __init__(self, model: nn.Module, place: Place, *, match: Match, name: str) -> None:
+        self.match, self.exact = match, match == "exact"
+        self.backend = f"mask2former:{name}" if match == "another file" else "mask2former-swin-s"
         self.fingerprint = place.fingerprint(model)
         self._model, self._place = place.put(model), place
         self._names = tuple(map(str, range(CLASSES)))
 
     @classmethod
-    def load(cls, source: str | None, *, device: str, dtype: str, offline: bool) -> Self:
+    def load(cls, source: str | None, *, device: str, dtype: str, offline: bool, manifest: Manifest | None = None) -> Self:
         """Read GenEval's .pth file or a folder that holds it, a folder in transformers' format, or a hub id.
 
-        Without a source the file is looked for in the cache. Raises `JudgeError` where the weights cannot be had.
+        Without a source the file that was fetched is looked for. Raises `JudgeError` where the weights cannot be had.
         """
         place = Place.choose(device, dtype, half_on_cuda=False)
-        checkpoint, reference = locate(source)
+        checkpoint, reference = locate(source, manifest)
         if checkpoint is not None:
-            exact = checkpoint.official
-            backend = "mask2former-swin-s" if exact else f"mask2former:{checkpoint.file.name}"
-            return cls(checkpoint.network(), place, backend=backend, exact=exact)
+            return cls(checkpoint.network(), place, match=checkpoint.match(manifest), name=checkpoint.file.name)
         model = load_pretrained("detector", Mask2FormerForUniversalSegmentation, reference, offline=offline)
         if model.config.num_labels != CLASSES:
             raise JudgeError(f"judge detector: {reference} knows {model.config.num_labels} classes, COCO has {CLASSES}")
-        exact = converted_from_official(model, digest(model))
         name = Path(reference).name if os.path.isdir(reference) else reference
-        return cls(model, place, backend="mask2former-swin-s" if exact else f"mask2former:{name}", exact=exact)
+        return cls(model, place, match=converted_from(model, digest(model), manifest), name=name)
 
     def named(self, names: Sequence[str]) -> Self:
         """The same detector with its class i called `names[i]`. Raises `JudgeError` for a list of another length."""
@@ -128,18 +127,18 @@ class Mask2Former:
         return [found[row] for row in range(len(pictures))]
 
 
-def locate(source: str | None) -> tuple[Checkpoint | None, str]:
+def locate(source: str | None, manifest: Manifest | None = None) -> tuple[Checkpoint | None, str]:
     """The mmdet checkpoint that a source names, if it is one, and the source. Raises `JudgeError` where nothing is."""
-    path = Path(source).expanduser() if source is not None else cache() / "weights" / CHECKPOINT
+    fetched = manifests.of("detector", manifest)[0].place(manifests.folder())
+    path = Path(source).expanduser() if source is not None else fetched
     if path.exists():
         return Checkpoint.find(path), str(path)
     if source is None:
         raise JudgeError(
-            f"judge detector: GenEval's Mask2Former is not at {path}; curl -L --create-dirs -o {path} {ADDRESS},"
-            " or give --judge detector=official:FILE"
+            f"judge detector: GenEval's Mask2Former is not at {path}; run: {FETCH}, or give --judge detector=official:FILE"
         )
     if source.startswith(("/", ".", "~")) or source.endswith(".pth"):
-        raise JudgeError(f"judge detector: there is no {source}; download {ADDRESS} and give --judge detector=official:FILE")
+        raise JudgeError(f"judge detector: there is no {source}; GenEval's comes with: {FETCH}")
     return None, source
 
 

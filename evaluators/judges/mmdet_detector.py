@@ -47,9 +47,9 @@ class MmdetMask2Former(Mask2Former):
         convert(tensors, checkpoint.config, str(checkpoint.file))  # refuses another network's
         model = build(checkpoint.config)
         model.load_state_dict({_renamed(name): tensor for name, tensor in tensors.items()})
-        exact = checkpoint.official
-        name = "mask2former-swin-s" if exact else f"mask2former:{checkpoint.file.name}"
-        return cls(model.eval().requires_grad_(False), place, backend=f"{name} in mmdet {version}", exact=exact)
+        judge = cls(model.eval().requires_grad_(False), place, match=checkpoint.match(), name=checkpoint.file.name)
+        judge.backend += f" in mmdet {version}"
+        return judge
 
     @torch.inference_mode()
     def _detect(self, pictures: Sequence[Picture], least: float) -> list[list[Detection]]:

@@ -8,7 +8,6 @@ As a program it converts a file once and for all:
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +20,15 @@ import torch
 import transformers
 from transformers import Mask2FormerConfig, SwinConfig
 
+from suder_bench.benchmark import Match
 from suder_bench.errors import JudgeError, UserError
+from suder_bench.evaluators.judges import manifest as manifests
+from suder_bench.evaluators.judges.manifest import Manifest
 from suder_bench.evaluators.judges.weights import digest
+from suder_bench.models.digests import sha256
 
 NETWORK = "mask2former_swin-s-p4-w7-224_lsj_8x2_50e_coco"
-CHECKPOINT = f"{NETWORK}_20220504_001756-743b7d99.pth"
-ADDRESS = f"https://download.openmmlab.com/mmdetection/v2.0/mask2former/{NETWORK}/{CHECKPOINT}"
-SHA256 = "743b7d99"
-"""The first digits of the file's sha256, which OpenMMLab puts into its name."""
+FETCH = "suder-bench judges fetch detector"
 
 CLASSES = 80
 _BACKBONE, _PIXELS, _QUERIES = (
@@ -97,10 +97,10 @@ class Checkpoint:
         config = Mask2FormerConfig.from_pretrained(source) if described else geneval_config()
         return Checkpoint(files[0], config) if files else None
 
-    @property
-    def official(self) -> bool:
+    def match(self, manifest: Manifest | None = None) -> Match:
         """Whether this is the very file that GenEval downloads."""
-        return same_network(self.config, geneval_config()) and sha256(self.file).startswith(SHA256)
+        same = same_network(self.config, geneval_config())
+        return manifests.match("detector", self.file, manifest) if same else "another file"
 
     def network(self) -> Mask2FormerForUniversalSegmentation:
         return build(read(self.file), self.config, str(self.file))
@@ -123,10 +123,10 @@ def read(file: Path) -> dict[str, torch.Tensor]:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise JudgeError(f"judge detector: {file} cannot be read ({reason}); get it again from {ADDRESS}") from error
+        raise JudgeError(f"judge detector: {file} cannot be read ({reason}); run: {FETCH} --replace") from error
     tensors = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
-        raise JudgeError(f"judge detector: {file} has no 'state_dict' of tensors, so mmdet did not save it; get {ADDRESS}")
+        raise JudgeError(f"judge detector: {file} has no 'state_dict' of tensors, so mmdet did not save it; run: {FETCH}")
     return dict(tensors)
 
 
@@ -170,16 +170,12 @@ def build(tensors: Mapping[str, torch.Tensor], config: Mask2FormerConfig, source
     return network
 
 
-def sha256(file: Path) -> str:
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def converted_from_official(model: Mask2FormerForUniversalSegmentation, fingerprint: str) -> bool:
-    """Whether a network in transformers' format is GenEval's, by the note that `convert_file` left."""
+def converted_from(model: Mask2FormerForUniversalSegmentation, fingerprint: str, manifest: Manifest | None = None) -> Match:
+    """What file a network in transformers' format was made from, by the note that `convert_file` left."""
     note = getattr(model.config, "mmdet", None) or {}
-    unchanged = note.get("sha256", "").startswith(SHA256) and note.get("weights") == fingerprint
-    return unchanged and same_network(model.config, geneval_config())
+    if note.get("weights") != fingerprint or not same_network(model.config, geneval_config()):
+        return "another file"
+    return manifests.compare("detector", str(note.get("file")), str(note.get("sha256")), manifest)
 
 
 def convert_file(file: Path, folder: Path) -> None:
@@ -197,7 +193,7 @@ def relative_places(window: int) -> torch.Tensor:
 
 
 def _another(source: str, difference: str) -> JudgeError:
-    return JudgeError(f"judge detector: {source} is not {NETWORK}: {difference}; get {ADDRESS}")
+    return JudgeError(f"judge detector: {source} is not {NETWORK}: {difference}; run: {FETCH}")
 
 
 def _in_order(tensor: torch.Tensor) -> torch.Tensor:

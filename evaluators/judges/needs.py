@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
-from suder_bench.data.source import cache
 from suder_bench.errors import install
-from suder_bench.evaluators.judges.official import WEIGHTS
+from suder_bench.evaluators.judges import manifest
+from suder_bench.evaluators.judges.fetching import command
+from suder_bench.evaluators.judges.spacy_parser import INSTALL, MODEL
 
 
 @dataclass(frozen=True)
@@ -26,37 +27,34 @@ class Needs:
 
 def needs_of(role: str, backend: str) -> Needs | None:
     """Of a judge that ships here and needs something; None for any other."""
-    from suder_bench.evaluators.judges import blip_vqa
-    from suder_bench.evaluators.judges.mmdet_weights import ADDRESS, CHECKPOINT
-    from suder_bench.evaluators.judges.open_vocabulary import HUB
+    from suder_bench.evaluators.judges import blip_vqa, dpt, open_vocabulary
+    from suder_bench.evaluators.judges.official import HUB_IDS
 
-    file = cache() / "weights" / CHECKPOINT
-    download = f"curl -L --create-dirs -o {file} {ADDRESS}"
+    elsewhere = {**HUB_IDS, "vqa": blip_vqa.HUB, "depth": dpt.HUB}
     match role, backend:
-        case "detector", "official":
-            return Needs((), "", CHECKPOINT, file.is_file(), download)
         case "detector", "mmdet":
-            return Needs(("mmdet",), install("mmdet"), CHECKPOINT, file.is_file(), download)
-        case "vqa", "official":
-            file = cache() / "weights" / blip_vqa.CHECKPOINT
-            hub = _from_hub(blip_vqa.HUB)
-            download = f"curl -L --create-dirs -o {file} {blip_vqa.ADDRESS}"
-            return hub if hub.found and not file.is_file() else Needs((), "", blip_vqa.CHECKPOINT, file.is_file(), download)
+            return _fetched(role, ("mmdet",), install("mmdet"))
         case "parser", "official":
-            model = WEIGHTS[role]
-            there, fetch = find_spec(model) is not None, f"python -m spacy download {model}"
-            return Needs(("spacy",), "pip install spacy", model, there, fetch)
+            needs = _fetched(role, ("spacy",), INSTALL)
+            return replace(needs, found=needs.found or find_spec(MODEL) is not None)
         case _, "open-clip":
             return Needs(("open-clip-torch",), install("clip"))
         case _, "open-vocabulary":
-            return _from_hub(HUB)
-        case _, "official" if WEIGHTS.get(role):
-            return _from_hub(WEIGHTS[role])
+            return Needs((), "", open_vocabulary.HUB, _cached(open_vocabulary.HUB), f"hf download {open_vocabulary.HUB}")
+        case _, "official" if role in manifest.roles():
+            needs = _fetched(role)
+            copy = elsewhere.get(role)
+            return Needs((), "", copy) if copy and not needs.found and _cached(copy) else needs
     return None
 
 
-def _from_hub(reference: str) -> Needs:
+def _fetched(role: str, packages: tuple[str, ...] = (), install: str = "") -> Needs:
+    weights = manifest.of(role)
+    found = all(weight.place(manifest.folder()).is_file() for weight in weights)
+    return Needs(packages, install, weights[0].name, found, command(*weights))
+
+
+def _cached(reference: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
-    found = isinstance(try_to_load_from_cache(reference, "config.json"), str)
-    return Needs((), "", reference, found, f"hf download {reference}")
+    return isinstance(try_to_load_from_cache(reference, "config.json"), str)

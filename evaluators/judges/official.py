@@ -9,8 +9,10 @@
 | detector-2d | UniDet RS200 |
 | detector-3d | UniDet R50 |
 | depth | DPT-Hybrid MiDaS |
-| parser | spaCy en_core_web_sm |
+| parser | spaCy en_core_web_sm 3.5.0 |
 | llm, mllm | an OpenAI-type endpoint |
+
+Their files stand in `weights.csv`, and `suder-bench judges fetch` brings them.
 """
 
 from __future__ import annotations
@@ -19,21 +21,16 @@ import os
 from typing import Any
 
 from suder_bench.errors import JudgeError, unknown
+from suder_bench.evaluators.judges import manifest as manifests
+from suder_bench.evaluators.judges.manifest import Manifest
 
-WEIGHTS = {
-    "detector": "",
-    "color": "openai/clip-vit-large-patch14",
-    "vqa": "",
-    "clip": "openai/clip-vit-base-patch32",
-    "depth": "Intel/dpt-hybrid-midas",
-    "parser": "en_core_web_sm",
-    "llm": "",
-    "mllm": "",
-}
-"""Where a judge's weights come from unless `--judge role=official:SOURCE` says otherwise: a hub id, or a spaCy model.
+HUB_IDS = {"color": "openai/clip-vit-large-patch14", "clip": "openai/clip-vit-base-patch32"}
+"""Where CLIP is looked for when `suder-bench judges fetch` has not brought it."""
 
-Nothing stands for an endpoint's settings, and for those that know a file of their own (detector, vqa).
-"""
+FROM_FILES = ("vqa", "depth", "parser")
+"""Roles of judges that read a single file, beside the detector, which says itself what it lacks."""
+
+ROLES = ("detector", "color", "vqa", "clip", "depth", "parser", "llm", "mllm")
 
 ABSENT = {
     "detector-2d": ("UniDet RS200 (Unified_learned_OCIM_RS200_6x+2x)", "T2I-CompBench's 2D_spatial_eval.py"),
@@ -42,9 +39,17 @@ ABSENT = {
 """Networks without a back-end in this version, and the official script that runs them on the same picture folder."""
 
 
-def load(role: str, *, device: str = "auto", dtype: str = "auto", offline: bool = False, source: str | None = None) -> Any:
-    """The official judge of a role; `source` is a local folder, a hub id, a checkpoint file for those that read one, or
-    "URL#MODEL" for an endpoint.
+def load(
+    role: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    offline: bool = False,
+    source: str | None = None,
+    manifest: Manifest | None = None,
+) -> Any:
+    """The official judge of a role; `source` is a local folder, a hub id, a file for those that read one, or "URL#MODEL" for
+    an endpoint. `manifest` says what the official weights must hash to, as `manifest.official()` does where it is None.
 
     Raises `JudgeError` on one line: which judge, which weights, how to get them.
     """
@@ -54,39 +59,41 @@ def load(role: str, *, device: str = "auto", dtype: str = "auto", offline: bool 
             f"judge {role}: {network} has no back-end in this version; give --judge {role}=file:FILE with the detections that"
             f" {script} made (docs/detections.md), or --judge {role}=open-vocabulary, which is not comparable"
         )
-    if role not in WEIGHTS:
-        raise unknown("judge role", role, (*WEIGHTS, *ABSENT))
-    if role == "detector":  # also reads a single file
-        from suder_bench.evaluators.judges.mask2former import Mask2Former
-
-        return Mask2Former.load(source, device=device, dtype=dtype, offline=offline)
-    reference = WEIGHTS[role] if source is None else source
-    if source is not None and source.startswith(("/", ".", "~")):
-        reference = os.path.expanduser(source)
-        if not os.path.isdir(reference) and not (role == "vqa" and os.path.isfile(reference)):
+    if role not in ROLES:
+        raise unknown("judge role", role, (*ROLES, *ABSENT))
+    if source is not None and source.startswith(("/", ".", "~")) and role != "detector":
+        source = os.path.expanduser(source)
+        if not os.path.isdir(source) and not (role in FROM_FILES and os.path.isfile(source)):
             raise JudgeError(f"judge {role}: there is no folder {source}")
+    settings: dict[str, Any] = {"device": device, "dtype": dtype, "offline": offline}
     match role:
-        case "color":
-            from suder_bench.evaluators.judges.clip import ClipColors, TransformersTowers
+        case "detector":
+            from suder_bench.evaluators.judges.mask2former import Mask2Former
 
-            return ClipColors(TransformersTowers.load(role, reference, device=device, dtype=dtype, offline=offline))
-        case "clip":
-            from suder_bench.evaluators.judges.clip import ClipSimilarity, TransformersTowers
+            return Mask2Former.load(source, manifest=manifest, **settings)
+        case "color" | "clip":
+            from suder_bench.evaluators.judges.clip import ClipColors, ClipSimilarity, TransformersTowers
 
-            return ClipSimilarity(TransformersTowers.load(role, reference, device=device, dtype=dtype, offline=offline))
+            towers = TransformersTowers.load(role, source or _clip(role, manifest), manifest=manifest, **settings)
+            return ClipColors(towers) if role == "color" else ClipSimilarity(towers)
         case "vqa":
             from suder_bench.evaluators.judges.blip_vqa import BlipVqa
 
-            return BlipVqa.load(None if source is None else reference, device=device, dtype=dtype, offline=offline)
+            return BlipVqa.load(source, manifest=manifest, **settings)
         case "depth":
             from suder_bench.evaluators.judges.dpt import DptDepth
 
-            return DptDepth.load(reference, device=device, dtype=dtype, offline=offline)
+            return DptDepth.load(source, manifest=manifest, **settings)
         case "parser":
             from suder_bench.evaluators.judges.spacy_parser import SpacyParser
 
-            return SpacyParser.load(reference, device=device, dtype=dtype, offline=offline)
+            return SpacyParser.load(source, manifest=manifest, **settings)
         case _:
             from suder_bench.evaluators.judges.endpoint import Endpoint
 
-            return Endpoint.load_as(role, reference, offline=offline)
+            return Endpoint.load_as(role, source or "", offline=offline)
+
+
+def _clip(role: str, manifest: Manifest | None) -> str:
+    fetched = manifests.of(role, manifest)[0].place(manifests.folder())
+    return str(fetched.parent) if fetched.is_file() else HUB_IDS[role]

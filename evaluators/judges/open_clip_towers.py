@@ -15,21 +15,33 @@ from typing import Any, Self
 
 import torch
 
+from suder_bench.benchmark import Match
 from suder_bench.errors import JudgeError, install
+from suder_bench.evaluators.judges import manifest as manifests
 from suder_bench.evaluators.judges.clip import BATCH, ClipColors, ClipSimilarity, Shape, too_long, unit
+from suder_bench.evaluators.judges.manifest import Manifest
 from suder_bench.evaluators.judges.protocols import Picture
 from suder_bench.evaluators.judges.weights import Place, chunks, prepared
 from suder_bench.imports import torchvision_cure, torchvision_trouble
+
+HEAD_WIDTH = 64
+"""Of a picture tower's attention, unless a configuration says otherwise."""
 
 MODELS = {"color": "ViT-L-14", "clip": "ViT-B-32"}
 OPENAI = "openai"
 
 
 def load(
-    role: str, *, device: str = "auto", dtype: str = "auto", offline: bool = False, source: str | None = None
+    role: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    offline: bool = False,
+    source: str | None = None,
+    manifest: Manifest | None = None,
 ) -> ClipColors | ClipSimilarity:
     """The judge of a role. Raises `JudgeError` where the package or the weights are missing, or are another network's."""
-    towers = OpenClipTowers.load(role, source, device=device, dtype=dtype, offline=offline)
+    towers = OpenClipTowers.load(role, source, device=device, dtype=dtype, offline=offline, manifest=manifest)
     return ClipColors(towers) if role == "color" else ClipSimilarity(towers)
 
 
@@ -38,13 +50,15 @@ class OpenClipTowers:
 
     library = "open-clip"
 
-    def __init__(self, model: Any, prepare: Any, tokenizer: Any, shape: Shape, place: Place) -> None:
-        self.shape = shape
+    def __init__(self, model: Any, prepare: Any, tokenizer: Any, shape: Shape, match: Match, place: Place) -> None:
+        self.shape, self.match = shape, match
         self.fingerprint = place.fingerprint(model)
         self._model, self._prepare, self._tokenizer, self._place = place.put(model), prepare, tokenizer, place
 
     @classmethod
-    def load(cls, role: str, source: str | None, *, device: str, dtype: str, offline: bool) -> Self:
+    def load(
+        cls, role: str, source: str | None, *, device: str, dtype: str, offline: bool, manifest: Manifest | None = None
+    ) -> Self:
         open_clip = _package(role)
         name, weights, config = _which(open_clip, role, source, offline=offline)
         quick = name == MODELS[role] or bool(config.get("quick_gelu"))
@@ -54,9 +68,13 @@ class OpenClipTowers:
         except Exception as error:  # the package and the hub's client raise a dozen kinds
             raise JudgeError(f"judge {role}: {source or weights}: {_one_line(error)}; {_way(role)}") from error
         vision = config["vision_cfg"]
-        sizes = (vision["patch_size"], vision["image_size"], vision["width"], vision["layers"])
+        heads = vision["width"] // vision.get("head_width", HEAD_WIDTH)
+        shape = Shape(
+            vision["patch_size"], vision["image_size"], vision["width"], vision["layers"], heads, config["embed_dim"], quick
+        )
         place = Place.choose(device, dtype, half_on_cuda=True)
-        return cls(model.eval().requires_grad_(False), prepare, tokenizer, Shape(*sizes, config["embed_dim"], quick), place)
+        match = manifests.match(role, _file(open_clip, name, weights), manifest)
+        return cls(model.eval().requires_grad_(False), prepare, tokenizer, shape, match, place)
 
     @torch.inference_mode()
     def see(self, pictures: Sequence[Picture]) -> torch.Tensor:
@@ -117,6 +135,16 @@ def _which(open_clip: Any, role: str, source: str | None, *, offline: bool) -> t
     if {"hf_model_name", "hf_tokenizer_name", "timm_model_name"} & {*config["vision_cfg"], *config["text_cfg"]}:
         raise JudgeError(f"judge {role}: {source} is not a CLIP of OpenAI's kind, the only one whose towers are known here")
     return f"local-dir:{path}", None, config
+
+
+def _file(open_clip: Any, name: str, weights: str | None) -> Path | None:
+    """The file that the package read the weights from: its own download of OpenAI's, or a file or folder of the user's."""
+    if weights == OPENAI:
+        return Path(open_clip.download_pretrained(open_clip.get_pretrained_cfg(name, OPENAI)))
+    if weights is not None:
+        return Path(weights)
+    held = [file for file in Path(name.partition(":")[2]).iterdir() if file.suffix in (".bin", ".safetensors", ".pt", ".pth")]
+    return held[0] if len(held) == 1 else None
 
 
 def _way(role: str) -> str:

@@ -59,8 +59,9 @@ class OpenVocabulary:
         from transformers import CLIPTokenizer, Owlv2ForObjectDetection
 
         place = Place.choose(device, dtype, half_on_cuda=False)
-        model = load_pretrained(role, Owlv2ForObjectDetection, reference, offline=offline)
-        tokenizer = load_pretrained(role, CLIPTokenizer, reference, offline=offline)
+        way = f"hf download {reference} where there is a network, and give --judge {role}=open-vocabulary:FOLDER"
+        model = load_pretrained(role, Owlv2ForObjectDetection, reference, offline=offline, way=way)
+        tokenizer = load_pretrained(role, CLIPTokenizer, reference, offline=offline, way=way)
         if len(tokenizer) != model.config.text_config.vocab_size:
             raise JudgeError(f"judge {role}: {reference} lacks its vocabulary (vocab.json, merges.txt or tokenizer.json)")
         return cls(os.path.basename(os.path.normpath(reference)), model, tokenizer, place)

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from huggingface_hub import try_to_load_from_cache
 from PIL import Image
 from torch import nn
 
@@ -56,8 +58,8 @@ class Place:
         return digest(model) if self.dtype == torch.float32 else f"{digest(model)}-{str(self.dtype).removeprefix('torch.')}"
 
 
-def load_pretrained(role: str, loader: Any, reference: str, *, offline: bool, **options: Any) -> Any:
-    """`loader.from_pretrained`, first from the disk, then from the hub unless `offline`.
+def load_pretrained(role: str, loader: Any, reference: str, *, offline: bool, way: str = "", **options: Any) -> Any:
+    """`loader.from_pretrained`, first from the disk, then from the hub unless `offline`; `way` is how else to get the weights.
 
     Raises `JudgeError` when the weights cannot be had, or lack parts of the network, which would score silently wrong.
     """
@@ -68,19 +70,27 @@ def load_pretrained(role: str, loader: Any, reference: str, *, offline: bool, **
             raise JudgeError(
                 f"judge {role}: {reference} is not a folder in transformers' format ({_first_line(error)})"
             ) from error
+    way = way or f"suder-bench judges fetch {role} brings the official weights, or give --judge {role}=official:FOLDER"
     if offline:
-        raise JudgeError(
-            f"judge {role}: {reference} is not in the Hugging Face cache, and --offline forbids to fetch it; {_way(role)}"
-        )
+        raise JudgeError(f"judge {role}: {reference} is not in the Hugging Face cache, and --offline forbids to fetch it; {way}")
     if not _hub_answers():
         raise JudgeError(
             f"judge {role}: {reference} is not in the Hugging Face cache, and the hub cannot be reached"
-            f"{through_proxy(_hub())}; {_way(role)}"
+            f"{through_proxy(_hub())}; {way}"
         )
     try:
         return _load(role, loader, reference, local_files_only=False, **options)
     except OSError as error:
-        raise JudgeError(f"judge {role}: {reference} cannot be fetched ({_first_line(error)}); {_way(role)}") from error
+        raise JudgeError(f"judge {role}: {reference} cannot be fetched ({_first_line(error)}); {way}") from error
+
+
+def weights_file(reference: str) -> Path | None:
+    """The one file of weights that `from_pretrained` reads of a folder or a cached hub id; None where there are several."""
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        found = os.path.join(reference, name) if os.path.isdir(reference) else try_to_load_from_cache(reference, name)
+        if isinstance(found, str) and os.path.isfile(found):
+            return Path(found)
+    return None
 
 
 def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
@@ -139,10 +149,6 @@ def _hub_answers() -> bool:
 
 def _hub() -> str:
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-
-
-def _way(role: str) -> str:
-    return f"fetch it where there is a network (`hf download`) and give --judge {role}=official:FOLDER"
 
 
 def _first_line(error: Exception) -> str:

@@ -25,6 +25,7 @@ COMMANDS = {
     "list": "list the benchmarks, models, judges, rewards and suites",
     "convert": "write a checkpoint in transformers' layout, for other tools",
     "data": "write the world's benchmark files, or fetch and check the official ones",
+    "judges": "list, fetch and check the weights of the benchmarks' own judges",
     "doctor": "look at what is installed and how to get what is missing",
 }
 REPORTS = ("list", "compare", "doctor")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from suder_bench import imports, registry
+from suder_bench.benchmark import Judge, KnowsItsFile
 from suder_bench.cli import options
 from suder_bench.data.catalogue import catalogue, expected
 from suder_bench.data.owners import materials
@@ -218,7 +219,7 @@ def judge(name: str, source: str = "") -> Finding:
         return Finding("judges", name, "broken", _told(error), needed=needed)
     if role in panel.missing:
         return Finding("judges", name, "missing", _told(panel.missing[role]), needed=needed)
-    exact = OWN if panel.judges[role].exact else f"not {OWN}"
+    exact = _whose(panel.judges[role])
     known = "known answers passed" if isinstance(panel.judges[role], KnownAnswers) else "no known answers"
     weights = ", weights found" if needs is not None else ""
     return Finding("judges", name, "ok", f"{exact}{weights}, {known}", needed=needed)
@@ -248,6 +249,12 @@ def metrics(judges: Sequence[Finding]) -> Iterator[Finding]:
         says = [f"by {OWN} judges: {', '.join(official) or 'nothing'}"]
         says += [f"for want of {roles} not: {', '.join(others)}" for roles, others in by_lack.items()]
         yield Finding("metrics", name, "missing" if by_lack else "ok", "; ".join(says))
+
+
+def _whose(judge: Judge) -> str:
+    if isinstance(judge, KnowsItsFile) and judge.match != "another file":
+        return f"{OWN}, by its digest" if judge.exact else "official by name, digest unknown"
+    return OWN if judge.exact else f"not {OWN}"
 
 
 def _sources(chosen: Mapping[str, str]) -> dict[str, str]:

@@ -93,10 +93,11 @@ def ensure(files: Sequence[Fetchable], data: Path, say: Callable[[str], None], *
     return len(wanted)
 
 
-def fetch(file: Fetchable, target: Path) -> None:
+def fetch(file: Fetchable, target: Path, *, most: int = MOST, watch: Callable[[int], None] = lambda have: None) -> None:
     """Download one file; what arrived before a break is kept beside `target` and not asked for again.
 
-    Raises `FetchError` when the third try fails too, or what arrived is not the official file.
+    `most` bounds a file whose size is not known, in bytes, and `watch` is told how many are here, block by block. Raises
+    `FetchError` when the third try fails too, or what arrived is not the official file.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +113,7 @@ def fetch(file: Fetchable, target: Path) -> None:
             if attempt:
                 time.sleep(PAUSE * attempt)
             try:
-                _append(file, part)
+                _append(file, part, most, watch)
             except urllib.error.HTTPError as error:
                 reason = f"HTTP {error.code} {error.reason}"
                 proxy = through_proxy(file.address) if error.code in STATUSES else ""
@@ -135,7 +136,7 @@ def fetch(file: Fetchable, target: Path) -> None:
     )
 
 
-def _append(file: Fetchable, part: BinaryIO) -> None:
+def _append(file: Fetchable, part: BinaryIO, most: int, watch: Callable[[int], None]) -> None:
     """Add what `part` lacks; never more than one byte too many, however long the answer is."""
     have = part.seek(0, os.SEEK_END)
     if file.bytes is not None and have >= file.bytes:
@@ -148,10 +149,11 @@ def _append(file: Fetchable, part: BinaryIO) -> None:
             have = 0
         promised = answer.headers.get("Content-Length")
         end = file.bytes if file.bytes is not None else have + int(promised) if promised else None
-        left = (MOST if file.bytes is None else file.bytes) + 1 - have
+        left = (most if file.bytes is None else file.bytes) + 1 - have
         while left and (block := answer.read(min(left, BLOCK))):
             part.write(block)
             left -= len(block)
+            watch(part.tell())
         part.flush()
     if end is not None and part.tell() < end:
         raise ConnectionError(f"the answer broke off {end - part.tell():,} bytes short")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from suder_bench import registry
-from suder_bench.benchmark import Judge
+from suder_bench.benchmark import Judge, KnowsItsFile
 from suder_bench.errors import JudgeError, Unreachable, UserError, unknown
 from suder_bench.terms import NOTHING, USUAL, Arguments, TakesTerms, Terms
 
@@ -52,9 +52,11 @@ class Panel:
     def identity(self, roles: Iterable[str]) -> dict[str, dict[str, object]]:
         """What the summary says of the judges in these roles."""
         judges = {role: self.judges[role] for role in roles}
-        unchecked = {} if self.checked else {"unchecked": True}
+        unchecked: dict[str, object] = {} if self.checked else {"unchecked": True}
         return {
-            role: {"backend": judge.backend, "exact": judge.exact, "fingerprint": judge.fingerprint, **unchecked}
+            role: {"backend": judge.backend, "exact": judge.exact, "fingerprint": judge.fingerprint}
+            | ({"weights": judge.match} if isinstance(judge, KnowsItsFile) else {})
+            | unchecked
             for role, judge in judges.items()
         }
 

@@ -63,7 +63,7 @@ _TYPES = {"text": str, "bool": bool, "object": dict}
 _LOWEST = {"whole": -math.inf, "count": 0, "positive": 1}
 
 DATA: Shape = {"source": OneOf(("world", "official", "folder")), "size": Maybe(OneOf(SIZES)), "folder": Maybe("name")}
-JUDGE: Shape = {"backend": "name", "exact": "bool", "fingerprint": "name", "unchecked?": "bool"}
+JUDGE: Shape = {"backend": "name", "exact": "bool", "fingerprint": "name", "weights?": "name", "unchecked?": "bool"}
 PLANNED: Shape = {
     "protocol": "name",
     "samples": "count",

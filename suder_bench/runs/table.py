@@ -59,6 +59,13 @@ def remarks(metrics: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return [*found, ("-", MISSING)] if any(None in (one["low"], one["high"]) for one in shown) else found
 
 
+DOUBTS = {
+    "another": "not the benchmarks' own",
+    "digest unknown": "official by name, digest unknown (suder-bench judges verify)",
+}
+"""What a judge that is not known to be the benchmark's own may be, and how that is told."""
+
+
 def shown_metrics(entry: Mapping[str, Any], verbose: bool) -> list[str]:
     """Names of the metrics to show: the paper's, with the headline among them; all where the benchmark names none."""
     metrics, headline = entry["metrics"], entry["headline"]
@@ -126,14 +133,23 @@ def _footer(summary: Mapping[str, Any], columns: int) -> Iterator[str]:
     unchecked = dict.fromkeys(role for role, judge, _ in judges if judge.get("unchecked"))
     if unchecked:
         yield from _wrapped("judges", f"not asked known answers, so nobody knows if they work: {', '.join(unchecked)}", columns)
-    foreign: dict[str, dict[str, None]] = {}
-    for role, judge, entry in judges:
-        metrics, whole = metrics_by(entry, role), len(entry["metrics"])
-        if not judge["exact"] and (metrics or not whole):
-            foreign.setdefault(judge["backend"], {})[role if len(metrics) == whole else f"{role} in {', '.join(metrics)}"] = None
-    if foreign:
-        told = "; ".join(f"{backend} ({', '.join(roles)})" for backend, roles in foreign.items())
-        yield from _wrapped("judges", f"not the benchmarks' own: {told}", columns)
+    for doubt, says in DOUBTS.items():
+        foreign: dict[str, dict[str, None]] = {}
+        for role, judge, entry in judges:
+            metrics, whole = metrics_by(entry, role), len(entry["metrics"])
+            if doubt_of(judge) == doubt and (metrics or not whole):
+                named = role if len(metrics) == whole else f"{role} in {', '.join(metrics)}"
+                foreign.setdefault(judge["backend"], {})[named] = None
+        if foreign:
+            told = "; ".join(f"{backend} ({', '.join(roles)})" for backend, roles in foreign.items())
+            yield from _wrapped("judges", f"{says}: {told}", columns)
+
+
+def doubt_of(judge: Mapping[str, Any]) -> str:
+    """Why a judge's numbers are not comparable with published ones, one of `DOUBTS`; '' for the benchmark's own."""
+    if judge["exact"]:
+        return ""
+    return "digest unknown" if judge.get("weights") == "digest unknown" else "another"
 
 
 def metrics_by(entry: Mapping[str, Any], role: str) -> list[str]:

@@ -15,7 +15,7 @@ from PIL import Image
 from suder_bench import registry
 from suder_bench.cli import doctor
 from suder_bench.data.catalogue import OfficialFile
-from suder_bench.errors import JudgeError, UserError
+from suder_bench.errors import JudgeError, UserError, install
 from suder_bench.evaluators.judges import needs
 from suder_bench.evaluators.judges.needs import Needs, needs_of
 from suder_bench.models import reference
@@ -146,18 +146,18 @@ def test_the_report_as_people_see_it(house, capsys):
     assert max(map(len, lines)) <= 120
 
 
-WEIGHTS = Needs(("spacy", "thinc"), "pip install spacy", "en_core_web_sm", False, "python -m spacy download en_core_web_sm")
+WEIGHTS = Needs(("spacy", "thinc"), "pip install spacy", "en_core_web_sm", False, "suder-bench judges fetch parser")
 
 
 @pytest.mark.parametrize(
     ("wanted", "here", "says", "fix"),
     [
-        (WEIGHTS, True, "weights not found: en_core_web_sm", "python -m spacy download en_core_web_sm"),
+        (WEIGHTS, True, "weights not found: en_core_web_sm", "suder-bench judges fetch parser"),
         (
             WEIGHTS,
             False,
             "not installed: spacy, thinc, weights not found: en_core_web_sm",
-            "pip install spacy && python -m spacy download en_core_web_sm",
+            "pip install spacy && suder-bench judges fetch parser",
         ),
         (replace(WEIGHTS, found=True), False, "not installed: spacy, thinc", "pip install spacy"),
         (replace(WEIGHTS, found=True), True, "not the benchmark's own, weights found, known answers passed", None),
@@ -198,18 +198,18 @@ def test_shipped_judges_say_what_they_need(own_cache, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "no hub"), raising=False)
     assert needs_of("vqa", "world") is None
     assert needs_of("llm", "official") is None
-    assert needs_of("color", "official").download == "hf download openai/clip-vit-large-patch14"
+    assert needs_of("color", "official").download == "suder-bench judges fetch color"
     assert needs_of("detector-2d", "open-vocabulary").download == "hf download google/owlv2-base-patch16-ensemble"
-    assert needs_of("parser", "official").download == "python -m spacy download en_core_web_sm"
-    detector = needs_of("detector", "official")
-    file = own_cache / "weights" / detector.weights
-    assert detector.download == f"curl -L --create-dirs -o {file} https://download.openmmlab.com/mmdetection/v2.0/" + (
-        f"mask2former/mask2former_swin-s-p4-w7-224_lsj_8x2_50e_coco/{file.name}"
-    )
-    assert not detector.found
-    file.parent.mkdir()
-    file.touch()
-    assert needs_of("detector", "official").found
+    parser = needs_of("parser", "official")
+    assert (parser.packages, parser.install, parser.found) == (("spacy",), install("parser"), False)
+    assert parser.download == "suder-bench judges fetch parser"
+    blip = needs_of("vqa", "official")
+    assert (blip.found, blip.download) == (False, "suder-bench judges fetch vqa")
+    (own_cache / "weights").mkdir()
+    (own_cache / "weights" / blip.weights).touch()
+    assert not needs_of("vqa", "official").found  # its vocabulary is not here
+    (own_cache / "weights" / "vocab.txt").touch()
+    assert needs_of("vqa", "official").found
 
 
 def test_pictures_are_listed_with_address_and_command_or_folder(own_cache):

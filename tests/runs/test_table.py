@@ -126,6 +126,18 @@ def test_a_foreign_judge_is_named_beside_an_own_one():
     assert "judges  not the benchmarks' own: world (vqa)" in table
 
 
+def test_a_judge_whose_digest_nobody_published_is_told_apart_from_another():
+    unknown = {"backend": "unidet-rs200", "exact": False, "fingerprint": "u1", "weights": "digest unknown"}
+    other = {"backend": "blip:mine.pth", "exact": False, "fingerprint": "b1", "weights": "another file"}
+    own = OWN | {"weights": "exact"}
+    judges = {"clip": own, "vqa": other, "detector-2d": unknown}
+    lines = render(summary(world=False, geneval=entry({"overall": metric(0.5)}, judges=judges)), width=120).splitlines()
+    assert lines[-2:] == [
+        "judges  not the benchmarks' own: blip:mine.pth (vqa)",
+        "judges  official by name, digest unknown (suder-bench judges verify): unidet-rs200 (detector-2d)",
+    ]
+
+
 def test_where_the_other_metrics_are_is_said_truly():
     assert "(2 more metrics in summary.json)" in render(
         summary(geneval=entry({"a": metric(1), "b": metric(0), "c": metric(0)}, "a", ["a"]))

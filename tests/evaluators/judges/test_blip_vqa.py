@@ -8,12 +8,12 @@ import blip_reference
 import pytest
 import torch
 from PIL import Image
-from tiny_judges import HERE, WORDS, noise
+from tiny_judges import HERE, WORDS, manifest, noise
 from transformers import BertTokenizer, BlipForQuestionAnswering
 
 from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges import official
-from suder_bench.evaluators.judges.blip_vqa import CHECKPOINT, BlipVqa
+from suder_bench.evaluators.judges.blip_vqa import BlipVqa
 from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, pixels
 
 SIZES = {"width": 48, "layers": 2, "words": len(WORDS) + 2, "patch": 80, "patches": 36, "positions": 40}
@@ -111,19 +111,29 @@ def test_it_reads_35_tokens(blip):
     assert p == q
 
 
-def test_a_network_of_another_size_says_so(blip, checkpoint):
-    assert BlipVqa.load(str(blip), **HERE).exact is False
-    assert BlipVqa.load(str(checkpoint), **HERE).exact is False
+def test_another_file_of_the_same_architecture_is_not_the_benchmarks(checkpoint, tmp_path):
+    stored = torch.load(checkpoint)
+    stored["model"]["text_decoder.cls.predictions.bias"] += 1
+    torch.save(stored, tmp_path / "another.pth")
+    tmp_path.joinpath("vocab.txt").write_text("\n".join(WORDS))
+    own = manifest("vqa", checkpoint)
+    judges = [official.load("vqa", source=str(file), manifest=own, **HERE) for file in (checkpoint, tmp_path / "another.pth")]
+    assert [(judge.exact, judge.match, judge.backend) for judge in judges] == [
+        (True, "exact", "blip-vqa-capfilt-large"),
+        (False, "another file", "blip:another.pth"),
+    ]
+
+
+def test_the_hubs_copy_is_not_the_benchmarks_file(blip):
+    assert BlipVqa.load(str(blip), **HERE).match == "another file"
 
 
 def test_the_published_file_in_the_cache_comes_first(checkpoint, own_cache):
-    with pytest.raises(
-        JudgeError, match=rf"capfilt-large is not in .*; BLIP's own weights: curl -L --create-dirs -o {own_cache}"
-    ):
+    with pytest.raises(JudgeError, match=r"capfilt-large is not in .*; suder-bench judges fetch vqa brings the official weights"):
         official.load("vqa", device="cpu", offline=True)
     folder = own_cache / "weights"
     folder.mkdir()
-    folder.joinpath(CHECKPOINT).write_bytes(checkpoint.read_bytes())
+    folder.joinpath("model_base_vqa_capfilt_large.pth").write_bytes(checkpoint.read_bytes())
     with pytest.raises(JudgeError, match=r"neither a vocab\.txt beside"):
         official.load("vqa", device="cpu", offline=True)
     folder.joinpath("vocab.txt").write_text("\n".join(WORDS))

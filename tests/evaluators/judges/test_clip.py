@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_judges import HERE, noise, randomise
+from tiny_judges import HERE, manifest, noise, randomise
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -24,6 +25,7 @@ from suder_bench.evaluators.judges.clip import (
     TransformersTowers,
     centre_square,
 )
+from suder_bench.evaluators.judges.manifest import digest
 from suder_bench.evaluators.judges.weights import OPENAI_MEAN, OPENAI_STD, pixels
 
 
@@ -85,15 +87,31 @@ def test_a_nouns_templates_are_read_once(clip, monkeypatch):
     assert asked == [6, 6]
 
 
-def test_only_the_benchmarks_own_clip_is_exact(clip):
-    towers = TransformersTowers.load("clip", str(clip), **HERE)
-    assert towers.shape == Shape(patch=16, side=32, width=16, depth=1, dimension=8, quick=True)
-    assert (ClipSimilarity(towers).exact, ClipSimilarity(towers).backend) == (False, "another-clip")
-    for judge, shape, backend in ((ClipSimilarity, VIT_B_32, "clip-vit-b-32"), (ClipColors, VIT_L_14, "clip-vit-l-14")):
-        towers.shape = shape
-        assert (judge(towers).exact, judge(towers).backend) == (True, backend)
-    towers.shape = Shape(14, 224, 1024, 24, 768, quick=False)
-    assert ClipColors(towers).exact is False
+TINY = Shape(patch=16, side=32, width=16, depth=1, heads=2, dimension=8, quick=True)
+
+
+@pytest.mark.parametrize(
+    ("role", "judge", "backend"), [("clip", ClipSimilarity, "clip-vit-b-32"), ("color", ClipColors, "clip-vit-l-14")]
+)
+def test_only_the_benchmarks_own_file_is_exact(role, judge, backend, clip, tmp_path):
+    """Another file of the same shapes is not, nor is the file under a configuration that makes another network of it."""
+    known = manifest(role, clip / "model.safetensors")
+    own = TransformersTowers.load(role, str(clip), **HERE, manifest=known)
+    assert own.shape == TINY
+    assert (judge(own, TINY).exact, judge(own, TINY).backend) == (True, backend)
+    for another in (VIT_B_32, VIT_L_14, replace(TINY, heads=1), replace(TINY, quick=False)):
+        assert (judge(own, another).exact, judge(own, another).backend) == (False, "another-clip")
+    randomise(CLIPModel.from_pretrained(clip), seed=1).save_pretrained(tmp_path)
+    CLIPTokenizer.from_pretrained(clip).save_pretrained(tmp_path)
+    other = TransformersTowers.load(role, str(tmp_path), **HERE, manifest=known)
+    assert (other.shape, other.match, judge(other, TINY).exact) == (TINY, "another file", False)
+    assert judge(TransformersTowers.load(role, str(clip), **HERE), TINY).exact is False
+
+
+def test_the_same_weights_in_another_file_are_exact(clip):
+    file = clip / "model.safetensors"
+    known = manifest("clip", file, sha256="0" * 64, same=f"{'1' * 64} {digest(file)}")
+    assert official.load("clip", source=str(clip), manifest=known, **HERE)._towers.match == "exact"
 
 
 def test_the_fingerprint_follows_the_weights(clip, tmp_path):
@@ -123,7 +141,8 @@ def test_open_clip_that_is_not_installed(monkeypatch):
 @pytest.fixture(scope="module")
 def both(tmp_path_factory) -> tuple[Path, Path]:
     """The same random CLIP in open-clip-torch's format and in transformers'."""
-    open_clip = pytest.importorskip("open_clip")
+    reason = "open-clip-torch needs a torchvision, and PyPI's is for CUDA; .ci/run has a step of its own for it"
+    open_clip = pytest.importorskip("open_clip", reason=reason)
     ours, theirs = tmp_path_factory.mktemp("open_clip"), tmp_path_factory.mktemp("transformers")
     tokenizer = open_clip.get_tokenizer("ViT-B-32")
     config = {
@@ -189,7 +208,7 @@ def test_both_packages_agree(both):
     ours, theirs = both
     first = open_clip_towers.OpenClipTowers.load("color", str(ours), **HERE)
     second = TransformersTowers.load("color", str(theirs), **HERE)
-    assert first.shape == second.shape == Shape(patch=8, side=32, width=64, depth=2, dimension=24, quick=True)
+    assert first.shape == second.shape == Shape(patch=8, side=32, width=64, depth=2, heads=1, dimension=24, quick=True)
     pictures = [noise(*size, seed) for seed, size in enumerate([(32, 32), (50, 32), (31, 90), (224, 200)])]
     assert torch.allclose(first.see(pictures), second.see(pictures), rtol=0, atol=1e-5)
     texts = ["a photo of a red bench", "A person is looking at a rainbow.", "an oval-colored, plastic 7up; isn't it?"]
@@ -203,6 +222,9 @@ def test_open_clip_says_which_weights_it_lacks(both, tmp_path):
     ours, _ = both
     judge = open_clip_towers.load("clip", device="cpu", offline=True, source=str(ours))
     assert (judge.exact, judge.backend) == (False, "another-clip-through-open-clip")
+    known = manifest("clip", ours / "open_clip_pytorch_model.bin")
+    towers = open_clip_towers.OpenClipTowers.load("clip", str(ours), **HERE, manifest=known)
+    assert (ClipSimilarity(towers, towers.shape).exact, towers.match) == (True, "exact")
     with pytest.raises(UserError, match="at most 77 tokens"):
         judge.similarity([noise(32, 32)], ["dog " * 80])
     with pytest.raises(JudgeError, match="wrong weights"):

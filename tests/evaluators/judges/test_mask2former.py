@@ -13,7 +13,7 @@ import pytest
 import tiny_detector
 import torch
 from PIL import Image
-from tiny_judges import HERE
+from tiny_judges import HERE, manifest
 
 from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges import mask2former, mmdet_detector, mmdet_weights, official, street
@@ -201,22 +201,21 @@ def test_the_street_must_be_read():
 
 
 def test_only_genevals_own_file_is_exact(folder, tmp_path, monkeypatch):
-    whole = mmdet_weights.sha256(folder / "tiny.pth")
     assert official.load("detector", source=str(folder), **HERE).exact is False
     monkeypatch.setattr(mmdet_weights, "geneval_config", tiny_detector.config)
     other = official.load("detector", source=str(folder / "tiny.pth"), **HERE)
     assert (other.exact, other.backend) == (False, "mask2former:tiny.pth")
-    monkeypatch.setattr(mmdet_weights, "SHA256", whole[:8])
-    own = official.load("detector", source=str(folder / "tiny.pth"), **HERE)
+    settings = HERE | {"manifest": manifest("detector", folder / "tiny.pth")}
+    own = official.load("detector", source=str(folder / "tiny.pth"), **settings)
     assert (own.exact, own.backend) == (True, "mask2former-swin-s")
     mmdet_weights.convert_file(folder / "tiny.pth", tmp_path / "converted")
-    converted = official.load("detector", source=str(tmp_path / "converted"), **HERE)
+    converted = official.load("detector", source=str(tmp_path / "converted"), **settings)
     assert (converted.exact, converted.backend, converted.fingerprint) == (True, own.backend, own.fingerprint)
     agree(converted.detect([tiny_detector.scene(64, 64, 0)])[0], own.detect([tiny_detector.scene(64, 64, 0)])[0])
     model = converted._model
     model.class_predictor.bias[0] += 1
     model.save_pretrained(tmp_path / "changed")
-    changed = official.load("detector", source=str(tmp_path / "changed"), **HERE)
+    changed = official.load("detector", source=str(tmp_path / "changed"), **settings)
     assert (changed.exact, changed.backend) == (False, "mask2former:changed")
 
 
@@ -237,8 +236,9 @@ def test_missing_weights_in_one_line(own_cache, tmp_path):
         return str(caught.value)
 
     nowhere = said(None)
-    assert f"curl -L --create-dirs -o {own_cache}/weights/{mmdet_weights.CHECKPOINT} {mmdet_weights.ADDRESS}" in nowhere
-    assert mmdet_weights.ADDRESS in said(str(tmp_path / "nothing.pth"))
+    assert f"is not at {own_cache}/weights/mask2former_swin-s" in nowhere
+    assert "run: suder-bench judges fetch detector, or give --judge detector=official:FILE" in nowhere
+    assert "suder-bench judges fetch detector" in said(str(tmp_path / "nothing.pth"))
     assert "is not a folder in transformers' format" in said(str(tmp_path))
     assert "facebook/mask2former-swin-small-coco-instance is not in the Hugging Face cache" in said(
         "facebook/mask2former-swin-small-coco-instance"

@@ -129,7 +129,7 @@ def test_other_files_are_refused_and_nothing_in_them_runs(tmp_path):
     contents = [b"no checkpoint", pickle.dumps(Trap(trap)), b""]
     for content in contents:
         file.write_bytes(content)
-        with pytest.raises(JudgeError, match=r"some.pth cannot be read \(.+\); get it again from https://"):
+        with pytest.raises(JudgeError, match=r"some.pth cannot be read \(.+\); run: suder-bench judges fetch detector --replace"):
             read(file)
     torch.save({"meta": {}, "state_dict": {"a": Trap(trap)}}, file)
     with pytest.raises(JudgeError, match="cannot be read"):

@@ -41,10 +41,10 @@ def test_dpt_squeezes_pictures_and_centres_them(dpt, monkeypatch):
     assert np.allclose(seen[0][2].numpy(), (squeezed.transpose(2, 0, 1) - 0.5) / 0.5, atol=1e-6)
 
 
-def test_dpt_has_timms_epsilon_and_knows_its_size(dpt):
+def test_dpt_has_timms_epsilon(dpt):
     judge = DptDepth.load(str(dpt), **HERE)
     assert {module.eps for module in judge._model.modules() if isinstance(module, torch.nn.LayerNorm)} == {1e-6}
-    assert judge.exact is False
+    assert (judge.exact, judge.match, judge.backend) == (False, "another file", f"dpt:{dpt.name}")
 
 
 def test_dpt_must_give_a_depth_that_varies(dpt, monkeypatch):

@@ -1,13 +1,11 @@
-"""The table of official judges: one line for each that cannot be had; the parser and the endpoint."""
+"""The table of official judges: one line for each that cannot be had; the endpoint."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -15,7 +13,6 @@ from PIL import Image
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.judges import official, weights
 from suder_bench.evaluators.judges.endpoint import Endpoint
-from suder_bench.evaluators.judges.protocols import Parse, Token
 
 
 def complaint(role: str, **settings) -> str:
@@ -50,45 +47,6 @@ def test_networks_that_are_not_part_of_this_version(role):
 def test_unknown_roles_are_named():
     with pytest.raises(UserError, match="did you mean 'depth'"):
         official.load("dept")
-
-
-@pytest.fixture
-def spacy(monkeypatch):
-    """A stand-in for the package, with one model whose parse is scripted."""
-    doc = [SimpleNamespace(text="dogs", pos_="NOUN")]
-
-    class Doc(list):
-        noun_chunks = (SimpleNamespace(text="two dogs"),)
-
-    def load(reference):
-        if reference != "en_core_web_sm":
-            raise OSError("[E050] Can't find model")
-        meta = {"lang": "en", "name": "core_web_sm", "version": module.version}
-        return SimpleNamespace(meta=meta, pipe_names=module.parts, pipe=lambda texts: (Doc(doc) for _ in texts))
-
-    module = SimpleNamespace(load=load, version="3.5.0", parts=["tok2vec", "tagger", "parser"])
-    monkeypatch.setitem(sys.modules, "spacy", module)
-    return module
-
-
-def test_parser(spacy):
-    parser = official.load("parser")
-    assert (parser.backend, parser.exact) == ("spacy-en_core_web_sm-3.5.0", True)
-    assert parser.parse(["two dogs", "dogs"]) == [Parse((Token("dogs", "NOUN"),), ("two dogs",))] * 2
-    with pytest.raises(JudgeError, match="wrong model"):
-        parser.check()
-    spacy.version = "3.8.0"
-    other = official.load("parser")
-    assert other.exact is False
-    assert other.fingerprint != parser.fingerprint
-
-
-def test_parser_is_missing(spacy, monkeypatch):
-    assert "python -m spacy download en_core_web_sm" in complaint("parser", source="xx_other")
-    spacy.parts = ["tagger"]
-    assert "has no parser; run: python -m spacy download" in complaint("parser")
-    monkeypatch.setitem(sys.modules, "spacy", None)
-    assert "pip install spacy && python -m spacy download en_core_web_sm" in complaint("parser")
 
 
 class Server(HTTPServer):

@@ -121,6 +121,18 @@ def test_a_mean_over_fewer_categories_is_not_set_beside_the_published_one(tmp_pa
     assert "geneval: overall without counting" in alone.title
 
 
+def test_what_is_known_of_a_judges_file_stands_in_the_footnotes(tmp_path: Path) -> None:
+    content = judged_apart(model="mixed")
+    known, unknown = OWN | {"weights": "exact"}, FOREIGN | {"backend": "unidet-rs200", "weights": "digest unknown"}
+    for judges in (content["benchmarks"]["t2i-compbench"]["judges"], content["recipe"]["judges"]["t2i-compbench"]):
+        judges |= {"vqa": known, "detector-2d": unknown}
+    beside, alone = tables(tmp_path, 1, content)
+    told = [line for table in (beside, alone) for _, lines in table.recipes for line in lines if line.startswith("t2i-compbench")]
+    assert "vqa official (0123456789ab, the official file)" in told[0]
+    assert "detector-2d unidet-rs200 (fedcba987654, official by name, digest unknown)" in told[1]
+    assert "judge detector-2d is unidet-rs200, official by name, digest unknown" in alone.title
+
+
 def test_what_lacks_a_judge_is_told_under_the_table(tmp_path: Path) -> None:
     content = summary("t2i-compbench", failed=40)
     entry = content["benchmarks"]["t2i-compbench"]

@@ -1,0 +1,94 @@
+"""Getting the weights of official judges: what is missing, said with its size before it starts, resumed where it broke off."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from suder_bench.data.fetch import EVERY, fetch
+from suder_bench.data.folder import unwritable
+from suder_bench.errors import UserError
+from suder_bench.evaluators.judges.manifest import Weight
+
+MOST = 1 << 31
+"""Bytes of the largest answer that is taken for weights whose size is not known; the largest known file has 1.7 GB."""
+
+Say = Callable[[str], None]
+
+
+def ensure(wanted: Sequence[Weight], folder: Path, say: Say, *, offline: bool, replace: bool = False) -> int:
+    """Bring those of these files that are missing into the folder of weights; returns how many were fetched.
+
+    A file that is there and is another is fetched again with `replace`, and refused by name without: somebody may have meant
+    it. Raises `UserError` for that, where `offline` forbids to fetch, and where the disk has no room; `FetchError` when a file
+    cannot be had.
+    """
+    states = {weight: weight.state(folder) for weight in wanted}
+    for weight, state in states.items():
+        if state == "damaged" and not replace:
+            place = weight.place(folder)
+            raise UserError(
+                f"{place} is not the official file: {weight.fault(place)}; get it again with {command(weight)} --replace, or put"
+                f" it elsewhere and give --judge {weight.roles.split()[0]}=official:FILE"
+            )
+    lacking = [weight for weight, state in states.items() if state != "present"]
+    if not lacking:
+        return 0
+    if offline:
+        first, others = lacking[0], f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise UserError(
+            f"{first.place(folder)}{others} missing, and --offline forbids to fetch; run where there is a network:"
+            f" {command(*lacking)}"
+        )
+    _make_room(lacking, folder)
+    say(f"fetching {len(lacking)} file{'s' if len(lacking) > 1 else ''} ({amount(lacking)}) into {folder}")
+    for weight in lacking:
+        say(f"{weight.network}: {weight.name} ({amount([weight])}) from {urlsplit(weight.address).netloc}")
+        fetch(weight, weight.place(folder), most=MOST, watch=_told(weight, say))
+    return len(lacking)
+
+
+def command(*weights: Weight) -> str:
+    """What brings files."""
+    roles = dict.fromkeys(role for weight in weights for role in weight.roles.split())
+    return f"suder-bench judges fetch {' '.join(roles)}"
+
+
+def amount(weights: Sequence[Weight]) -> str:
+    """'1.71 GB', 'about 276 MB', '525 kB'."""
+    size = sum(weight.size for weight in weights)
+    about = "about " if any(weight.bytes is None for weight in weights) else ""
+    unit, name, digits = (1e9, "GB", 2) if size >= 1e9 else (1e6, "MB", 0) if size >= 1e6 else (1e3, "kB", 0)
+    return f"{about}{size / unit:.{digits}f} {name}"
+
+
+def _make_room(lacking: Sequence[Weight], folder: Path) -> None:
+    """Raises `UserError` where the disk of the folder, which is made, has less room than the files need."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    parts = (weight.place(folder).with_name(f".{weight.name}.part") for weight in lacking)
+    needed = sum(weight.size for weight in lacking) - sum(part.stat().st_size for part in parts if part.is_file())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{folder} has {free / 1e9:.2f} GB free, and {needed / 1e9:.2f} GB are needed; make room, or export"
+            " SUDER_BENCH_CACHE=FOLDER on another disk"
+        )
+
+
+def _told(weight: Weight, say: Say) -> Callable[[int], None]:
+    """Says every minute how much of a file is here."""
+    last = time.monotonic()
+
+    def watch(have: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= EVERY:
+            last = time.monotonic()
+            say(f"{weight.name}: {have / 1e9:.2f} of {amount([weight])}")
+
+    return watch

@@ -1,0 +1,131 @@
+"""The files of every official judge (`weights.csv`): where they are had, how large they are, their licence and their sha256.
+
+A judge is the benchmark's own only with the very file, not with one of the same shapes. Where nobody has published a digest,
+`sha256` is empty and `whence` says where it must come from: such a judge is official, its digest unknown.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from suder_bench.benchmark import Match
+from suder_bench.data.catalogue import MIRROR, State
+from suder_bench.data.source import cache as cache_folder
+from suder_bench.errors import unknown
+from suder_bench.models.digests import sha256
+
+CHECKPOINT_BEGINS = (b"PK\x03\x04", b"\x80")
+"""What torch writes: a zip file, or before torch 1.6 a pickle. An error page that came with status 200 is neither."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """`folder/name` below the folder of weights, read by the official judges of `roles` (separated by spaces, as `same` is).
+
+    `bytes` is None where it is known only roughly, `about`. `same` are the sha256 of other files with the same weights. The
+    first file of a role holds its network's weights, the others what goes with them.
+    """
+
+    roles: str
+    network: str
+    folder: str
+    name: str
+    url: str
+    licence: str
+    bytes: int | None
+    about: int
+    sha256: str
+    same: str
+    whence: str
+
+    @property
+    def size(self) -> int:
+        return self.about if self.bytes is None else self.bytes
+
+    @property
+    def address(self) -> str:
+        """`url`, or the same below the mirror, with its host's name as the first folder."""
+        mirror, parts = os.environ.get(MIRROR), urlsplit(self.url)
+        query = f"?{parts.query}" if parts.query else ""
+        return f"{mirror.rstrip('/')}/{parts.netloc}{parts.path}{query}" if mirror else self.url
+
+    def place(self, weights: Path) -> Path:
+        return weights / self.folder / self.name
+
+    def state(self, weights: Path) -> State:
+        """As `fault` says, but by the digest that was kept of the file where it is the same as then."""
+        place = self.place(weights)
+        if not place.is_file():
+            return "missing"
+        known = self.sha256 and self.bytes in (None, place.stat().st_size)
+        right = sha256(place) == self.sha256 if known else self.fault(place) is None
+        return "present" if right else "damaged"
+
+    def fault(self, place: Path) -> str | None:
+        """In what the file at `place` differs from the official one, or None; without a digest its beginning must do."""
+        size = place.stat().st_size
+        if self.bytes not in (None, size):
+            return f"{size:,} bytes instead of {self.bytes:,}"
+        if self.sha256:
+            found = digest(place)
+            return None if found == self.sha256 else f"sha256 {found[:12]} instead of {self.sha256[:12]}"
+        with open(place, "rb") as opened:
+            begins = opened.read(4)
+        return None if begins.startswith(CHECKPOINT_BEGINS) else "it is no checkpoint of torch"
+
+
+Manifest = Sequence[Weight]
+
+
+@cache
+def official() -> Manifest:
+    """Every file of every official judge."""
+    table = files("suder_bench.evaluators.judges").joinpath("weights.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(table.splitlines())
+    return tuple(
+        Weight(**row | {"bytes": int(row["bytes"]) if row["bytes"] else None, "about": int(row["about"] or 0)}) for row in rows
+    )
+
+
+def of(role: str, manifest: Manifest | None = None) -> list[Weight]:
+    """The files that the official judge of a role reads, its weights first. Raises `UserError` for a role without any."""
+    found = [weight for weight in (official() if manifest is None else manifest) if role in weight.roles.split()]
+    if not found:
+        raise unknown("role with weights to fetch", role, roles())
+    return found
+
+
+def roles() -> list[str]:
+    return list(dict.fromkeys(role for weight in official() for role in weight.roles.split()))
+
+
+def folder() -> Path:
+    """Where `suder-bench judges fetch` puts weights, and the official judges look for them."""
+    return cache_folder() / "weights"
+
+
+def match(role: str, file: Path | None, manifest: Manifest | None = None) -> Match:
+    """How a file of weights stands to those of a role; None is for weights that are no single file."""
+    return "another file" if file is None else compare(role, file.name, sha256(file), manifest)
+
+
+def compare(role: str, name: str, found: str, manifest: Manifest | None = None) -> Match:
+    """The same of a file of this name and sha256."""
+    weights = of(role, manifest)
+    if found in {known for weight in weights for known in (weight.sha256, *weight.same.split()) if known}:
+        return "exact"
+    return "digest unknown" if any(not weight.sha256 and weight.name == name for weight in weights) else "another file"
+
+
+def digest(file: Path) -> str:
+    """sha256 of a file, read anew."""
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
