@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from suder_bench.benchmark import Match
@@ -89,7 +90,7 @@ Manifest = Sequence[Weight]
 def official() -> Manifest:
     """Every file of every official judge."""
     table = files("suder_bench.evaluators.judges").joinpath("weights.csv").read_text(encoding="utf-8")
-    rows = csv.DictReader(table.splitlines())
+    rows: Iterator[dict[str, Any]] = csv.DictReader(table.splitlines())
     return tuple(
         Weight(**row | {"bytes": int(row["bytes"]) if row["bytes"] else None, "about": int(row["about"] or 0)}) for row in rows
     )

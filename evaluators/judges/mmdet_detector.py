@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from suder_bench.errors import JudgeError, install
+from suder_bench.evaluators.judges.manifest import Manifest
 from suder_bench.evaluators.judges.mask2former import BEST, Mask2Former, Sizes, locate, prepare
 from suder_bench.evaluators.judges.mmdet_weights import CLASSES, Mask2FormerConfig, convert, read
 from suder_bench.evaluators.judges.protocols import Detection, Picture
@@ -36,18 +37,18 @@ class MmdetMask2Former(Mask2Former):
     """Implements `Detector` and `NumberedClasses`, one picture at a time."""
 
     @classmethod
-    def load(cls, source: str | None, *, device: str, dtype: str, offline: bool) -> Self:
+    def load(cls, source: str | None, *, device: str, dtype: str, offline: bool, manifest: Manifest | None = None) -> Self:
         """Read GenEval's .pth file or a folder that holds it. Raises `JudgeError` without mmdet or the file."""
         place = Place.choose(device, dtype, half_on_cuda=False)
         version = _import(place)
-        checkpoint, reference = locate(source)
+        checkpoint, reference = locate(source, manifest)
         if checkpoint is None:
             raise JudgeError(f"judge detector: {reference} is no checkpoint of mmdet; give --judge detector=mmdet:FILE.pth")
         tensors = read(checkpoint.file)
         convert(tensors, checkpoint.config, str(checkpoint.file))  # refuses another network's
         model = build(checkpoint.config)
         model.load_state_dict({_renamed(name): tensor for name, tensor in tensors.items()})
-        judge = cls(model.eval().requires_grad_(False), place, match=checkpoint.match(), name=checkpoint.file.name)
+        judge = cls(model.eval().requires_grad_(False), place, match=checkpoint.match(manifest), name=checkpoint.file.name)
         judge.backend += f" in mmdet {version}"
         return judge
 

@@ -36,20 +36,25 @@ PASSING = (408, 425, 429, 500, 502, 503, 504)
 """HTTP statuses that another try may mend."""
 
 
-class Fetchable(Protocol):
-    """A file of a benchmark at an address. `bytes` is None where the size is not known beforehand."""
+class Addressed(Protocol):
+    """A file at an address. `bytes` is None where the size is not known beforehand."""
+
+    @property
+    def bytes(self) -> int | None: ...
+    @property
+    def address(self) -> str: ...
+    def fault(self, place: Path) -> str | None: ...
+
+
+class Fetchable(Addressed, Protocol):
+    """One of a benchmark."""
 
     @property
     def benchmark(self) -> str: ...
     @property
     def name(self) -> str: ...
-    @property
-    def bytes(self) -> int | None: ...
-    @property
-    def address(self) -> str: ...
     def place(self, data: Path) -> Path: ...
     def state(self, data: Path) -> State: ...
-    def fault(self, place: Path) -> str | None: ...
 
 
 class FetchError(UserError):
@@ -93,7 +98,7 @@ def ensure(files: Sequence[Fetchable], data: Path, say: Callable[[str], None], *
     return len(wanted)
 
 
-def fetch(file: Fetchable, target: Path, *, most: int = MOST, watch: Callable[[int], None] = lambda have: None) -> None:
+def fetch(file: Addressed, target: Path, *, most: int = MOST, watch: Callable[[int], None] = lambda have: None) -> None:
     """Download one file; what arrived before a break is kept beside `target` and not asked for again.
 
     `most` bounds a file whose size is not known, in bytes, and `watch` is told how many are here, block by block. Raises
@@ -136,7 +141,7 @@ def fetch(file: Fetchable, target: Path, *, most: int = MOST, watch: Callable[[i
     )
 
 
-def _append(file: Fetchable, part: BinaryIO, most: int, watch: Callable[[int], None]) -> None:
+def _append(file: Addressed, part: BinaryIO, most: int, watch: Callable[[int], None]) -> None:
     """Add what `part` lacks; never more than one byte too many, however long the answer is."""
     have = part.seek(0, os.SEEK_END)
     if file.bytes is not None and have >= file.bytes:
