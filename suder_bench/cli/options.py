@@ -191,20 +191,21 @@ def workers(text: str) -> int | str:
     return text if text == "auto" else positive(text)
 
 
-def add_workers(parser: argparse.ArgumentParser) -> None:
-    """What `staffing` reads."""
+def add_workers(parser: argparse.ArgumentParser, *, judges: bool = True) -> None:
+    """What `staffing` reads; `judges` of their own only where something responds."""
     parser.add_argument(
         "--workers",
         type=workers,
         metavar="auto|N",
         help="so many processes do the work, auto: one on each GPU or core (default: this process alone)",
     )
-    parser.add_argument(
-        "--judge-workers",
-        type=positive,
-        metavar="N",
-        help="so many more processes judge while the model still responds (default: the same judge afterwards)",
-    )
+    if judges:
+        parser.add_argument(
+            "--judge-workers",
+            type=positive,
+            metavar="N",
+            help="so many more processes judge while the model still responds (default: the same judge afterwards)",
+        )
     parser.add_argument(
         "--worker-timeout",
         type=more_than_nothing,
@@ -217,15 +218,15 @@ def staffing(args: argparse.Namespace, device: str) -> Staffing:
     """The processes that work on a device. Raises `UserError` for settings of workers where there are none."""
     from suder_bench.runs.staff import Staffing
 
-    count = args.workers
+    count, judges = args.workers, getattr(args, "judge_workers", None)
     if count == "auto":
         count = count_devices(device)
         count = None if count < 2 else count
-    elif count is None and args.judge_workers:
+    elif count is None and judges:
         count = 1
     if count is None and args.workers is None and args.worker_timeout is not None:
         raise UserError("--worker-timeout is for workers; give --workers N, or leave it out")
-    return Staffing(count, args.judge_workers, args.worker_timeout)
+    return Staffing(count, judges, args.worker_timeout)
 
 
 def add_site(parser: argparse.ArgumentParser) -> None:

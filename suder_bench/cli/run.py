@@ -27,7 +27,8 @@ def main(argv: Sequence[str]) -> int:
     if args.dry_run:
         return _preview(run, screen, as_json=args.json)
     outcome = run.execute(screen)
-    _show(outcome.summary, run, screen, as_json=args.json, verbose=args.verbose)
+    if outcome.whole or args.json:
+        _show(outcome.summary, run, screen, as_json=args.json, verbose=args.verbose)
     return 0 if outcome.complete else 1
 
 
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stage", default="all", choices=["all", "respond", "score"], help="only make, or only judge responses")
     options.add_settings(parser, "the checkpoint")
     options.add_workers(parser)
+    parser.add_argument("--shard", metavar="I/N", help="only part I of N, for N commands into one folder; the last one sums up")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done and about how long, and keep nothing")
     options.add_verbose(parser)
     options.add_json(parser)
@@ -47,12 +49,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> Run:
+    from suder_bench.runs import shards
     from suder_bench.runs.execute import Run
 
     model, settings = options.settings(args, lambda: options.choose_model(args, args.model))
     out = args.out or Path("runs") / f"{model.label}-{settings.suite}"
-    staffing = options.staffing(args, settings.device)
-    return Run(out, model, settings, stage=args.stage, batch_size=args.batch_size, fresh=args.fresh, staffing=staffing)
+    how: dict[str, Any] = {"stage": args.stage, "batch_size": args.batch_size, "fresh": args.fresh}
+    how["staffing"] = options.staffing(args, settings.device)
+    if args.shard is None:
+        return Run(out, model, settings, **how)
+    return shards.ShardedRun(out, model, settings, shard=shards.read(args.shard), **how)
 
 
 def _preview(run: Run, screen: Screen, *, as_json: bool) -> int:

@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     options.add_allow_missing(parser, "answers of FILE may be missing")
     options.add_judges(parser)
     options.add_device(parser)
+    options.add_workers(parser, judges=False)
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON document there")
     options.add_verbose(parser)
     options.add_json(parser)
@@ -61,6 +62,8 @@ def _check(args: argparse.Namespace) -> None:
     if args.run is not None:
         if any(value is not None for value in elsewhere):
             raise UserError("RUN is scored with its own benchmarks and data; give either RUN, or --benchmark with its options")
+    elif args.workers is not None:
+        raise UserError("--workers is for run folders; pictures and answers made elsewhere are scored in one process")
     elif args.benchmark is None or (args.images is None) == (args.answers is None):
         raise UserError("give a run folder, or --benchmark NAME with --images DIR or --answers FILE")
 
@@ -85,7 +88,8 @@ def _run_folder(args: argparse.Namespace, screen: Screen) -> Outcome:
         offline=args.offline,
     )
     model = ModelReference(recipe["model"]["name"], recipe["model"]["adapter"], recipe["model"]["name"])
-    return Run(args.run, model, settings, stage="score").execute(screen)
+    staffing = options.staffing(args, settings.judge_device)
+    return Run(args.run, model, settings, stage="score", staffing=staffing).execute(screen)
 
 
 def _elsewhere(args: argparse.Namespace, screen: Screen) -> Outcome:

@@ -40,10 +40,12 @@ class _Unloadable(UserError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """`summary` of what was asked for; `complete` is false when something failed, which has been told by then."""
+    """`summary` of what was asked for; `complete` is false when something failed, which has been told by then. It is not `whole`
+    where others have a part of the run to do."""
 
     summary: dict[str, Any]
     complete: bool
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Run:
             raise KeyboardInterrupt(f"interrupted; the same command goes on from here ({self.out})") from None
 
     def _staff(self, job: Job) -> Staff:
-        return Alone(job) if self.staffing.workers is None and self.staffing.judges is None else Workers(job, self.staffing)
+        return Alone(job) if self.staffing.workers is None else Workers(job, self.staffing)
 
     def preview(self, screen: Screen, load: Callable[[], Model] | None = None) -> dict[str, Any]:
         """What `execute` would do, and for about how many seconds: None where neither responses at hand nor the model can tell.
@@ -223,6 +225,16 @@ class Run:
         self, folder: RunFolder, tasks: Sequence[Task], screen: Screen, staff: Staff
     ) -> tuple[Recipe, Responses, dict[str, int]]:
         """Make the missing responses; returns run.json, all responses, and how many of each task failed."""
+        recipe, made, todo = self._prepare(folder, tasks, screen, staff)
+        failed = staff.respond(made, folder) if todo else dict.fromkeys(made, 0)
+        if staff.cards:
+            recipe["workers"] = {**recipe.get("workers", {}), **staff.cards}
+            folder.write("run.json", recipe)
+        return recipe, made, failed
+
+    def _prepare(self, folder: RunFolder, tasks: Sequence[Task], screen: Screen, staff: Staff) -> tuple[Recipe, Responses, bool]:
+        """Write run.json; returns it, the responses at hand, and whether there are others to make, for which the model is there
+        now."""
         old = None if self.fresh else folder.read()
         recipe = recipe_of(self.out.name, self.settings, tasks, {} if old is None else old["model"])
         if old is not None:
@@ -232,16 +244,16 @@ class Run:
             for name, entry in recipe["benchmarks"].items():  # what pictures' folder or model told, which may not be read again
                 told = old["benchmarks"].get(name, {})
                 entry |= {what: told[what] for what in ("rewritten", "cut") if told.get(what)}
+            recipe |= {"workers": old["workers"]} if "workers" in old else {}
             if old["judges"]:  # what the scores at hand were made with, until there are new ones
                 recipe |= {"judges": old["judges"]} | {name: old[name] for name in judge_settings(self.settings) if name in old}
         made = {task.name: {} for task in tasks} if old is None else stored(folder, tasks, screen, repair=True)
-        failed = dict.fromkeys(made, 0)
         total, done = sum(len(task.items) for task in tasks), sum(map(len, made.values()))
         if done:
             screen.say(f"resuming: {done:,} of {total:,} done")
         if self.stage == "score" or (done == total and old is not None and self._same_files(old)):
             self._begin(folder, old, recipe, complete=done == total)
-            return recipe, made, failed
+            return recipe, made, False
         introduction = staff.begin(None if old is None else old["model"].get("fingerprint"))
         recipe["model"] = model_entry(self.model, introduction)
         for task in tasks:
@@ -252,11 +264,7 @@ class Run:
         else:
             refuse_change(self.out, old, recipe)
         self._begin(folder, old, recipe, complete=done == total)
-        failed = staff.respond(made, folder)
-        if staff.cards:
-            recipe["workers"] = staff.cards
-            folder.write("run.json", recipe)
-        return recipe, made, failed
+        return recipe, made, True
 
     def _begin(self, folder: RunFolder, old: Recipe | None, recipe: Recipe, *, complete: bool) -> None:
         """Write run.json, and withdraw a summary that the run is about to outgrow."""

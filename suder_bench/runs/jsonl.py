@@ -113,14 +113,16 @@ class Ledger:
         self.rewrite(kept)
         return [line.row for line in kept if line.row is not None]
 
-    def rewrite(self, kept: Iterable[Line]) -> None:
-        """Leave only these of the `lines` on disk. Only the holder of the run's lock may call this.
+    def rewrite(self, kept: Iterable[Line], *, own: bool = False) -> None:
+        """Leave only these of the `lines` on disk, or with `own` in the file of this writer. Only the holder of the run's lock
+        may call this, or with `own` the writer.
 
         A file that holds anything else is rewritten in one piece.
         """
-        left: dict[Path, list[bytes]] = {file: [] for file in self._files()}
+        left: dict[Path, list[bytes]] = {file: [] for file in self._files() if not own or file.stem == self.writer}
         for line in kept:
-            left[line.file].append(line.content + b"\n")
+            if line.file in left:
+                left[line.file].append(line.content + b"\n")
         for file, lines in left.items():
             if (repaired := b"".join(lines)) != file.read_bytes():
                 replace_file(file, repaired)

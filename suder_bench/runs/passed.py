@@ -13,6 +13,7 @@ from typing import Any
 from suder_bench.runs.jsonl import Ledger
 from suder_bench.runs.judges import Panel
 from suder_bench.runs.recipe import versions
+from suder_bench.runs.store import ALONE, RunFolder
 
 
 @dataclass
@@ -34,9 +35,10 @@ class Passed:
         self.ledger.append([{"role": role, **self.judges[role]}])
 
 
-def passed(run: Path, panel: Panel, *, device: str, dtype: str) -> Passed:
+def passed(run: RunFolder, panel: Panel, *, device: str, dtype: str) -> Passed:
     """What a run folder tells of the judges of `panel`; needs its lock to be added to."""
-    ledger = Ledger(run / "verdicts", writer="known_answers")
+    name = "known_answers" if run.writer == ALONE else f"known_answers.{run.writer}"
+    ledger = Ledger(run.path / "verdicts", writer=name)
     environment = {"device": device, "dtype": dtype, "versions": versions()}
     judges = {}
     for role, judge in panel.judges.items():

@@ -117,7 +117,8 @@ class Alone:
     def panel(self, made: Responses, folder: RunFolder) -> judges.Panel:
         assert self._job.chosen is not None
         self.close()
-        self._panel = _panel(self._job, self._job.chosen, made, folder)
+        if self._panel is None:
+            self._panel = _panel(self._job, self._job.chosen, made, folder)
         return self._panel
 
     def judge(self, task: Task, answered: Sequence[Answered], keep: Keep) -> Judged:
@@ -298,5 +299,5 @@ def _panel(
     panel = load_judges(settings, chosen, job.screen)
     busy = [(task.benchmark, left_to_judge(task, made[task.name], panel, folder)) for task in tasks or job.tasks]
     roles = [role for benchmark, samples in busy for role in needed(benchmark, samples)]
-    known = passed(folder.path, panel, device=settings.judge_device, dtype=settings.judge_dtype)
+    known = passed(folder, panel, device=settings.judge_device, dtype=settings.judge_dtype)
     return judges.ask(panel, chosen, roles, known)

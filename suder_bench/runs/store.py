@@ -18,6 +18,7 @@ import json
 import math
 import shlex
 import shutil
+import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -42,6 +43,11 @@ MOST_NOTED = 20_000
 
 _PARTS = ("run.json", "responses", "images", "verdicts", "summary.json")
 _LOCK = ".lock"
+_WRITERS = ".*.writer"
+ALONE = "0"
+LOOK, LOOKS = 0.2, 15
+"""Seconds between two tries for a lock that others hold for a short while, and after how many a wait is told."""
+
 _FIELDS = frozenset(field.name for field in fields(Response))
 
 
@@ -69,7 +75,10 @@ def encoded(picture: Image.Image) -> tuple[bytes, str]:
 
 @dataclass(frozen=True)
 class RunFolder:
+    """`writer` names this process among several that write here; `ALONE` is the name of the only one."""
+
     path: Path
+    writer: str = ALONE
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -87,7 +96,45 @@ class RunFolder:
                 raise UserError(f"{self.path} is in use by another process; wait for it, or choose another --out") from None
             except OSError as error:
                 raise refused(error, self.path) from None
+            for file in self.path.glob(_WRITERS):
+                if locks.is_held(file):
+                    name = file.name[1:].removesuffix(".writer")
+                    raise UserError(f"{self.path} is in use by {name}; wait for it, or choose another --out")
             self._sweep()
+            yield
+
+    @contextmanager
+    def shared(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Be one of several processes that write here, each its own files. Raises `UserError` as `locked` does."""
+        with ExitStack() as held:
+            with self.briefly(say):
+                try:
+                    held.enter_context(locks.locked(self.path / _WRITERS.replace("*", self.writer)))
+                except locks.HeldError:
+                    raise UserError(f"{self.writer} is at work in {self.path} already; wait for it") from None
+                with suppress(OSError):
+                    self._partial.unlink(missing_ok=True)
+            yield
+
+    @contextmanager
+    def briefly(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Hold the folder for a short while, once another process that holds it lets it go; `say` is told of a wait."""
+        with ExitStack() as held:
+            tries = 0
+            while True:
+                try:
+                    self.path.mkdir(parents=True, exist_ok=True)
+                    held.enter_context(locks.locked(self.path / _LOCK))
+                    break
+                except (FileExistsError, NotADirectoryError):
+                    raise UserError(f"'{self.path}' is no folder and cannot become one; choose another --out") from None
+                except locks.HeldError:
+                    tries += 1
+                    if tries == LOOKS:
+                        say(f"waiting for another process that holds {self.path}")
+                    time.sleep(LOOK)
+                except OSError as error:
+                    raise refused(error, self.path) from None
             yield
 
     def in_use(self) -> bool:
@@ -162,7 +209,7 @@ class RunFolder:
         With `repair` the rest is removed from disk too, which needs the lock; `lost` is told of each, and why. Without
         `pictures` these are not decoded, and taken for what their lines say.
         """
-        ledger = Ledger(self.path / "responses" / benchmark)
+        ledger = Ledger(self.path / "responses" / benchmark, self.writer)
         lines = list(ledger.lines())
         read = [_response(benchmark, line) for line in lines]
         if pictures:
@@ -176,11 +223,11 @@ class RunFolder:
             elif found.setdefault((response.sample, response.repeat), response) is response:
                 kept.append(line)
         if repair:
-            ledger.rewrite(kept)
+            ledger.rewrite(kept, own=self.writer != ALONE)
         return found
 
     def add_responses(self, benchmark: str, responses: list[Response]) -> None:
-        Ledger(self.path / "responses" / benchmark).append(
+        Ledger(self.path / "responses" / benchmark, self.writer).append(
             {name: value for name, value in asdict(response).items() if value is not None} for response in responses
         )
 
@@ -192,12 +239,12 @@ class RunFolder:
 
     def save_encoded(self, content: bytes, relative: str) -> None:
         """Save what `encoded` made, in one piece below the run folder."""
-        replace_file(self.path / relative, content, partial=self._images() / ".partial")
+        replace_file(self.path / relative, content, partial=self._picture_partial())
 
     def save_text(self, text: str, relative: str) -> None:
         """Save a side file that a benchmark's layout keeps beside its pictures, if it is not there."""
         if not (self.path / relative).is_file():
-            replace_file(self.path / relative, text.encode(), partial=self._images() / ".partial")
+            replace_file(self.path / relative, text.encode(), partial=self._picture_partial())
 
     def verdicts(
         self, benchmark: str, judges: Container[str], *, repair: bool, lost: Callable[[str], None] = lambda why: None
@@ -225,9 +272,9 @@ class RunFolder:
             verdict = read_verdict(benchmark, row)
             return found.setdefault((verdict.sample, verdict.repeat, verdict.digest), verdict) is verdict
 
-        ledger = Ledger(self.path / "verdicts" / benchmark)
+        ledger = Ledger(self.path / "verdicts" / benchmark, self.writer)
         if repair:
-            ledger.rewrite(list(filter(keep, ledger.lines())))
+            ledger.rewrite(list(filter(keep, ledger.lines())), own=self.writer != ALONE)
         else:
             for line in ledger.lines():
                 keep(line)
@@ -237,7 +284,7 @@ class RunFolder:
 
     def add_verdicts(self, benchmark: str, judges: str, verdicts: Sequence[Verdict]) -> None:
         rows = ({"judges": judges, **verdict_row(verdict)} for verdict in verdicts)
-        Ledger(self.path / "verdicts" / benchmark).append({**row, "checksum": checksum(row)} for row in rows)
+        Ledger(self.path / "verdicts" / benchmark, self.writer).append({**row, "checksum": checksum(row)} for row in rows)
 
     def rows(self, kind: Literal["responses", "verdicts"], benchmark: str) -> list[Row]:
         """The lines of a benchmark that are as a run wrote them, for whoever only shows them; no picture is looked at."""
@@ -250,10 +297,13 @@ class RunFolder:
                 found.append(_verdict(line))
         return found
 
-    def _images(self) -> Path:
-        folder = self.path / "images"
-        folder.mkdir(exist_ok=True)
-        return folder
+    @property
+    def _partial(self) -> Path:
+        return self.path / "images" / (".partial" if self.writer == ALONE else f".{self.writer}.partial")
+
+    def _picture_partial(self) -> Path:
+        self._partial.parent.mkdir(exist_ok=True)
+        return self._partial
 
     def _with_picture(self, response: Response | str) -> Response | str:
         """The response, or why its picture is not the one that was drawn."""
@@ -277,7 +327,8 @@ class RunFolder:
     def _sweep(self) -> None:
         """Needs the lock: nobody else writes in here."""
         with suppress(OSError):
-            (self.path / "images" / ".partial").unlink(missing_ok=True)
+            for left in (self.path / "images").glob(".*partial"):
+                left.unlink(missing_ok=True)
         for folder in (self.path, *self.path.glob("responses/*/"), *self.path.glob("verdicts/*/")):
             partial.sweep(folder)
 
