@@ -95,8 +95,8 @@ def relation_2d(relation: str | None, a: Box, b: Box) -> float:
     With d = centre(b) - centre(a): near needs |dx| or |dy| below 150 pixels; a side needs the right sign on the longer
     axis, and loses to 0.1 / IoU where the boxes overlap. y grows downward.
     """
-    dx = (b[0] + b[2] - a[0] - a[2]) / 2
-    dy = (b[1] + b[3] - a[1] - a[3]) / 2
+    dx = (b[0] + b[2]) / 2 - (a[0] + a[2]) / 2  # centres first, as the script does: a box is nowhere from itself
+    dy = (b[1] + b[3]) / 2 - (a[1] + a[3]) / 2
     if relation in NEAR_WORDS:
         return 1.0 if abs(dx) < NEAR or abs(dy) < NEAR else NEAR / max(abs(dx), abs(dy))
     holds = {

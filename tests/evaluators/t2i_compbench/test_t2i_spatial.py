@@ -75,6 +75,12 @@ def test_the_first_detection_of_a_class_stands_for_it():
     assert score_2d(RIGHT, detections).score == pytest.approx(0.25 * 0.9 + 0.25 * 0.7 + 0.5)
 
 
+@pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
+def test_a_box_is_on_no_side_of_itself(side):
+    box = (109.3, 231.8, 270.6, 347.1)  # 231.8 + 347.1 - 231.8 - 347.1 is not 0
+    assert relation_2d(f"on the {side} of", box, box) == 0
+
+
 @pytest.mark.parametrize(("relation", "dx", "dy"), [("left", 1, 0), ("right", -1, 0), ("top", 0, 1), ("bottom", 0, -1)])
 def test_each_side_holds_in_its_direction_only(relation, dx, dy):
     scores = {
