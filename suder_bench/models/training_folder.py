@@ -122,7 +122,7 @@ def _verl(folder: Path) -> tuple[str, str] | None:
     for place in (folder, folder / "actor"):
         if any(place.glob("model_world_size_*_rank_*.pt")):
             into = place.with_name(f"{place.name}_merged")
-            options = ["--backend", "fsdp", "--local_dir", place, "--target_dir", into]
+            options: list[Path | str] = ["--backend", "fsdp", "--local_dir", place, "--target_dir", into]
             command = _command("python", "-m", "verl.model_merger", "merge", *options)
             return "the parts of verl's FSDP", f"put them together with: {command}, and give {into}"
     return None
