@@ -13,7 +13,7 @@ import numpy as np
 
 from suder_bench.world.render import glyph, marks
 from suder_bench.world.segments import Segments, extent, grown, large, main_colors, opened, squared_distances
-from suder_bench.world.templates import PRIMARY, SECONDARY, SIZES, Fit, Window, fit
+from suder_bench.world.templates import PRIMARY, SECONDARY, SIZES, Fit, Ground, Window, fit
 from suder_bench.world.vocabulary import CELL, NOUNS, SIZE, TEXTURES
 
 _GOOD = 0.97
@@ -77,26 +77,25 @@ def _pooled(readings: Readings) -> float:
 
 def _single(segments: Segments, mask: np.ndarray) -> Reading:
     """One whole thing: everything but the mask and the background is ignored."""
-    weight = _weight(segments, mask)
+    ground = _ground(segments, _weight(segments, mask))
     colors = main_colors(segments, mask)
-    fits = [_fit(segments, w, weight, colors) for w in _windows(extent(mask))]
-    thick = opened(mask)
-    if max(f.quality for f in fits) < _FAIR and thick.any():
+    fits = [fit(ground, w, colors, segments.noise) for w in _windows(extent(mask))]
+    if max(f.quality for f in fits) < _FAIR and (thick := opened(mask)).any():
         # Decoders draw tinted lines along the picture's edge: a thing that one hangs on is where its thick part is.
-        fits += [_fit(segments, w, weight, colors) for w in _windows(extent(thick))]
+        fits += [fit(ground, w, colors, segments.noise) for w in _windows(extent(thick))]
     return Reading(mask, max(fits, key=lambda f: f.quality))
 
 
 def _moved(segments: Segments, reading: Reading) -> Reading:
     """The reading where it fits best within two pixels; decoded pictures may be off the grid."""
-    weight = _weight(segments, reading.mask)
+    ground = _ground(segments, _weight(segments, reading.mask))
     here = reading.fit
-    fits = [_fit(segments, w, weight, here.colors) for w in _shifted(here.window)]
+    fits = [fit(ground, w, here.colors, segments.noise) for w in _shifted(here.window)]
     return Reading(reading.mask, max([here, *fits], key=lambda f: f.quality))
 
 
-def _fit(segments: Segments, window: Window, weight: np.ndarray, colors: tuple[int, ...]) -> Fit:
-    return fit(segments.shown, window, weight, segments.background, colors, segments.noise)
+def _ground(segments: Segments, weight: np.ndarray) -> Ground:
+    return Ground.of(segments.shown, segments.background, weight)
 
 
 def _weight(segments: Segments, mask: np.ndarray) -> np.ndarray:
@@ -119,7 +118,10 @@ def _misfit(box: Window, size: tuple[int, int]) -> int:
 
 def _plausible(mask: np.ndarray) -> bool:
     """Whether a mask is big enough for a thing and near the size of one."""
-    return int(mask.sum()) >= 20 and min(_misfit(extent(mask), size) for size in SIZES) <= 6
+    if np.count_nonzero(mask) < 20:
+        return False
+    box = extent(mask)
+    return min(_misfit(box, size) for size in SIZES) <= 6
 
 
 def _start(low: int, high: int, length: int) -> int:
@@ -141,7 +143,7 @@ def _by_color(segments: Segments, part: np.ndarray) -> Iterator[Readings]:
     for a, b in combinations(main_colors(segments, part), 2):
         first, second = _colored(segments, part, a, b)
         for front, back in ((first, second), (second, first)):
-            if not _plausible(front) or back.sum() < 20:
+            if not _plausible(front) or np.count_nonzero(back) < 20:
                 continue
             near = _alone(segments, front, part & ~front)
             yield _behind(segments, back, near), near
@@ -168,9 +170,9 @@ def _alone(segments: Segments, mask: np.ndarray, other: np.ndarray) -> Reading:
 
 def _behind(segments: Segments, mask: np.ndarray, near: Reading) -> Reading:
     """The mask as a thing that goes on behind the nearer one; what that covers does not count."""
-    weight = _weight(segments, mask) * ~grown(near.mask)
+    ground = _ground(segments, _weight(segments, mask) * ~grown(near.mask))
     colors = main_colors(segments, mask)
-    fits = [_fit(segments, w, weight, colors) for w in _amodal(extent(mask), near.fit.window)]
+    fits = [fit(ground, w, colors, segments.noise) for w in _amodal(extent(mask), near.fit.window)]
     best = max(fits or [_single(segments, mask).fit], key=lambda f: f.quality)
     return Reading(mask, best)
 

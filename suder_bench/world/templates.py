@@ -46,36 +46,47 @@ class Fit:
         return int(noun), self.colors[int(color)], int(texture)
 
 
-def fit(
-    shown: np.ndarray, window: Window, weight: np.ndarray, background: np.ndarray, colors: tuple[int, ...], noise: float = 0.0
-) -> Fit:
-    """Try every noun, texture and the given colours in a window of `shown`, an (H, W, 3) float32 picture.
+@dataclass(frozen=True)
+class Ground:
+    """What windows of one picture share: (H, W, 3) float32 `shown` less its background, how much each pixel counts in `weight`
+    (H, W), their sum `count`, and the `energy` that an empty picture leaves."""
 
-    `weight` (H, W) says how much each pixel counts. Pixels outside the window count too: a thing drawn in the window
-    leaves them background. `noise` is the squared error a pixel has anyway; it is no reading's fault. Every outline and
-    texture is tried with sharp and with soft edges. For a noun's coverage a and a tone t over background b, a pixel p leaves
+    difference: np.ndarray
+    background: np.ndarray
+    weight: np.ndarray
+    count: float
+    energy: float
+
+    @staticmethod
+    def of(shown: np.ndarray, background: np.ndarray, weight: np.ndarray) -> Ground:
+        difference = shown - background
+        energy = float((weight * np.einsum("ijk,ijk->ij", difference, difference)).sum())
+        return Ground(difference, background, weight, float(weight.sum()), energy)
+
+
+def fit(on: Ground, window: Window, colors: tuple[int, ...], noise: float = 0.0) -> Fit:
+    """Try every noun, texture and the given colours in a window.
+
+    Pixels outside the window count too: a thing drawn in the window leaves them background. `noise` is the squared error a
+    pixel has anyway; it is no reading's fault. Every outline and texture is tried with sharp and with soft edges. For a noun's
+    coverage a and a tone t over background b, a pixel p leaves
     |p - b - a (t - b)|^2 = |p - b|^2 - 2 a (p - b).(t - b) + a^2 |t - b|^2, so all nouns are two matrix products.
     """
     x0, y0, x1, y1 = window
-    difference = shown - background
-    count = float(weight.sum())
-    energy = float((weight * np.einsum("ijk,ijk->ij", difference, difference)).sum())
-    inside = difference[y0:y1, x0:x1].reshape(-1, 3)
-    w = weight[y0:y1, x0:x1].reshape(-1, 1)
-    mark = _marks(x1 - x0, y1 - y0)
-    ground, figure = (PRIMARY[list(colors)] - background), (SECONDARY[list(colors)] - PRIMARY[list(colors)])
-    along_ground, along_figure = inside @ ground.T, inside @ figure.T
-    dot = along_ground[:, :, None] + along_figure[:, :, None] * mark[:, None, :]
-    square = (
-        (ground**2).sum(1)[None, :, None]
-        + 2 * (ground * figure).sum(1)[None, :, None] * mark[:, None, :]
-        + (figure**2).sum(1)[None, :, None] * (mark**2)[:, None, :]
-    )
+    inside = on.difference[y0:y1, x0:x1].reshape(-1, 3)
+    w = on.weight[y0:y1, x0:x1].reshape(-1, 1)
+    mark, mark_squared = _marks(x1 - x0, y1 - y0)
+    ground, figure = PRIMARY[list(colors)] - on.background, SECONDARY[list(colors)] - PRIMARY[list(colors)]
+    dot = (inside @ figure.T)[:, :, None] * mark[:, None, :]
+    dot += (inside @ ground.T)[:, :, None]
+    square = 2 * (ground * figure).sum(1)[None, :, None] * mark[:, None, :]
+    square += (ground**2).sum(1)[None, :, None]
+    square += (figure**2).sum(1)[None, :, None] * mark_squared[:, None, :]
     shape = (len(w), -1)
     coverage, coverage_squared = _outlines(x1 - x0, y1 - y0)
     gain = 2 * coverage @ (w * dot.reshape(shape)) - coverage_squared @ (w * square.reshape(shape))
-    error = (energy - gain).reshape(2, len(NOUNS), len(colors), 2, len(TEXTURES)).min(axis=(0, 3))
-    return Fit(window, colors, np.maximum(error - noise * count, 0), energy)
+    error = (on.energy - gain).reshape(2, len(NOUNS), len(colors), 2, len(TEXTURES)).min(axis=(0, 3))
+    return Fit(window, colors, np.maximum(error - noise * on.count, 0), on.energy)
 
 
 @lru_cache(maxsize=64)
@@ -86,9 +97,11 @@ def _outlines(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=64)
-def _marks(width: int, height: int) -> np.ndarray:
+def _marks(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """The marks, (pixels, textures), sharp and soft, and their squares."""
     sharp = np.stack([marks(texture, width, height) for texture in TEXTURES])
-    return np.concatenate([sharp, _blurred(sharp, "wrap")]).reshape(2 * len(TEXTURES), -1).T
+    mark = np.concatenate([sharp, _blurred(sharp, "wrap")]).reshape(2 * len(TEXTURES), -1).T
+    return mark, mark**2
 
 
 def _blurred(stack: np.ndarray, mode: str) -> np.ndarray:

@@ -6,9 +6,16 @@ up; with a random codebook four codes in ten differ. DeepSeek's quantiser normal
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from transformers.models.janus.modeling_janus import JanusVQVAE
+
+from suder_bench.models.threads import one_thread_each
+
+_MOST_TOGETHER, _MOST_TOKENS = 8, 512
+"""Pictures that a network decodes at once, and their tokens: many small ones, or one."""
 
 
 @torch.no_grad()
@@ -27,8 +34,25 @@ def encode(vqmodel: JanusVQVAE, pixels: torch.Tensor) -> torch.Tensor:
 def decode(vqmodel: JanusVQVAE, tokens: torch.Tensor) -> torch.Tensor:
     """The pixels, shape (pictures, 3, height, width), float32 clamped to [-1, 1], of codes (pictures, tokens).
 
-    One picture at a time: convolutions round differently at other batch sizes, and truncation to 8 bits would show it.
+    Convolutions round differently at other batch sizes and numbers of threads, and truncation to 8 bits would show it:
+    a network always sees equally many pictures, the last ones filled up, and on a CPU one thread computes them.
     """
+    if not len(tokens):
+        return torch.empty(0, 3, 0, 0)
     vqmodel.eval()
-    tokens = tokens.to(vqmodel.quantize.embedding.weight.device)
-    return torch.cat([vqmodel.decode(row[None]).float().clamp(-1, 1) for row in tokens])
+    weight = vqmodel.quantize.embedding.weight
+    together = max(1, min(_MOST_TOGETHER, _MOST_TOKENS // tokens.shape[1]))
+    chunks = tokens.to(weight.device).split(together)
+    if weight.device.type != "cpu":
+        return torch.cat([_decoded(vqmodel, chunk, together) for chunk in chunks])
+    with one_thread_each() as map_each:
+        return torch.cat(list(map_each(partial(_decoded, vqmodel, together=together), chunks)))
+
+
+@torch.no_grad()
+def _decoded(vqmodel: JanusVQVAE, tokens: torch.Tensor, together: int) -> torch.Tensor:
+    """Channels stand last, which takes less than half the time on a CPU."""
+    filled = torch.cat([tokens, tokens[-1:].expand(together - len(tokens), -1)])
+    codes = vqmodel.quantize.get_codebook_entry(filled).contiguous(memory_format=torch.channels_last)
+    pixels: torch.Tensor = vqmodel.decoder(vqmodel.post_quant_conv(codes))
+    return pixels[: len(tokens)].float().clamp(-1, 1).contiguous()

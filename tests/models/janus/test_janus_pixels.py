@@ -101,6 +101,26 @@ def test_encoding_a_decoded_picture_follows_the_original_formula(janus: JanusMod
     assert not torch.equal(codes, theirs), "transformers' quantiser does not normalise; if it does now, use it"
 
 
+def test_a_picture_is_the_same_in_any_batch_and_on_any_number_of_threads(janus: JanusModel) -> None:
+    vqmodel = janus.model.model.vqmodel
+    tokens = torch.randint(0, 64, (21, 16), generator=torch.Generator().manual_seed(1))
+    threads = torch.get_num_threads()
+    try:
+        shown = []
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            shown.append(janus_vq.decode(vqmodel, tokens))
+            assert torch.get_num_threads() == count
+            assert torch.equal(janus_vq.decode(vqmodel, tokens[13:16]), shown[-1][13:16])
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(shown[0], shown[1])
+    assert torch.equal(shown[0], shown[2])
+    with torch.no_grad():
+        theirs = vqmodel.decode(tokens).clamp(-1, 1)
+    torch.testing.assert_close(shown[0], theirs, atol=1e-5, rtol=0)
+
+
 def test_tokenised_images_are_the_squares_the_tower_sees(janus: JanusModel) -> None:
     images = [noise(50, 21), noise(32, 32)]
     codes = janus.tokenize_images(images)
