@@ -18,7 +18,7 @@ from PIL import Image
 from tiny_judges import HERE, noise
 
 from suder_bench import registry
-from suder_bench.cli import main
+from suder_bench.cli import doctor, main
 from suder_bench.evaluators.judges import detections_file, official
 from suder_bench.evaluators.judges.protocols import Detection, Parse, Token
 from suder_bench.evaluators.t2i_compbench import CATEGORIES, T2ICompBench
@@ -245,6 +245,23 @@ def test_the_table_says_which_judge_is_in_which_category(made, scripted, capsys)
     ):
         assert f"{role} in {categories}" in told
     assert "Unified_learned_OCIM_RS200_6x+2x as declared by a file (" in told
+
+
+def test_doctor_says_of_random_networks_what_they_lack(made):
+    found = [
+        doctor.judge(f"{role}/{backend}", str(made / name))
+        for role, backend, name in (
+            ("vqa", "official", "blip"),
+            ("clip", "official", "clip"),
+            ("detector-2d", "file", "rs200.jsonl"),
+            ("detector-3d", "file", "r50.jsonl"),
+        )
+    ]
+    assert [one.state for one in found] == ["broken", "broken", "ok", "ok"]
+    assert all("known answers" in one.says for one in found)
+    assert all(one.says.startswith("not the benchmark's own") for one in found[2:])
+    told = {one.name: one.says for one in doctor.metrics(found)}["t2i-compbench"]
+    assert told.startswith("by the benchmark's own judges: nothing; for want of vqa, parser not: color, shape, texture; ")
 
 
 def test_seven_categories_stay_without_the_depth(made, scripted, capsys):
