@@ -18,13 +18,14 @@ from suder_bench.models.arguments import split
 from suder_bench.models.digests import anew
 from suder_bench.models.protocols import Model
 from suder_bench.models.reference import ModelReference
-from suder_bench.runs.execute import Run
+from suder_bench.runs.execute import Outcome, Run
 from suder_bench.runs.jsonl import plain
 from suder_bench.runs.judges import check_overrides
 from suder_bench.runs.plan import OFFICIAL, Settings, Task, plan
-from suder_bench.runs.recipe import recipe_of, refuse_change
+from suder_bench.runs.recipe import ChangedModelError, recipe_of, refuse_change
 from suder_bench.runs.recomputed import recomputed
 from suder_bench.runs.screen import Screen
+from suder_bench.runs.staff import Staffing
 from suder_bench.runs.store import RunFolder
 
 State = Literal["running", "finished", "stopped"]
@@ -113,6 +114,28 @@ class Evaluation:
         return f"step {self.step}, {self.part.settings.suite}"
 
 
+@dataclass(frozen=True)
+class _Loading:
+    """Loads an evaluation's model, in this process or in a worker."""
+
+    model: ModelReference
+    checkpoint: bool
+    device: str
+    dtype: str
+
+    def __call__(self) -> Model:
+        """Raises `UserError` when the model cannot be loaded."""
+        if self.checkpoint and not Path(self.model.reference).is_dir():
+            raise UserError(f"{self.model.name} was deleted before it was evaluated")
+        try:
+            return self.model.load(device=self.device, dtype=self.dtype)
+        except UserError:
+            raise
+        except Exception as error:  # a torn file breaks tokenizer, config and weights each in its own way
+            reason = str(error).strip().split("\n")[0] or repr(error)
+            raise UserError(f"{self.model.name} cannot be loaded ({reason}); it is left out") from error
+
+
 class _ChangedError(Exception):
     """Other weights than those that the evaluation at hand belongs to."""
 
@@ -163,6 +186,7 @@ class Tracker:
     batch_size: int | None = None
     fresh: bool = False
     last: bool = False
+    staffing: Staffing = field(default_factory=Staffing)
     failures: dict[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -236,15 +260,17 @@ class Tracker:
 
     def _evaluate(self, one: Evaluation) -> bool:
         """Whether there is a summary now; what went wrong is told and noted."""
-        run = Run(one.out, one.model, one.part.settings, batch_size=self.batch_size, fresh=self.fresh)
+        run = Run(
+            one.out,
+            one.model,
+            one.part.settings,
+            batch_size=self.batch_size,
+            fresh=self.fresh,
+            staffing=self.staffing,
+        )
         try:
             self._refuse_another(one)
-            try:
-                outcome = run.execute(self.screen, load=lambda: self._load(one))
-            except _ChangedError as changed:
-                self.screen.say(f"{one}: its weights have changed since it was evaluated; starting over")
-                model = changed.model
-                outcome = replace(run, fresh=True).execute(self.screen, load=lambda: model)
+            outcome = self._executed(one, run)
         except JudgeError:
             raise
         except UserError as error:
@@ -253,6 +279,23 @@ class Tracker:
         if not outcome.complete:
             self._fail(one, f"not everything was made or judged; the same command tries again ({one.out})")
         return True
+
+    def _executed(self, one: Evaluation, run: Run) -> Outcome:
+        """Run it, from the start where the weights are others than those that it was evaluated with."""
+        again = f"{one}: its weights have changed since it was evaluated; starting over"
+        if self.staffing.workers is not None:  # whatever loads the model goes to other processes
+            load = self._loading(one)
+            try:
+                return run.execute(self.screen, load)
+            except ChangedModelError:
+                self.screen.say(again)
+                return replace(run, fresh=True).execute(self.screen, load)
+        try:
+            return run.execute(self.screen, load=lambda: self._load(one))
+        except _ChangedError as changed:
+            self.screen.say(again)
+            model = changed.model
+            return replace(run, fresh=True).execute(self.screen, load=lambda: model)
 
     def _refuse_another(self, one: Evaluation) -> None:
         """Raises `UserError` where the folder has the evaluation of a checkpoint that lies elsewhere: another training's."""
@@ -265,18 +308,13 @@ class Tracker:
         self.failures[str(one)] = reason
         self.screen.say(f"suder-bench: {one}: {reason}")
 
+    def _loading(self, one: Evaluation) -> _Loading:
+        settings = one.part.settings
+        return _Loading(one.model, bool(one.step), settings.device, settings.dtype)
+
     def _load(self, one: Evaluation) -> Model:
         """Raises `UserError` when the model cannot be loaded, `_ChangedError` when it is not the one that was evaluated."""
-        if one.step and not Path(one.model.checkpoints[0]).is_dir():
-            raise UserError(f"{one.model.name} was deleted before it was evaluated")
-        settings = one.part.settings
-        try:
-            model = one.model.load(device=settings.device, dtype=settings.dtype)
-        except UserError:
-            raise
-        except Exception as error:  # a torn file breaks tokenizer, config and weights each in its own way
-            reason = str(error).strip().split("\n")[0] or repr(error)
-            raise UserError(f"{one.model.name} cannot be loaded ({reason}); it is left out") from error
+        model = self._loading(one)()
         old = None if self.fresh else RunFolder(one.out).read()
         if old is not None and old["model"]["fingerprint"] != model.fingerprint:
             raise _ChangedError(model)

@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fresh", action="store_true", help="evaluate everything again")
     options.add_model_arguments(parser)
     options.add_settings(parser, "the start model")
+    options.add_workers(parser)
     options.add_json(parser)
     return parser
 
@@ -90,6 +91,7 @@ def _tracker(args: argparse.Namespace, screen: Screen) -> Tracker:
         batch_size=args.batch_size,
         fresh=args.fresh,
         last=args.last,
+        staffing=options.staffing(args, settings.device),
     )
     tracker.check()
     return tracker

@@ -120,8 +120,13 @@ def settings_of(
     )
 
 
+class ChangedModelError(UserError):
+    """The model is another than the one that a folder's responses are of."""
+
+
 def refuse_change(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Raise `UserError` naming the first setting in which two recipes would make different responses.
+    """Raise `UserError`, of the model `ChangedModelError`, naming the first setting in which two recipes would make different
+    responses.
 
     More or fewer samples, repeats or benchmarks of the suite are no such setting: every response stays what it is.
     Judges, versions and where the data lie are none either; what the data hold is.
@@ -129,7 +134,8 @@ def refuse_change(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) 
     was = {name: (value, shown) for name, value, shown in _responsible(old)}
     for name, value, shown in _responsible(new):
         if name in was and was[name][0] != value:
-            raise UserError(
+            kind = ChangedModelError if name.partition(" ")[0] == "model" else UserError
+            raise kind(
                 f"{folder} was made with {name} {was[name][1]}, not {shown}; start over with --fresh, or choose another --out"
             )
 

@@ -14,8 +14,10 @@ import pytest
 from fake_training import FakeRun, Painter
 from fakes import settings
 
+from suder_bench import registry
 from suder_bench.errors import UserError
 from suder_bench.runs.screen import Screen
+from suder_bench.runs.staff import Staffing
 from suder_bench.training.track import Tracker, TrainingRun, parts
 
 
@@ -30,11 +32,12 @@ def run(tmp_path: Path, fakes: None, monkeypatch: pytest.MonkeyPatch) -> FakeRun
     return FakeRun(tmp_path / "run")
 
 
-def tracker(run: FakeRun, *benchmarks: str, fresh: bool = False, **changes) -> Tracker:
+def tracker(run: FakeRun, *benchmarks: str, fresh: bool = False, staffing: Staffing | None = None, **changes: Any) -> Tracker:
     training = TrainingRun.open(run.path)
     screen = Screen(io.StringIO())
     chosen = parts(settings(*(benchmarks or ("drawing",)), **changes), training.strategy, screen)
-    return Tracker(training, training.start(), chosen, run.path / "evaluations", screen, fresh=fresh)
+    out = run.path / "evaluations"
+    return Tracker(training, training.start(), chosen, out, screen, fresh=fresh, staffing=staffing or Staffing())
 
 
 def said(one: Tracker) -> str:
@@ -110,6 +113,25 @@ def test_other_settings_are_refused_before_anything_starts(run: FakeRun) -> None
     fresh = tracker(run, seed=1, fresh=True)
     fresh.check()
     assert len(made(fresh)) == 2
+
+
+def test_workers_evaluate_alike_and_notice_other_weights(run: FakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = {**registry.TABLE["models"], "fake": "fake_training:Painter"}
+    monkeypatch.setattr(registry, "TABLE", {**registry.TABLE, "models": models})
+    registry.table.cache_clear()
+    run.begin().checkpoint(20, 0.5)
+    assert made(tracker(run, staffing=Staffing(2))) == ["step 0, drawing", "step 20, drawing"]
+    assert run.skills("drawing", "drawing") == {0: 0.25, 20: 0.5}
+    run.checkpoint(20, 0.75)
+    again = tracker(run, staffing=Staffing(1))
+    assert made(again) == ["step 20, drawing"]
+    assert "its weights have changed" in said(again)
+    assert run.skills("drawing", "drawing") == {0: 0.25, 20: 0.75}
+    run.checkpoint(30, "torn")
+    torn = tracker(run, staffing=Staffing(1))
+    assert made(torn) == []
+    assert "header too large" in said(torn)
+    assert "more about it" not in said(torn)
 
 
 def test_a_checkpoint_that_was_trained_anew_is_evaluated_anew(run: FakeRun) -> None:

@@ -26,11 +26,12 @@ Item = TypeVar("Item")
 IN_FLIGHT = 2
 """Chunks that a worker has at most, so that it never waits for the driver; memory is bounded by them."""
 
-DEATHS = 2
+DEATHS = 3
 """A chunk is halved, or its only item fails, when it has gone down with so many workers."""
 
-BEGINNINGS = 3
-"""A worker that has ended so often before it was ready is given up."""
+BEGINNINGS, AGAIN = 3, 20
+"""A worker that has ended so often in a row before it was ready is given up; so much later if it has been ready before, since
+what it holds can be loaded."""
 
 LOOK = 1.0
 """Seconds between two looks at workers that may hang."""
@@ -257,8 +258,8 @@ class Driver:
         back = [chunk.left() for chunk in lost if chunk.open]
         halves = self._blamed(back[0], why) if back and back[0] is not None else []
         waiting.extendleft(reversed([*halves, *back[1:]]))
-        if place.beginnings >= BEGINNINGS:
-            self._refuse(place, WorkerError(f"{self.name(place)} {why}, {BEGINNINGS} times before it could begin"))
+        if place.beginnings >= (BEGINNINGS if place.card is None else AGAIN):
+            self._refuse(place, WorkerError(f"{self.name(place)} {why}, {place.beginnings} times before it could begin"))
             return
         given = ", what it had is done again" if lost else ""
         self.screen.say(f"{self.name(place)} {why}; it is started again{given}")

@@ -104,7 +104,7 @@ def test_a_sample_that_kills_every_worker_fails_by_name_and_alone(tmp_path: Path
     screen = Told()
     outcome = run(tmp_path / "r", partial(Troubled, notes=tmp_path, troubles={"shade 60": "kill"}, times=99), screen)
     assert not outcome.complete
-    assert "failed: drawing 003, repeat 0: the worker was killed (SIGKILL), 2 times" in screen.text
+    assert "failed: drawing 003, repeat 0: the worker was killed (SIGKILL), 3 times" in screen.text
     entry = outcome.summary["benchmarks"]["drawing"]
     assert (entry["failed"], entry["n_responses"]) == (2, 22)
     assert outcome.summary["benchmarks"]["reading"]["failed"] == 0
