@@ -106,7 +106,7 @@ def test_a_prompt_is_read_as_words_and_noun_chunks():
 
 
 def test_every_official_prompt_is_read_as_ever(data):
-    """Known difference: "a brown acorn and a green leaf" is two questions with 3.8.0, one with 3.6.0 (and 3.5.0)."""
+    """Known difference: "a brown acorn and a green leaf" is two questions with 3.8.0, one with 3.6.0."""
     judge = parser(PACKAGE)
     assert judge.parse(["a brown acorn and a green leaf"])[0].noun_chunks == ("a brown acorn", "a green leaf")
     assert counts(judge, data) == COUNTS["3.8.0"]
@@ -118,7 +118,7 @@ def test_an_older_model_is_read_as_ever_where_it_is_installed(data):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # W095, that the model is of another version than spaCy, is expected and not shown
         judge = parser(model_folder(OLDER))
-    assert judge.parse(["a brown acorn and a green leaf"])[0].noun_chunks == ("a brown acorn and a green leaf",)
+    assert judge.parse(["a brown acorn and a green leaf"])[0].noun_chunks == ("a green leaf",)
     assert judge.backend.startswith("spacy-en_core_web_sm-3.6.0-")
     assert counts(judge, data) == COUNTS["3.6.0"]
 
