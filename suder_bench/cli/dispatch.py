@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from suder_bench.errors import IN_THE_WAY, REFUSALS, UserError, refused, unknown
+from suder_bench.machine import wait_passively
 
 COMMANDS = {
     "run": "evaluate a model on a suite of benchmarks",
@@ -97,6 +98,7 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if command not in COMMANDS:
         raise unknown("command", command, COMMANDS)
+    wait_passively()
     status: int = import_module(f"suder_bench.cli.{command.replace('-', '_')}").main(arguments[1:])
     return status
 

@@ -123,7 +123,7 @@ def large(mask: np.ndarray, share: float) -> np.ndarray:
 
 def extent(mask: np.ndarray) -> tuple[int, int, int, int]:
     """The tight box of a mask that has pixels."""
-    columns, rows = mask.any(axis=0), mask.any(axis=1)
+    columns, rows = np.asarray(mask.any(axis=0)), np.asarray(mask.any(axis=1))
     height, width = mask.shape
     return int(columns.argmax()), int(rows.argmax()), width - int(columns[::-1].argmax()), height - int(rows[::-1].argmax())
 

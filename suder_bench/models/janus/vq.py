@@ -7,6 +7,7 @@ up; with a random codebook four codes in ten differ. DeepSeek's quantiser normal
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -51,8 +52,8 @@ def decode(vqmodel: JanusVQVAE, tokens: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def _decoded(vqmodel: JanusVQVAE, tokens: torch.Tensor, together: int) -> torch.Tensor:
-    """Channels stand last, which takes less than half the time on a CPU."""
-    filled = torch.cat([tokens, tokens[-1:].expand(together - len(tokens), -1)])
+    """Channels stand last, which takes 0.7 of the time on a CPU."""
+    filled = cast("torch.LongTensor", torch.cat([tokens, tokens[-1:].expand(together - len(tokens), -1)]))
     codes = vqmodel.quantize.get_codebook_entry(filled).contiguous(memory_format=torch.channels_last)
-    pixels: torch.Tensor = vqmodel.decoder(vqmodel.post_quant_conv(codes))
+    pixels = vqmodel.decoder(vqmodel.post_quant_conv(codes))
     return pixels[: len(tokens)].float().clamp(-1, 1).contiguous()
