@@ -6,7 +6,8 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,6 +18,7 @@ from suder_bench.remote.address import LOCAL, TOKEN, key_of
 if TYPE_CHECKING:
     from suder_bench.service.api import Service
     from suder_bench.service.setting import Setting
+    from suder_bench.service.workers import Worker
 
 PORT = 8321
 SHORTEST = 16
@@ -33,17 +35,15 @@ def main(argv: Sequence[str]) -> int:
 
     setting = _setting(args)
     devices = _devices(args)
+    token, most = _token(args), args.max_mb * 1_000_000
+    with _port_at_hand(args):
+        server = Service((args.host, args.port), token=token, most_body=most, most_held=8 * most)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        server = Service(
-            (args.host, args.port), token=_token(args), most_body=args.max_mb * 1_000_000, most_held=8 * args.max_mb * 1_000_000
-        )
-    except (OSError, OverflowError) as error:
-        raise UserError(
-            f"port {args.port} of {args.host} cannot be had ({error}); give another --port, or 0 for a free one"
-        ) from None
-    signal.signal(signal.SIGTERM, _terminate)
-    with server:
-        return _serve(server, setting, devices, args)
+        with server:
+            return _serve(server, setting, devices, args)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -165,8 +165,12 @@ def _serve(server: Service, setting: Setting, devices: Sequence[str], args: argp
     try:
         for worker in workers:
             worker.start()
+        for worker in workers:
+            worker.ready()
+        _check_alike(workers, devices)
         batching = Batching(workers, most=args.queue, patience=args.patience / 1000)
-        server.open(workers[0].offered, workers, batching)
+        with _port_at_hand(args):
+            server.open(workers[0].offered, workers, batching)
         _say(server, devices)
         server.serve_forever(poll_interval=0.1)
     except _Terminated:
@@ -182,6 +186,26 @@ def _serve(server: Service, setting: Setting, devices: Sequence[str], args: argp
         for worker in workers:
             worker.close()
     return 0
+
+
+@contextmanager
+def _port_at_hand(args: argparse.Namespace) -> Iterator[None]:
+    """Raises `UserError` where the address cannot be had, or another server was faster."""
+    try:
+        yield
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"port {args.port} of {args.host} cannot be had ({error}); give another --port, or 0 for a free one"
+        ) from None
+
+
+def _check_alike(workers: Sequence[Worker], devices: Sequence[str]) -> None:
+    """Raises `UserError` where a score would depend on who gives it: judges compute in other precisions on other devices."""
+    for worker, device in zip(workers, devices, strict=True):
+        if worker.offered != workers[0].offered:
+            raise UserError(
+                f"--devices: the judges on {device} are not those on {devices[0]}; name devices of one kind, or one --judge-dtype"
+            )
 
 
 def _environment(devices: Sequence[str]) -> dict[str, str]:

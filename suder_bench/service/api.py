@@ -68,7 +68,7 @@ class Endpoints(Handler):
     def _health(self) -> dict[str, Any]:
         workers = [worker.told() for worker in self.server.workers]
         batching = self._batching()
-        alive = sum(bool(one["alive"]) for one in workers)
+        alive = sum(worker.alive for worker in self.server.workers)
         if not alive:
             raise Refusal(503, "no_worker", "no worker is alive; one is being started", wait=RETRY)
         counts = batching.counts
@@ -115,7 +115,8 @@ class Endpoints(Handler):
     def _flow_factory(self) -> dict[str, Any]:
         """All or nothing: its clients know of no error of a single picture."""
         found = document(self._json())
-        name = wire.benchmark(found.get("extra") or {}, list(self.server.offered))
+        extra = found.get("extra")
+        name = wire.benchmark(extra if isinstance(extra, dict) else {}, list(self.server.offered))
         prompts, pictures = found.get("prompt"), found.get("image")
         if not (isinstance(prompts, list) and isinstance(pictures, list) and prompts and len(prompts) == len(pictures)):
             raise Refusal(400, "invalid_items", "prompt and image are lists of one length; videos are not judged here")
@@ -123,7 +124,8 @@ class Endpoints(Handler):
             raise Refusal(413, "too_many_items", f"send {self._batching().most:,} pictures at most")
         pairs = list(zip(prompts, pictures, strict=True))
         rows = self._rows(wire.each(pairs, lambda pair: wire.one(name, wire.unpacked(pair[1]), pair[0], None)))
-        if failed := next((row["error"] for row in rows if "error" in row), None):
+        lacking = FaultError("no_number", "it is not one right or wrong").row
+        if failed := next((row.get("error", lacking["error"]) for row in rows if row.get("score") is None), None):
             raise Refusal(422, failed["code"], failed["message"])
         return {"rewards": [row["score"] for row in rows]}
 

@@ -12,6 +12,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from PIL import Image
@@ -22,6 +23,7 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 MOST_PIXELS = 4096 * 4096
 """Of one picture: a detector's hundred masks of so many pixels are 1.7 GB."""
 
+NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 MOST_METADATA = 64_000
 """Characters of one item's metadata as JSON."""
 
@@ -97,11 +99,11 @@ def question(item: Mapping[str, Any], name: str) -> Asked:
     return one(name, b"", item.get("prompt"), item.get("metadata"), item.get("sample"))
 
 
-def asked(item: Mapping[str, Any], name: str, parts: Mapping[str, bytes] = NOTHING) -> Asked:
+def asked(item: Mapping[str, Any], name: str, parts: Mapping[str, bytes] = NO_FILES) -> Asked:
     """An item of `POST /v1/score`; `parts` are the files that came along. Raises `FaultError`."""
     part = item.get("part")
     if part is not None:
-        if part not in parts:
+        if not isinstance(part, str) or part not in parts:
             raise FaultError("invalid_picture", f"no part {json.dumps(part)[:80]} in the request")
         encoded = parts[part] or b" "  # which is no picture either
     else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -21,6 +22,10 @@ from suder_bench.service.workers import NoWorker, Scores, WorkerDied
 
 MOST_PIXELS = 2**26
 """Of the pictures of one batch: 0.2 GB of them unpacked."""
+
+
+LOOK = 0.1
+"""Seconds between two looks whether a worker lives again."""
 
 
 class FullError(Exception):
@@ -59,6 +64,7 @@ class Batching:
         self._queue: deque[_Waiting] = deque()
         self._changed, self._closed = threading.Condition(), False
         self._under_way = 0
+        self._workers = workers
         for worker in workers:
             alone = threading.Lock()
             for _ in range(worker.at_once):
@@ -71,7 +77,7 @@ class Batching:
             if len(self._queue) + len(waiting) > self.most:
                 raise FullError(self._wait(len(self._queue) + len(waiting) - self.most))
             self._queue.extend(waiting)
-            self._changed.notify()
+            self._changed.notify_all()
         return [one.row for one in waiting]
 
     @property
@@ -94,18 +100,25 @@ class Batching:
                 one.row.set_result(FaultError("closing", "the server ends").row)
 
     def _feed(self, worker: Scores, alone: threading.Lock) -> None:
-        while batch := self._take():
+        while batch := self._take(worker):
             begun = time.monotonic()
-            rows = self._judged(worker, batch, alone)
+            try:
+                rows = self._judged(worker, batch, alone)
+                if len(rows) != len(batch):
+                    raise RuntimeError(f"{len(rows)} rows for {len(batch)} pictures")
+            except Exception as error:  # a bug here must not end the thread
+                traceback.print_exc()
+                rows = [FaultError("not_judged", f"{type(error).__name__}: {error}").row] * len(batch)
             for one, row in zip(batch, rows, strict=True):
                 one.row.set_result(row)
             self._count(rows, time.monotonic() - begun)
 
-    def _take(self) -> list[_Waiting]:
-        """The next batch; nothing once the queue is closed."""
+    def _take(self, worker: Scores) -> list[_Waiting]:
+        """The next batch; nothing once the queue is closed. A worker that is dead leaves it to those that are not."""
         with self._changed:
             while True:
-                self._changed.wait_for(lambda: self._queue or self._closed)
+                while not (self._closed or (self._queue and (worker.alive or not any(one.alive for one in self._workers)))):
+                    self._changed.wait(LOOK if self._queue else None)
                 if self._closed:
                     return []
                 due = self._queue[0].since + self._patience

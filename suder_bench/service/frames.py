@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from suder_bench.service.asked import Asked
 
 
-def write(stream: BinaryIO, message: dict[str, Any], files: Sequence[bytes] = ()) -> None:
+def write(stream: IO[bytes], message: dict[str, Any], files: Sequence[bytes] = ()) -> None:
     """Raises `OSError` where nobody reads any more."""
     line = json.dumps({**message, "files": [len(file) for file in files]}, allow_nan=False)
     stream.write(line.encode() + b"\n")
@@ -18,7 +18,7 @@ def write(stream: BinaryIO, message: dict[str, Any], files: Sequence[bytes] = ()
     stream.flush()
 
 
-def read(stream: BinaryIO) -> tuple[dict[str, Any], list[bytes]] | None:
+def read(stream: IO[bytes]) -> tuple[dict[str, Any], list[bytes]] | None:
     """None at the end, also where a message is cut off."""
     line = stream.readline()
     if not line.endswith(b"\n"):
@@ -28,7 +28,7 @@ def read(stream: BinaryIO) -> tuple[dict[str, Any], list[bytes]] | None:
     return (message, files) if line else None
 
 
-def write_batch(stream: BinaryIO, number: int, batch: Sequence[Asked]) -> None:
+def write_batch(stream: IO[bytes], number: int, batch: Sequence[Asked]) -> None:
     asked = [
         {"benchmark": one.benchmark, "prompt": one.prompt, "metadata": dict(one.metadata), "sample": one.sample} for one in batch
     ]

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -66,7 +67,7 @@ class Deadlines:
 
 
 class Server(ThreadingHTTPServer):
-    """Bound to its address when it is made, so that a port that is taken is told at once; it listens after `listen`."""
+    """Bound to its address when it is made, so that a port that is taken is told at once; it answers after `listen`."""
 
     daemon_threads = True
     block_on_close = False
@@ -94,7 +95,13 @@ class Server(ThreadingHTTPServer):
         host, port = self.server_address[:2]
         return f"http://[{host!s}]:{port}" if ":" in str(host) else f"http://{host!s}:{port}"
 
+    def server_bind(self) -> None:
+        """Without the look-up of this machine's name, which can take long and is not used."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
     def listen(self) -> None:
+        """Raises `OSError` where another server was faster."""
         self.server_activate()
 
     @contextmanager

@@ -17,6 +17,7 @@ from suder_bench.data.source import Source
 from suder_bench.errors import PictureError, UserError
 from suder_bench.machine import choose_device
 from suder_bench.records import Answered, Response, Sample, Verdict
+from suder_bench.remote.words import one_line
 from suder_bench.rewards.evaluator import number_of
 from suder_bench.runs import judges
 from suder_bench.runs.batches import BatchSize, tell, work
@@ -120,7 +121,7 @@ class Judging:
 
         bar = Bar(self._benchmark.name, len(places), self._screen)
         failures = work(places, do, verdicts.extend, size=self._size, bar=bar)
-        tell(failures, lambda i: f"{self._benchmark.name} score of '{readable[i].sample.prompt}'", self._screen)
+        tell(failures, lambda i: f"{self._benchmark.name} score of '{one_line(readable[i].sample.prompt)}'", self._screen)
         rows |= {failure.item: _failed(failure.error) for failure in failures}
         by_place = {verdict.repeat: verdict for verdict in verdicts}
         rows |= {i: _row(by_place[one.response.repeat]) for i, one in readable.items() if one.response.repeat in by_place}

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from suder_bench.ahead import WORKERS
 from suder_bench.errors import UserError
@@ -61,7 +61,7 @@ def _mistakes(error: Exception) -> list[UserError]:
     return found
 
 
-def _judge(judgings: dict[str, Judging], stdin: BinaryIO, stdout: BinaryIO) -> None:
+def _judge(judgings: dict[str, Judging], stdin: IO[bytes], stdout: IO[bytes]) -> None:
     waiting: Queue[tuple[int, list[Asked], list[Prepared]]] = Queue()
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="decode") as threads:
 

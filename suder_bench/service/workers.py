@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as TooLong
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -33,16 +32,19 @@ class NoWorker(Exception):
 
 
 class Scores(Protocol):
-    """What judges batches; `at_once` of them may be under way."""
+    """What judges batches; `at_once` of them may be under way. `alive`: it would begin at once."""
 
     at_once: int
+
+    @property
+    def alive(self) -> bool: ...
 
     def score(self, batch: Sequence[Asked]) -> list[Row]:
         """A row for each, in order. Raises `WorkerDied`, `NoWorker`."""
         ...
 
     def told(self) -> dict[str, Any]:
-        """What GET /health says of it: whether it is `alive`, among others."""
+        """What GET /health says of it."""
         ...
 
 
@@ -52,8 +54,8 @@ class Worker:
     at_once = 2  # the pictures of one batch are decoded while the other is judged
 
     def __init__(self, setting: Mapping[str, Any], *, longest: float, environment: Mapping[str, str]) -> None:
-        """`setting` is that of `judging.Setting.document`; after `longest` seconds for one batch the process counts as stuck,
-        and is killed."""
+        """`setting` is that of `Setting.document`; after `longest` seconds for one batch the process counts as stuck, and is
+        killed."""
         self.offered: list[dict[str, Any]] = []
         self.restarts = 0
         self._setting, self._longest, self._environment = setting, longest, environment
@@ -62,9 +64,13 @@ class Worker:
         self._trouble = ""
 
     def start(self) -> None:
-        """Wait until it has its judges and they know their known answers. Raises `UserError`, or a group of them."""
+        """Let it load its judges, and go on."""
         self._life = _Life(self._setting, self._environment)
-        self.offered = self._life.offered
+
+    def ready(self) -> None:
+        """Wait until its judges know their known answers. Raises `UserError`, or a group of them."""
+        assert self._life is not None
+        self.offered = self._life.greet()
         threading.Thread(target=self._keep, daemon=True).start()
 
     def score(self, batch: Sequence[Asked]) -> list[Row]:
@@ -74,6 +80,10 @@ class Worker:
         if life is None:
             raise NoWorker(self._trouble or "the server ends")
         return life.score(batch, self._longest)
+
+    @property
+    def alive(self) -> bool:
+        return self._living() is not None
 
     def told(self) -> dict[str, Any]:
         life = self._living()
@@ -105,7 +115,7 @@ class Worker:
             print(f"suder-bench: a worker ended with status {status}; starting another", file=sys.stderr, flush=True)
             try:
                 self._again()
-            except (UserError, ExceptionGroup) as error:
+            except (UserError, ExceptionGroup, OSError) as error:
                 with self._changed:
                     self._trouble = f"a worker could not be started again: {error}"
                     self._changed.notify_all()
@@ -114,7 +124,7 @@ class Worker:
 
     def _again(self) -> None:
         life = _Life(self._setting, self._environment)
-        if life.offered != self.offered:
+        if life.greet() != self.offered:
             life.end()
             raise UserError("the judges or the data have changed since the server was started; start it anew")
         with self._changed:
@@ -129,7 +139,7 @@ class _Life:
     """One process, from its start to its end."""
 
     def __init__(self, setting: Mapping[str, Any], environment: Mapping[str, str]) -> None:
-        """Raises `UserError`, or a group of them, for what the process cannot do."""
+        self._device = setting["device"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "suder_bench.service.worker"],
             stdin=subprocess.PIPE,
@@ -139,14 +149,36 @@ class _Life:
         self.ended = threading.Event()
         self._lock, self._number = threading.Lock(), 0
         self._waiting: dict[int, Future[list[Row]]] = {}
+        assert self.process.stdin is not None
+        with suppress(OSError):  # it ended, and perhaps says why
+            frames.write(self.process.stdin, dict(setting))
+
+    def greet(self) -> list[dict[str, Any]]:
+        """What it offers, once it can. Raises `UserError`, or a group of them, and it has ended, for what it cannot."""
+        assert self.process.stdout is not None
         try:
-            self.offered = self._greet(setting)
+            answer = frames.read(self.process.stdout)
+            if answer is None:
+                raise JudgeError(f"a worker on {self._device} ended before it judged; its own messages say why")
+            if "mistakes" in answer[0]:
+                _raise(answer[0]["mistakes"])
         except BaseException:
             self.end()
             raise
         threading.Thread(target=self._listen, daemon=True).start()
+        offered: list[dict[str, Any]] = answer[0]["offered"]
+        return offered
 
     def score(self, batch: Sequence[Asked], longest: float) -> list[Row]:
+        late = threading.Timer(longest, self.process.kill)  # and `_listen` tells all who wait
+        late.daemon = True
+        late.start()
+        try:
+            return self._sent(batch).result()
+        finally:
+            late.cancel()
+
+    def _sent(self, batch: Sequence[Asked]) -> Future[list[Row]]:
         future: Future[list[Row]] = Future()
         assert self.process.stdin is not None
         with self._lock:
@@ -154,32 +186,13 @@ class _Life:
                 raise WorkerDied("it ended before it was asked")
             self._number += 1
             self._waiting[self._number] = future
-            try:
+            with suppress(OSError):  # it is ending
                 frames.write_batch(self.process.stdin, self._number, batch)
-            except OSError:
-                self.process.kill()  # and `_listen` tells all who wait
-        try:
-            return future.result(longest)
-        except TooLong:
-            self.process.kill()
-            raise WorkerDied(f"it had not judged them after {longest:g} s") from None
+        return future
 
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
-
-    def _greet(self, setting: Mapping[str, Any]) -> list[dict[str, Any]]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        with suppress(OSError):  # it ended, and has perhaps said why
-            frames.write(self.process.stdin, dict(setting))
-        answer = frames.read(self.process.stdout)
-        if answer is None:
-            raise JudgeError(f"a worker on {setting['device']} ended before it judged; its own messages say why")
-        if "mistakes" in answer[0]:
-            _raise(answer[0]["mistakes"])
-        offered: list[dict[str, Any]] = answer[0]["offered"]
-        return offered
 
     def _listen(self) -> None:
         assert self.process.stdout is not None

@@ -26,6 +26,10 @@ class Scripted:
         self.gate.set()
         self.gone = False
 
+    @property
+    def alive(self) -> bool:
+        return not self.gone
+
     def score(self, batch: Sequence[Asked]) -> list[dict[str, Any]]:
         self.gate.wait()
         self.batches.append([str(one.prompt) for one in batch])
@@ -36,7 +40,7 @@ class Scripted:
         return [{"score": 1.0, "sample": one.prompt} for one in batch]
 
     def told(self) -> dict[str, Any]:
-        return {"alive": True}
+        return {}
 
 
 def asked(*prompts: str, pixels: int = 1) -> list[Asked]:
@@ -126,6 +130,27 @@ def test_without_a_worker_everybody_is_told() -> None:
     worker.gone = True
     batching = Batching([worker], most=9, patience=0.0)
     assert rows(batching.put(asked("a", "b"))) == ["no_worker", "no_worker"]
+    batching.close()
+
+
+def test_a_dead_worker_takes_nothing_while_another_lives() -> None:
+    dead, alive = Scripted(), Scripted()
+    dead.gone = True
+    batching = Batching([dead, alive], most=99, patience=0.0, batch_size=1)
+    assert rows(batching.put(asked(*"abcdefgh"))) == list("abcdefgh")
+    assert (dead.batches, len(alive.batches)) == ([], 8)
+    batching.close()
+
+
+def test_a_bug_of_a_worker_ends_no_thread(capfd: pytest.CaptureFixture[str]) -> None:
+    class Broken(Scripted):
+        def score(self, batch: Sequence[Asked]) -> list[dict[str, Any]]:
+            raise ValueError("a bug")
+
+    batching = Batching([Broken()], most=9, patience=0.0)
+    for _ in range(2):
+        assert rows(batching.put(asked("a"))) == ["not_judged"]
+    assert "ValueError: a bug" in capfd.readouterr().err
     batching.close()
 
 

@@ -264,6 +264,15 @@ def test_a_killed_worker_is_started_again_and_its_batch_judged_once_more(served:
     assert worker["process"] != before["workers"][0]["process"]
 
 
+def test_a_stuck_worker_is_ended_and_its_pictures_are_judged_by_the_next(item: dict[str, Any]) -> None:
+    with serving("--data", "world", "--batch-timeout", "4") as served:
+        _, before, _ = served.ask("GET", "/health")
+        os.kill(before["workers"][0]["process"], signal.SIGSTOP)
+        assert [row["score"] for row in served.score(item, item)["results"]] == [1.0, 1.0]
+        _, after, _ = served.ask("GET", "/health")
+        assert [one["restarts"] for one in after["workers"]] == [1]
+
+
 def test_only_who_knows_the_token_may_ask(item: dict[str, Any]) -> None:
     with serving("--data", "world", SUDER_BENCH_TOKEN=TOKEN) as served:
         asked = {"items": [item]}

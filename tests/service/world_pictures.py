@@ -31,10 +31,13 @@ class Made:
     images: Path
     files: list[tuple[str, str, Path]]
 
-    def verdicts(self, out: Path) -> dict[str, dict[str, Any]]:
+    def verdicts(self, out: Path, *words: str) -> dict[str, dict[str, Any]]:
         """What `run --model folder:...` stored of each sample, with the judges that `score` asks."""
         command = ["run", "--model", f"folder:{self.images}", "--benchmark", self.benchmark, "--data", str(self.data)]
-        assert main([*command, "--repeats", "1", "--device", "cpu", "--out", str(out)]) in (0, 1)  # prompts without a picture
+        assert main([*command, "--repeats", "1", "--device", "cpu", "--out", str(out), *words]) in (
+            0,
+            1,
+        )  # prompts without a picture
         rows = [
             json.loads(line)
             for file in sorted((out / "verdicts" / self.benchmark).glob("*.jsonl"))
