@@ -1,4 +1,4 @@
-"""What a judge can do. A back-end is exact (the network that the benchmark names) or embedded (reads the world)."""
+"""What a judge can do. A back-end is exact (the file of weights that the benchmark names) or embedded (reads the world)."""
 
 from __future__ import annotations
 
