@@ -74,6 +74,7 @@ TABLE: Mapping[Group, Mapping[str, str]] = {
         "clip/tiny-clip": f"{_EVALUATORS}.judges.clip:TinyClip",
         "clip/open-clip": f"{_EVALUATORS}.judges.open_clip_towers:load",
         **{f"{role}/file": f"{_EVALUATORS}.judges.detections_file:load" for role in ("detector-2d", "detector-3d")},
+        **{f"{role}/unidet": f"{_EVALUATORS}.judges.unidet:load" for role in ("detector-2d", "detector-3d")},
         **{f"{role}/open-vocabulary": f"{_EVALUATORS}.judges.open_vocabulary:load" for role in ("detector-2d", "detector-3d")},
     },
 }

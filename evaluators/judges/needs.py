@@ -32,6 +32,8 @@ def needs_of(role: str, backend: str) -> Needs | None:
 
     elsewhere = {**HUB_IDS, "vqa": blip_vqa.HUB, "depth": dpt.HUB}
     match role, backend:
+        case _, "unidet":
+            return _fetched(role)
         case "detector", "mmdet":
             return _fetched(role, ("mmdet",), install("mmdet"))
         case "parser", "official":

@@ -28,15 +28,9 @@ HUB_IDS = {"color": "openai/clip-vit-large-patch14", "clip": "openai/clip-vit-ba
 """Where CLIP is looked for when `suder-bench judges fetch` has not brought it."""
 
 FROM_FILES = ("vqa", "depth", "parser")
-"""Roles of judges that read a single file, beside the detector, which says itself what it lacks."""
+"""Roles of judges that read a single file, beside the detectors, which say themselves what they lack."""
 
-ROLES = ("detector", "color", "vqa", "clip", "depth", "parser", "llm", "mllm")
-
-ABSENT = {
-    "detector-2d": ("UniDet RS200 (Unified_learned_OCIM_RS200_6x+2x)", "T2I-CompBench's 2D_spatial_eval.py"),
-    "detector-3d": ("UniDet R50 (Unified_learned_OCIM_R50_6x+2x)", "T2I-CompBench's 3D_spatial_eval.py and numeracy_eval.py"),
-}
-"""Networks without a back-end in this version, and the official script that runs them on the same picture folder."""
+ROLES = ("detector", "detector-2d", "detector-3d", "color", "vqa", "clip", "depth", "parser", "llm", "mllm")
 
 
 def load(
@@ -53,15 +47,9 @@ def load(
 
     Raises `JudgeError` on one line: which judge, which weights, how to get them.
     """
-    if role in ABSENT:
-        network, script = ABSENT[role]
-        raise JudgeError(
-            f"judge {role}: {network} has no back-end in this version; give --judge {role}=file:FILE with the detections that"
-            f" {script} made (docs/detections.md), or --judge {role}=open-vocabulary, which is not comparable"
-        )
     if role not in ROLES:
-        raise unknown("judge role", role, (*ROLES, *ABSENT))
-    if source is not None and source.startswith(("/", ".", "~")) and role != "detector":
+        raise unknown("judge role", role, ROLES)
+    if source is not None and source.startswith(("/", ".", "~")) and not role.startswith("detector"):
         source = os.path.expanduser(source)
         if not os.path.isdir(source) and not (role in FROM_FILES and os.path.isfile(source)):
             raise JudgeError(f"judge {role}: there is no folder {source}")
@@ -71,6 +59,10 @@ def load(
             from suder_bench.evaluators.judges.mask2former import Mask2Former
 
             return Mask2Former.load(source, manifest=manifest, **settings)
+        case "detector-2d" | "detector-3d":
+            from suder_bench.evaluators.judges.unidet import UniDet
+
+            return UniDet.load(role, source, manifest=manifest, **settings)
         case "color" | "clip":
             from suder_bench.evaluators.judges.clip import ClipColors, ClipSimilarity, TransformersTowers
 

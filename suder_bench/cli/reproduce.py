@@ -163,7 +163,6 @@ def _judges(chosen: Choices) -> list[tuple[str, str]]:
     """The judges of the suite that lack a package or weights."""
     from suder_bench import registry, suites
     from suder_bench.evaluators.judges.needs import needs_of
-    from suder_bench.evaluators.judges.official import ABSENT
     from suder_bench.runs.judges import seat
 
     overrides = options.judges(chosen.judges)
@@ -172,12 +171,7 @@ def _judges(chosen: Choices) -> list[tuple[str, str]]:
     for role in roles:
         backend, _, source = overrides.get(role, "official").partition(":")
         needs = needs_of(role, backend)
-        if backend == "official" and role in ABSENT:
-            fix = (
-                f"give --judge {role}=file:FILE (docs/detections.md), or --judge {role}=open-vocabulary, which is not comparable"
-            )
-            found.append((f"judge {role}: {ABSENT[role][0]} has no back-end", fix))
-        elif needs is not None and not needs.found and not source:
+        if needs is not None and not needs.found and not source:
             found.append((f"judge {role}: weights not found: {needs.weights}", needs.download))
         elif needs is None:  # an endpoint, or another package's
             panel = seat({role: overrides.get(role, backend)}, device="cpu", dtype="float32", offline=True, known_answers=False)

@@ -122,7 +122,7 @@ def test_what_a_large_scale_lacks_is_told_before_anything_starts(here, commands,
     told = "\n".join(lines)
     assert "training pictures './journeydb' are not here; put the pictures there" in told
     assert "suder-bench data fetch geneval" in told
-    assert "judge detector-2d: UniDet RS200 (Unified_learned_OCIM_RS200_6x+2x) has no back-end; give --judge" in told
+    assert "judge detector-2d: weights not found: Unified_learned_OCIM_RS200_6x+2x.pth; " in told
     assert not Path("o").exists()
     assert main(["reproduce", "--scale", "janus-pro-1b", "--device", "cpu", "--out", "o", "--dry-run"]) == 0
     shown = capsys.readouterr().out

@@ -36,14 +36,6 @@ def test_weights_that_are_nowhere(role, monkeypatch, tmp_path):
     assert "not a folder in transformers' format" in complaint(role, source=str(tmp_path))
 
 
-@pytest.mark.parametrize("role", ["detector-2d", "detector-3d"])
-def test_networks_that_are_not_part_of_this_version(role):
-    said = complaint(role)
-    assert "has no back-end in this version" in said
-    assert f"--judge {role}=file:FILE" in said
-    assert f"--judge {role}=open-vocabulary, which is not comparable" in said
-
-
 def test_unknown_roles_are_named():
     with pytest.raises(UserError, match="did you mean 'depth'"):
         official.load("dept")

@@ -1,0 +1,50 @@
+"""Checkpoints of UniDet's two networks with the tests' weights, as detectron2 saves them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import unidet_weights
+
+from suder_bench.evaluators.judges.unidet.network import CONFIGURATIONS, Network
+
+
+def tensors(name: str) -> dict[str, torch.Tensor]:
+    with torch.device("meta"):
+        shapes = {key: tuple(own.shape) for key, own in Network(CONFIGURATIONS[name]).state_dict().items()}
+    return {key: torch.from_numpy(unidet_weights.values(key, shape)) for key, shape in shapes.items()}
+
+
+@pytest.fixture(scope="session")
+def r50() -> dict[str, torch.Tensor]:
+    return tensors("r50")
+
+
+@pytest.fixture(scope="session")
+def file(r50, tmp_path_factory) -> Path:
+    """R50 with what training leaves beside the model."""
+    notes = {"optimizer": {"lr": np.float64(0.01)}, "iteration": 7, "shapes": np.arange(3)}
+    path = tmp_path_factory.mktemp("unidet") / "Unified_learned_OCIM_R50_6x+2x.pth"
+    torch.save({"model": r50, **notes}, path)
+    return path
+
+
+@pytest.fixture
+def save(tmp_path) -> Callable[[Any], Path]:
+    def saved(content: Any) -> Path:
+        torch.save(content, tmp_path / "some.pth")
+        return tmp_path / "some.pth"
+
+    return saved
+
+
+@pytest.fixture(scope="session")
+def rs200(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("unidet") / "Unified_learned_OCIM_RS200_6x+2x.pth"
+    torch.save({"model": tensors("rs200")}, path)
+    return path
