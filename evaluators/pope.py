@@ -222,11 +222,11 @@ def fraction(numerator: np.ndarray, denominator: np.ndarray, keep: np.ndarray) -
     """sum(numerator) / sum(denominator): 0 for 0/0, and NaN where no kept row has any weight."""
     above, below, rows = (column.astype(float) for column in (numerator, denominator, keep))
 
-    def of(weights: np.ndarray) -> np.ndarray:
-        filled = weights @ below
-        return np.where((filled == 0) & (weights @ rows > 0), 0.0, ratio(weights @ above, filled))
+    def combine(sums: Sequence[np.ndarray]) -> np.ndarray:
+        over, under, weight = sums
+        return np.where((under == 0) & (weight > 0), 0.0, ratio(over, under))
 
-    return Statistic(of, n=int(keep.sum()))
+    return Statistic.of_sums([above, below, rows], combine, n=int(keep.sum()))
 
 
 def thing(question: str) -> str:

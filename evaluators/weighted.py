@@ -24,24 +24,30 @@ def mean(values: np.ndarray, keep: np.ndarray | None = None, scale: tuple[float,
     default)."""
     kept = np.ones(len(values)) if keep is None else keep.astype(float)
     kept_values = np.where(kept > 0, np.asarray(values, dtype=float), 0.0)  # 0 times NaN would be NaN
-    return Statistic(lambda weights: ratio(weights @ kept_values, weights @ kept), n=int(kept.sum()), scale=scale)
+    return Statistic.of_sums([kept_values, kept], lambda sums: ratio(*sums), n=int(kept.sum()), scale=scale)
 
 
 def count(flags: np.ndarray, keep: np.ndarray | None = None) -> Statistic:
     """The weighted number of kept rows that are flagged."""
     kept = np.ones(len(flags), dtype=bool) if keep is None else keep
     flagged = (flags & kept).astype(float)
-    return Statistic(lambda weights: weights @ flagged, n=int(kept.sum()))
+    return Statistic.of_sums([flagged], lambda sums: sums[0], n=int(kept.sum()))
 
 
 def average(parts: Sequence[Statistic], n: int) -> Statistic:
     """The plain mean of other statistics; `n` is what the reader should see."""
 
-    def of(weights: np.ndarray) -> np.ndarray:
-        total = sum((part.of(weights) for part in parts), start=np.zeros(weights.shape[:-1]))
-        return ratio(total, np.array(len(parts)))
+    def mean_of(values: Sequence[np.ndarray]) -> np.ndarray:
+        return ratio(sum(values, start=np.zeros(np.shape(values[0]))), np.array(len(parts)))
 
-    return Statistic(of, n=n)
+    if not all(part.combine for part in parts):
+        return Statistic(lambda weights: mean_of([part.of(weights) for part in parts]), n=n)
+    ends = np.cumsum([len(part.columns) for part in parts])
+
+    def combine(sums: Sequence[np.ndarray]) -> np.ndarray:
+        return mean_of([part.combine(sums[end - len(part.columns) : end]) for part, end in zip(parts, ends, strict=True)])  # type: ignore[misc]
+
+    return Statistic.of_sums([column for part in parts for column in part.columns], combine, n=n)
 
 
 def all_correct(

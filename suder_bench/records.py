@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -136,11 +136,26 @@ class Statistic:
     give a resample. A weight is constant within a cluster, so group metrics may take a group's first row's weight.
     `n` counts the units averaged over (images, questions, groups). `scale` holds the ends that the metric cannot pass; with
     None a mean of rows that are all 0 or 1 is taken for a share of them, and of others no ends are known.
+
+    A statistic of weighted sums alone is made `of_sums`, so that a bootstrap need add up each cluster's rows only once.
     """
 
     of: Callable[[np.ndarray], np.ndarray]
     n: int
     scale: tuple[float, float] | None = None
+    columns: tuple[np.ndarray, ...] = ()
+    combine: Callable[[Sequence[np.ndarray]], np.ndarray] | None = None
+
+    @classmethod
+    def of_sums(
+        cls,
+        columns: Sequence[np.ndarray],
+        combine: Callable[[Sequence[np.ndarray]], np.ndarray],
+        n: int,
+        scale: tuple[float, float] | None = None,
+    ) -> Statistic:
+        """What `combine` makes of the weighted sum of each column, of shape (rows,); a sum has the shape (...) of the result."""
+        return cls(lambda weights: combine([weights @ column for column in columns]), n, scale, tuple(columns), combine)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ from suder_bench.few_clusters import FEW, Spread
 from suder_bench.records import Metric, Statistic
 
 RESAMPLES = 1000
-CELLS = 2_000_000
-"""Weights held at once: resamples are drawn in chunks of at most this many (16 MB), however many rows there are."""
+CELLS = 250_000
+"""Weights held at once: resamples are drawn in chunks of at most this many (2 MB), however many rows there are."""
 
 LEVEL = (2.5, 97.5)
 FEWEST = 40
@@ -66,20 +67,50 @@ class Paired:
         return {name: value for name, value in asdict(self).items() if name != "few_clusters" or value is not None}
 
 
+@dataclass(frozen=True)
+class Clusters:
+    """`count` clusters, and the number of each row's; a row of none of them has the number `count` and no weight."""
+
+    count: int
+    of_row: np.ndarray
+
+    @classmethod
+    def named(cls, clusters: Sequence[str]) -> Clusters:
+        names, of_row = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+        return cls(len(names), of_row)
+
+    def weights(self, multiplicities: np.ndarray) -> np.ndarray:
+        """(..., rows) of (..., clusters), float64."""
+        none = np.zeros((*multiplicities.shape[:-1], 1))
+        return np.concatenate([multiplicities, none], axis=-1)[..., self.of_row]
+
+    def sums(self, column: np.ndarray) -> np.ndarray:
+        """(clusters,) of (rows,)."""
+        return np.bincount(self.of_row, weights=column, minlength=self.count + 1)[: self.count]
+
+    def drawn(self, *, seed: int, resamples: int) -> Iterator[np.ndarray]:
+        """Multiplicities of each resample, in chunks of shape (up to CELLS / rows, clusters), float64."""
+        rng, k = np.random.default_rng(seed), self.count
+        chunk = max(1, CELLS // max(1, len(self.of_row)))
+        for start in range(0, resamples if k > 1 else 0, chunk):
+            draws = [np.bincount(rng.integers(k, size=k), minlength=k) for _ in range(min(chunk, resamples - start))]
+            yield np.stack(draws).astype(np.float64)
+
+    def whole(self, statistic: Statistic) -> Statistic:
+        """The statistic as a function of multiplicities, of shape (..., clusters)."""
+        if statistic.combine is None:
+            return Statistic(lambda multiplicities: statistic.of(self.weights(multiplicities)), statistic.n, statistic.scale)
+        sums = [self.sums(column) for column in statistic.columns]
+        return Statistic.of_sums(sums, statistic.combine, statistic.n, statistic.scale)
+
+
 def resample_weights(clusters: Sequence[str], *, seed: int = 0, resamples: int = RESAMPLES) -> Iterator[np.ndarray]:
     """Row weights of each resample, in chunks of shape (up to CELLS / rows, rows), float64; `resamples` in all.
 
     The chunk size changes the memory used and nothing else. Yields nothing for fewer than two clusters.
     """
-    names, cluster_of_row = _numbered(clusters)
-    k, rows = len(names), len(cluster_of_row)
-    if k < 2:
-        return
-    rng = np.random.default_rng(seed)
-    chunk = max(1, CELLS // rows)
-    for start in range(0, resamples, chunk):
-        draws = (np.bincount(rng.integers(k, size=k), minlength=k) for _ in range(min(chunk, resamples - start)))
-        yield np.stack([multiplicity[cluster_of_row] for multiplicity in draws]).astype(np.float64)
+    known = Clusters.named(clusters)
+    yield from map(known.weights, known.drawn(seed=seed, resamples=resamples))
 
 
 def metrics(
@@ -90,18 +121,19 @@ def metrics(
     All statistics see the same resamples, each drawn once. A value is NaN where the statistic is undefined on the
     rows at hand; then it has no interval either.
     """
+    known = Clusters.named(clusters)
     values = {name: _value(statistic, np.ones(len(clusters))) for name, statistic in statistics.items()}
-    names, of_row = _numbered(clusters)
-    resting = {name: few_clusters.resting_on(statistic, of_row, len(names)) for name, statistic in statistics.items()}
-    many = {name: statistic for name, statistic in statistics.items() if len(resting[name]) >= FEW}
-    drawn = _resampled(many, resample_weights(clusters, seed=seed, resamples=resamples))
+    whole = {name: known.whole(statistic) for name, statistic in statistics.items()}
+    resting = {name: few_clusters.resting_on(one, np.arange(known.count), known.count) for name, one in whole.items()}
+    many = {name: one for name, one in whole.items() if len(resting[name]) >= FEW}
+    drawn = _resampled(many, known.drawn(seed=seed, resamples=resamples))
     found = {}
     for name, statistic in statistics.items():
         if name in many:
             low, high = _interval(drawn[name], values[name])
             found[name] = Metric(value=values[name], low=low, high=high, n=statistic.n)
         else:
-            low, high = _interval_of_few(statistic, of_row, resting[name])
+            low, high = _interval_of_few(statistic, known.of_row, resting[name])
             few = len(resting[name]) if np.isfinite(values[name]) else None
             found[name] = Metric(value=values[name], low=low, high=high, n=statistic.n, few_clusters=few)
     return found
@@ -130,49 +162,42 @@ def paired(
     It is never below 1 / (1 + resamples). Swapping labels within pairs would be exact, but needs metrics that are
     sums over rows, and F1 or group accuracy is not one.
     """
-    shared = set(clusters_a) & set(clusters_b)
-    rows, middle = [*clusters_a, *clusters_b], len(clusters_a)
-    kept = np.array([cluster in shared for cluster in rows], dtype=bool)
-    names, of_row = _numbered([row for row in rows if row in shared])
-
-    def spread(weights: np.ndarray) -> np.ndarray:
-        full = np.zeros((*weights.shape[:-1], len(rows)))
-        full[..., kept] = weights
-        return full
-
-    def in_a(statistic: Statistic) -> Statistic:
-        return Statistic(of=lambda w: statistic.of(spread(w)[..., :middle]), n=statistic.n)
-
-    def in_b(statistic: Statistic) -> Statistic:
-        return Statistic(of=lambda w: statistic.of(spread(w)[..., middle:]), n=statistic.n)
-
-    pairs = {name: (in_a(a[name]), in_b(b[name])) for name in a if name in b}
-    differences = {name: _difference(one, other) for name, (one, other) in pairs.items()}
-    resting = {name: few_clusters.resting_on(one, of_row, len(names)) for name, one in differences.items()}
+    names = np.array(sorted(set(clusters_a) & set(clusters_b)), dtype=str)
+    in_a, in_b = (_among(names, clusters) for clusters in (clusters_a, clusters_b))
+    sides = {name: (in_a.whole(a[name]), in_b.whole(b[name])) for name in a if name in b}
+    differences = {name: _difference(one, other) for name, (one, other) in sides.items()}
+    alone = np.arange(len(names))
+    resting = {name: few_clusters.resting_on(one, alone, len(names)) for name, one in differences.items()}
     many = {name: one for name, one in differences.items() if len(resting[name]) >= FEW}
-    chunks = resample_weights([row for row in rows if row in shared], seed=seed, resamples=resamples)
-    drawn = _resampled(many, chunks)
-    ones = np.ones(len(of_row))
+    both = Clusters(len(names), np.concatenate([in_a.of_row, in_b.of_row]))
+    drawn = _resampled(many, both.drawn(seed=seed, resamples=resamples))
     found = {}
-    for name, (one, other) in pairs.items():
-        values = _value(one, ones), _value(other, ones)
+    for name in sides:
+        values = _value(a[name], in_a.weights(np.ones(len(names)))), _value(b[name], in_b.weights(np.ones(len(names))))
         if name in many:
-            found[name] = _compare(*values, drawn[name], len(shared))
+            found[name] = _compare(*values, drawn[name], len(names))
         else:
-            of_a, of_b = (few_clusters.spread(side, of_row, resting[name]) for side in (one, other))
+            of_a, of_b = (
+                few_clusters.spread(side, rows.of_row, resting[name]) for side, rows in ((a[name], in_a), (b[name], in_b))
+            )
             few = len(resting[name]) if np.isfinite(values).all() else None
-            found[name] = replace(_compare_few(*values, of_a, of_b, len(shared)), few_clusters=few)
+            found[name] = replace(_compare_few(*values, of_a, of_b, len(names)), few_clusters=few)
     return found
 
 
-def _numbered(clusters: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The clusters' names in order, and the number of each row's."""
-    names, of_row = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
-    return names, of_row
+def _among(names: np.ndarray, clusters: Sequence[str]) -> Clusters:
+    """The rows of the clusters `names`, which are sorted, among all `clusters`."""
+    rows = np.asarray(clusters, dtype=str)
+    place = np.minimum(np.searchsorted(names, rows), max(0, len(names) - 1))
+    there = names[place] == rows if len(names) else np.zeros(len(rows), dtype=bool)
+    return Clusters(len(names), np.where(there, place, len(names)))
 
 
 def _difference(one: Statistic, other: Statistic) -> Statistic:
-    return Statistic(of=lambda w: other.of(w) - one.of(w), n=one.n)
+    mine, theirs, middle = one.combine, other.combine, len(one.columns)
+    if mine is None or theirs is None:
+        return Statistic(of=lambda w: other.of(w) - one.of(w), n=one.n)
+    return Statistic.of_sums([*one.columns, *other.columns], lambda sums: theirs(sums[middle:]) - mine(sums[:middle]), n=one.n)
 
 
 def _value(statistic: Statistic, weights: np.ndarray) -> float:
@@ -181,13 +206,19 @@ def _value(statistic: Statistic, weights: np.ndarray) -> float:
 
 
 def _resampled(statistics: Mapping[str, Statistic], chunks: Iterator[np.ndarray]) -> dict[str, np.ndarray]:
+    """The values of statistics of whole clusters, all their sums in one product a chunk."""
     parts: dict[str, list[np.ndarray]] = {name: [np.empty(0)] for name in statistics}
     if not parts:  # nothing need be drawn
         return {}
+    columns = [column for one in statistics.values() for column in one.columns]
+    matrix = np.stack(columns, axis=1) if columns else None
     with np.errstate(divide="ignore", invalid="ignore"):
-        for weights in chunks:
-            for name, statistic in statistics.items():
-                parts[name].append(statistic.of(weights))
+        for multiplicities in chunks:
+            sums = iter(() if matrix is None else (multiplicities @ matrix).T)
+            for name, one in statistics.items():
+                parts[name].append(
+                    one.of(multiplicities) if one.combine is None else one.combine(list(islice(sums, len(one.columns))))
+                )
     return {name: np.concatenate(part) for name, part in parts.items()}
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suder_bench import stats
+from suder_bench.evaluators import weighted
 from suder_bench.records import Statistic
 from suder_bench.stats import metric, metrics, paired, resample_weights
 
@@ -228,3 +229,35 @@ def test_too_few_shared_clusters_say_so(clusters_b):
 def test_only_common_metrics_are_compared():
     one, other = {"m": mean([0, 1]), "a": mean([0, 1])}, {"m": mean([1, 1]), "b": mean([0, 1])}
     assert list(paired(one, alone(2), other, alone(2))) == ["m"]
+
+
+@pytest.mark.parametrize("prompts", [4, 60])
+def test_sums_of_whole_clusters_give_what_weights_of_rows_give(prompts):
+    """Also where the two runs have other rows of a prompt, and prompts that the other one lacks."""
+    rng = np.random.default_rng(11)
+    values, categories = rng.random(4 * prompts), rng.integers(3, size=4 * prompts)
+    clusters = [f"prompt {i // 4}" for i in range(4 * prompts)]
+
+    def found(rows: slice) -> dict[str, Statistic]:
+        parts = {f"{i}": weighted.mean(values[rows], categories[rows] == i) for i in range(3)}
+        both = f1(values[rows] > 0.3, values[rows] > 0.6)
+        share = weighted.mean(values[rows] > 0.5)
+        return {
+            **parts,
+            "all": weighted.average(list(parts.values()), n=1),
+            "share": share,
+            "f1": both,
+        }
+
+    def plain(statistics: dict[str, Statistic]) -> dict[str, Statistic]:
+        return {name: Statistic(one.of, one.n, one.scale) for name, one in statistics.items()}
+
+    one, other = slice(0, 4 * prompts - 3), slice(6, 4 * prompts)
+    a, b, of_a, of_b = found(one), found(other), clusters[one], clusters[other]
+    pairs = [(metrics(a, of_a), metrics(plain(a), of_a)), (paired(a, of_a, b, of_b), paired(plain(a), of_a, plain(b), of_b))]
+    for quick, slow in pairs:
+        assert quick.keys() == slow.keys()
+        for name in quick:
+            told, expected = quick[name].document(), slow[name].document()
+            assert {key for key in told if told[key] is None} == {key for key in expected if expected[key] is None}
+            assert [one or 0 for one in told.values()] == pytest.approx([one or 0 for one in expected.values()], rel=1e-12)
