@@ -43,20 +43,21 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Shape:
-    """What a CLIP's configuration says of its network: the sides of its patches and pictures in pixels, its picture tower's
-    width, depth and attention heads, the length of its vectors, and whether it has OpenAI's quick GELU."""
+    """What a CLIP's configuration says of its network: the sides of patches and pictures in pixels, the picture tower's width,
+    depth and attention heads, the text tower's heads, the length of its vectors, and whether it has OpenAI's quick GELU."""
 
     patch: int
     side: int
     width: int
     depth: int
     heads: int
+    text_heads: int
     dimension: int
     quick: bool
 
 
-VIT_L_14 = Shape(patch=14, side=224, width=1024, depth=24, heads=16, dimension=768, quick=True)
-VIT_B_32 = Shape(patch=32, side=224, width=768, depth=12, heads=12, dimension=512, quick=True)
+VIT_L_14 = Shape(patch=14, side=224, width=1024, depth=24, heads=16, text_heads=12, dimension=768, quick=True)
+VIT_B_32 = Shape(patch=32, side=224, width=768, depth=12, heads=12, text_heads=8, dimension=512, quick=True)
 
 
 class Towers(Protocol):
@@ -92,7 +93,7 @@ class TransformersTowers:
         vision = config.vision_config
         quick = {vision.hidden_act, config.text_config.hidden_act} == {"quick_gelu"}
         sizes = (vision.patch_size, vision.image_size, vision.hidden_size, vision.num_hidden_layers, vision.num_attention_heads)
-        self.shape = Shape(*sizes, config.projection_dim, quick)
+        self.shape = Shape(*sizes, config.text_config.num_attention_heads, config.projection_dim, quick)
         self._limit: int = config.text_config.max_position_embeddings
         self.fingerprint = place.fingerprint(model)
         self._model, self._tokenizer, self._place = place.put(model), tokenizer, place

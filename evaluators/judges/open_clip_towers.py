@@ -68,10 +68,9 @@ class OpenClipTowers:
         except Exception as error:  # the package and the hub's client raise a dozen kinds
             raise JudgeError(f"judge {role}: {source or weights}: {_one_line(error)}; {_way(role)}") from error
         vision = config["vision_cfg"]
-        heads = vision["width"] // vision.get("head_width", HEAD_WIDTH)
-        shape = Shape(
-            vision["patch_size"], vision["image_size"], vision["width"], vision["layers"], heads, config["embed_dim"], quick
-        )
+        sizes = (vision["patch_size"], vision["image_size"], vision["width"], vision["layers"])
+        heads = (vision["width"] // vision.get("head_width", HEAD_WIDTH), config["text_cfg"]["heads"])
+        shape = Shape(*sizes, *heads, config["embed_dim"], quick)
         place = Place.choose(device, dtype, half_on_cuda=True)
         match = manifests.match(role, _file(open_clip, name, weights), manifest)
         return cls(model.eval().requires_grad_(False), prepare, tokenizer, shape, match, place)

@@ -87,7 +87,7 @@ def test_a_nouns_templates_are_read_once(clip, monkeypatch):
     assert asked == [6, 6]
 
 
-TINY = Shape(patch=16, side=32, width=16, depth=1, heads=2, dimension=8, quick=True)
+TINY = Shape(patch=16, side=32, width=16, depth=1, heads=2, text_heads=2, dimension=8, quick=True)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_only_the_benchmarks_own_file_is_exact(role, judge, backend, clip, tmp_p
     own = TransformersTowers.load(role, str(clip), **HERE, manifest=known)
     assert own.shape == TINY
     assert (judge(own, TINY).exact, judge(own, TINY).backend) == (True, backend)
-    for another in (VIT_B_32, VIT_L_14, replace(TINY, heads=1), replace(TINY, quick=False)):
+    for another in (VIT_B_32, VIT_L_14, replace(TINY, heads=1), replace(TINY, text_heads=1), replace(TINY, quick=False)):
         assert (judge(own, another).exact, judge(own, another).backend) == (False, "another-clip")
     randomise(CLIPModel.from_pretrained(clip), seed=1).save_pretrained(tmp_path)
     CLIPTokenizer.from_pretrained(clip).save_pretrained(tmp_path)
@@ -208,7 +208,9 @@ def test_both_packages_agree(both):
     ours, theirs = both
     first = open_clip_towers.OpenClipTowers.load("color", str(ours), **HERE)
     second = TransformersTowers.load("color", str(theirs), **HERE)
-    assert first.shape == second.shape == Shape(patch=8, side=32, width=64, depth=2, heads=1, dimension=24, quick=True)
+    assert (
+        first.shape == second.shape == Shape(patch=8, side=32, width=64, depth=2, heads=1, text_heads=2, dimension=24, quick=True)
+    )
     pictures = [noise(*size, seed) for seed, size in enumerate([(32, 32), (50, 32), (31, 90), (224, 200)])]
     assert torch.allclose(first.see(pictures), second.see(pictures), rtol=0, atol=1e-5)
     texts = ["a photo of a red bench", "A person is looking at a rainbow.", "an oval-colored, plastic 7up; isn't it?"]
