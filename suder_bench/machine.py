@@ -41,14 +41,21 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+_side_by_side = 1
+
+
 def use_one_thread() -> None:
     """Have numerical libraries compute in one thread, unless the user's environment says how many.
 
-    Sums round differently in another number of threads, and a picture's pixels show it. Several cores are for several workers.
+    Sums round differently in another number of threads, and a picture's pixels show it. Several cores are for several workers,
+    and for what is computed `side_by_side`.
     """
-    torch = sys.modules.get("torch")
-    if torch is not None and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)
+    global _side_by_side
+    if "OMP_NUM_THREADS" not in os.environ:
+        _side_by_side = cores()
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            torch.set_num_threads(1)
     for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)
 
@@ -61,6 +68,11 @@ def wait_passively() -> None:
     """
     for name, value in PASSIVE.items():
         os.environ.setdefault(name, value)
+
+
+def side_by_side() -> int:
+    """How many threads may compute, each by itself, where `use_one_thread` has been called; else 1."""
+    return _side_by_side
 
 
 def count_devices(device: str) -> int:

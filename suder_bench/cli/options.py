@@ -226,7 +226,7 @@ def staffing(args: argparse.Namespace, device: str) -> Staffing:
         count = 1
     if count is None and args.workers is None and args.worker_timeout is not None:
         raise UserError("--worker-timeout is for workers; give --workers N, or leave it out")
-    return Staffing(count, judges, args.worker_timeout)
+    return Staffing(count, judges, args.worker_timeout, getattr(args, "verbose", False))
 
 
 def add_site(parser: argparse.ArgumentParser) -> None:

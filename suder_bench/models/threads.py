@@ -9,21 +9,24 @@ from typing import Any
 
 import torch
 
+from suder_bench.machine import side_by_side
+
 
 @contextmanager
 def one_thread_each() -> Iterator[Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]]:
-    """A `map` whose calls run side by side on as many threads as torch may use, each computing with one.
+    """A `map` whose calls run side by side on as many threads as torch, or this process, may use, each computing with one.
 
     Splitting one product over threads changes how its sums round; splitting the calls does not. For use in a `with` statement,
     in which the results must be taken.
     """
     threads = torch.get_num_threads()
+    count = max(threads, side_by_side())
     torch.set_num_threads(1)
     try:
-        if threads == 1:
+        if count == 1:
             yield map
         else:
-            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 yield pool.map
     finally:
         torch.set_num_threads(threads)

@@ -14,7 +14,7 @@ from suder_bench.models.digests import anew
 from suder_bench.models.protocols import Model
 from suder_bench.models.reference import ModelReference
 from suder_bench.records import Response
-from suder_bench.runs import judges, timing
+from suder_bench.runs import effort, judges, timing
 from suder_bench.runs.batches import AUTO, BatchSize, free_memory
 from suder_bench.runs.deviations import noted
 from suder_bench.runs.plan import Settings, Task, plan
@@ -24,7 +24,7 @@ from suder_bench.runs.respond import check_able
 from suder_bench.runs.roles import can_judge, needed
 from suder_bench.runs.score import Scored, left_to_judge, score
 from suder_bench.runs.screen import Screen
-from suder_bench.runs.staff import Alone, Job, Responses, Staff, Staffing, Workers, load_judges
+from suder_bench.runs.staff import RESPOND, SCORE, Alone, Job, Responses, Staff, Staffing, Workers, load_judges
 from suder_bench.runs.store import Key, RunFolder
 from suder_bench.runs.summary import summarise
 from suder_bench.runs.timing import Rate
@@ -230,6 +230,7 @@ class Run:
         if staff.cards:
             recipe["workers"] = {**recipe.get("workers", {}), **staff.cards}
             folder.write("run.json", recipe)
+        effort.add(folder, {RESPOND: staff.efforts[RESPOND]})
         return recipe, made, failed
 
     def _prepare(self, folder: RunFolder, tasks: Sequence[Task], screen: Screen, staff: Staff) -> tuple[Recipe, Responses, bool]:
@@ -314,6 +315,7 @@ class Run:
         summary["benchmarks"] |= kept
         folder.write("run.json", recipe)
         folder.write("summary.json", summary)
+        effort.add(folder, {SCORE: staff.efforts[SCORE]})
         return Outcome(summary, complete=not panel.missing and not any(one.failed for one in scored))
 
     def _load(self) -> Model:

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
@@ -23,7 +23,7 @@ SOME = 20
 
 @dataclass
 class Bar:
-    """Counts what is done of one piece of work."""
+    """Counts what is done of one piece of work. `note` gives what else its line is to say."""
 
     label: str
     total: int
@@ -31,6 +31,7 @@ class Bar:
     done: int = 0
     started: float = field(default_factory=time.perf_counter)
     drawn: float = -math.inf
+    note: Callable[[], str] | None = None
 
     def advance(self, count: int) -> None:
         self.done += count
@@ -45,7 +46,9 @@ class Bar:
     def _told(self, now: float) -> str:
         rate = self.done / max(now - self.started, 1e-9)
         left = duration((self.total - self.done) / max(rate, 1e-9))
-        return f"{self.label}  {self.done:,}/{self.total:,}  {rate:.1f}/s  {left} left"
+        return f"{self.label}  {self.done:,}/{self.total:,}  {rate:.1f}/s  {left} left" + (
+            self.note() if self.note is not None else ""
+        )
 
 
 @dataclass
@@ -79,8 +82,8 @@ class Screen:
         self.stream.flush()
 
     @contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Bar]:
-        bar = Bar(label, total, self)
+    def bar(self, label: str, total: int, note: Callable[[], str] | None = None) -> Iterator[Bar]:
+        bar = Bar(label, total, self, note=note)
         try:
             yield bar
         finally:

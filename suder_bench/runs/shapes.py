@@ -107,6 +107,9 @@ RECIPE: Shape = {
 }
 """run.json."""
 
+SPEED: Shape = Each(Each("number"))
+"""speed.json: by stage, numbers."""
+
 METRIC: Shape = {
     "value": Maybe("number"),
     "low": Maybe("number"),

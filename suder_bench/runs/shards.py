@@ -16,13 +16,15 @@ from typing import Any
 
 from suder_bench.errors import UserError
 from suder_bench.models.protocols import Model
+from suder_bench.runs import effort
 from suder_bench.runs.batches import AUTO
+from suder_bench.runs.effort import Effort
 from suder_bench.runs.execute import Outcome, Run, stored
 from suder_bench.runs.plan import Task, plan
 from suder_bench.runs.recipe import versions
 from suder_bench.runs.score import left_to_judge, score
 from suder_bench.runs.screen import Screen
-from suder_bench.runs.staff import Job, Staff
+from suder_bench.runs.staff import RESPOND, SCORE, Job, Staff
 from suder_bench.runs.store import RunFolder
 from suder_bench.runs.summary import summarise
 
@@ -93,17 +95,22 @@ class ShardedRun(Run):
             recipe = folder.read() or recipe
             recipe["workers"] = {**recipe.get("workers", {}), **self._cards(staff)}
             folder.write("run.json", recipe)
+            effort.add(folder, {RESPOND: staff.efforts[RESPOND]})
         if self.stage == "respond":
             return replace(self._finish(folder, recipe, own, made, failed, None, screen), whole=False)
         panel = staff.panel(made, folder)
         scored = [score(task, made[task.name], failed[task.name], panel, folder, staff.judge, screen) for task in own]
         with folder.briefly(screen.say):
+            recipe = folder.read() or recipe
+            recipe["workers"] = {**recipe.get("workers", {}), **self._cards(staff)}
+            folder.write("run.json", recipe)
+            effort.add(folder, {SCORE: staff.efforts[SCORE]})
+            staff.efforts[SCORE] = Effort()  # which is not counted again where this shard sums up
             everything = stored(folder, tasks, screen, repair=False)
             missing = sum(len(task.items) - len(everything[task.name]) for task in tasks)
             unjudged = sum(len(left_to_judge(task, everything[task.name], panel, folder)) for task in tasks)
             if not missing and not unjudged:
-                recipe, nothing = folder.read() or recipe, dict.fromkeys(everything, 0)
-                return self._finish(folder, recipe, tasks, everything, nothing, staff, screen)
+                return self._finish(folder, recipe, tasks, everything, dict.fromkeys(everything, 0), staff, screen)
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
         left = f"{missing:,} responses are not made yet" if missing else f"{unjudged:,} responses are not judged yet"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from suder_bench.runs import judges
 from suder_bench.runs.batches import AUTO, BatchSize, free_memory
 from suder_bench.runs.cells import cells
 from suder_bench.runs.duties import JudgesDuty, ModelDuty, Seats, introduce
+from suder_bench.runs.effort import Effort
 from suder_bench.runs.overlap import Scoring
 from suder_bench.runs.passed import passed
 from suder_bench.runs.plan import Settings, Task
@@ -23,7 +25,7 @@ from suder_bench.runs.recipe import Introduction, versions
 from suder_bench.runs.respond import MODEL, check_able, lot_of, respond, tell_cut, tell_failed, unmade
 from suder_bench.runs.roles import needed
 from suder_bench.runs.score import JUDGES, Judged, judge_task, judging_of, key_of_verdict, left_to_judge, tell_judged, together
-from suder_bench.runs.screen import Screen
+from suder_bench.runs.screen import Screen, duration
 from suder_bench.runs.store import Key, RunFolder
 from suder_bench.runs.workers.driver import Driver
 from suder_bench.runs.workers.processes import Processes
@@ -31,6 +33,9 @@ from suder_bench.runs.workers.protocol import Card, WorkerError
 
 Responses = dict[str, dict[Key, Response]]
 Keep = Callable[[Sequence[Verdict]], None]
+
+RESPOND, SCORE = "respond", "score"
+"""The stages of a run."""
 
 ALIKE = ("suder-bench", "world")
 """What has to be of the driver's version in every worker."""
@@ -40,12 +45,14 @@ ALIKE = ("suder-bench", "world")
 class Staffing:
     """How many processes respond; None for this one. Without `judges` of their own the same processes judge afterwards.
 
-    `timeout` is how many seconds a worker may be silent while it loads, or has work; None for ever.
+    `timeout` is how many seconds a worker may be silent while it loads, or has work; None for ever. With `verbose` a line says
+    what each has done.
     """
 
     workers: int | None = None
     judges: int | None = None
     timeout: float | None = None
+    verbose: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,8 @@ class Job:
 class Staff(Protocol):
     cards: dict[str, dict[str, Any]]
     """What run.json says of the workers, by name."""
+    efforts: dict[str, Effort]
+    """What responding and scoring took, by stage."""
 
     def begin(self, expected: str | None) -> Introduction:
         """Have the model loaded; what tells of itself the one with the fingerprint `expected`, or another where none is it.
@@ -96,6 +105,7 @@ class Alone:
         self._model: Model | None = None
         self._panel: judges.Panel | None = None
         self.cards: dict[str, dict[str, Any]] = {}
+        self.efforts = {RESPOND: Effort(), SCORE: Effort()}
 
     def begin(self, expected: str | None) -> Introduction:
         job = self._job
@@ -106,11 +116,13 @@ class Alone:
 
     def respond(self, made: Responses, folder: RunFolder) -> dict[str, int]:
         assert self._model is not None
-        job, size = self._job, BatchSize(self._job.batch)
-        failed = {
-            task.name: len(respond(task, made[task.name], self._model, folder, job.settings, size, job.screen))
-            for task in job.tasks
-        }
+        job, size, before = self._job, BatchSize(self._job.batch), _count(made)
+        with self._timed(RESPOND, job.settings.device) as effort:
+            failed = {
+                task.name: len(respond(task, made[task.name], self._model, folder, job.settings, size, job.screen))
+                for task in job.tasks
+            }
+        effort.responses += _count(made) - before
         self.close()
         return failed
 
@@ -123,7 +135,18 @@ class Alone:
 
     def judge(self, task: Task, answered: Sequence[Answered], keep: Keep) -> Judged:
         assert self._panel is not None
-        return judge_task(task, answered, self._panel, keep, self._job.screen)
+        with self._timed(SCORE, self._job.settings.judge_device) as effort:
+            judged = judge_task(task, answered, self._panel, keep, self._job.screen)
+        effort.responses += len(answered) - judged.failed
+        return judged
+
+    @contextmanager
+    def _timed(self, stage: str, device: str) -> Iterator[Effort]:
+        effort = self.efforts[stage]
+        with effort.timed():
+            yield effort
+        effort.busy = effort.seconds
+        effort.gpu_busy = effort.seconds if device.startswith("cuda") else 0.0
 
     def close(self) -> None:
         if self._model is not None:
@@ -146,8 +169,11 @@ class Workers:
         duties: list[tuple[str, Any]] = [(MODEL, ModelDuty.of(job.model, job.settings, job.tasks, job.batch, job.load))] * count
         if own and job.chosen is not None:
             duties += [(JUDGES, self._judges_duty())] * own
-        crew = Processes(environments(job.settings.device, len(duties)))
+        devices = (job.settings.device, job.settings.judge_device)
+        crew = Processes(environments("cuda" if "cuda" in devices else devices[0], len(duties)))
         self._driver = Driver(crew, duties, job.screen, timeout=staffing.timeout, admit=self._admit)
+        self._staffing = staffing
+        self.efforts = {RESPOND: Effort(workers=count), SCORE: Effort(workers=own or count)}
 
     def begin(self, expected: str | None) -> Introduction:
         self._expected = expected if self._expected is None else self._expected
@@ -176,10 +202,14 @@ class Workers:
             total += len(items)
         for scoring in self._scorings.values():
             scoring.begin()
-        self._driver.run(" + ".join(lots), total)
-        for scoring in self._scorings.values():
-            scoring.flush()
-        self._driver.run("scores", sum(scoring.left for scoring in self._scorings.values()))
+        with self.efforts[RESPOND].timed():
+            self._driver.run(" + ".join(lots), total)
+        if self._scorings:
+            for scoring in self._scorings.values():
+                scoring.flush()
+            self._driver.run("scores", sum(scoring.left for scoring in self._scorings.values()))
+            self.efforts[SCORE].seconds += self.efforts[RESPOND].seconds
+        self._take_down()
         for task in job.tasks:
             tell_failed(task, lots[task.name], job.screen)
         return {name: len(lot.failures) for name, lot in lots.items()}
@@ -211,7 +241,10 @@ class Workers:
         left = [one for one in answered if before is None or key_of_verdict(one) not in before.handed]
         judging = judging_of(task.benchmark, keep)
         self._driver.add(judging.work, together(task, left)(AUTO))
-        self._driver.run(judging.work.label, len(left))
+        if left:
+            with self.efforts[SCORE].timed():
+                self._driver.run(judging.work.label, len(left))
+            self._take_down()
         if before is not None:
             judging.unread += before.judging.unread
             judging.work.failures += before.judging.work.failures
@@ -219,6 +252,18 @@ class Workers:
 
     def close(self) -> None:
         self._driver.crew.close()
+
+    def _take_down(self) -> None:
+        """Into `efforts`, what the workers have done since the last time."""
+        for (kind, name), tally in self._driver.tallies.items():
+            effort = self.efforts[RESPOND if kind == MODEL else SCORE]
+            effort.responses += tally.items
+            effort.busy += tally.seconds
+            effort.gpu_busy += tally.seconds if tally.gpu else 0.0
+            if self._staffing.verbose:
+                rate = tally.items / max(tally.seconds, 1e-9)
+                self._job.screen.say(f"{name}: {tally.items:,} responses of {kind}, {rate:.1f}/s, busy {duration(tally.seconds)}")
+        self._driver.tallies.clear()
 
     def _judges_duty(self) -> JudgesDuty:
         assert self._job.chosen is not None
@@ -270,6 +315,10 @@ class Workers:
                 f"its model has the fingerprint {introduction.fingerprint[:12]}, not {self._expected[:12]} as the run's;"
                 " give it the same files"
             )
+
+
+def _count(made: Responses) -> int:
+    return sum(map(len, made.values()))
 
 
 def _difference(one: Seats, other: Seats) -> str:

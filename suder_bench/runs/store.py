@@ -5,6 +5,7 @@
     images/<benchmark>/...         in the benchmark's own layout
     verdicts/<benchmark>/*.jsonl   append-only, keyed by response digest and judges
     verdicts/known_answers.jsonl   which judges have passed theirs
+    speed.json                     how long its stages took
     summary.json                   written last; its counts of failed and skipped responses tell whether something lacks
 
 Pictures and JSON documents appear in one piece; a torn last line is dropped and its response made again.
@@ -41,7 +42,7 @@ Key = tuple[str, int]
 MOST_NOTED = 20_000
 """Characters of a rewritten prompt that a picture keeps."""
 
-_PARTS = ("run.json", "responses", "images", "verdicts", "summary.json")
+_PARTS = ("run.json", "responses", "images", "verdicts", "speed.json", "summary.json")
 _LOCK = ".lock"
 _WRITERS = ".*.writer"
 ALONE = "0"

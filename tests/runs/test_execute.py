@@ -65,7 +65,7 @@ def test_a_run_leaves_the_folder_of_the_design(tmp_path: Path) -> None:
     assert outcome.complete
     assert values(outcome) == {"drawing": 1.0, "reading": 1.0}
     found = {path.name for path in (tmp_path / "r").iterdir() if path.name != ".lock"}
-    assert found == {"run.json", "responses", "images", "verdicts", "summary.json"}
+    assert found == {"run.json", "responses", "images", "verdicts", "speed.json", "summary.json"}
     assert len(lines(tmp_path / "r")) == len(lines(tmp_path / "r", "verdicts")) == TOTAL
     assert (tmp_path / "r/images/drawing/003/samples/00001.png").is_file()
     assert (tmp_path / "r/images/drawing/003/prompt.txt").read_text() == "shade 60"

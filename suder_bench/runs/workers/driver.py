@@ -69,6 +69,15 @@ class Chunk:
 
 
 @dataclass
+class Tally:
+    """What a worker has done of one kind of work: items, in `seconds` that it was busy, on a GPU or not."""
+
+    items: int = 0
+    seconds: float = 0.0
+    gpu: bool = False
+
+
+@dataclass
 class Place:
     """A worker as its driver sees it. `since` is when it last was given something, or gave something; of the duties that it has
     begun, `unanswered` are those of which it has not said yet whether it can take them up."""
@@ -82,8 +91,6 @@ class Place:
     beginnings: int = 0
     unanswered: int = 0
     since: float = 0.0
-    items: int = 0
-    seconds: float = 0.0
 
 
 class Driver:
@@ -110,6 +117,8 @@ class Driver:
         self._refusals: dict[str, Exception] = {}
         self._untold: dict[str, list[str]] = {}
         self._bar: Bar | None = None
+        self.tallies: dict[tuple[str, str], Tally] = {}
+        """By kind and name of the worker."""
 
     def muster(self, kind: str) -> Card:
         """Have the workers of a kind begin; returns what the first shows that is ready. Raises `UserError` where none can be."""
@@ -137,7 +146,8 @@ class Driver:
 
     def run(self, label: str, total: int) -> None:
         """Do all that was added, and what `keep` adds meanwhile, which `total` counts too; `label` is for the bar."""
-        with self.screen.bar(label, total) as bar, self._showing(bar):
+        note = (lambda: f"  {self.alive()} of {self.crew.size} workers") if self.crew.size > 1 else None
+        with self.screen.bar(label, total, note) as bar, self._showing(bar):
             while self._busy():
                 self._feed()
                 if self._busy():
@@ -214,7 +224,7 @@ class Driver:
             self._gave(place, event)
         elif isinstance(event, Done) and event.ticket in place.flight:
             chunk = place.flight.pop(event.ticket)
-            place.seconds += event.seconds
+            self._tally(place).seconds += event.seconds
             if chunk.open:
                 self._fail(chunk.left(), WorkerError(f"{self.name(place)} gave no result"))
 
@@ -284,7 +294,7 @@ class Driver:
         if results:
             chunk.lot.keep([(chunk.items[place_of], result) for place_of, result in results])
         chunk.open -= {place_of for place_of, _ in results}
-        place.items += len(results)
+        self._tally(place).items += len(results)
         self._advance(len(results))
         for place_of, error in event.part.failures:
             if place_of in chunk.open:
@@ -309,6 +319,10 @@ class Driver:
     def _fail(self, chunk: Chunk, error: Exception) -> None:
         chunk.lot.failures += [Failure(item, error) for item in chunk.items]
         self._advance(len(chunk.items))
+
+    def _tally(self, place: Place) -> Tally:
+        gpu = place.card is not None and place.card.device.startswith("cuda")
+        return self.tallies.setdefault((place.kind, self.name(place)), Tally(gpu=gpu))
 
     def _advance(self, count: int) -> None:
         if self._bar is not None and count:

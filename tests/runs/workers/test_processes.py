@@ -132,7 +132,7 @@ def test_a_sample_that_raises_fails_alone(tmp_path: Path) -> None:
 
 def test_a_worker_out_of_memory_halves_its_own_batch(tmp_path: Path) -> None:
     screen = Told()
-    assert run(tmp_path / "r", partial(FakeModel, largest=3), screen).complete
+    assert run(tmp_path / "r", partial(FakeModel, largest=3, seconds=0.08), screen).complete
     assert screen.text.count("out of memory at batch size 4; going on with 2") == 2, "once in each worker"
     assert len(set(lines(tmp_path / "r"))) == TOTAL
 
@@ -181,3 +181,31 @@ def test_a_missing_judge_costs_its_benchmark_alone(tmp_path: Path) -> None:
     assert not outcome.complete
     assert [entry["failed"] for entry in outcome.summary["benchmarks"].values()] == [24, 0]
     assert "judge shade=missing has no weights" in screen.text
+
+
+def test_a_file_tells_how_long_each_stage_took_and_adds_up_over_commands(tmp_path: Path) -> None:
+    run(tmp_path / "r", limit=4, stage="respond")
+    run(tmp_path / "r")
+    file = tmp_path / "r/speed.json"
+    speed = json.loads(file.read_text())
+    assert (speed["respond"]["responses"], speed["respond"]["workers"]) == (TOTAL, 2)
+    assert speed["score"]["responses"] == 24, "answers that need no judge are not sent"
+    for stage in speed.values():
+        assert stage["per_second"] == pytest.approx(stage["responses"] / stage["seconds"], rel=0.1)
+        assert stage["worker_seconds"] > 0
+        assert stage["gpu_seconds"] == 0.0
+    before = file.read_bytes()
+    run(tmp_path / "r", workers=None)
+    assert file.read_bytes() == before, "nothing was done"
+    file.write_bytes(b"[")
+    run(tmp_path / "r", workers=None, repeats=3)
+    assert json.loads(file.read_text())["respond"]["responses"] == 12 + 16
+
+
+def test_verbose_says_what_each_worker_has_done(tmp_path: Path) -> None:
+    screen = Told()
+    staffing = Staffing(2, verbose=True)
+    Run(tmp_path / "r", REFERENCE, settings(), batch_size=4, staffing=staffing).execute(screen, partial(FakeModel, seconds=0.08))
+    said = [line for line in screen.text.splitlines() if "responses of model" in line]
+    assert sorted(line.partition(" on ")[0] for line in said) == ["worker 1", "worker 2"]
+    assert sum(int(line.partition(": ")[2].partition(" ")[0]) for line in said) == TOTAL
