@@ -24,6 +24,9 @@ MOST_PIXELS = 2**26
 """Of the pictures of one batch: 0.2 GB of them unpacked."""
 
 
+LEAST = 8
+"""Pictures of a batch, where so many wait: networks judge fewer at a time at a loss."""
+
 LOOK = 0.1
 """Seconds between two looks whether a worker lives again."""
 
@@ -125,16 +128,21 @@ class Batching:
                 self._changed.wait_for(
                     lambda: len(self._queue) >= self._batch_size or self._closed, max(due - time.monotonic(), 0)
                 )
-                if batch := self._cut():
+                if batch := self._cut(worker.at_once):
                     self._under_way += len(batch)
                     self._changed.notify()
                     return batch
 
-    def _cut(self) -> list[_Waiting]:
-        """The first of the queue as far as a batch goes, without those that nobody waits for any more."""
+    def _cut(self, parts: int) -> list[_Waiting]:
+        """The first of the queue as far as a batch goes, without those that nobody waits for any more.
+
+        A queue that two batches could take is shared between them, so that some callers have their answer, and come again,
+        while the others' pictures are judged.
+        """
         batch: list[_Waiting] = []
         pixels = 0
-        while self._queue and len(batch) < self._batch_size:
+        most = min(self._batch_size, max(LEAST, math.ceil(len(self._queue) / parts)))
+        while self._queue and len(batch) < most:
             pixels += self._queue[0].asked.pixels
             if batch and pixels > self._most_pixels:
                 break

@@ -3,7 +3,8 @@
 The same pictures by the same judges, those of the world, which cost least, so that all else weighs most. `score` is its own
 loop in a process that has its judges already, from the first file to the last verdict; `serve` is timed from the first request of
 the clients (threads of this process, which encode the files) to the last answer. Both start fresh, so that no judge
-remembers a picture, and take turns; the medians count. The last line is one JSON document.
+remembers a picture, and take turns; the medians count. `cpu_score` and `cpu_serve` are seconds of processor time, of the loop
+and of server with worker (Linux), which other work on the machine changes less. The last line is one JSON document.
 """
 
 from __future__ import annotations
@@ -66,7 +67,10 @@ def turn(given: argparse.Namespace, folder: Path) -> dict[str, float]:
         subprocess.run(command, env=one_thread, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
     )
     with serving("--data", "world", "--benchmark", given.benchmark) as served:
+        processes = [served.process.pid, served.ask("GET", "/health")[1]["workers"][0]["process"]]
+        busy = sum(map(processor, processes))
         seconds, rows, waited = serve(urlsplit(served.url).netloc, given, folder)
+        busy = sum(map(processor, processes)) - busy
     assert rows == scored["rows"], "serve and score differ"
     waited.sort()
     return {
@@ -75,7 +79,15 @@ def turn(given: argparse.Namespace, folder: Path) -> dict[str, float]:
         "ratio": scored["seconds"] / seconds,
         "p50": waited[len(waited) // 2],
         "p95": waited[min(len(waited) - 1, int(0.95 * len(waited)))],
+        "cpu_score": scored["cpu"],
+        "cpu_serve": busy,
     }
+
+
+def processor(process: int) -> float:
+    """Seconds that a process has used of the processor."""
+    times = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 def score(name: str, folder: Path) -> dict[str, Any]:
@@ -95,10 +107,10 @@ def score(name: str, folder: Path) -> dict[str, Any]:
     chosen = judges.choose(benchmark.judge_roles, {}, world=True)
     panel = judges.seat(chosen, device="cpu", dtype="auto", offline=True)
     verdicts: list[Any] = []
-    begun = time.perf_counter()
+    begun, busy = time.perf_counter(), time.process_time()
     judge(benchmark, answered, panel, keep=verdicts.extend, size=BatchSize(), screen=Screen(io.StringIO()))
-    seconds = time.perf_counter() - begun
-    return {"seconds": seconds, "rows": [[one.sample, dict(one.scores), one.reason] for one in verdicts]}
+    seconds, busy = time.perf_counter() - begun, time.process_time() - busy
+    return {"seconds": seconds, "cpu": busy, "rows": [[one.sample, dict(one.scores), one.reason] for one in verdicts]}
 
 
 def serve(place: str, given: argparse.Namespace, folder: Path) -> tuple[float, list[Any], list[float]]:
