@@ -125,7 +125,7 @@ class _Loading:
 
     def __call__(self) -> Model:
         """Raises `UserError` when the model cannot be loaded."""
-        if self.checkpoint and not Path(self.model.reference).is_dir():
+        if self.checkpoint and not Path(self.model.checkpoints[0]).is_dir():
             raise UserError(f"{self.model.name} was deleted before it was evaluated")
         try:
             return self.model.load(device=self.device, dtype=self.dtype)

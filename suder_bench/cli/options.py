@@ -28,6 +28,16 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
+class Once(argparse.Action):
+    """For an option of which a second one would silently take the place of the first."""
+
+    def __call__(self, parser: argparse.ArgumentParser, found: argparse.Namespace, value: Any, option: str | None = None) -> None:
+        before = getattr(found, self.dest)
+        if before is not None:
+            parser.error(f"{option} is given twice, as '{before}' and '{value}'; leave one out")
+        setattr(found, self.dest, value)
+
+
 def positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"'{text}' is not a positive whole number")
@@ -103,7 +113,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """What a model's adapter is asked besides its checkpoint; see `suder_bench.models.arguments`."""
     parser.add_argument("--image-area", type=positive, metavar="PIXELS", help="of a picture that an emu3 draws (default: 518400)")
     parser.add_argument(
-        "--base", metavar="REF", help="folder or hub id of the model that LoRA adapters, or weights alone, go into"
+        "--base", action=Once, metavar="REF", help="folder or hub id of the model that LoRA adapters, or weights alone, go into"
     )
     parser.add_argument(
         "--allow-nonfinite",

@@ -7,10 +7,10 @@ other settings have other names. Only the adapters of `TAKEN` are read so; a `?`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 from suder_bench.errors import UserError, unknown
+from suder_bench.models.hub import HUB_ID, is_folder
 
 NONFINITE, TRUST = "allow_nonfinite", "trust_remote_code"
 FLAGS = (NONFINITE, TRUST)
@@ -31,9 +31,9 @@ _WHY = {TRUST: ", which runs no code of a checkpoint"}
 
 def split(adapter: str, reference: str) -> tuple[str, dict[str, str]]:
     """The reference alone, and what it asks for. Raises `UserError` for a name that the adapter does not take."""
-    if adapter not in TAKEN or Path(reference).expanduser().is_dir():
+    if adapter not in TAKEN:
         return reference, {}
-    alone, _, asked = reference.partition("?")
+    alone, _, asked = cut(reference)
     pairs = parse_qsl(asked, keep_blank_values=True)
     found = dict(pairs)
     for name in found:
@@ -46,6 +46,25 @@ def split(adapter: str, reference: str) -> tuple[str, dict[str, str]]:
     if len(found) < len(pairs) or (asked and not pairs):
         raise UserError(f"model '{reference}' does not say NAME=VALUE once for each setting behind its '?'")
     return alone, found
+
+
+def cut(reference: str) -> tuple[str, str, str]:
+    """What stands before the '?' of settings, that sign, and the settings. A folder's name may hold such a sign too: what names
+    checkpoints that are there, a folder or several joined by pluses, is taken whole, else the first sign counts."""
+    for end in [len(reference), *(place for place in reversed(range(len(reference))) if reference[place] == "?")]:
+        if _is_there(reference[:end]):
+            return reference[:end], reference[end : end + 1], reference[end + 1 :]
+    return reference.partition("?")
+
+
+def _is_there(text: str) -> bool:
+    if is_folder(text):
+        return True
+    adapter, colon, reference = text.partition(":")
+    text = reference if colon and adapter in TAKEN else text
+    pairs = ((text[:place], text[place + 1 :]) for place, sign in enumerate(text) if sign == "+")
+    names = (first for first, second in pairs if is_folder(second))
+    return is_folder(text) or any(is_folder(name) or HUB_ID.fullmatch(name) is not None for name in names)
 
 
 def join(adapter: str, reference: str, asked: Mapping[str, str]) -> str:

@@ -62,16 +62,20 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     is read out of a pickle."""
     weights: dict[str, torch.Tensor] = {}
     for file in checkpoint.weight_files(folder):
-        if file.suffix == ".safetensors":
-            weights |= load_file(file)
-            continue
-        found = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        strange = [name for name, value in found.items() if not isinstance(value, torch.Tensor)]
-        if strange:
-            raise UserError(f"{file} holds '{strange[0]}', which is no weight; give the model's own state_dict")
-        weights |= found
+        weights |= read_file(file)
     own = training_folder.unwrapped(list(weights))
     return {own[name]: tensor for name, tensor in weights.items()}
+
+
+def read_file(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of one file by name, mapped into memory. Raises `UserError` where a pickle holds something else."""
+    if file.suffix == ".safetensors":
+        return load_file(file)
+    found: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    strange = [name for name, value in found.items() if not isinstance(value, torch.Tensor)]
+    if strange:
+        raise UserError(f"{file} holds '{strange[0]}', which is no weight; give the model's own state_dict")
+    return found
 
 
 def build(

@@ -26,8 +26,8 @@ WEIGHTS, PICKLED = "model.safetensors", "pytorch_model.bin"
 INDEX = f"{WEIGHTS}.index.json"
 """Beside weights in shards; that of `PICKLED` ends alike."""
 
-ADAPTERS = ("adapter_config.json", "adapter_model.safetensors")
-"""What peft writes, also beside weights that the adapters were merged into."""
+ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+"""What peft writes (older versions the last), also beside weights that the adapters were merged into."""
 
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 EXAMPLES = {"janus": "a Janus, as deepseek-community/Janus-Pro-1B", "emu3": "an Emu3, as BAAI/Emu3-Gen-hf"}
@@ -130,9 +130,10 @@ def weight_files(folder: Path) -> list[Path]:
         _refuse(folder, f"holds its weights in {left[0]}", left[1])
     found = sorted(file.name for pattern in ("*.safetensors", "*.bin") for file in folder.glob(pattern))
     others = [name for name in found if not training_folder.NO_WEIGHTS.fullmatch(name)]
-    if ADAPTERS[1] in others:
+    adapters = [name for name in ADAPTERS[1:] if name in others]
+    if adapters:
         cure = "merge them into the model first (peft: merge_and_unload, then save_pretrained), or give that model"
-        _refuse(folder, f"holds LoRA adapters ({ADAPTERS[1]}) but no weights of the model", cure)
+        _refuse(folder, f"holds LoRA adapters ({adapters[0]}) but no weights of the model", cure)
     if others:
         name = PICKLED if others[0].endswith(".bin") else WEIGHTS
         _refuse(folder, f"holds {others[0]} but neither {name} nor {name}.index.json", "copy the file that is missing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +17,17 @@ FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 """What is fetched: no code unless it is trusted, and pickled weights only where there are no others."""
 
 CODE = ["*.py"]
-PICKLES = ["pytorch_model*.bin"]
+PICKLES = ["pytorch_model*.bin", "adapter_model.bin"]
 KINDS = ("model_index.json", "config.json", "adapter_config.json")
 """One of these says of which kind a checkpoint is."""
 
 TELLING = [*KINDS, "generation_config.json"]
 """Small files, fetched before anything is drawn: the kind, and the guidance that the checkpoint asks for."""
+
+
+def is_folder(reference: str) -> bool:
+    """Whether it is a folder here; a text that is too long to be a file's name is none."""
+    return os.path.isdir(os.path.expanduser(reference))
 
 
 def folder_of(reference: str, *, code: bool = False) -> Path:

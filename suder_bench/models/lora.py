@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from suder_bench.errors import UserError
 from suder_bench.models import checkpoint, training_folder, unfinished
+from suder_bench.models.hub import is_folder
 
 if TYPE_CHECKING:
     import torch
 
-CONFIG, WEIGHTS = checkpoint.ADAPTERS
+CONFIG, WEIGHTS, PICKLED = checkpoint.ADAPTERS
 PREFIX = "base_model.model."
 REFUSED = ("use_dora", "use_qalora", "lora_bias", "layer_replication", "alora_invocation_tokens")
 """Settings of adapter_config.json that make more of it than W + scale B A."""
@@ -32,7 +33,7 @@ def is_alone(folder: Path) -> bool:
 def split(reference: str) -> tuple[str, str | None]:
     """Base and what goes into it of `BASE+ADAPTERS` or `BASE+WEIGHTS`, the latter a folder of weights without a config.json; a
     folder whose own name holds a plus is itself."""
-    if not Path(reference).expanduser().is_dir():
+    if not is_folder(reference):
         for plus in (place for place, sign in enumerate(reference) if sign == "+"):
             added = Path(reference[plus + 1 :]).expanduser()
             if (added / CONFIG).is_file() or training_folder.is_bare(added):
@@ -62,18 +63,25 @@ def settings(folder: Path) -> dict[str, Any]:
     return found
 
 
+def weights_file(folder: Path) -> Path:
+    """Where the matrices are: `adapter_model.safetensors`, else the pickle that older versions of peft wrote, which only tensors
+    are read out of."""
+    pickled = not (folder / WEIGHTS).is_file() and (folder / PICKLED).is_file()
+    return folder / (PICKLED if pickled else WEIGHTS)
+
+
 def check(folder: Path) -> None:
     """Raises `UserError` where the adapters are not whole. Reads no tensor."""
     settings(folder)
-    checkpoint.check_whole(folder / WEIGHTS)
+    checkpoint.check_whole(weights_file(folder))
     unfinished.check_folder(folder)
 
 
 def read(folder: Path) -> dict[str, torch.Tensor]:
     """The matrices, and what else was trained, by their names in the base as peft has them."""
-    from safetensors.torch import load_file
+    from suder_bench.models.built import read_file
 
-    return {name.removeprefix(PREFIX): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
+    return {name.removeprefix(PREFIX): tensor for name, tensor in read_file(weights_file(folder)).items()}
 
 
 def merge(weights: dict[str, torch.Tensor], folder: Path, named: Callable[[str], str] = lambda name: name) -> None:
@@ -82,21 +90,21 @@ def merge(weights: dict[str, torch.Tensor], folder: Path, named: Callable[[str],
 
     Raises `UserError` for adapters of a weight that is not there or has another shape.
     """
-    told = settings(folder)
+    told, file = settings(folder), weights_file(folder)
     found = read(folder)
     for name in sorted(found):
         module, low, side = name.partition(".lora_")
         if low and side != "B.weight":
             if side == "A.weight" and f"{module}.lora_B.weight" in found:
                 continue
-            raise UserError(f"{folder / WEIGHTS} holds '{name}', which is no low-rank matrix of a linear layer")
+            raise UserError(f"{file} holds '{name}', which is no low-rank matrix of a linear layer")
         own = named(f"{module}.weight" if low else name.replace(".modules_to_save", ""))
         if own not in weights:
-            raise UserError(f"{folder / WEIGHTS} adapts '{own}', which the base does not have; give the base it was trained on")
+            raise UserError(f"{file} adapts '{own}', which the base does not have; give the base it was trained on")
         change = _change(found, module, told) if low else found[name]
         if change.shape != weights[own].shape:
             shapes = f"'{own}' is {tuple(weights[own].shape)} in the base, {tuple(change.shape)} here"
-            raise UserError(f"{folder / WEIGHTS}: {shapes}; give the base it was trained on")
+            raise UserError(f"{file}: {shapes}; give the base it was trained on")
         kept = weights[own]
         weights[own] = (kept.float() + change if low else change).to(kept.dtype)
 

@@ -147,7 +147,8 @@ class ModelReference:
                 elif local.is_dir():
                     _CHECKS[self.adapter](local, self.asked)
                 elif not HUB_ID.fullmatch(one):
-                    raise UserError(f"model '{self.name}': '{one}' is neither a folder nor a hub id (ORG/NAME)")
+                    added = ", and '+' not followed by a folder of LoRA adapters or of weights alone" if "+" in one else ""
+                    raise UserError(f"model '{self.name}': '{one}' is neither a folder nor a hub id (ORG/NAME){added}")
 
     def _folder(self, reference: str) -> Path | None:
         """The folder of a checkpoint's files, None where its weights are not here."""
@@ -191,9 +192,10 @@ def choose(
 
 def _based(text: str, base: str, unfetched: str | None) -> ModelReference:
     """LoRA adapters, or weights alone, with the model that they go into."""
-    alone, mark, query = text.partition("?")
-    written, added = lora.split(alone.removeprefix("janus:"))
-    if added is not None and written == base:
+    alone, mark, query = arguments.cut(text.removeprefix("janus:"))
+    base = _base(base)
+    written, added = lora.split(alone)
+    if added is not None and _same(written, base):
         return _choose(text, unfetched, trusted=False)
     if added is not None:
         raise UserError(f"model '{text}' and --base both give a base; leave one out")
@@ -203,12 +205,23 @@ def _based(text: str, base: str, unfetched: str | None) -> ModelReference:
     if not lora.is_alone(described) and not training_folder.is_bare(described):
         lacks = "has a config.json: it is a whole model" if (described / checkpoint.CONFIG).is_file() else f"has no {lora.CONFIG}"
         raise UserError(f"--base {base} is for LoRA adapters or weights alone, but '{written}' {lacks}; leave out --base")
-    if base in registry.CHECKPOINTS:
-        base = str(registry.resolve(registry.CHECKPOINTS[base][1])(base))
-    if not Path(base).expanduser().is_dir() and not HUB_ID.fullmatch(base):
-        raise UserError(f"--base '{base}' is neither a folder nor a hub id (ORG/NAME)")
     reference = f"{base}+{hub.folder_of(written) if fetched else written}{mark}{query}"
     return ModelReference(f"janus:{reference}", "janus", reference)
+
+
+def _base(text: str) -> str:
+    """The folder or hub id of what `--base` names."""
+    base = text.removeprefix("janus:")
+    if base in registry.CHECKPOINTS:
+        return str(registry.resolve(registry.CHECKPOINTS[base][1])(base))
+    if not hub.is_folder(base) and not HUB_ID.fullmatch(base):
+        names = ", ".join(registry.CHECKPOINTS)
+        raise UserError(f"--base '{text}' is neither a folder nor a hub id (ORG/NAME); give that of a Janus ({names}, FOLDER)")
+    return base
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or (hub.is_folder(one) and hub.is_folder(other) and Path(one).resolve() == Path(other).resolve())
 
 
 def _choose(text: str, unfetched: str | None, *, trusted: bool) -> ModelReference:
@@ -217,12 +230,13 @@ def _choose(text: str, unfetched: str | None, *, trusted: bool) -> ModelReferenc
         return ModelReference(text, adapter, str(registry.resolve(finder)(text)))
     adapters = registry.table("models")
     folder = Path(text).expanduser()
-    if text and lora.is_alone(folder):
+    found_here = bool(text) and hub.is_folder(text)
+    if found_here and lora.is_alone(folder):
         return ModelReference(text, "janus", f"{lora.base_of(folder)}+{text}")
-    if text and folder.is_dir():
+    if found_here:
         return ModelReference(text, _adapter_of(folder, trusted=trusted), text)
-    alone, mark, query = text.partition("?")
-    if mark and (alone in registry.CHECKPOINTS or Path(alone).expanduser().is_dir() or HUB_ID.fullmatch(alone)):
+    alone, mark, query = arguments.cut(text)
+    if mark and (alone in registry.CHECKPOINTS or hub.is_folder(alone) or HUB_ID.fullmatch(alone)):
         found = _choose(alone, unfetched, trusted=trusted or arguments.asks(query, TRUST))
         if found.adapter not in arguments.TAKEN:
             takers = ", ".join(arguments.TAKEN)

@@ -58,7 +58,12 @@ def below(folder: Path) -> Path | None:
 
 
 def lacking(folder: Path) -> str | None:
-    """What a folder without config.json holds, and what to do with it; None where it is nothing that a trainer leaves."""
+    """What a folder without config.json holds, and what to do with it; None where it is nothing that one knows."""
+    if (folder / "model_index.json").is_file():
+        return f"is a pipeline of diffusers (model_index.json), not one model; give it as --model diffusers:{folder}"
+    if (folder / "adapter_config.json").is_file():
+        given = _command("--model", folder, "--base", "BASE")
+        return f"holds LoRA adapters alone, not the model that they go into; give that one too: {given}"
     if is_bare(folder):
         return f"holds no config.json, but weights; {_base(folder)}"
     found = parts(folder)
@@ -69,7 +74,9 @@ def lacking(folder: Path) -> str | None:
 
 
 def _base(folder: Path) -> str:
-    given = f"give the Janus that they were trained from too, as --model janus:BASE+{folder}"
+    given = (
+        f"give the model that they were trained from too, where it is a Janus, as {_command('--model', folder, '--base', 'BASE')}"
+    )
     return f"{given}, or copy that model's config.json, tokenizer and image processor into it"
 
 

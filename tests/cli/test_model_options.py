@@ -236,7 +236,9 @@ def test_the_base_goes_into_recipes_and_conversions(capsys: pytest.CaptureFixtur
         ("one", "two", "--base two is for LoRA adapters or weights alone, but 'one' has a config.json: it is a whole model"),
         ("tiny-janus", "two", "but 'tiny-janus' has no adapter_config.json"),
         ("lora", "nowhere", "--base 'nowhere' is neither a folder nor a hub id (ORG/NAME)"),
-        ("lora", "lora", "holds no config.json; give a checkpoint folder"),
+        ("lora", "lora", "model 'lora' holds LoRA adapters alone, not the model that they go into"),
+        ("lora", "", "--base '' is neither a folder nor a hub id"),
+        ("lora", "pipeline", "model 'pipeline' is a pipeline of diffusers (model_index.json), not one model"),
         ("janus:one+lora", "two", "model 'janus:one+lora' and --base both give a base; leave one out"),
         ("lora", "two-narrow", "is (16, 32) in the base, (32, 64) here; give the base it was trained on"),
         ("lora", "two-shallow", "which the base does not have; give the base it was trained on"),
@@ -245,6 +247,9 @@ def test_the_base_goes_into_recipes_and_conversions(capsys: pytest.CaptureFixtur
 def test_a_base_that_does_not_fit(model: str, base: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
     if base == "two-narrow":
         write_checkpoint(Path(base), hidden=16)
+    if base == "pipeline":
+        shutil.copytree("one", "pipeline/unet")
+        Path("pipeline/model_index.json").write_text("{}")
     if base == "two-shallow":
         write_checkpoint(Path(base), layers=1)
     capsys.readouterr()
@@ -252,6 +257,24 @@ def test_a_base_that_does_not_fit(model: str, base: str, told: str, capsys: pyte
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line
     assert not Path("out").exists()
+
+
+@pytest.mark.usefixtures("bases")
+def test_a_base_given_twice_is_no_choice(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command("run", "--model", "lora", "--base", "one", "--base", "two")) == 2
+    assert "--base is given twice, as 'one' and 'two'; leave one out" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("bases")
+def test_a_base_may_be_said_again_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = choose("lora", base="two")
+    assert choose(chosen.name, base="janus:two") == chosen
+    assert choose(chosen.name, base=str(tmp_path / "two")) == chosen
+    shipped = choose("lora", base="tiny-janus")
+    recipe = ["train", "--config", "tiny", "--set", f"model={shipped.name}", "--dry-run"]
+    assert main([*recipe, "--base", "two"]) == 2
+    assert "both give a base" in capsys.readouterr().err
+    assert choose(shipped.name, base="tiny-janus") == shipped
 
 
 # --rehash

@@ -70,6 +70,24 @@ def test_adapters_are_merged_as_peft_merges_them(tmp_path: Path, base: Path, set
     assert len(changed) >= 6
 
 
+def test_adapters_in_a_pickle_are_the_same_model(tmp_path: Path, base: Path) -> None:
+    folder, _ = adapters(tmp_path / "adapters", base)
+    expected = JanusModel.load(choose(str(folder)).reference)
+    weights = load_file(folder / lora.WEIGHTS)
+    (folder / lora.WEIGHTS).unlink()
+    torch.save(weights, folder / lora.PICKLED)
+    chosen = choose(str(folder))
+    chosen.check()
+    found = JanusModel.load(chosen.reference)
+    for name, weight in expected.model.state_dict().items():
+        assert torch.equal(weight, found.model.state_dict()[name])
+    torch.save({name: weight + 1 for name, weight in weights.items()}, folder / lora.PICKLED)
+    assert JanusModel.load(chosen.reference).fingerprint != found.fingerprint
+    torch.save({**weights, "optimizer": [1]}, folder / lora.PICKLED)
+    with pytest.raises(UserError, match=rf"{folder / lora.PICKLED} holds 'optimizer', which is no weight"):
+        JanusModel.load(chosen.reference)
+
+
 def test_other_adapters_are_another_model(tmp_path: Path, base: Path) -> None:
     folder, _ = adapters(tmp_path / "adapters", base)
     before = JanusModel.load(choose(str(folder)).reference).fingerprint

@@ -61,6 +61,40 @@ def test_mistakes(text: str, told: str) -> None:
         choose(text)
 
 
+def test_a_folders_name_may_hold_the_sign_of_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoint(tmp_path / "what?a=b+c", model_type="janus")
+    checkpoint(tmp_path / "em?u", model_type="emu3")
+    (tmp_path / "lo?ra").mkdir()
+    (tmp_path / "lo?ra/adapter_config.json").write_text(
+        json.dumps({"peft_type": "LORA", "r": 1, "lora_alpha": 1, "base_model_name_or_path": "what?a=b+c"})
+    )
+    found = choose("what?a=b+c")
+    assert (found.checkpoints, found.asked) == (("what?a=b+c",), {})
+    found = choose("what?a=b+c", {"allow_nonfinite": "true"})
+    assert (found.checkpoints, found.asked) == (("what?a=b+c",), {"allow_nonfinite": "true"})
+    assert choose("what?a=b+c?allow_nonfinite=true") == found
+    for pair in (choose("lo?ra"), choose("lo?ra", base="what?a=b+c"), choose("janus:what?a=b+c+lo?ra")):
+        assert (pair.checkpoints, pair.asked) == (("what?a=b+c", "lo?ra"), {})
+    marked = choose("lo?ra", {"allow_nonfinite": "true"}, base="org/name")
+    assert (marked.checkpoints, marked.asked) == (("org/name", "lo?ra"), {"allow_nonfinite": "true"})
+    assert choose("emu3:em?u+em?u?image_area=64").checkpoints == ("em?u",)
+    with pytest.raises(UserError, match="unknown setting of janus 'b'"):
+        choose("what?a=b+c?b=1")
+
+
+def test_a_long_setting_is_no_name_of_a_file() -> None:
+    assert choose(f"emu3:org/name?negative_prompt={'x' * 5000}").checkpoints == ("org/name",)
+    assert choose(f"openai:m@http://localhost/v1#chat.stop={'x' * 5000}").adapter == "openai"
+
+
+def test_a_pipeline_is_no_single_model(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text("{}")
+    checkpoint(tmp_path / "unet")
+    with pytest.raises(UserError, match=rf"is a pipeline of diffusers .*; give it as --model diffusers:{tmp_path}$"):
+        choose(f"vlm:{tmp_path}").check()
+
+
 def test_folders_that_are_no_checkpoints(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no config.json; name the adapter: ADAPTER:"):
         choose(str(tmp_path))

@@ -100,8 +100,8 @@ def test_the_names_that_a_compiled_model_has_are_its_own(save_state, base: Path,
 def test_without_its_base_it_says_what_is_lacking(save_state, trained: Any) -> None:
     folder = save_state(trained)
     expected = (
-        f"model folder '{folder}' holds no config.json, but weights; give the Janus that they were trained from too, as "
-        f"--model janus:BASE+{folder}, or copy that model's config.json, tokenizer and image processor into it"
+        f"model folder '{folder}' holds no config.json, but weights; give the model that they were trained from too, where it "
+        f"is a Janus, as --model {folder} --base BASE, or copy that model's config.json, tokenizer and image processor into it"
     )
     assert told(str(folder)) == expected
     assert told(f"janus:{folder}") == expected.replace("model folder", "model")
@@ -155,7 +155,7 @@ def test_the_parts_of_fsdp_are_joined_by_the_command_that_is_told(tmp_path: Path
 def test_the_parts_themselves_are_told_alike(tmp_path: Path, trained: Any) -> None:
     folder = tmp_path / "pytorch_model_fsdp_0"
     dcp.save({"model": trained.state_dict()}, checkpoint_id=folder, no_dist=True)
-    assert f"accelerate merge-weights {folder} {folder}; give the Janus" in told(str(folder))
+    assert f"accelerate merge-weights {folder} {folder}; give the model" in told(str(folder))
 
 
 def test_the_whole_state_dict_of_fsdp_is_weights(tmp_path: Path, base: Path, trained: Any) -> None:
@@ -208,7 +208,7 @@ def test_of_several_steps_the_one_named_latest_is_taken(base: Path, tmp_path: Pa
 
 def test_the_folder_of_the_step_itself(base: Path, tmp_path: Path) -> None:
     folder = zero(without_weights(base, tmp_path / "a"))
-    assert f"python {folder}/zero_to_fp32.py {folder} {folder}; give the Janus" in told(str(folder / "global_step10"))
+    assert f"python {folder}/zero_to_fp32.py {folder} {folder}; give the model" in told(str(folder / "global_step10"))
 
 
 def test_deepspeed_without_zero_has_whole_weights_in_a_pickle_of_its_own(base: Path, tmp_path: Path, trained: Any) -> None:
@@ -267,8 +267,8 @@ FOUND = [  # (files of the folder, what --model is told of it)
     (["model_world_size_2_rank_0.pt", "huggingface/config.json"],
      "python -m verl.model_merger merge --backend fsdp --local_dir {0} "),
     # accelerate without config
-    (["model.safetensors", "optimizer.bin"], "as --model janus:BASE+{0}"),
-    (["pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"], "as --model janus:BASE+{0}"),
+    (["model.safetensors", "optimizer.bin"], "as --model {0} --base BASE"),
+    (["pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"], "as --model {0} --base BASE"),
     # nothing of a training
     (["optimizer.bin", "scheduler.bin", "random_states_0.pkl"], "holds no config.json; name the adapter: ADAPTER:{0}"),
 ]  # fmt: skip

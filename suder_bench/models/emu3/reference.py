@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from suder_bench.errors import UserError
 from suder_bench.models import arguments
-from suder_bench.models.hub import HUB_ID
+from suder_bench.models.hub import HUB_ID, is_folder
 
 KIND = "emu3"
 """The model_type of config.json, and the name of the adapter."""
@@ -69,4 +68,4 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _exists(name: str) -> bool:
-    return Path(name).expanduser().is_dir() or HUB_ID.fullmatch(name) is not None
+    return is_folder(name) or HUB_ID.fullmatch(name) is not None

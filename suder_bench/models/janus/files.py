@@ -128,7 +128,7 @@ def _load(source: Source, device: torch.device, dtype: torch.dtype) -> Loaded:
     check_vocabulary(folder, parts.tokenizer, model)
     digests = checkpoint.digests(folder, source.weights)
     if source.adapters is not None:
-        digests["adapters"] = checkpoint.digest([source.adapters / name for name in checkpoint.ADAPTERS])
+        digests["adapters"] = checkpoint.digest([source.adapters / lora.CONFIG, lora.weights_file(source.adapters)])
     return Loaded(model, parts.tokenizer, parts.processor, parts=digests, notes=notes)
 
 
