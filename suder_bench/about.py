@@ -43,6 +43,7 @@ ABOUT: Mapping[Group | str, Mapping[str, str]] = {
         "vqa": "the model's own yes when asked whether the picture shows the prompt",
         "srum": "the same of the whole picture and of nine regions, together",
         "evaluator:BENCHMARK": "a generation benchmark's own verdict on the picture",
+        "remote:URL": "the same, by the judges of a suder-bench serve elsewhere",
     },
     "suites": {
         "gen": "the benchmarks that have pictures drawn",

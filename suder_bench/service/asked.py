@@ -24,8 +24,8 @@ MOST_PIXELS = 4096 * 4096
 """Of one picture: a detector's hundred masks of so many pixels are 1.7 GB."""
 
 NO_FILES: Mapping[str, bytes] = MappingProxyType({})
-MOST_METADATA = 64_000
-"""Characters of one item's metadata as JSON."""
+LONGEST = 64_000
+"""Characters of a prompt, and of one item's metadata as JSON."""
 
 
 class Refusal(Exception):
@@ -114,16 +114,21 @@ def asked(item: Mapping[str, Any], name: str, parts: Mapping[str, bytes] = NO_FI
 def one(name: str, encoded: bytes, prompt: Any, metadata: Any, sample: Any = None) -> Asked:
     """One item, whatever it was called in its request. Raises `FaultError`."""
     for what, value in (("prompt", prompt), ("sample", sample)):
-        if value is not None and not isinstance(value, str):
-            raise FaultError(f"invalid_{what}", f"{what} is no text")
-    if metadata is not None and not isinstance(metadata, dict):
-        raise FaultError("invalid_metadata", "metadata is no object")
-    if len(json.dumps(metadata)) > MOST_METADATA:
-        raise FaultError("invalid_metadata", f"metadata is longer than {MOST_METADATA:,} characters")
+        if value is not None and not (isinstance(value, str) and len(value) <= LONGEST):
+            raise FaultError(f"invalid_{what}", f"{what} is no text of at most {LONGEST:,} characters")
+    if metadata is not None and not (isinstance(metadata, dict) and _fits(metadata)):
+        raise FaultError("invalid_metadata", f"metadata is no object of at most {LONGEST:,} characters with finite numbers")
     prompt = prompt if prompt is not None else (metadata or {}).get("prompt")
     if sample is None and not (isinstance(prompt, str) and prompt.strip()):
         raise FaultError("invalid_prompt", "an item has a prompt, or metadata with one, or the id of a sample")
     return Asked(name, encoded, pixels(encoded) if encoded else 0, prompt, metadata or NOTHING, sample)
+
+
+def _fits(metadata: dict[str, Any]) -> bool:
+    try:
+        return len(json.dumps(metadata, allow_nan=False)) <= LONGEST
+    except ValueError:  # 1e999 is JSON, and infinite
+        return False
 
 
 def unpacked(text: Any) -> bytes:

@@ -24,8 +24,9 @@ def read(stream: IO[bytes]) -> tuple[dict[str, Any], list[bytes]] | None:
     if not line.endswith(b"\n"):
         return None
     message = json.loads(line)
-    files = [stream.read(length) for length in message.pop("files")]
-    return (message, files) if line else None
+    lengths = message.pop("files")
+    files = [stream.read(length) for length in lengths]
+    return (message, files) if [len(file) for file in files] == lengths else None
 
 
 def write_batch(stream: IO[bytes], number: int, batch: Sequence[Asked]) -> None:

@@ -116,7 +116,12 @@ def test_what_is_wrong_with_an_item_costs_the_others_nothing(served: Served, ite
             item | {"metadata": {"tag": 3, "include": []}},
             item | {"metadata": {"tag": "colors", "include": [{"class": "ball", "count": 1, "color": "beige"}]}},
         ],
-        "invalid_prompt": [{"picture": item["picture"]}, item | {"prompt": " "}, item | {"prompt": 3}],
+        "invalid_prompt": [
+            {"picture": item["picture"]},
+            item | {"prompt": " "},
+            item | {"prompt": 3},
+            item | {"prompt": "a" * 70_000},
+        ],
         "invalid_metadata": [item | {"metadata": [1]}, item | {"metadata": {"long": "x" * 70_000}}],
         "invalid_sample": [item | {"sample": 3}],
     }
@@ -125,6 +130,13 @@ def test_what_is_wrong_with_an_item_costs_the_others_nothing(served: Served, ite
     assert [rows[0].get("correct"), rows[-1].get("correct")] == [True, True]
     expected = [code for code, ones in wrong.items() for _ in ones]
     assert [row.get("error", row).get("code") for row in rows[1:-1]] == expected
+
+
+def test_a_number_without_end_costs_no_other_its_row(served: Served, item: dict[str, Any]) -> None:
+    asked = json.dumps({"benchmark": "geneval", "items": [item, item | {"metadata": {"x": 12345}}]}).replace("12345", "1e999")
+    status, answer, _ = served.ask("POST", "/v1/score", asked.encode(), Content_Type="application/json")
+    assert status == 200
+    assert [row.get("score", row.get("error", {}).get("code")) for row in answer["results"]] == [1.0, "invalid_metadata"]
 
 
 def bomb(width: int, height: int) -> bytes:
