@@ -68,7 +68,7 @@ START = 12.0
 @dataclass(frozen=True)
 class Choices:
     """What the user chose. `sets` go over every recipe; `limit`, `judges`, `judge_args` and `judge_timeout` are those of
-    `run`; `processes` train at scales above tiny."""
+    `run`; `processes` train at scales above tiny; `workers` are those of `track` and `reward compare`."""
 
     scale: str
     out: Path
@@ -81,6 +81,7 @@ class Choices:
     device: str = "auto"
     offline: bool = False
     processes: int = 1
+    workers: str | None = None
 
     @property
     def tiny(self) -> bool:
@@ -120,14 +121,15 @@ def plan(chosen: Choices) -> list[Step]:
     limited = ("--limit", str(limit)) if limit else ()
     asked = ("--size", "full", "--limit", str(limit or LIMIT)) if chosen.tiny else limited
     judges = tuple(chosen.judge_words())
+    workers = () if chosen.workers is None else ("--workers", chosen.workers)
     steps = []
     for name in ("unified", *ABLATIONS):
         steps.append(_training(chosen, name, machine))
         last = () if name == "unified" else ("--last",)
-        steps.append(_evaluation(chosen, name, (*last, *asked, *judges, *machine), limit or LIMIT))
+        steps.append(_evaluation(chosen, name, (*last, *asked, *judges, *machine, *workers), limit or LIMIT))
     roles = registry.load("benchmarks", PROMPTS).judge_roles
     judges = tuple(word for judge in chosen.judges if judge.partition("=")[0] in roles for word in ("--judge", judge))
-    steps.append(_rewards(chosen, (*limited, *judges, *machine), limit or COMPARED))
+    steps.append(_rewards(chosen, (*limited, *judges, *machine, *workers), limit or COMPARED))
     runs = {f"evaluate {name}": str(chosen.out / name) for name in ("unified", *ABLATIONS)}
     runs["compare rewards"] = str(chosen.out / "rewards")
     argv = ("report", *runs.values(), "--out", str(chosen.out / "report"))

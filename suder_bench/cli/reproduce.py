@@ -41,6 +41,7 @@ def main(argv: Sequence[str]) -> int:
         device=args.device,
         offline=args.offline,
         processes=args.processes or _gpus(args.scale),
+        workers=None if args.workers is None else str(args.workers),
     )
     steps = plan(chosen)
     lacking = _lacking(chosen)
@@ -83,6 +84,7 @@ def _parser() -> options.Parser:
     parser.add_argument(
         "--processes", type=options.positive, metavar="N", help="that train at scales above tiny (default: the GPUs here)"
     )
+    parser.add_argument("--workers", type=options.workers, metavar="auto|N", help="that evaluate, as for run")
     parser.add_argument("--dry-run", action="store_true", help="print the commands with an estimate of time, and start nothing")
     options.add_device(parser)
     options.add_json(parser)

@@ -95,6 +95,7 @@ def _parser() -> options.Parser:
     parser.add_argument("--out", type=Path, metavar="DIR", help="samples and results (default: runs/MODEL-rewards)")
     parser.add_argument("--fresh", action="store_true", help="start over, discarding the samples")
     options.add_responses(parser, "the checkpoint")
+    options.add_workers(parser, judges=False)
     options.add_json(parser)
     return parser
 
@@ -251,6 +252,8 @@ def _pictures(asked: Asked, model: Model, rewards: Mapping[str, Any], args: argp
     from suder_bench.runs.respond import check_sampling
 
     settings = asked.settings
+    if args.workers is not None and (args.run, args.images, asked.prompts) != (None, None, None):
+        raise UserError("--workers draw a benchmark's pictures; leave it out with --run, --images and prompts of a file")
     if args.run is not None:
         assert asked.benchmark is not None
         return sampled.of_run(args.run, asked.benchmark, screen, offline=settings.offline).fewer(settings.limit)
@@ -266,7 +269,8 @@ def _pictures(asked: Asked, model: Model, rewards: Mapping[str, Any], args: argp
         )
     check_sampling(painter, settings.image)
     if asked.prompts is None:
-        run = Run(asked.out / "samples", who, settings, batch_size=args.batch_size, fresh=args.fresh)
+        staffing = options.staffing(args, settings.device)
+        run = Run(asked.out / "samples", who, settings, batch_size=args.batch_size, fresh=args.fresh, staffing=staffing)
         return sampled.draw(run, painter, screen)
     assert isinstance(painter, TextToImage)
     named.check(list(rewards.values()), asked.prompts)

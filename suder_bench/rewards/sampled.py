@@ -71,8 +71,11 @@ class Sampled:
 
 
 def draw(run: Run, model: Model, screen: Screen) -> Pictures:
-    """The run's pictures, drawn and judged where they are not yet. Raises `UserError` when nothing was judged."""
-    run.execute(screen, lambda: model)
+    """The run's pictures, drawn by the model, or workers that load it too, and judged where they are not yet.
+
+    Raises `UserError` when nothing was judged.
+    """
+    run.execute(screen, (lambda: model) if run.staffing.workers is None else None)
     [task] = plan(run.settings, screen.say)
     lacks = f"{run.out} has no {task.name} prompt with all its {task.repeats} pictures judged"
     return _judged(task, RunFolder(run.out), f"{lacks}; where there are fewer of each, give --samples N")

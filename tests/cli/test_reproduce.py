@@ -45,11 +45,17 @@ def test_the_plan_trains_evaluates_compares_and_reports():
     assert names == [*(f"{what} {name}" for name in TRAININGS for what in ("train", "evaluate")), "compare rewards", "report"]
 
 
+def test_workers_evaluate_and_compare_and_train_nothing():
+    steps = plan(Choices("tiny", Path("o"), workers="auto"))
+    asked = [step.name for step in steps if "--workers auto" in step.shown()]
+    assert asked == [*(f"evaluate {name}" for name in TRAININGS), "compare rewards"]
+
+
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_command_is_one_that_its_command_takes(scale, quick, capsys):
     judged = {"judges": ("detector-2d=file:f",), "judge_args": ("llm.temperature=null",), "judge_timeout": 60.0}
-    for step in plan(Choices(scale, Path("o"), quick=quick, limit=5, offline=True, **judged)):
+    for step in plan(Choices(scale, Path("o"), quick=quick, limit=5, offline=True, workers="2", **judged)):
         assert ("--judge-args llm.temperature=null --judge-timeout 60" in step.shown()) == step.name.startswith("evaluate")
         command, *arguments = step.argv
         if command == "train":

@@ -115,6 +115,25 @@ def test_a_reward_that_knows_and_one_that_knows_the_opposite(model: Chancy, caps
     assert "(compare.png)" in Path("o/compare.md").read_text()
 
 
+def test_workers_draw_the_same_pictures(
+    model: Chancy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = {**registry.TABLE["models"], "fake": f"{__name__}:Chancy"}
+    monkeypatch.setattr(registry, "TABLE", {**registry.TABLE, "models": models})
+    registry.table.cache_clear()
+    monkeypatch.setattr("fakes.FakeModel.load", classmethod(lambda cls, reference, **_: Chancy(name="fake:chancy")))
+    monkeypatch.setattr(Chancy, "fingerprint", "fake chancy", raising=False)
+    files = []
+    for out, more in (("o", ()), ("p", ("--workers", "2"))):
+        assert compare("--samples", "3", "--captions", "0", *more, "--out", out) == 0
+        files.append({file.relative_to(out): file.read_bytes() for file in Path(out).rglob("*.png")})
+    assert files[0] == files[1]
+    assert len(files[0]) >= 36
+    assert "workers" in json.loads(Path("p/samples/run.json").read_text())
+    assert compare("--workers", "2", "--images", "none") == 2
+    assert "--workers draw a benchmark's pictures" in capsys.readouterr().err
+
+
 def test_the_same_command_again_draws_nothing_and_prints_the_table(model: Chancy, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare("--samples", "2", "--captions", "2", "--limit", "4") == 0
     shown = capsys.readouterr()
