@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import tiny_judges
 from PIL import Image
 from serving import Served, png, serving, text
 from world_pictures import Made, made
@@ -344,6 +345,16 @@ def test_what_cannot_be_served_is_told_before_the_port_opens(
     assert told in shown.err
     assert shown.out == ""
     assert "Traceback" not in shown.err
+
+
+def test_judges_that_fail_their_known_answers_open_no_port(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command = ["serve", "--data", "world", "--port", "0", "--benchmark", "t2i-compbench", "--offline"]
+    clip = tiny_judges.clip(tmp_path)
+    capfd.readouterr()
+    assert main([*command, "--judge", f"clip=official:{clip}"]) == 1
+    shown = capfd.readouterr()
+    assert "fails its known answers, nothing was scored" in shown.err
+    assert shown.out == ""
 
 
 def test_a_port_that_is_taken_is_told_before_a_judge_is_loaded(capfd: pytest.CaptureFixture[str]) -> None:
