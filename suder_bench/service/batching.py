@@ -77,6 +77,8 @@ class Batching:
         """A row to come for each; one that is cancelled before its batch begins is never judged. Raises `FullError`."""
         waiting = [_Waiting(one, Future()) for one in asked]
         with self._changed:
+            if self._closed:
+                raise FullError(1)
             if len(self._queue) + len(waiting) > self.most:
                 raise FullError(self._wait(len(self._queue) + len(waiting) - self.most))
             self._queue.extend(waiting)
@@ -159,7 +161,8 @@ class Batching:
         try:
             return worker.score(asked)
         except NoWorker as error:
-            return [FaultError("no_worker", str(error)).row] * len(asked)
+            other = next((one for one in self._workers if one.alive), None)
+            return self._judged(other, batch, alone) if other else [FaultError("no_worker", str(error)).row] * len(asked)
         except WorkerDied:
             with alone:  # or another's picture that kills it would be taken for these
                 return [self._once_more(worker, one) for one in asked]

@@ -142,6 +142,24 @@ def test_a_dead_worker_takes_nothing_while_another_lives() -> None:
     batching.close()
 
 
+def test_what_a_worker_leaves_behind_for_good_is_judged_by_another() -> None:
+    leaving, other = Scripted(), Scripted()
+    leaving.gate.clear()
+    workers = [leaving]
+    batching = Batching(workers, most=9, patience=0.0)
+    futures = batching.put(asked("a"))
+    while not batching.under_way:
+        time.sleep(0.01)
+    workers.append(other)
+    leaving.gone = True
+    leaving.gate.set()
+    assert rows(futures) == ["a"]
+    assert other.batches == [["a"]]
+    batching.close()
+    with pytest.raises(FullError):
+        batching.put(asked("b"))
+
+
 def test_a_bug_of_a_worker_ends_no_thread(capfd: pytest.CaptureFixture[str]) -> None:
     class Broken(Scripted):
         def score(self, batch: Sequence[Asked]) -> list[dict[str, Any]]:
