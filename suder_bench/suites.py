@@ -21,6 +21,16 @@ SUITES: Mapping[str, tuple[str, ...]] = {
 }
 
 
+WHOLE = ("all", "paper")
+"""Suites that hold all that a model can do, be it one half of them."""
+
+
+def half(suite: str | None, only: Sequence[str], able: str | None) -> str | None:
+    """`able`, the suite of what a model can do, in place of a whole suite that holds more; nothing where benchmarks were named,
+    which a model that cannot do them refuses."""
+    return able if able is not None and suite in WHOLE and not only else suite
+
+
 def choose(suite: str | None, only: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
     """(name, benchmarks) of a suite, restricted to the benchmarks in `only`; without a suite, just those of `only`.
 

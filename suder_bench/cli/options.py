@@ -270,7 +270,7 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
     overrides = _collected(mistakes, lambda: judges(args.judge))
     given = _collected(mistakes, lambda: arguments(args.judge_args))
     raise_all(mistakes)
-    suite, benchmarks = chosen
+    suite, benchmarks = _able(model, args, chosen)
     device, dtype = machine(args.device, args.dtype)
     return model, Settings(
         suite=suite,
@@ -295,6 +295,19 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
         offline=args.offline,
         allow_missing=args.allow_missing,
     )
+
+
+def _able(model: ModelReference, args: argparse.Namespace, chosen: tuple[str, tuple[str, ...]]) -> tuple[str, tuple[str, ...]]:
+    """The suite and its benchmarks that the model can do, which is told where they are fewer than were asked for."""
+    from suder_bench import suites
+    from suder_bench.models.reference import HALVES
+
+    suite = suites.half(args.suite, args.benchmark, HALVES.get(model.adapter))
+    if suite == args.suite:
+        return chosen
+    does = {"und": "answers questions and draws nothing", "gen": "draws pictures and answers nothing"}[str(suite)]
+    print(f"suder-bench: model '{model.name}' {does}: --suite {args.suite} is --suite {suite} for it", file=sys.stderr)
+    return suites.choose(suite)
 
 
 def _collected(mistakes: list[UserError], choose: Callable[[], Any]) -> Any:

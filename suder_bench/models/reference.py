@@ -46,6 +46,10 @@ _CHECKS: Mapping[str, Callable[[Path, Mapping[str, str]], None]] = {
 """Adapters that read a checkpoint folder or hub id, and what they can say of a folder without reading a tensor."""
 
 
+HALVES: Mapping[str, str] = {"vlm": "und", "diffusers": "gen", "folder": "gen"}
+"""Adapters of models that only answer or only draw, whatever the checkpoint, with the suite of what they can do."""
+
+
 @dataclass(frozen=True)
 class ModelReference:
     """A model not loaded yet. `name` is what the user wrote; `reference` is what the adapter loads."""

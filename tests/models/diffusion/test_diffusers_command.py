@@ -49,6 +49,15 @@ def test_a_folder_is_evaluated_and_its_settings_recorded(saved: Path, tmp_path: 
     assert len(list((tmp_path / "run" / "images").rglob("*.png"))) == 4
 
 
+def test_all_that_there_is_for_a_pipeline_is_drawing(sd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for suite in ("all", "paper"):
+        assert run(sd, tmp_path / suite, "--suite", suite, "--steps", "1", "--limit", "1") == 0
+        assert f"draws pictures and answers nothing: --suite {suite} is --suite gen for it" in capsys.readouterr().err
+        assert recipe(tmp_path / suite)["suite"] == "gen"
+    assert run(sd, tmp_path / "named", "--suite", "all", "--benchmark", "pope") == 2
+    assert "answers no questions, which pope asks for" in capsys.readouterr().err
+
+
 def test_pictures_are_the_same_in_any_batch(sd: Path, tmp_path: Path) -> None:
     for size in ("1", "4"):
         assert run(sd, tmp_path / size, "--steps", "1", "--stage", "respond", "--batch-size", size) == 0

@@ -12,10 +12,16 @@ from suder_bench import cli
 WORLD = ["--data", "world", "--offline", "--limit", "1", "--device", "cpu"]
 
 
-@pytest.mark.parametrize("name", ["llava", "qwen2_5_vl"])
-def test_the_suite_of_questions(name: str, checkpoints: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "suite"), [("llava", "all"), ("qwen2_5_vl", "und")])
+def test_the_suite_of_questions(
+    name: str, suite: str, checkpoints: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which is all that there is for such a model."""
     out = tmp_path / "run"
-    assert cli.main(["run", "--model", str(checkpoints[name]), "--suite", "und", "--out", str(out), *WORLD]) == 0
+    assert cli.main(["run", "--model", str(checkpoints[name]), "--suite", suite, "--out", str(out), *WORLD]) == 0
+    told = "answers questions and draws nothing: --suite all is --suite und for it"
+    assert (told in capsys.readouterr().err) == (suite == "all")
+    assert json.loads((out / "run.json").read_text())["suite"] == "und"
     summary = json.loads((out / "summary.json").read_text())
     assert set(summary["benchmarks"]) == {"pope", "hallusionbench", "llavabench", "mmbench", "seedbench"}
     settings = json.loads((out / "run.json").read_text())["model"]["settings"]
