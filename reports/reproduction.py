@@ -67,8 +67,8 @@ START = 12.0
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user chose. `sets` go over every recipe; `limit`, `judges`, `judge_args` and `judge_timeout` are those of
-    `run`; `processes` train at scales above tiny; `workers` are those of `track` and `reward compare`."""
+    """What the user chose. `sets` go over every recipe; `limit` and what is of judges are those of `run`; `processes` train at
+    scales above tiny; `workers` are those of `track` and `reward compare`."""
 
     scale: str
     out: Path
@@ -78,6 +78,7 @@ class Choices:
     judges: tuple[str, ...] = ()
     judge_args: tuple[str, ...] = ()
     judge_timeout: float | None = None
+    judge_concurrency: int | None = None
     device: str = "auto"
     offline: bool = False
     processes: int = 1
@@ -96,7 +97,8 @@ class Choices:
         """How the judges were chosen, as the command line has it."""
         words = [word for one in self.judges for word in ("--judge", one)]
         words += [word for one in self.judge_args for word in ("--judge-args", one)]
-        return words + ([] if self.judge_timeout is None else ["--judge-timeout", f"{self.judge_timeout:g}"])
+        words += [] if self.judge_timeout is None else ["--judge-timeout", f"{self.judge_timeout:g}"]
+        return words + ([] if self.judge_concurrency is None else ["--judge-concurrency", str(self.judge_concurrency)])
 
     def training_sets(self, name: str) -> tuple[str, ...]:
         """What `--set` puts over the recipe of a training, the user's own last."""

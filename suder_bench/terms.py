@@ -14,7 +14,8 @@ TIMEOUT = 300.0
 """Seconds for one whole reply unless `--judge-timeout` says otherwise."""
 
 AT_ONCE = 4
-"""Requests to a judge behind an address that are under way at once, and responses that it is asked about together."""
+"""Requests to a judge behind an address that are under way at once, and responses that it is asked about together, unless
+`--judge-concurrency` says otherwise."""
 
 Arguments = Mapping[str, Mapping[str, Any]]
 """By role, what a request holds besides model and messages; None leaves out what it would hold otherwise."""
@@ -29,11 +30,12 @@ NOTHING: Arguments = MappingProxyType({})
 @dataclass(frozen=True)
 class Terms:
     """`named` are the roles whose judge the user named in this very command: whatever stands in a file is no leave to send
-    a key there. `timeout` is in seconds, for one whole reply."""
+    a key there. `timeout` is in seconds, for one whole reply; `at_once` are so many requests."""
 
     named: frozenset[str] = frozenset()
     arguments: Arguments = field(default_factory=dict)
     timeout: float = TIMEOUT
+    at_once: int = AT_ONCE
 
     def only(self, roles: Collection[str]) -> Terms:
         """Without the settings of other roles."""
@@ -45,8 +47,8 @@ USUAL = Terms()
 
 @runtime_checkable
 class TakesTerms(Protocol):
-    """A judge behind an address. Each reply costs, so that it is asked about `AT_ONCE` responses at a time, and keeps the replies
-    of a batch that failed, whose parts it is asked about again."""
+    """A judge behind an address. Each reply costs, so that it is asked about as many responses at a time as it has requests under
+    way (`at_once`, where it says so), and keeps the replies of a batch that failed, whose parts it is asked about again."""
 
     def under(self, terms: Terms, say: Callable[[str], None]) -> Self:
         """The same judge, asked in these terms; `say` is told what the user should know of that."""

@@ -27,7 +27,7 @@ from suder_bench.remote.client import (
     SilentError,
 )
 from suder_bench.remote.kept import Kept
-from suder_bench.terms import AT_ONCE, Terms
+from suder_bench.terms import Terms
 
 MODEL = "SUDER_BENCH_LLM"
 MOST_MB = 8
@@ -63,7 +63,7 @@ class Endpoint:
             url.rstrip("/"),
             key,
             timeout=self._terms.timeout,
-            at_once=AT_ONCE,
+            at_once=self._terms.at_once,
             most_mb=MOST_MB,
             pause=pause,
             slow_tries=1,  # a second one would be as slow
@@ -110,6 +110,11 @@ class Endpoint:
         judge._withheld = None if named else self._withheld
         return judge
 
+    @property
+    def at_once(self) -> int:
+        """How many requests are under way at once, and responses judged together."""
+        return self._terms.at_once
+
     def review(self, system: str, prompts: Sequence[str]) -> list[str]:
         """LLaVA-Bench's settings: temperature 0.2, 1,024 tokens."""
         turns = [[{"role": "system", "content": system}, {"role": "user", "content": prompt}] for prompt in prompts]
@@ -135,7 +140,7 @@ class Endpoint:
             known_answers.check_llm(self)
 
     def _replies(self, turns: Sequence[list[dict[str, Any]]], **settings: float) -> list[str]:
-        """In order, of `AT_ONCE` requests at a time. Raises `UserError` for a request that is refused or not answered,
+        """In order, `at_once` requests at a time. Raises `UserError` for a request that is refused or not answered,
         `Unreachable` where no other would do better."""
         if self._withheld:
             self._withheld = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from suder_bench.errors import UserError
 from suder_bench.machine import DTYPES, JUDGE_DTYPES, choose_device, choose_dtype, count_devices
-from suder_bench.terms import NOTHING, TIMEOUT, Arguments, Terms, arguments, joined
+from suder_bench.terms import AT_ONCE, NOTHING, TIMEOUT, Arguments, Terms, arguments, joined
 
 if TYPE_CHECKING:
     from suder_bench.models.reference import ModelReference
@@ -180,6 +180,13 @@ def add_judges(parser: argparse.ArgumentParser) -> None:
         help=f"for one whole reply of a judge behind an address (default: {TIMEOUT:g})",
     )
     parser.add_argument(
+        "--judge-concurrency",
+        type=positive,
+        default=AT_ONCE,
+        metavar="N",
+        help=f"so many requests to a judge behind an address at once (default: {AT_ONCE})",
+    )
+    parser.add_argument(
         "--no-known-answers",
         dest="known_answers",
         action="store_false",
@@ -291,7 +298,7 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
         judge_device=choose_device(args.judge_device or device),
         judge_dtype=args.judge_dtype or "auto",
         known_answers=args.known_answers,
-        terms=Terms(frozenset(overrides), given, args.judge_timeout),
+        terms=Terms(frozenset(overrides), given, args.judge_timeout, args.judge_concurrency),
         offline=args.offline,
         allow_missing=args.allow_missing,
     )
@@ -331,7 +338,8 @@ def judges(pairs: Sequence[str]) -> dict[str, str]:
 
 def judge_terms(args: argparse.Namespace, stored: Arguments = NOTHING) -> Terms:
     """What the options of `add_judges` say of judges behind an address; `stored` settings hold where they say nothing."""
-    return Terms(frozenset(judges(args.judge)), joined(stored, arguments(args.judge_args)), args.judge_timeout)
+    given = joined(stored, arguments(args.judge_args))
+    return Terms(frozenset(judges(args.judge)), given, args.judge_timeout, args.judge_concurrency)
 
 
 def prepare(*, offline: bool, rehash: bool = False) -> None:

@@ -38,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
         judges=tuple(args.judge),
         judge_args=tuple(args.judge_args),
         judge_timeout=args.judge_timeout,
+        judge_concurrency=args.judge_concurrency,
         device=args.device,
         offline=args.offline,
         processes=args.processes or _gpus(args.scale),
@@ -81,6 +82,7 @@ def _parser() -> options.Parser:
         type=_setting,
     )
     parser.add_argument("--judge-timeout", type=options.more_than_nothing, metavar="SECONDS", help="as for run")
+    parser.add_argument("--judge-concurrency", type=options.positive, metavar="N", help="as for run")
     parser.add_argument(
         "--processes", type=options.positive, metavar="N", help="that train at scales above tiny (default: the GPUs here)"
     )

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from suder_bench import registry
 from suder_bench.benchmark import Judge, KnowsItsFile
 from suder_bench.errors import JudgeError, Unreachable, UserError, unknown
-from suder_bench.terms import NOTHING, USUAL, Arguments, TakesTerms, Terms
+from suder_bench.terms import AT_ONCE, NOTHING, USUAL, Arguments, TakesTerms, Terms
 
 
 @runtime_checkable
@@ -59,6 +59,11 @@ class Panel:
             | unchecked
             for role, judge in judges.items()
         }
+
+    def at_once(self, roles: Iterable[str]) -> int:
+        """How many responses the paid ones of these judges are asked about together."""
+        paid = [judge for role in roles if isinstance(judge := self.judges.get(role), TakesTerms)]
+        return min((getattr(judge, "at_once", AT_ONCE) for judge in paid), default=AT_ONCE)
 
     def paid(self, roles: Iterable[str]) -> bool:
         """Whether one of these judges is behind an address, where each reply costs and is kept by itself."""

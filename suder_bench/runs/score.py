@@ -23,7 +23,6 @@ from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import Key, RunFolder
 from suder_bench.runs.workers.driver import Driver, Lot
 from suder_bench.runs.workers.here import UNSEEN, Here, Holding
-from suder_bench.terms import AT_ONCE
 
 JUDGES = "judges"
 """The kind of workers that judge."""
@@ -221,7 +220,7 @@ def judge(
     chunks of a size, else they are cut as they come.
     """
     if panel.paid(benchmark.judge_roles):
-        size = BatchSize(AT_ONCE)
+        size = BatchSize(panel.at_once(benchmark.judge_roles))
     count = size.value
     lot = judging_of(benchmark, keep)
     jury = Jury(panel, {benchmark.name: benchmark}, size, UNSEEN)

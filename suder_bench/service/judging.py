@@ -31,7 +31,6 @@ from suder_bench.runs.score import filed_under
 from suder_bench.runs.screen import Bar, Screen
 from suder_bench.service.asked import Asked, FaultError
 from suder_bench.service.setting import Setting
-from suder_bench.terms import AT_ONCE
 from suder_bench.world import train_split
 
 Prepared = Future[Answered | PictureError] | Row
@@ -60,7 +59,8 @@ class Judging:
         self._by_prompt: dict[str, Sample] = {}
         for sample in (*samples, *trained):
             self._by_prompt.setdefault(sample.prompt.strip(), sample)
-        self._size, self._screen = BatchSize(AT_ONCE) if panel.paid(benchmark.judge_roles) else BatchSize(), screen
+        roles = benchmark.judge_roles
+        self._size, self._screen = BatchSize(panel.at_once(roles)) if panel.paid(roles) else BatchSize(), screen
 
     @classmethod
     def load(cls, setting: Setting, screen: Screen) -> list[Self]:

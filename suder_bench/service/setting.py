@@ -33,16 +33,21 @@ class Setting:
             "benchmarks": list(self.benchmarks),
             "judges": dict(self.judges),
             "source": [source.kind, source.size, None if source.path is None else str(source.path)],
-            "terms": [sorted(terms.named), {role: dict(given) for role, given in terms.arguments.items()}, terms.timeout],
+            "terms": [
+                sorted(terms.named),
+                {role: dict(given) for role, given in terms.arguments.items()},
+                terms.timeout,
+                terms.at_once,
+            ],
         }
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
         kind, size, path = document["source"]
-        named, arguments, timeout = document["terms"]
+        named, arguments, timeout, at_once = document["terms"]
         return cls(
             **{name: document[name] for name in ("protocol", "judges", "device", "dtype", "offline", "known_answers")},
             benchmarks=tuple(document["benchmarks"]),
             source=Source(kind, size, None if path is None else Path(path)),
-            terms=Terms(frozenset(named), arguments, timeout),
+            terms=Terms(frozenset(named), arguments, timeout, at_once),
         )

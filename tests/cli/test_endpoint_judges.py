@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,7 @@ def test_settings_are_sent_recorded_and_kept_for_the_next_scoring(tmp_path: Path
         (["--judge-args", "llm.stream=true"], "--judge-args: llm.stream cannot be set"),
         (["--judge-args", "mllm.seed=1"], "--judge-args mllm.seed is not used: the chosen benchmarks ask llm; leave it out"),
         (["--judge-timeout", "0"], "argument --judge-timeout: '0' is not a number above 0"),
+        (["--judge-concurrency", "0"], "argument --judge-concurrency: '0' is not a positive whole number"),
         (["--judge-timeout", "inf"], "'inf' is not a number from 0 on"),
     ],
 )
@@ -265,6 +267,26 @@ def test_answers_made_elsewhere_are_asked_about_one_by_one(tmp_path: Path) -> No
     with serving(all_but("Which shade, 3?", refused(400, "Not this one"))) as server:
         assert cli.main(["score", *words, "--judge", f"llm=official:{server.url}#m"]) == 1
         assert set(Counter(one.prompt for one in server.asked).values()) == {1}
+        assert len(server.asked) == KNOWN + COUNT
+
+
+@pytest.mark.parametrize("many", [1, 8])
+def test_as_many_requests_at_once_as_were_chosen(tmp_path: Path, many: int) -> None:
+    together, lock, open_now, seen = threading.Barrier(many), threading.Lock(), [0], set()
+
+    def counted(asked: Asked, before: int) -> Answer:
+        if before >= KNOWN:
+            with lock:
+                open_now[0] += 1
+                seen.add(open_now[0])
+            together.wait(timeout=20)  # for as many others, else it breaks, and the judge with it
+            with lock:
+                open_now[0] -= 1
+        return able(asked, before)
+
+    with serving(counted) as server:
+        assert run(tmp_path, server.url, "--judge-concurrency", str(many)) == 0
+        assert max(seen) == many
         assert len(server.asked) == KNOWN + COUNT
 
 

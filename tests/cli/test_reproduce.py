@@ -54,9 +54,16 @@ def test_workers_evaluate_and_compare_and_train_nothing():
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_command_is_one_that_its_command_takes(scale, quick, capsys):
-    judged = {"judges": ("detector-2d=file:f",), "judge_args": ("llm.temperature=null",), "judge_timeout": 60.0}
+    judged = {
+        "judges": ("detector-2d=file:f",),
+        "judge_args": ("llm.temperature=null",),
+        "judge_timeout": 60.0,
+        "judge_concurrency": 2,
+    }
     for step in plan(Choices(scale, Path("o"), quick=quick, limit=5, offline=True, workers="2", **judged)):
-        assert ("--judge-args llm.temperature=null --judge-timeout 60" in step.shown()) == step.name.startswith("evaluate")
+        assert (
+            "--judge-args llm.temperature=null --judge-timeout 60 --judge-concurrency 2" in step.shown()
+        ) == step.name.startswith("evaluate")
         command, *arguments = step.argv
         if command == "train":
             assert main([*step.argv, "--dry-run"]) == 0
