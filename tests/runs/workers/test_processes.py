@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fakes import REFERENCE, FakeModel, settings
-from troubled import Troubled, dies_loading, lame, strange
+from troubled import Gathering, Troubled, dies_loading, lame, strange
 
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.runs.execute import Outcome, Run
@@ -132,7 +132,7 @@ def test_a_sample_that_raises_fails_alone(tmp_path: Path) -> None:
 
 def test_a_worker_out_of_memory_halves_its_own_batch(tmp_path: Path) -> None:
     screen = Told()
-    assert run(tmp_path / "r", partial(FakeModel, largest=3, seconds=0.08), screen).complete
+    assert run(tmp_path / "r", partial(Gathering, notes=tmp_path, largest=3), screen).complete
     assert screen.text.count("out of memory at batch size 4; going on with 2") == 2, "once in each worker"
     assert len(set(lines(tmp_path / "r"))) == TOTAL
 
@@ -205,7 +205,9 @@ def test_a_file_tells_how_long_each_stage_took_and_adds_up_over_commands(tmp_pat
 def test_verbose_says_what_each_worker_has_done(tmp_path: Path) -> None:
     screen = Told()
     staffing = Staffing(2, verbose=True)
-    Run(tmp_path / "r", REFERENCE, settings(), batch_size=4, staffing=staffing).execute(screen, partial(FakeModel, seconds=0.08))
+    Run(tmp_path / "r", REFERENCE, settings(), batch_size=4, staffing=staffing).execute(
+        screen, partial(Gathering, notes=tmp_path)
+    )
     said = [line for line in screen.text.splitlines() if "responses of model" in line]
     assert sorted(line.partition(" on ")[0] for line in said) == ["worker 1", "worker 2"]
     assert sum(int(line.partition(": ")[2].partition(" ")[0]) for line in said) == TOTAL

@@ -50,6 +50,21 @@ class Troubled(FakeModel):
         return True
 
 
+@dataclass
+class Gathering(FakeModel):
+    """Waits at its first batch, for a minute at most, until `workers` processes have one."""
+
+    notes: Path = Path()
+    workers: int = 2
+
+    def _meet(self, prompts: Sequence[str]) -> None:
+        (self.notes / f"gathered-{os.getpid()}").touch()
+        until = time.monotonic() + 60
+        while len(list(self.notes.glob("gathered-*"))) < self.workers and time.monotonic() < until:
+            time.sleep(0.01)
+        super()._meet(prompts)
+
+
 def lame(notes: Path, right: int = 1) -> FakeModel:
     """Loads in the first `right` workers, and in no other."""
     for number in range(right):
