@@ -14,12 +14,14 @@ from suder_bench.data.catalogue import OfficialFile
 
 @dataclass
 class Mirror:
-    """Serves `contents` by path. `cut` bytes end each of the first answers, `statuses` are given instead of the first ones."""
+    """Serves `contents` by path. `cut` bytes end each of the first answers, `statuses` are given instead of the first ones.
+    Without `lengths` it does not say how much there is."""
 
     contents: Mapping[str, bytes]
     cuts: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     ranges: bool = True
+    lengths: bool = True
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     address: str = ""
 
@@ -42,7 +44,8 @@ def serving(mirror: Mirror) -> Iterator[Mirror]:
             self.send_response(206 if start else 200)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            self.send_header("Content-Length", str(len(content) - start))
+            if mirror.lengths:
+                self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
             self.wfile.write(content[start : mirror.cuts.pop(0) if mirror.cuts else None])
 

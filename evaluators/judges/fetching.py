@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace as replaced
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from suder_bench.data.fetch import EVERY, fetch
+from suder_bench.data.fetch import EVERY, FetchError, fetch
 from suder_bench.data.folder import unwritable
 from suder_bench.errors import UserError
 from suder_bench.evaluators.judges.manifest import Weight
@@ -19,20 +20,22 @@ MOST = 1 << 31
 Say = Callable[[str], None]
 
 
-def ensure(wanted: Sequence[Weight], folder: Path, say: Say, *, offline: bool, replace: bool = False) -> int:
+def ensure(wanted: Sequence[Weight], folder: Path, say: Say, *, offline: bool, replace: bool = False, keep: bool = False) -> int:
     """Bring those of these files that are missing into the folder of weights; returns how many were fetched.
 
     A file that is there and is another is fetched again with `replace`, and refused by name without: somebody may have meant
-    it. Raises `UserError` for that, where `offline` forbids to fetch, and where the disk has no room; `FetchError` when a file
-    cannot be had.
+    it. With `keep` a file is taken as it is where one list alone says that it is another. Raises `UserError` for that, where
+    `offline` forbids to fetch, and where the disk has no room; `FetchError` when a file cannot be had.
     """
+    wanted = [replaced(weight, sha256="") if keep and weight.lone else weight for weight in wanted]
     states = {weight: weight.state(folder) for weight in wanted}
     for weight, state in states.items():
         if state == "damaged" and not replace:
             place = weight.place(folder)
+            kept = " or keep it as another file with --keep-another," if weight.lone else ""
             raise UserError(
-                f"{place} is not the official file: {weight.fault(place)}; get it again with {command(weight)} --replace, or put"
-                f" it elsewhere and give --judge {weight.roles.split()[0]}=official:FILE"
+                f"{place} is not the official file: {weight.fault(place)}; get it again with {command(weight)} --replace,{kept}"
+                f" or put it elsewhere and give --judge {weight.roles.split()[0]}=official:FILE"
             )
     lacking = [weight for weight, state in states.items() if state != "present"]
     if not lacking:
@@ -47,8 +50,19 @@ def ensure(wanted: Sequence[Weight], folder: Path, say: Say, *, offline: bool, r
     say(f"fetching {len(lacking)} file{'s' if len(lacking) > 1 else ''} ({amount(lacking)}) into {folder}")
     for weight in lacking:
         say(f"{weight.network}: {weight.name} ({amount([weight])}) from {urlsplit(weight.address).netloc}")
-        fetch(weight, weight.place(folder), most=MOST, watch=_told(weight, say))
+        _bring(weight, folder, say)
     return len(lacking)
+
+
+def _bring(weight: Weight, folder: Path, say: Say) -> None:
+    place = weight.place(folder)
+    try:
+        fetch(weight, place, most=MOST, watch=_told(weight, say), leave=weight.lone)
+    except FetchError as error:
+        part = _part(weight, folder)
+        if not (weight.lone and part.stat().st_size == weight.bytes):
+            raise
+        raise FetchError(f"{error}; or keep what came, as another file: {command(weight)} --keep-another") from None
 
 
 def command(*weights: Weight) -> str:
@@ -71,7 +85,7 @@ def _make_room(lacking: Sequence[Weight], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(folder, error) from None
-    parts = (weight.place(folder).with_name(f".{weight.name}.part") for weight in lacking)
+    parts = (_part(weight, folder) for weight in lacking)
     needed = sum(weight.size for weight in lacking) - sum(part.stat().st_size for part in parts if part.is_file())
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -79,6 +93,11 @@ def _make_room(lacking: Sequence[Weight], folder: Path) -> None:
             f"{folder} has {free / 1e9:.2f} GB free, and {needed / 1e9:.2f} GB are needed; make room, or export"
             " SUDER_BENCH_CACHE=FOLDER on another disk"
         )
+
+
+def _part(weight: Weight, folder: Path) -> Path:
+    """Where what has arrived of a file waits for the rest."""
+    return weight.place(folder).with_name(f".{weight.name}.part")
 
 
 def _told(weight: Weight, say: Say) -> Callable[[int], None]:

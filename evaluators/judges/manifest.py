@@ -1,7 +1,8 @@
 """The files of every official judge (`weights.csv`): where they are had, how large they are, their licence and their sha256.
 
 A judge is the benchmark's own only with the very file, not with one of the same shapes. Where nobody has published a digest,
-`sha256` is empty and `whence` says where it must come from: such a judge is official, its digest unknown.
+`sha256` is empty and `whence` says where it must come from: such a judge is official, its digest unknown. `published` says by
+whom a digest is: its owner, several lists that know nothing of each other, or one alone, which may be mistaken.
 """
 
 from __future__ import annotations
@@ -46,6 +47,12 @@ class Weight:
     sha256: str
     same: str
     whence: str
+    published: str = "by several lists"
+
+    @property
+    def lone(self) -> bool:
+        """Whether one list alone has the digest: a file that differs may be the official one all the same."""
+        return self.published == "by one list"
 
     @property
     def size(self) -> int:
@@ -70,14 +77,17 @@ class Weight:
         right = sha256(place) == self.sha256 if known else self.fault(place) is None
         return "present" if right else "damaged"
 
-    def fault(self, place: Path) -> str | None:
-        """In what the file at `place` differs from the official one, or None; without a digest its beginning must do."""
+    def fault(self, place: Path, found: str = "") -> str | None:
+        """In what the file at `place` differs from the official one, or None; without a digest its beginning must do.
+
+        `found` is its sha256, for a caller who has read it."""
         size = place.stat().st_size
         if self.bytes not in (None, size):
             return f"{size:,} bytes instead of {self.bytes:,}"
         if self.sha256:
-            found = digest(place)
-            return None if found == self.sha256 else f"sha256 {found[:12]} instead of {self.sha256[:12]}"
+            found = found or digest(place)
+            alone = ", which one list alone has published" if self.lone else ""
+            return None if found == self.sha256 else f"sha256 {found[:12]} instead of {self.sha256[:12]}{alone}"
         with open(place, "rb") as opened:
             begins = opened.read(4)
         return None if begins.startswith(CHECKPOINT_BEGINS) else "it is no checkpoint of torch"

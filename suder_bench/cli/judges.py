@@ -51,7 +51,8 @@ def _list(argv: Sequence[str]) -> int:
         for one in own:
             print(f"  {one.state(folder):<8} {amount([one]):>14}  {one.licence}  {one.place(folder)}")
             print(f"{'':11}from {one.address}")
-            print(f"{'':11}sha256 {one.sha256 or 'unknown'}: {one.whence}")
+            published = f" (published {one.published})" if one.sha256 else ""
+            print(f"{'':11}sha256 {one.sha256 or 'unknown'}{published}: {one.whence}")
         if "parser" in roles.split():
             print(f"{'':11}read by spaCy, whose version does not matter: {install('parser')}")
             print(f"{'':11}or, instead of fetching it: pip install --no-deps {own[0].url}")
@@ -62,6 +63,11 @@ def _list(argv: Sequence[str]) -> int:
 def _fetch(argv: Sequence[str]) -> int:
     parser = _parser("fetch")
     parser.add_argument("--replace", action="store_true", help="also fetch again what is there but not the official file")
+    parser.add_argument(
+        "--keep-another",
+        action="store_true",
+        help="keep a file of another sha256 than one list alone has published, as another file",
+    )
     parser.add_argument("--offline", action="store_true", help="never use the network: only say what is missing")
     args = parser.parse_args(argv)
     from suder_bench.evaluators.judges.fetching import ensure
@@ -69,11 +75,13 @@ def _fetch(argv: Sequence[str]) -> int:
     from suder_bench.runs.screen import Screen
 
     folder, weights = _folder(args), _weights(args)
-    fetched = ensure(weights, folder, Screen().say, offline=args.offline, replace=args.replace)
+    fetched = ensure(weights, folder, Screen().say, offline=args.offline, replace=args.replace, keep=args.keep_another)
     print(f"{len(weights)} files of official judges are in {folder}, {fetched} of them new")
     for one in weights:
         if one.name.endswith(".whl"):
             print(f"{one.name}: unpacked into {unpacked(one.place(folder), folder)}; pip is not needed for it")
+        if args.keep_another and one.lone and (fault := one.fault(one.place(folder))):
+            print(f"{one.name}: another file ({fault}); numbers made with it stand apart from published ones")
         if not one.sha256:
             print(f"{one.name}: official, digest unknown; suder-bench judges verify {one.roles} prints what it hashes to")
     return 0
@@ -92,7 +100,7 @@ def _verify(argv: Sequence[str]) -> int:
     for one in weights:
         place = one.place(folder)
         found = digest(place) if place.is_file() else ""
-        fault = one.fault(place) if place.is_file() else "missing"
+        fault = one.fault(place, found) if found else "missing"
         bad += [one] * bool(fault)
         says = fault or ("the official file" if one.sha256 else f"digest unknown: {one.whence}")
         print(f"{place}: {says}" + (f"\n  sha256 {found}" if found else ""))

@@ -10,8 +10,9 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from suder_bench import locks
@@ -98,15 +99,22 @@ def ensure(files: Sequence[Fetchable], data: Path, say: Callable[[str], None], *
     return len(wanted)
 
 
-def fetch(file: Addressed, target: Path, *, most: int = MOST, watch: Callable[[int], None] = lambda have: None) -> None:
+class AnotherFile(Exception):
+    """What an address has is not the file that is wanted; says in what it differs."""
+
+
+def fetch(
+    file: Addressed, target: Path, *, most: int = MOST, watch: Callable[[int], None] = lambda have: None, leave: bool = False
+) -> None:
     """Download one file; what arrived before a break is kept beside `target` and not asked for again.
 
-    `most` bounds a file whose size is not known, in bytes, and `watch` is told how many are here, block by block. Raises
-    `FetchError` when the third try fails too, or what arrived is not the official file.
+    `most` bounds a file whose size is not known, in bytes, and `watch` is told how many are here, block by block. A file that
+    came in one piece and is another is not asked for again, and `leave` keeps it as what had arrived. Raises `UserError` where
+    it cannot be written, and `FetchError` when the third try fails too, or what arrived is not the official file.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        opened = open(target.with_name(f".{target.name}.part"), "ab")  # noqa: SIM115
+        opened = open(target.with_name(f".{target.name}.part"), "ab", buffering=0)  # noqa: SIM115
     except OSError as error:
         raise unwritable(target.parent, error) from None
     with opened as part, ExitStack() as held:
@@ -118,7 +126,10 @@ def fetch(file: Addressed, target: Path, *, most: int = MOST, watch: Callable[[i
             if attempt:
                 time.sleep(PAUSE * attempt)
             try:
-                _append(file, part, most, watch)
+                whole = _append(file, part, most, watch)
+            except AnotherFile as error:
+                reason, proxy = f"not the official file: {error}", ""
+                break
             except urllib.error.HTTPError as error:
                 reason = f"HTTP {error.code} {error.reason}"
                 proxy = through_proxy(file.address) if error.code in STATUSES else ""
@@ -132,36 +143,62 @@ def fetch(file: Addressed, target: Path, *, most: int = MOST, watch: Callable[[i
                 continue
             fault = file.fault(Path(part.name))
             if fault is None:
-                os.replace(part.name, target)
+                _put(Path(part.name), target)
                 return
             reason, proxy = f"not the official file: {fault}", ""
-            part.truncate(0)
+            if not (whole and leave):
+                part.truncate(0)
+            if whole:
+                break
     raise FetchError(
         f"cannot fetch {file.address} ({reason}){proxy}; try again, set {MIRROR}, or put the file into {target.parent} yourself"
     )
 
 
-def _append(file: Addressed, part: BinaryIO, most: int, watch: Callable[[int], None]) -> None:
-    """Add what `part` lacks; never more than one byte too many, however long the answer is."""
+def _append(file: Addressed, part: FileIO, most: int, watch: Callable[[int], None]) -> bool:
+    """Add what `part` lacks, and say whether that was the whole file; never more than one byte too many, however long the
+    answer is. Raises `AnotherFile`, and leaves what is here, where the answer promises another size."""
     have = part.seek(0, os.SEEK_END)
     if file.bytes is not None and have >= file.bytes:
-        return
+        return False
     headers = {"User-Agent": f"suder-bench/{version('suder-bench')}", "Range": f"bytes={have}-"}
     request = urllib.request.Request(file.address, headers=headers if have else {"User-Agent": headers["User-Agent"]})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-        if have and not (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
+        resumed = have and (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-")
+        promised = answer.headers.get("Content-Length")
+        end = (have if resumed else 0) + int(promised) if promised else file.bytes
+        if end is not None and end != (file.bytes or end):
+            raise AnotherFile(f"{end:,} bytes instead of {file.bytes:,}")
+        if end is not None and file.bytes is None and end > most:
+            raise AnotherFile(f"{end:,} bytes, more than {most:,}")
+        if have and not resumed:
             part.truncate(0)  # the server sends the whole file
             have = 0
-        promised = answer.headers.get("Content-Length")
-        end = file.bytes if file.bytes is not None else have + int(promised) if promised else None
         left = (most if file.bytes is None else file.bytes) + 1 - have
         while left and (block := answer.read(min(left, BLOCK))):
-            part.write(block)
+            _write(part, block)
             left -= len(block)
             watch(part.tell())
-        part.flush()
     if end is not None and part.tell() < end:
         raise ConnectionError(f"the answer broke off {end - part.tell():,} bytes short")
+    return not resumed
+
+
+def _write(part: FileIO, block: bytes) -> None:
+    """Raises `UserError` where the disk is full; what went before stays."""
+    left = memoryview(block)
+    try:
+        while left:
+            left = left[part.write(left) :]
+    except OSError as error:
+        raise unwritable(Path(part.name).parent, error) from None
+
+
+def _put(part: Path, target: Path) -> None:
+    try:
+        os.replace(part, target)
+    except OSError as error:
+        raise unwritable(target, error) from None
 
 
 def _refused(damaged: Sequence[Fetchable], data: Path) -> UserError:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from zipfile import ZipFile
@@ -16,7 +17,7 @@ from mirror import Mirror, serving
 from suder_bench.cli import main
 from suder_bench.data import fetch
 from suder_bench.data.catalogue import MIRROR
-from suder_bench.evaluators.judges import manifest
+from suder_bench.evaluators.judges import fetching, manifest
 from suder_bench.evaluators.judges.manifest import Weight
 
 LARGE = b"PK\x03\x04" + bytes(range(256)) * 1000
@@ -133,6 +134,107 @@ def test_a_page_that_comes_in_place_of_weights_is_not_taken(
     assert main(["judges", "fetch", "detector-3d"]) == 1
     assert "not the official file: it is no checkpoint of torch" in capsys.readouterr().err
     assert not (own_cache / "weights" / "r50.pth").exists()
+
+
+def test_an_answer_of_another_size_is_told_by_its_size_and_not_read(
+    mirror: Mirror, own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was here already stays: it came from a better answer."""
+    part = own_cache / "weights" / ".blip.pth.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(LARGE[:70_000])
+    page = {"/owner.example/blip.pth?x=1": b"<html>log in</html>"}
+    for ranges, content in ((False, page), (True, {"/owner.example/blip.pth?x=1": LARGE * 2})):
+        mirror.ranges, mirror.contents, mirror.asked = ranges, content, []
+        assert main(["judges", "fetch", "vqa"]) == 1
+        size = len(content["/owner.example/blip.pth?x=1"])
+        assert f"(not the official file: {size:,} bytes instead of {len(LARGE):,})" in capsys.readouterr().err
+        assert len(mirror.asked) == 1
+        assert part.read_bytes() == LARGE[:70_000]
+
+
+def test_an_answer_larger_than_any_weights_is_not_read(
+    mirror: Mirror, own_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fetching, "MOST", 100)
+    mirror.contents = {"/owner.example/r50.pth?x=1": LARGE}
+    assert main(["judges", "fetch", "detector-3d"]) == 1
+    assert f"(not the official file: {len(LARGE):,} bytes, more than 100)" in capsys.readouterr().err
+    assert len(mirror.asked) == 1
+
+
+def test_a_wrong_file_is_fetched_once_and_not_again_at_once(
+    mirror: Mirror, own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mirror.contents = {"/owner.example/blip.pth?x=1": LARGE[:-1] + b"?"}
+    assert main(["judges", "fetch", "vqa"]) == 1
+    assert "not the official file: sha256 " in capsys.readouterr().err
+    assert len(mirror.asked) == 1
+    assert [file.stat().st_size for file in (own_cache / "weights").iterdir()] == [0]
+
+
+def test_a_file_that_one_list_alone_contradicts_can_be_kept_as_another(
+    mirror: Mirror, own_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lone, weights = weight("vqa", "blip.pth", LARGE, published="by one list"), own_cache / "weights"
+    monkeypatch.setattr(manifest, "official", lambda: (lone,))
+    other = LARGE[:-1] + b"?"
+    mirror.contents = {"/owner.example/blip.pth?x=1": other}
+    found, listed = (hashlib.sha256(content).hexdigest()[:12] for content in (other, LARGE))
+    why = f"sha256 {found} instead of {listed}, which one list alone has published"
+    assert main(["judges", "fetch"]) == 1
+    told = capsys.readouterr().err
+    assert f"(not the official file: {why})" in told
+    assert told.endswith("or keep what came, as another file: suder-bench judges fetch vqa --keep-another\n")
+    assert not (weights / "blip.pth").exists()
+    assert main(["judges", "fetch", "--keep-another"]) == 0
+    assert f"blip.pth: another file ({why})" in capsys.readouterr().out
+    assert (weights / "blip.pth").read_bytes() == other
+    assert len(mirror.asked) == 1
+    assert manifest.match("vqa", weights / "blip.pth") == "another file"
+    assert main(["judges", "verify"]) == 1
+    assert f"blip.pth: {why}\n" in capsys.readouterr().out
+    assert main(["judges", "fetch"]) == 2
+    assert "--replace, or keep it as another file with --keep-another, or put it elsewhere" in capsys.readouterr().err
+    assert main(["judges", "list"]) == 0
+    assert "(published by one list): here\n" in capsys.readouterr().out
+
+
+def test_a_file_that_several_lists_contradict_cannot_be_kept(mirror: Mirror, own_cache: Path) -> None:
+    mirror.contents = {"/owner.example/blip.pth?x=1": LARGE[:-1] + b"?"}
+    assert main(["judges", "fetch", "vqa", "--keep-another"]) == 1
+    assert not (own_cache / "weights" / "blip.pth").exists()
+
+
+def test_a_folder_in_place_of_a_file_is_told(mirror: Mirror, own_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (own_cache / "weights" / "blip.pth").mkdir(parents=True)
+    assert main(["judges", "fetch", "vqa"]) == 2
+    assert "blip.pth cannot be written (Is a directory)" in capsys.readouterr().err
+
+
+def test_a_disk_that_fills_up_is_told_at_once_and_what_came_stays(
+    mirror: Mirror, own_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a limit on the size of files, which a write meets as it meets the end of a disk."""
+    resource, signal = pytest.importorskip("resource"), pytest.importorskip("signal")
+    before, heard = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        assert main(["judges", "fetch", "vqa"]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, heard)
+    assert f"{own_cache / 'weights'} cannot be written (File too large)" in capsys.readouterr().err
+    assert len(mirror.asked) == 1
+    assert main(["judges", "fetch", "vqa"]) == 0
+    assert ("/owner.example/blip.pth?x=1", "bytes=100000-") in mirror.asked
+
+
+def test_two_commands_at_once_fetch_a_file_once(mirror: Mirror, own_cache: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(main, [["judges", "fetch", "vqa"]] * 2)) == [0, 0]
+    assert [path for path, _ in mirror.asked] == ["/owner.example/blip.pth?x=1", "/owner.example/vocab.txt?x=1"]
+    assert (own_cache / "weights" / "blip.pth").read_bytes() == LARGE
 
 
 def test_what_is_missing_is_told_offline(mirror: Mirror, own_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,15 +102,19 @@ def test_passing_troubles_are_tried_again_and_lasting_ones_are_not(serve: Callab
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "lengths", "told"),
     [
-        (b"x" + CONTENT[1:], "sha256 .* instead of"),
-        (CONTENT + b"and more", "102,401 bytes instead of 102,400"),
-        (CONTENT[:-1], "HTTP 416|broke off 1 bytes short"),
+        (b"x" + CONTENT[1:], True, "sha256 .* instead of"),
+        (CONTENT + b"and more", True, "102,408 bytes instead of 102,400"),
+        (CONTENT + b"and more", False, "102,401 bytes instead of 102,400"),
+        (CONTENT[:-1], True, "102,399 bytes instead of 102,400"),
+        (CONTENT[:-1], False, "HTTP 416|broke off 1 bytes short"),
     ],
 )
-def test_another_file_is_never_put_in_place(serve: Callable[..., Mirror], tmp_path: Path, content: bytes, told: str) -> None:
-    serve(content)
+def test_another_file_is_never_put_in_place(
+    serve: Callable[..., Mirror], tmp_path: Path, content: bytes, lengths: bool, told: str
+) -> None:
+    serve(content, lengths=lengths)
     with pytest.raises(FetchError, match=told):
         bring(tmp_path)
     assert not FILE.place(tmp_path).exists()

@@ -30,6 +30,18 @@ def test_each_file_has_address_size_licence_and_digest_or_says_where_that_must_c
     assert (weight.bytes is None) is bool(weight.about)
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in (*filter(None, [weight.sha256]), *weight.same.split()))
     assert bool(weight.sha256) is not weight.whence.startswith("must come from")
+    assert weight.published in (("by its owner", "by several lists", "by one list") if weight.sha256 else ("",))
+    assert weight.lone is weight.whence.startswith("one public manifest")
+
+
+def test_only_blip_rests_on_one_list_which_says_so_where_a_file_differs(tmp_path):
+    (blip,) = [weight for weight in manifests.official() if weight.lone]
+    assert blip.name == "model_base_vqa_capfilt_large.pth"
+    file = tmp_path / "weights.pth"
+    file.write_bytes(b"PK\x03\x04")
+    (lone,) = manifest("vqa", file, sha256="0" * 64, published="by one list")
+    assert lone.fault(file).endswith("instead of 000000000000, which one list alone has published")
+    assert lone.state(tmp_path) == "damaged"
 
 
 def test_digests_agree_with_what_file_names_and_addresses_hold():
