@@ -13,7 +13,7 @@ import pytest
 
 TEXT = (Path(__file__).parents[1] / "docs/scale.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", TEXT, flags=re.DOTALL | re.MULTILINE)
-LIMIT = "9"
+LIMIT = "36"
 
 
 def run(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:

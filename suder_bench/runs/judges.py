@@ -29,7 +29,7 @@ class KnownToPass(Protocol):
     def add(self, role: str) -> None: ...
 
 
-@dataclass(frozen=True)
+@dataclass
 class Elsewhere:
     """A judge that workers hold, which have asked it known answers: what it tells of itself."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from suder_bench.benchmark import Judge
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.machine import environments
 from suder_bench.models.protocols import Model
@@ -282,7 +283,7 @@ class Workers:
 
     def _seat(self) -> None:
         seats: Seats = self._driver.muster(JUDGES).holds
-        present = {role: judges.Elsewhere(*told) for role, told in seats.present.items()}
+        present: dict[str, Judge] = {role: judges.Elsewhere(*told) for role, told in seats.present.items()}
         missing = {role: JudgeError(why) for role, why in seats.missing.items()}
         self._panel = judges.Panel(present, missing, checked=self._job.settings.known_answers)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import traceback
 
-from suder_bench import errors
-from suder_bench.errors import UserError
+from suder_bench.errors import AbsentError, DiskError, JudgeError, PictureError, Unreachable, UserError
 from suder_bench.runs.batches import out_of_memory
+
+KINDS = (Unreachable, JudgeError, AbsentError, PictureError, DiskError, UserError)
+"""Mistakes that are built again from their text, the special ones first."""
 
 
 class ForeignError(Exception):
@@ -30,14 +32,11 @@ class ForeignMemoryError(ForeignError, MemoryError):
 def carried(error: Exception) -> Exception:
     """The error as another process can have it: a mistake of the user's keeps its kind, where that needs its text alone."""
     if isinstance(error, UserError):
-        kind = next(one for one in type(error).__mro__ if getattr(errors, one.__name__, None) is one and _by_text(one))
-        made: Exception = kind(str(error))
+        kind = next(kind for kind in KINDS if isinstance(error, kind))
+        made = kind(str(error))
+        made.status = error.status
         return made
     if isinstance(error, ForeignError):
         return error
     trace = "".join(traceback.format_exception(error)).rstrip()
     return (ForeignMemoryError if out_of_memory(error) else ForeignError)(repr(error), trace)
-
-
-def _by_text(kind: type) -> bool:
-    return kind.__init__ is Exception.__init__
