@@ -46,4 +46,4 @@ def names_of(row: Measured) -> list[str]:
 
 def start_of(row: Measured) -> str:
     """The model that the row was trained from, or the row's own."""
-    return row.training.start if row.training else row.model
+    return row.training.start if row.training else row.began or row.model

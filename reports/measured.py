@@ -143,7 +143,8 @@ class Training:
 
 @dataclass(frozen=True)
 class Measured:
-    """A row: one model, with the benchmarks that its runs scored. `base` is the label of the row it is compared with."""
+    """A row: one model, with the benchmarks that its runs scored. `base` is the label of the row it is compared with, `began`
+    what a training calls the model that it began with: `track` may have been told more of it, which is then part of its name."""
 
     label: str
     model: str
@@ -151,6 +152,7 @@ class Measured:
     scores: Mapping[str, Scores]
     training: Training | None = None
     base: str = ""
+    began: str = ""
 
     @property
     def runs(self) -> list[Path]:
@@ -158,7 +160,7 @@ class Measured:
 
     def starts(self, other: Measured) -> bool:
         """Whether `other` was trained from this row's model."""
-        return self.training is None and other.training is not None and self.model == other.training.start
+        return self.training is None and other.training is not None and (self.began or self.model) == other.training.start
 
     @property
     def world(self) -> bool:
@@ -184,7 +186,9 @@ def _add(rows: list[Measured], new: Measured) -> None:
         same = row.fingerprint == new.fingerprint != "" and row.world == new.world
         if same and all(row.scores[name].entry == new.scores[name].entry for name in set(row.scores) & set(new.scores)):
             added = {name: one for name, one in new.scores.items() if name not in row.scores}
-            rows[i] = replace(row, scores={**row.scores, **added}, training=row.training or new.training)
+            rows[i] = replace(
+                row, scores={**row.scores, **added}, training=row.training or new.training, began=row.began or new.began
+            )
             return
     rows.append(new)
 
@@ -240,7 +244,8 @@ def _checkpoint(run: TrainingRun, step: int, parts: Sequence[Path]) -> Measured:
         if name not in scores or one.entry["n_samples"] > scores[name].entry["n_samples"]:
             scores[name] = one
     training = Training.read(run, step) if step else None
-    return replace(made[0], label=training.label if training else made[0].model, scores=scores, training=training)
+    label, began = (training.label, "") if training else (made[0].model, run.model)
+    return replace(made[0], label=label, scores=scores, training=training, began=began)
 
 
 def _named(rows: Sequence[Measured]) -> list[Measured]:

@@ -12,6 +12,7 @@ from fake_runs import summary, write_run, write_training
 
 from suder_bench.errors import UserError
 from suder_bench.reports import measured
+from suder_bench.reports.admission import start_of
 from suder_bench.reports.findings import Finding, claims, findings, render, write
 from suder_bench.stats import Paired
 
@@ -201,6 +202,19 @@ def test_both_files_say_the_same(rows: Rows, tmp_path: Path):
     )
     [simpo] = [one for one in json.loads(numbers.read_text())["findings"] if one["claim"]["other"] == "grpo"]
     assert (simpo["verdict"], simpo["n"], simpo["difference"]) == ("contradicts", 100, pytest.approx(-10))
+
+
+@pytest.mark.parametrize("named", ["start?allow_nonfinite=true", "janus:base+start"])
+def test_a_start_that_track_was_told_more_of_is_still_the_start(tmp_path: Path, named: str):
+    run = write_training(tmp_path / "t", "strategy: unified\n", 0.4, 0.6, start="start", benchmarks=("geneval",))
+    file = run / "evaluations/step-0/all/summary.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, "model": named}))
+    other = write_run(tmp_path / "other", summary("geneval", model="other", value=0.9))
+    rows = measured.read([other, run])
+    assert [(row.label, row.base) for row in rows[1:]] == [(named, "other"), (rows[2].label, named)]
+    assert [row.model for row in measured.starts_of(rows[2:], rows)] == [named]
+    assert {start_of(row) for row in rows[1:]} == {"start"}
 
 
 def test_the_separate_strategy_is_one_row_of_two_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
