@@ -33,6 +33,10 @@ LONGEST_HEADER = 100_000_000
 FRESH = 2_000_000_000
 """Nanoseconds: a file changed so shortly ago may change again without another time, where a disk's times are coarse."""
 
+MOST, MONTH = 1000, 30 * 24 * 3600.0
+"""So many digests are kept, of a few hundred bytes each; and in seconds how long that of a file which is gone: its disk may be
+back tomorrow."""
+
 REHASH = "SUDER_BENCH_REHASH"
 """Environment variable that `--rehash` sets: read every file anew, in worker processes too."""
 
@@ -90,6 +94,7 @@ def _sha256(file: Identity, anew: bool) -> str:
             OSError, RuntimeError, UserError
         ):  # a cache that cannot be written, or a user without a home, keeps nothing
             replace_file(_place(file.path), json.dumps({**about, "sha256": found}).encode())
+            _tidy(_place(file.path).parent)
     return found
 
 
@@ -112,6 +117,21 @@ def _ends(file: Identity) -> str:
 
 def _place(path: str) -> Path:
     return cache_folder() / "digests" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.json"
+
+
+def _tidy(folder: Path) -> None:
+    """Drop what is kept of files that are long gone, and of the others all but the newest."""
+    ages = {entry: time.time() - entry.stat().st_mtime for entry in folder.iterdir()}
+    newest = sorted(ages, key=lambda entry: ages[entry])
+    for entry in newest[MOST:] + [entry for entry in newest[:MOST] if ages[entry] > MONTH and _is_gone(entry)]:
+        entry.unlink(missing_ok=True)
+
+
+def _is_gone(entry: Path) -> bool:
+    try:
+        return not os.path.exists(json.loads(entry.read_bytes())["path"])
+    except (ValueError, KeyError, TypeError):  # no entry at all
+        return True
 
 
 def _kept(about: dict[str, object]) -> str | None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -208,3 +209,30 @@ def test_rehash_says_nothing_where_all_is_well(
     assert digests.sha256(file) == true_digest(file)
     assert read == [str(file)]
     assert caplog.messages == []
+
+
+def test_what_is_kept_of_files_that_are_gone_is_dropped_after_a_month(file: Path, kept: Path, tmp_path: Path) -> None:
+    others = [tmp_path / name for name in ("here.bin", "gone.bin", "just gone.bin")]
+    for other in others:
+        other.write_bytes(content())
+        digests.sha256(aged(other))
+    long_ago = time.time() - digests.MONTH - 1
+    for entry in kept.iterdir():
+        if "just gone" not in entry.read_text():
+            os.utime(entry, (long_ago, long_ago))
+    others[1].unlink()
+    others[2].unlink()
+    digests.sha256(file)
+    left = {Path(json.loads(entry.read_text())["path"]).name for entry in kept.iterdir()}
+    assert left == {"here.bin", "just gone.bin", "weights.bin"}
+
+
+def test_no_more_is_kept_than_the_newest(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "MOST", 2)
+    (kept.parent / "digests").mkdir(parents=True)
+    for i in range(4):
+        (tmp_path / f"{i}.bin").write_bytes(content(i))
+        digests.sha256(aged(tmp_path / f"{i}.bin"))
+        for entry in kept.iterdir():
+            os.utime(entry, (entry.stat().st_mtime - 60,) * 2)
+    assert {Path(json.loads(entry.read_text())["path"]).name for entry in kept.iterdir()} == {"2.bin", "3.bin"}
