@@ -40,6 +40,14 @@ def open_image(source: ImageSource) -> Image.Image:
         raise PictureError(f"{name} is not a readable picture ({_why(error)})") from None
 
 
+def content(source: ImageSource) -> ImageSource:
+    """The encoded bytes of a picture, or its file where that cannot be read, so that whoever opens it says why."""
+    try:
+        return source if isinstance(source, bytes) else source.read_bytes()
+    except OSError:
+        return source
+
+
 def _why(error: Exception) -> str:
     """Without the file's name, which Pillow adds to some."""
     if isinstance(error, UnidentifiedImageError):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from suder_bench.ahead import WORKERS
 from suder_bench.benchmark import Benchmark
 from suder_bench.errors import PictureError
-from suder_bench.records import Answered, Verdict
+from suder_bench.records import Answered, Verdict, content
 from suder_bench.runs.batches import Batch, BatchSize, Lost, attempts
 from suder_bench.runs.judges import Panel
 from suder_bench.runs.pictures import decoded
@@ -23,6 +23,11 @@ class Handed:
 
     benchmark: str
     answered: tuple[Answered, ...]
+
+    def loaded(self) -> Handed:
+        """With the content of all pictures, for a worker that cannot read this machine's files. One that cannot be read here is
+        told by the worker."""
+        return Handed(self.benchmark, tuple(map(_loaded, self.answered)))
 
 
 @dataclass
@@ -94,6 +99,11 @@ def verdicts_of(benchmark: Benchmark, answered: Sequence[Answered], panel: Panel
     if [(verdict.sample, verdict.repeat, verdict.digest) for verdict in verdicts] != [_key(one) for one in answered]:
         raise RuntimeError(f"{benchmark.name}: verdicts are not one per response, in order")
     return verdicts
+
+
+def _loaded(one: Answered) -> Answered:
+    sample = replace(one.sample, images=tuple(map(content, one.sample.images)))
+    return replace(one, sample=sample, source=None if one.source is None else content(one.source))
 
 
 def _unread(found: Answered | PictureError) -> PictureError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +13,7 @@ from PIL import Image
 from suder_bench.benchmark import Benchmark, GenerationBenchmark
 from suder_bench.errors import UserError
 from suder_bench.models.protocols import ImageSampling, ImageToText, Model, StoredPictures, TextSampling, TextToImage
-from suder_bench.records import open_image
+from suder_bench.records import content, open_image
 from suder_bench.runs.batches import Batch, BatchSize, Lost, attempts
 from suder_bench.runs.plan import Item
 from suder_bench.runs.store import encoded, text_digest
@@ -36,6 +36,13 @@ class Asked:
     benchmark: str
     draws: bool
     items: tuple[Item, ...]
+
+    def loaded(self) -> Asked:
+        """With the content of the pictures that questions are about, for a worker that cannot read this machine's files."""
+        items = [
+            replace(item, sample=replace(item.sample, images=tuple(map(content, item.sample.images)))) for item in self.items
+        ]
+        return replace(self, items=tuple(items))
 
 
 @dataclass

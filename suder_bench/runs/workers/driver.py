@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.runs.batches import Failure
 from suder_bench.runs.screen import Bar, Screen
-from suder_bench.runs.workers.protocol import Card, Crew, Died, Done, Duty, Event, Gave, Ready, Unfit, WorkerError
+from suder_bench.runs.workers.protocol import Card, Crew, Died, Done, Duty, Event, Gave, Packed, Ready, Unfit, WorkerError
 
 Item = TypeVar("Item")
 
@@ -46,7 +46,7 @@ class Lot(Generic[Item]):
 
     label: str
     kind: str
-    pack: Callable[[Sequence[Item]], Any]
+    pack: Callable[[Sequence[Item]], Packed]
     keep: Callable[[Sequence[tuple[Item, Any]]], None]
     failures: list[Failure[Item]] = field(default_factory=list)
     stopped: Exception | None = None
@@ -194,7 +194,8 @@ class Driver:
         if not place.flight:
             place.since = time.monotonic()
         place.flight[ticket] = chunk
-        self.crew.submit(place.worker, ticket, chunk.lot.pack(chunk.items))
+        packed = chunk.lot.pack(chunk.items)
+        self.crew.submit(place.worker, ticket, packed.loaded() if self.crew.remote else packed)
 
     def _step(self) -> None:
         """Wait for something to happen, and see to it."""

@@ -39,6 +39,14 @@ class Part:
     said: tuple[str, ...] = ()
 
 
+class Packed(Protocol):
+    """Items as they are sent to a worker."""
+
+    def loaded(self) -> Packed:
+        """With the content of files, for a worker that cannot read those of this machine."""
+        ...
+
+
 class Hand(Protocol):
     """What does a worker's chunks, with all that it needs loaded."""
 
@@ -102,7 +110,7 @@ class Died(Event):
 class Crew(Protocol):
     """Workers by number, from 0 on. Nothing here blocks but `wait`.
 
-    `remote` workers cannot read this machine's files: what is submitted to them must hold the content.
+    `remote` workers cannot read this machine's files: what is submitted to them holds the content.
     """
 
     size: int
