@@ -27,12 +27,15 @@ from suder_bench.evaluators.judges.unidet.classes import names
 from suder_bench.evaluators.judges.unidet.heads import THRESHOLD, Objects
 from suder_bench.evaluators.judges.unidet.network import Configuration, Network
 from suder_bench.evaluators.judges.unidet.preprocess import padded, prepare
-from suder_bench.evaluators.judges.weights import Place, prepared
+from suder_bench.evaluators.judges.weights import Place, chunks, prepared
 from suder_bench.evaluators.t2i_compbench.spatial import to_frame
 
 ROLES = {"rs200": "detector-2d", "r50": "detector-3d"}
 BATCH = 16
 """Pictures at once on an accelerator; a processor takes one a thread."""
+
+FRAMES = 64
+"""Resized copies of pictures that are held at once."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,13 @@ class UniDet:
 
     def find(self, pictures: Sequence[Picture]) -> list[Found]:
         """What is in each picture, of any size, above a score of 0.1."""
-        frames = [to_frame(picture.convert("RGB")) for picture in pictures]
         found = []
-        for picture, frame, objects in zip(pictures, frames, self._look(frames), strict=True):
-            scale = np.array([picture.width / frame.width, picture.height / frame.height] * 2)
-            labels = [names()[number] for number in objects.classes.tolist()]
-            found.append(Found(objects.boxes.numpy() * scale, objects.scores.numpy(), labels))
+        for some in chunks(pictures, FRAMES):
+            frames = [to_frame(picture.convert("RGB")) for picture in some]
+            for picture, frame, objects in zip(some, frames, self._look(frames), strict=True):
+                scale = np.array([picture.width / frame.width, picture.height / frame.height] * 2)
+                labels = [names()[number] for number in objects.classes.tolist()]
+                found.append(Found(objects.boxes.numpy() * scale, objects.scores.numpy(), labels))
         return found
 
     def detect(self, pictures: Sequence[Picture]) -> list[list[Detection]]:

@@ -23,8 +23,9 @@ def prepare(frame: Picture, configuration: Configuration, *, rgb: bool = False) 
     The official scripts feed blue first to both networks, also to RS200, whose mean and deviation begin with red's. `rgb`
     feeds red first, as RS200 was trained; no published number was made so.
     """
-    values = np.asarray(frame.convert("RGB"))[:, :, :: 1 if rgb else -1].astype(np.float32)
-    values = (values - np.array(configuration.mean, np.float32)) / np.array(configuration.deviation, np.float32)
+    channels = np.asarray(frame.convert("RGB"))[:, :, :: 1 if rgb else -1].astype(np.float32)
+    values = torch.from_numpy(channels)
+    values = (values - torch.tensor(configuration.mean)) / torch.tensor(configuration.deviation)
     found = torch.zeros(3, *padded(frame))
-    found[:, : frame.height, : frame.width] = torch.from_numpy(values).permute(2, 0, 1)
+    found[:, : frame.height, : frame.width] = values.permute(2, 0, 1)
     return found
