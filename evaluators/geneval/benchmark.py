@@ -52,7 +52,7 @@ class GenEval:
 
     def roles_of(self, sample: Sample) -> tuple[str, ...]:
         """CLIP names colours only where the prompt asks for one."""
-        asks_color = any(clause.color is not None for clause in Task.parse(sample.truth).include)
+        asks_color = any(clause.get("color") is not None for clause in sample.truth["include"])
         return ("detector", "color") if asks_color else ("detector",)
 
     def metrics_of(self, sample: Sample) -> tuple[str, ...]:

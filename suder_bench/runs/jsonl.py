@@ -6,11 +6,12 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,9 +20,17 @@ from suder_bench.errors import REFUSALS, refused
 
 Row = dict[str, Any]
 
+BLOCK = 1024
+"""Lines looked at together."""
+
 
 def plain(value: Any) -> Any:
     """`value` as JSON can hold it: numpy numbers and arrays as Python's, paths as text, NaN and infinities as None."""
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if kind is list or kind is tuple:
+        return [plain(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, float):
@@ -77,18 +86,27 @@ def number(value: object) -> float | None:
     return float(value)
 
 
-@dataclass(frozen=True)
-class Line:
-    """A line of a ledger that is not empty. `row` is None where it holds no JSON object."""
+class Line(NamedTuple):
+    """A line of a ledger that is not empty."""
 
     file: Path
     number: int
     content: bytes
-    row: Row | None
 
     @property
     def place(self) -> str:
         return f"{self.file}, line {self.number}"
+
+    def row(self) -> Row | None:
+        """What the line holds, read anew at each call; None where it is no JSON object."""
+        try:
+            return read_object(self.content.decode("ascii"))
+        except ValueError:
+            pass
+        try:
+            return read_object(self.content)
+        except ValueError:
+            return None
 
 
 @dataclass(frozen=True)
@@ -100,44 +118,60 @@ class Ledger:
 
     def rows(self) -> list[Row]:
         """All whole rows, file by file; torn and damaged lines are left out."""
-        return [line.row for line in self.lines() if line.row is not None]
+        return [row for line in self.lines() if (row := line.row()) is not None]
 
     def lines(self) -> Iterator[Line]:
-        """All lines, file by file, but for the last one of a file where a kill has torn it."""
+        """All lines, file by file and one at a time, but for the last one of a file where a kill has torn it."""
         for file in self._files():
-            yield from _lines(file, file.read_bytes())
+            yield from _lines(file)
 
     def repair(self, keep: Callable[[Row], bool]) -> list[Row]:
         """Drop torn lines and the rows that `keep` declines, called once per row in order; returns what is left."""
-        kept = [line for line in self.lines() if line.row is not None and keep(line.row)]
-        self.rewrite(kept)
-        return [line.row for line in kept if line.row is not None]
+        kept: list[Row] = []
 
-    def rewrite(self, kept: Iterable[Line], *, own: bool = False) -> None:
-        """Leave only these of the `lines` on disk, or with `own` in the file of this writer. Only the holder of the run's lock
-        may call this, or with `own` the writer.
+        def keeps(line: Line) -> bool:
+            row = line.row()
+            if row is None or not keep(row):
+                return False
+            kept.append(row)
+            return True
 
-        A file that holds anything else is rewritten in one piece.
+        self.sift(lambda lines: map(keeps, lines))
+        return kept
+
+    def sift(self, keep: Callable[[Sequence[Line]], Iterable[bool]], *, own: bool = False) -> None:
+        """Leave only the `lines` that `keep` keeps, called for all in order, some at a time; with `own` others' files stay as
+        they are.
+
+        Only the holder of the run's lock may call this, or with `own` the writer. A file that holds anything else is
+        rewritten in one piece.
         """
-        left: dict[Path, list[bytes]] = {file: [] for file in self._files() if not own or file.stem == self.writer}
-        for line in kept:
-            if line.file in left:
-                left[line.file].append(line.content + b"\n")
-        for file, lines in left.items():
-            if (repaired := b"".join(lines)) != file.read_bytes():
-                replace_file(file, repaired)
+        for file in self._files():
+            dropped, size = set(), 0
+            for lines in blocks(_lines(file)):
+                for line, kept in zip(lines, keep(lines), strict=True):
+                    if kept:
+                        size += len(line.content) + 1
+                    else:
+                        dropped.add(line.number)
+            if (not own or file.stem == self.writer) and not _is_of(file, size):
+                replace_file(file, b"".join(line.content + b"\n" for line in _lines(file) if line.number not in dropped))
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add whole lines in one write. ASCII only, so that no character of an answer can be taken for a line's end.
 
         Raises `DiskError` where the disk refuses; what it took of the lines is torn, and dropped by the next `repair`.
         """
-        lines = "".join(json.dumps(plain(row), ensure_ascii=True, allow_nan=False) + "\n" for row in rows)
+        self.append_lines(json.dumps(plain(row), ensure_ascii=True, allow_nan=False) for row in rows)
+
+    def append_lines(self, lines: Iterable[str]) -> None:
+        """`append` for JSON that is written already, in ASCII."""
+        content = "".join(f"{line}\n" for line in lines).encode("ascii")
         file = self.folder / f"{self.writer}.jsonl"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with open(file, "ab") as opened:
-                opened.write(lines.encode("ascii"))
+                opened.write(content)
         except OSError as error:
             raise refused(error, file) from None
 
@@ -145,15 +179,24 @@ class Ledger:
         return sorted(file for file in self.folder.glob("[!.]*.jsonl") if file.is_file())
 
 
-def _lines(file: Path, content: bytes) -> Iterator[Line]:
-    parts = content.split(b"\n")
-    for number, part in enumerate(parts, 1):
-        if not part.strip():
-            continue
-        try:
-            row = read_object(part)
-        except ValueError:
-            if number == len(parts):  # torn
-                continue
-            row = None
-        yield Line(file, number, part, row)
+def blocks(lines: Iterator[Line]) -> Iterator[list[Line]]:
+    while some := list(islice(lines, BLOCK)):
+        yield some
+
+
+def _lines(file: Path) -> Iterator[Line]:
+    with open(file, "rb") as opened:
+        for number, part in enumerate(opened, 1):
+            whole = part.endswith(b"\n")
+            line = Line(file, number, part[:-1] if whole else part)
+            if not part.isspace() and (whole or line.row() is not None):
+                yield line
+
+
+def _is_of(file: Path, size: int) -> bool:
+    """Whether a file has this size and ends with a line's end: then no more than lines of that size are in it."""
+    with open(file, "rb") as opened:
+        if opened.seek(0, os.SEEK_END) != size:
+            return False
+        opened.seek(max(0, size - 1))
+        return opened.read() in (b"\n", b"")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from suder_bench.errors import PictureError
 from suder_bench.records import Answered, open_image
-from suder_bench.runs.store import picture_digest
+from suder_bench.runs.seen import picture_digest
 
 
 @dataclass(frozen=True, kw_only=True)

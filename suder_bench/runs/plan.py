@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
@@ -127,8 +127,14 @@ def build(name: str, folder: Path, protocol: str) -> Benchmark:
 
 def seed_of(run_seed: int, benchmark: str, sample: str, repeat: int) -> int:
     """The random stream of one response, 63 bits: a pure function of what it is a response to."""
-    name = json.dumps([run_seed, benchmark, sample, repeat])
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) >> 1
+    return seeds_of(run_seed, benchmark, sample, [repeat])[0]
+
+
+def seeds_of(run_seed: int, benchmark: str, sample: str, repeats: Iterable[int]) -> list[int]:
+    """`seed_of` for several repeats."""
+    start = json.dumps([run_seed, benchmark, sample])[:-1]
+    names = (f"{start}, {repeat}]".encode() for repeat in repeats)
+    return [int.from_bytes(hashlib.sha256(name).digest()[:8]) >> 1 for name in names]
 
 
 def evenly(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
@@ -152,11 +158,11 @@ def evenly(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
 
 def samples_digest(samples: Sequence[Sample]) -> str:
     """Changes with every id, prompt, ground truth and picture (a picture file counts by its name and size)."""
-    digest = hashlib.sha256()
+    digest, encode = hashlib.sha256(), json.JSONEncoder(sort_keys=True, default=str).encode
     for sample in samples:
         pictures = [_picture(source) for source in sample.images]
         row = [sample.id, sample.cluster, sample.prompt, pictures, plain(sample.truth)]
-        digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+        digest.update(encode(row).encode())
     return digest.hexdigest()[:16]
 
 
@@ -173,10 +179,10 @@ def _task(name: str, protocol: str, settings: Settings, say: Callable[[str], Non
         )
     repeats = settings.repeats or benchmark.repeats
     items = tuple(
-        Item(sample, repeat, seed_of(settings.seed, name, sample.id, repeat))
+        Item(sample, repeat, seed)
         for sample in chosen
         if sample.id not in lost
-        for repeat in range(repeats)
+        for repeat, seed in enumerate(seeds_of(settings.seed, name, sample.id, range(repeats)))
     )
     if benchmark.kind == "generation":
         _refuse_shared_files(cast(GenerationBenchmark, benchmark), items)
@@ -188,12 +194,16 @@ def _refuse_shared_files(benchmark: GenerationBenchmark, items: Sequence[Item]) 
     owners: dict[str, Item] = {}
     for item in items:
         file = benchmark.image_path(item.sample, item.repeat)
-        first = owners.setdefault(unicodedata.normalize("NFC", file).casefold(), item)
+        first = owners.setdefault(_folded(file), item)
         if first is not item:
             raise UserError(
                 f"{benchmark.name}: picture {first.repeat} of {first.sample.id} and picture {item.repeat} of {item.sample.id}"
                 f" would both be {file}; choose --repeats {benchmark.repeats} or fewer, or give the two prompts different words"
             )
+
+
+def _folded(name: str) -> str:
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
 def _at_hand(benchmark: Benchmark, allow_missing: int) -> tuple[list[Sample], set[str]]:

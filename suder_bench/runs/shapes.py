@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 from suder_bench.data.folder import SIZES
@@ -168,12 +169,54 @@ VERDICT: Shape = {
 
 
 def check(value: object, shape: Shape) -> None:
-    """Raises `ShapeError` naming the first place where `value` has another shape."""
+    """Raises `ShapeError` naming the first place where `value` has another shape; `fits` answers sooner where it has not."""
     try:
         _check(value, shape)
     except _MismatchError as found:
         place = ".".join(reversed(found.path)) or "it"
         raise ShapeError(f"{place} {found.what}") from None
+
+
+def fits(shape: Shape) -> Callable[[object], bool]:
+    """A test for what `check` lets pass, made once for many values."""
+    if isinstance(shape, str):
+        return {"text": _is_text, "count": _is_count}.get(shape) or partial(_is, kind=shape)
+    if isinstance(shape, Maybe):
+        inner = fits(shape.of)
+        return lambda value: value is None or inner(value)
+    if isinstance(shape, Each):
+        inner = fits(shape.of)
+        return lambda value: type(value) is dict and all(_writable(name) and inner(one) for name, one in value.items())
+    if not isinstance(shape, Mapping):
+        return lambda value: _passes(value, shape)
+    needed = [(name, fits(of)) for name, of in shape.items() if name[-1] != "?"]
+    rest = [(name[:-1], fits(of)) for name, of in shape.items() if name[-1] == "?"]
+
+    def has_all(value: object) -> bool:
+        if type(value) is not dict:
+            return False
+        for name, holds in needed:
+            if name not in value or not holds(value[name]):
+                return False
+        return all(holds(value[name]) for name, holds in rest if name in value)
+
+    return has_all
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _passes(value: object, shape: Shape) -> bool:
+    try:
+        _check(value, shape)
+    except _MismatchError:
+        return False
+    return True
 
 
 class _MismatchError(Exception):

@@ -15,15 +15,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import math
 import shlex
 import shutil
+import sys
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -31,10 +30,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from suder_bench import locks, partial
-from suder_bench.errors import PictureError, UserError, refused
-from suder_bench.records import REVISED, Response, Verdict, open_image
-from suder_bench.runs import shapes
-from suder_bench.runs.jsonl import Ledger, Line, Row, document, plain, read_object, replace_file
+from suder_bench.errors import UserError, refused
+from suder_bench.records import REVISED, Response, Verdict
+from suder_bench.runs import shapes, signed
+from suder_bench.runs.compact import Compact
+from suder_bench.runs.jsonl import Ledger, Line, Row, blocks, document, plain, read_object, replace_file
+from suder_bench.runs.seen import Seen, picture_digest
 
 Key = tuple[str, int]
 """A response's place in its benchmark: (sample id, repeat)."""
@@ -50,16 +51,11 @@ LOOK, LOOKS = 0.2, 15
 """Seconds between two tries for a lock that others hold for a short while, and after how many a wait is told."""
 
 _FIELDS = frozenset(field.name for field in fields(Response))
+_IS_RESPONSE, _IS_VERDICT = shapes.fits(shapes.RESPONSE), shapes.fits(shapes.VERDICT)
 
 
 def text_digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def picture_digest(picture: Image.Image) -> str:
-    """sha256 of width, height and RGB pixels, whatever the file format."""
-    size = f"{picture.width}x{picture.height}:".encode()
-    return hashlib.sha256(size + picture.convert("RGB").tobytes()).hexdigest()
 
 
 def encoded(picture: Image.Image) -> tuple[bytes, str]:
@@ -210,27 +206,24 @@ class RunFolder:
         With `repair` the rest is removed from disk too, which needs the lock; `lost` is told of each, and why. Without
         `pictures` these are not decoded, and taken for what their lines say.
         """
-        ledger = Ledger(self.path / "responses" / benchmark, self.writer)
-        lines = list(ledger.lines())
-        read = [_response(benchmark, line) for line in lines]
-        if pictures:
-            with ThreadPoolExecutor() as pool:
-                read = list(pool.map(self._with_picture, read)) if any(map(_is_picture, read)) else read
         found: dict[Key, Response] = {}
-        kept: list[Line] = []
-        for line, response in zip(lines, read, strict=True):
-            if isinstance(response, str):
-                lost(response)
-            elif found.setdefault((response.sample, response.repeat), response) is response:
-                kept.append(line)
-        if repair:
-            ledger.rewrite(kept, own=self.writer != ALONE)
+        seen = self._seen(benchmark) if pictures else None
+
+        def keep(lines: Sequence[Line]) -> Iterator[bool]:
+            read = [_response(benchmark, line) for line in lines]
+            for response in seen.checked(read, note=repair) if seen else read:
+                if isinstance(response, str):
+                    lost(response)
+                    yield False
+                else:
+                    yield found.setdefault((response.sample, response.repeat), response) is response
+
+        _read(Ledger(self.path / "responses" / benchmark, self.writer), keep, repair=repair)
         return found
 
     def add_responses(self, benchmark: str, responses: list[Response]) -> None:
-        Ledger(self.path / "responses" / benchmark, self.writer).append(
-            {name: value for name, value in asdict(response).items() if value is not None} for response in responses
-        )
+        Ledger(self.path / "responses" / benchmark, self.writer).append(map(_row_of, responses))
+        self._seen(benchmark).note([response for response in responses if response.image is not None])
 
     def save_picture(self, picture: Image.Image, relative: str) -> str:
         """Save as PNG in one piece below the run folder; returns the digest."""
@@ -256,46 +249,48 @@ class RunFolder:
         checksum. With `repair` such and doubled ones are removed from disk, which needs the lock; `lost` is told of them.
         """
         found: dict[tuple[str, int, str], Verdict] = {}
-        without = 0
+        compact, without = Compact(), 0
 
         def keep(line: Line) -> bool:
             nonlocal without
-            if line.row is not None and isinstance(line.row.get("judges"), str) and line.row["judges"] not in judges:
+            row = line.row()
+            if row is not None and isinstance(row.get("judges"), str) and row["judges"] not in judges:
                 return True
-            if line.row is not None and "checksum" not in line.row:
+            if row is not None and "checksum" not in row:
                 without += 1
                 return False
             try:
-                row = _verdict(line)
+                _check_verdict(row, line.content)
             except shapes.ShapeError as error:
                 lost(f"{line.place}: no verdict ({error})")
                 return False
-            verdict = read_verdict(benchmark, row)
+            assert row is not None
+            verdict = compact.verdict(benchmark, row, line.content)
             return found.setdefault((verdict.sample, verdict.repeat, verdict.digest), verdict) is verdict
 
         ledger = Ledger(self.path / "verdicts" / benchmark, self.writer)
-        if repair:
-            ledger.rewrite(list(filter(keep, ledger.lines())), own=self.writer != ALONE)
-        else:
-            for line in ledger.lines():
-                keep(line)
+        _read(ledger, lambda lines: map(keep, lines), repair=repair)
         if without:
             lost(f"{ledger.folder}: {without:,} verdicts without a checksum, as versions before wrote them, count as not made")
         return found
 
     def add_verdicts(self, benchmark: str, judges: str, verdicts: Sequence[Verdict]) -> None:
         rows = ({"judges": judges, **verdict_row(verdict)} for verdict in verdicts)
-        Ledger(self.path / "verdicts" / benchmark, self.writer).append({**row, "checksum": checksum(row)} for row in rows)
+        Ledger(self.path / "verdicts" / benchmark, self.writer).append_lines(signed.line(row) for row in rows)
 
     def rows(self, kind: Literal["responses", "verdicts"], benchmark: str) -> list[Row]:
         """The lines of a benchmark that are as a run wrote them, for whoever only shows them; no picture is looked at."""
         lines = Ledger(self.path / kind / benchmark).lines()
         if kind == "responses":
-            return [line.row for line in lines if line.row is not None and isinstance(_response(benchmark, line), Response)]
+            read = (_response(benchmark, line) for line in lines)
+            return [_row_of(response) for response in read if isinstance(response, Response)]
         found: list[Row] = []
         for line in lines:
+            row = line.row()
             with suppress(shapes.ShapeError):
-                found.append(_verdict(line))
+                _check_verdict(row, line.content)
+                assert row is not None
+                found.append(row)
         return found
 
     @property
@@ -306,16 +301,8 @@ class RunFolder:
         self._partial.parent.mkdir(exist_ok=True)
         return self._partial
 
-    def _with_picture(self, response: Response | str) -> Response | str:
-        """The response, or why its picture is not the one that was drawn."""
-        if isinstance(response, str) or response.image is None:
-            return response
-        file = self.path / response.image
-        try:
-            picture = open_image(file)
-        except PictureError as error:
-            return str(error)
-        return response if picture_digest(picture) == response.digest else f"{file} is not the picture that was drawn"
+    def _seen(self, benchmark: str) -> Seen:
+        return Seen(self.path, benchmark, self.writer)
 
     def _benchmarks(self) -> list[str]:
         """What run.json, however damaged, names as its benchmarks and may name a folder."""
@@ -341,18 +328,20 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _whole(line: Line, shape: shapes.Shape) -> Row:
-    """The row of a line. Raises `ShapeError` for a line that holds none, or one of another shape."""
-    if line.row is None:
-        raise shapes.ShapeError("it is not a JSON object")
-    shapes.check(line.row, shape)
-    return line.row
+def _read(ledger: Ledger, keep: Callable[[Sequence[Line]], Iterable[bool]], *, repair: bool) -> None:
+    """Have `keep` look at every line, and with `repair` drop those of this writer that it declines."""
+    if repair:
+        ledger.sift(keep, own=ledger.writer != ALONE)
+        return
+    for lines in blocks(ledger.lines()):
+        for _ in keep(lines):
+            pass
 
 
 def _response(benchmark: str, line: Line) -> Response | str:
     """The response of a line, its picture unseen, or why there is none."""
     try:
-        response = _of_row(benchmark, _whole(line, shapes.RESPONSE))
+        response = _of_row(benchmark, line.row())
     except shapes.ShapeError as error:
         return f"{line.place}: no response ({error})"
     if response.text is not None and text_digest(response.text) != response.digest:
@@ -360,39 +349,37 @@ def _response(benchmark: str, line: Line) -> Response | str:
     return response
 
 
-def _verdict(line: Line) -> Row:
-    """The row of a verdict's line. Raises `ShapeError` for one that is not as it was written."""
-    row = _whole(line, shapes.VERDICT)
-    if row.get("checksum") != checksum(row):
+def _check_verdict(row: Row | None, content: bytes) -> None:
+    """Raises `ShapeError` for a line that is no verdict as it was written."""
+    if row is None:
+        raise shapes.ShapeError("it is not a JSON object")
+    if not _IS_VERDICT(row):
+        shapes.check(row, shapes.VERDICT)
+    if not signed.stands(content) and row.get("checksum") != signed.checksum(row):
         raise shapes.ShapeError("it was changed after it was written: its checksum is another's")
-    return row
 
 
-def _of_row(benchmark: str, row: Row) -> Response:
-    """Raises `ShapeError` for a row that no run wrote."""
-    strange = row.keys() - _FIELDS
-    if strange:
-        raise shapes.ShapeError(f"it has an unknown key {min(strange)!a}")
-    response = Response(**row)
-    if response.benchmark != benchmark:
-        raise shapes.ShapeError(f"it is one of {response.benchmark!a}")
-    if (response.image is None) == (response.text is None):
+def _of_row(benchmark: str, row: Row | None) -> Response:
+    """Raises `ShapeError` for what is no row that a run wrote."""
+    if row is None:
+        raise shapes.ShapeError("it is not a JSON object")
+    if not _IS_RESPONSE(row):
+        shapes.check(row, shapes.RESPONSE)
+    if not row.keys() <= _FIELDS:
+        raise shapes.ShapeError(f"it has an unknown key {min(row.keys() - _FIELDS)!a}")
+    if row["benchmark"] != benchmark:
+        raise shapes.ShapeError(f"it is one of {row['benchmark']!a}")
+    image = row.get("image")
+    if (image is None) == (row.get("text") is None):
         raise shapes.ShapeError("it has not either a text or a picture")
-    if response.image is not None:
-        image = PurePosixPath(response.image)
-        if image.is_absolute() or ".." in image.parts:
-            raise shapes.ShapeError("its picture lies outside the run folder")
-    return response
+    if image is not None and (image.startswith("/") or ".." in image.split("/")):
+        raise shapes.ShapeError("its picture lies outside the run folder")
+    shared = {"benchmark": benchmark, "sample": sys.intern(row["sample"]), "digest": sys.intern(row["digest"])}
+    return Response(**row | shared)
 
 
-def _is_picture(response: Response | str) -> bool:
-    return isinstance(response, Response) and response.image is not None
-
-
-def checksum(row: Row) -> str:
-    """Of a verdict's line: changes with the response, the judges, and everything that they said of it."""
-    signed = {name: value for name, value in row.items() if name != "checksum"}
-    return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()[:16]
+def _row_of(response: Response) -> Row:
+    return {name: value for name, value in vars(response).items() if value is not None}
 
 
 def verdict_row(verdict: Verdict) -> Row:
