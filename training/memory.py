@@ -18,6 +18,7 @@ import torch
 from transformers import JanusConfig, JanusForConditionalGeneration
 
 from suder_bench.errors import UserError
+from suder_bench.models.janus import files as janus_files
 from suder_bench.models.reference import ModelReference
 from suder_bench.training.arguments import DEFAULTS, deepspeed_file
 from suder_bench.training.policy import PARTS
@@ -67,18 +68,17 @@ class Estimate:
 
 def configuration(reference: ModelReference) -> JanusConfig | None:
     """Of a checkpoint that is here, or of a large one that everybody knows; None for any other."""
-    if reference.name in _LARGE:
-        width, layers, heads, inner = _LARGE[reference.name]
+    base = reference.checkpoints[0]
+    if base in _LARGE:
+        width, layers, heads, inner = _LARGE[base]
         text = {"model_type": "llama", "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
         text |= {"num_key_value_heads": heads, "intermediate_size": inner, "vocab_size": 102400}
         quantizer = {"projection_dim": width, "image_token_embed_dim": width}
         vision = {"projection_dim": width}
         return JanusConfig(text_config=text, vision_config=vision, vq_config=quantizer, tie_word_embeddings=False)
-    try:
-        found: JanusConfig = JanusConfig.from_pretrained(reference.reference, local_files_only=True)
-    except OSError:  # neither a folder nor in the hub's cache
-        return None
-    return found
+    folder = reference.described(base)
+    whole = folder is not None and (reference.stamp() is not None or not janus_files.is_original(folder))
+    return janus_files.configuration(folder) if folder is not None and whole else None
 
 
 def estimate(recipe: Recipe, config: JanusConfig, *, processes: int) -> Estimate:

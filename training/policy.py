@@ -46,7 +46,7 @@ def check_trainable(reference: ModelReference) -> None:
     """Raises `UserError` for a model of a kind that cannot be trained."""
     if reference.adapter != "janus":
         raise UserError(
-            f"model '{reference.name}' cannot be trained: '{reference.adapter}' neither draws nor scores its own samples;"
+            f"model '{reference.name}' cannot be trained: it is of adapter '{reference.adapter}', and only a Janus learns here;"
             " give a Janus checkpoint (tiny-janus, a folder, or a hub id such as deepseek-community/Janus-Pro-1B)"
         )
 

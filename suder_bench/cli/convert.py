@@ -36,6 +36,10 @@ def main(argv: Sequence[str]) -> int:
     chosen.check()
     from suder_bench.models.janus.files import convert
 
-    convert(chosen.reference, arguments.target, None if arguments.dtype == "stored" else arguments.dtype)
-    print(f"{chosen.name} is in {arguments.target}, in transformers' layout; --model {arguments.target} gives the same responses")
+    rounded = convert(chosen.reference, arguments.target, None if arguments.dtype == "stored" else arguments.dtype)
+    same = f"--model {arguments.target} gives the same responses"
+    told = (
+        same if rounded is None else f"its weights are rounded to {str(rounded).removeprefix('torch.')}, so that responses differ"
+    )
+    print(f"{chosen.name} is in {arguments.target}, in transformers' layout; {told}")
     return 0

@@ -92,7 +92,7 @@ class ModelReference:
     def world(self) -> bool:
         """Whether the model was trained on the embedded world, which makes the world its default data."""
         own = self.checkpoints[:1] if self.adapter == "janus" else self.checkpoints  # what goes into a base says nothing
-        folders = [self._described(one) for one in own]
+        folders = [self.described(one) for one in own]
         configs = [None if one is None else one / checkpoint.CONFIG for one in folders]
         return all(one is not None and one.is_file() and checkpoint.read_json(one).get(WORLD_MARKER) is True for one in configs)
 
@@ -112,7 +112,7 @@ class ModelReference:
         if self.adapter in BEHIND_ADDRESS:
             return None
         own = emu3_reference.GUIDANCE if self.adapter == "emu3" else JANUS_GUIDANCE
-        folder = self._described(self.checkpoints[0])
+        folder = self.described(self.checkpoints[0])
         return own if folder is None else checkpoint.sampling(folder).get("guidance_scale", own)
 
     @property
@@ -156,12 +156,12 @@ class ModelReference:
 
     def _folder(self, reference: str) -> Path | None:
         """The folder of a checkpoint's files, None where its weights are not here."""
-        found = self._described(reference)
+        found = self.described(reference)
         if found is None or Path(reference).expanduser().is_dir() or any(file for end in _WEIGHTS for file in found.rglob(end)):
             return found
         return None
 
-    def _described(self, reference: str) -> Path | None:
+    def described(self, reference: str) -> Path | None:
         """The folder of what a checkpoint says of itself: for a hub id, the snapshot in the hub's cache."""
         folder = Path(reference).expanduser()
         if folder.is_dir():

@@ -116,7 +116,9 @@ def test_the_recipe_sets_the_request_and_what_the_reward_scores(tiny_folder: Pat
 
 
 def test_a_model_that_cannot_learn_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^model 'folder:x' cannot be trained: 'folder' neither draws nor scores"):
+    with pytest.raises(
+        UserError, match=r"^model 'folder:x' cannot be trained: it is of adapter 'folder', and only a Janus learns here"
+    ):
         load_model(reference.choose("folder:x"), Recipe(), device="cpu", dtype="float32")
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from models.janus import original_layout
+from models.test_lora import saved
+from models.tiny import tiny_janus_model, tiny_tokenizer
 from PIL import Image
+from safetensors.torch import save_file
 
 from suder_bench.cli import main
 from suder_bench.training import preview
@@ -63,6 +69,28 @@ def test_memory_is_estimated_at_each_scale(scale: str, here: Path, capsys: pytes
         r"drawing [\d.]+ [GM]iB \(cache [\d.]+ [GM]iB, logits [\d.]+ MiB\), writing .*, scoring .*, updating ", passing
     )
     assert any("memory of each of 8 processes" in line for line in lines) == (scale != "tiny")
+
+
+@pytest.mark.parametrize("form", ["settings", "original layout", "adapters"])
+def test_memory_is_that_of_the_same_weights_in_another_form(
+    form: str, here: Path, told: Any, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = settings["model"]
+    if form == "adapters":
+        (here / "lora").mkdir()
+        config = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "base_model_name_or_path": str(start)}
+        (here / "lora/adapter_config.json").write_text(json.dumps(config))
+        save_file({"base_model.model.x": torch.zeros(1)}, here / "lora/adapter_model.safetensors")
+    if form == "original layout":
+        original_layout.write(here / "original", tiny_janus_model(vision_heads=16), tiny_tokenizer())
+        start = saved(tiny_janus_model(vision_heads=16), here / "port")
+    other = {"settings": f"{start}?allow_nonfinite=true", "original layout": "original", "adapters": "lora"}[form]
+    memories = []
+    for model in (start, other):
+        assert main(["train", "--config", "recipe.yaml", "--set", f"model={model}", "--dry-run"]) == 0
+        memories.append([line for line in capsys.readouterr().out.splitlines() if line.startswith(("# memory", "#   "))])
+    assert memories[0] == memories[1]
+    assert memories[0][0].startswith("# memory of each of 1 processes: about ")
 
 
 def test_memory_of_an_unknown_model_is_not_guessed(told: Any) -> None:

@@ -137,15 +137,24 @@ def is_original(folder: Path) -> bool:
     return checkpoint.read_json(folder / checkpoint.CONFIG).get("model_type") == original.MODEL_TYPE
 
 
-def stored_dtype(folder: Path) -> torch.dtype:
-    """The precision of most of the numbers in a checkpoint's weights."""
+def configuration(folder: Path) -> JanusConfig:
+    """The configuration of a checkpoint; that of the authors' layout is read off its weights in part. Raises `UserError` where
+    these are not there, or cannot be read."""
+    if is_original(folder):
+        return _original_parts(folder, folder).config
+    found: JanusConfig = JanusConfig.from_pretrained(folder, local_files_only=True)
+    return found
+
+
+def stored_dtypes(folder: Path) -> Counter[torch.dtype]:
+    """How many numbers of a checkpoint's weights there are in each precision."""
     with blamed(folder, "weights"):
         counts: Counter[torch.dtype] = Counter()
         for tensor in read_weights(folder).values():
             counts[tensor.dtype] += tensor.numel()
         if not counts:
             raise UserError(f"model '{folder}' holds no weights; copy them, or save the model with save_pretrained")
-    return counts.most_common(1)[0][0]
+    return counts
 
 
 def write_settings(source: Path, folder: Path, own: Callable[[str], bool] = lambda name: False) -> None:
@@ -163,11 +172,15 @@ def write_settings(source: Path, folder: Path, own: Callable[[str], bool] = lamb
             shutil.copyfile(file, folder / file.name)
 
 
-def convert(reference: str, target: Path, dtype: str | None) -> None:
-    """Write the checkpoint into the new folder `target` in transformers' layout, in its own precision for None. The folder
-    appears when it is whole. Raises `UserError` as `find` and `load` do."""
+def convert(reference: str, target: Path, dtype: str | None) -> torch.dtype | None:
+    """Write the checkpoint into the new folder `target` in transformers' layout, for None in the precision of most of its
+    numbers. The folder appears when it is whole. Returns the precision where some numbers were rounded to it.
+
+    Raises `UserError` as `find` and `load` do.
+    """
     source = find(reference)
-    kind = stored_dtype(source.weights) if dtype is None else getattr(torch, dtype)
+    stored = stored_dtypes(source.weights)
+    kind = stored.most_common(1)[0][0] if dtype is None else getattr(torch, dtype)
     loaded = load(source, device=torch.device("cpu"), dtype=kind)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = beside(target)
@@ -176,6 +189,7 @@ def convert(reference: str, target: Path, dtype: str | None) -> None:
     write_settings(source.folder, partial)
     complete(partial, loaded.tokenizer)
     partial.replace(target)
+    return kind if any(torch.promote_types(one, kind) != kind for one in stored) else None
 
 
 @dataclass(frozen=True)

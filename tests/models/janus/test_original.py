@@ -149,6 +149,13 @@ def test_nothing_but_weights_is_read_out_of_a_pickle(tmp_path: Path) -> None:
         JanusModel.load(str(folder))
 
 
+def test_a_conversion_says_where_it_loses_precision(tmp_path: Path, port: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for dtype, same in (("float32", True), ("stored", True), ("bfloat16", False)):
+        assert main(["convert", str(port), str(tmp_path / dtype), "--dtype", dtype]) == 0
+        shown = capsys.readouterr().out
+        assert ("gives the same responses" in shown, "rounded to bfloat16" in shown) == (same, not same)
+
+
 def test_a_checkpoint_without_weights_is_not_converted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = original_layout.write(tmp_path / "empty", sixteen_heads(), tiny_tokenizer())
     torch.save({}, folder / "pytorch_model.bin")
