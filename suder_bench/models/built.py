@@ -6,6 +6,7 @@ peft is installed; keys of older layouts are renamed by transformers' own table.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,8 +27,16 @@ MUCH = 4
 """A configuration may ask for so many times the numbers that the weights hold, before they are compared one by one."""
 
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
+ZEROS = "weights of zeros"
+"""Key of a model's `settings` that is there where some of its matrices are all zeros."""
+
+LOOKED_AT = 1000
+"""Numbers of a weight that are looked at before all of them are."""
+
 SHOWN = 300
 """Characters of another library's reason that an error line quotes."""
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -38,8 +47,9 @@ def blamed(folder: Path, what: str) -> Iterator[None]:
     except (UserError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:SHOWN] or repr(error)
-        raise UserError(f"model '{folder}' cannot be loaded: its {what}: {reason}") from error
+        said = "" if isinstance(error, KeyError) else " ".join(str(error).split())[:SHOWN]
+        told = f"its {what}: {said or repr(error)}"
+        raise UserError(f"model '{folder}' cannot be loaded: {told}; copy its files again, or save the model again") from error
 
 
 @contextmanager
@@ -112,9 +122,12 @@ def build(
                 output_loading_info=True,
             )
         _check_keys(folder, made[1], origin)
-        notes = check_finite(
-            folder, made[0].state_dict(), lambda name: _lies(folder, origin.get(name, name)), allowed=allow_nonfinite
-        )
+        held = made[0].state_dict()
+
+        def lies(name: str) -> str:
+            return _lies(folder, origin.get(name, name))
+
+        notes = check_finite(folder, held, lies, allowed=allow_nonfinite) | tell_zeros(folder, held, lies)
         model = made[0].to(device).eval()
         # Weights in the file's own precision are the file, mapped into memory: written over, it would be another model.
         mapped = {tensor.untyped_storage().data_ptr() for tensor in weights.values()}
@@ -197,6 +210,23 @@ def check_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerBase, model: Pr
             f"model '{folder}' has embeddings for {rows:,} tokens, its tokenizer ids up to {last:,}; "
             "use the tokenizer it was trained with"
         )
+
+
+def tell_zeros(folder: Path, weights: Mapping[str, torch.Tensor], lies: Callable[[str], str] = lambda name: "") -> dict[str, str]:
+    """What run.json has to say of matrices that are all zeros, which is also warned of in a line: a download that made room for
+    the whole file before it was broken off leaves such, with the right header and length."""
+    empty = [name for name, tensor in weights.items() if tensor.dim() > 1 and tensor.is_floating_point() and _is_empty(tensor)]
+    if not empty:
+        return {}
+    told = f"{len(empty):,} of {len(weights):,} weights hold nothing but zeros, such as {empty[0]}"
+    cure = "a download that was broken off leaves such: compare its sha256 with the publisher's, or fetch the file again"
+    _log.warning("suder-bench: %s: %s%s; %s", folder, told, lies(empty[0]), cure)
+    return {ZEROS: told}
+
+
+def _is_empty(tensor: torch.Tensor) -> bool:
+    flat = tensor.detach().flatten()
+    return bool(flat.numel()) and not flat[:: max(1, flat.numel() // LOOKED_AT)].any() and not flat.any()
 
 
 def check_finite(

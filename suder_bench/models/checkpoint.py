@@ -84,7 +84,8 @@ def check_parts(folder: Path) -> None:
         lacks = f"holds no tokenizer ({' or '.join(VOCABULARIES)})"
         _refuse(folder, lacks, "copy the tokenizer files of the model that it comes from")
     whole = folder / PARTS["processor"][1]  # where newer transformers keep the image processor too
-    if not (folder / PARTS["processor"][0]).is_file() and not (whole.is_file() and "image_processor" in read_json(whole)):
+    own = folder / PARTS["processor"][0]
+    if not (own.is_file() and read_json(own)) and not (whole.is_file() and "image_processor" in read_json(whole)):
         lacks = f"holds no image processor ({' or '.join(PARTS['processor'])})"
         _refuse(folder, lacks, "copy that file of the model that it comes from")
     sampling(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -240,6 +241,26 @@ def test_merged_weights_beside_their_adapters_are_loaded_once(
     line = record.getMessage()
     assert line.startswith(f"suder-bench: {folder}: adapter_config.json and adapter_model.safetensors beside whole weights")
     assert "\n" not in line
+
+
+def test_a_file_that_is_half_zeros_is_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As a download leaves it that made room for the whole file first."""
+    content = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+    with caplog.at_level(logging.WARNING):
+        loaded = JanusModel.load(str(folder))
+    [record] = caplog.records
+    line = record.getMessage()
+    assert re.match(
+        rf"suder-bench: {folder}: \d+ of \d+ weights hold nothing but zeros, such as model\.\S+ \(the weight is in ", line
+    )
+    assert "compare its sha256" in line
+    assert loaded.settings["weights of zeros"] in line
+
+
+def test_an_empty_description_of_the_image_processor_is_none(folder: Path) -> None:
+    (folder / "preprocessor_config.json").write_text("{}")
+    assert "holds no image processor (preprocessor_config.json or processor_config.json)" in told(folder)
 
 
 def test_adapters_with_a_config_copied_in_are_no_checkpoint(whole: Path, adapters: Path) -> None:

@@ -75,7 +75,6 @@ FORMS = {
         weights="unet/diffusion_pytorch_model.safetensors",
         tokenizer="tokenizer/tokenizer.json",
         processors=(),
-        other_shape="expected shape",
         without_tokenizer="has no vocabulary in its folder tokenizer",
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ import torch
 
 from suder_bench.errors import UserError
 from suder_bench.models import built, checkpoint, hub, unfinished
-from suder_bench.models.built import blamed, check_finite
+from suder_bench.models.built import blamed, check_finite, tell_zeros
 from suder_bench.models.diffusion import defaults, files
+
+_SHAPES = re.compile(r"(?P<key>\S+) expected shape torch\.Size\(\[(?P<wanted>.*?)\]\), but got torch\.Size\(\[(?P<held>.*?)\]\)")
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def load(folder: Path, *, device: torch.device, dtype: torch.dtype, allow_nonfin
     with unfinished.unchanged(heavy), quiet():
         parts = {name: _component(folder, name, *files.components(index)[name], chosen, dtype) for name in files.weighty(folder)}
         weights = {f"{name}.{key}": one for name, part in parts.items() for key, one in part.state_dict().items()}
-        notes = check_finite(folder, weights, allowed=allow_nonfinite)
+        notes = check_finite(folder, weights, allowed=allow_nonfinite) | tell_zeros(folder, weights)
         with blamed(folder, "pipeline"):
             absent = {name: None for name in files.OFF if name in index}
             silent = {"requires_safety_checker": False} if "requires_safety_checker" in index else {}
@@ -71,11 +74,30 @@ def _component(folder: Path, name: str, library: str, kind: str, variant: str | 
         }
         if library == "transformers":
             loading["ignore_mismatched_sizes"] = True  # told below, in one line
-        model, info = getattr(importlib.import_module(library), kind).from_pretrained(folder / name, **loading)
+        with _own_words(folder, name):
+            model, info = getattr(importlib.import_module(library), kind).from_pretrained(folder / name, **loading)
         _check_keys(folder, name, info)
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()  # it may be the file, mapped into memory: written over, it would be another model
     return model.eval()
+
+
+@contextmanager
+def _own_words(folder: Path, name: str) -> Iterator[None]:
+    """Diffusers ends over the first weight of another shape, with advice that helps nobody here."""
+    try:
+        yield
+    except ValueError as error:
+        found = _SHAPES.search(str(error))
+        if found is None:
+            raise
+        wanted, held = (f"({found[side]})" for side in ("wanted", "held"))
+        raise _misshapen(folder, name, found["key"], held, wanted) from error
+
+
+def _misshapen(folder: Path, name: str, key: str, held: object, wanted: object) -> UserError:
+    cure = f"give it the config.json that its {name} was saved with"
+    return UserError(f"model '{folder}' has {name}.{key} of shape {held}, its config.json asks for {wanted}; {cure}")
 
 
 def _check_keys(folder: Path, name: str, info: Mapping[str, Any]) -> None:
@@ -87,8 +109,7 @@ def _check_keys(folder: Path, name: str, info: Mapping[str, Any]) -> None:
         lacks = f"lacks {len(missing)} weights of its {name}, such as {missing[0]}"
         raise UserError(f"model '{folder}' {lacks}; the pipeline is incomplete")
     if sizes:
-        key, found, wanted = sizes[0]
-        raise UserError(f"model '{folder}' has {name}.{key} of shape {found}, its config.json asks for {wanted}; {cure}")
+        raise _misshapen(folder, name, *sizes[0])
     if unused:
         told = f"{len(unused)} weights that the config.json of its {name} leaves unused, such as {unused[0]}"
         raise UserError(f"model '{folder}' holds {told}; {cure}")
