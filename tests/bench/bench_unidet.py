@@ -29,7 +29,7 @@ import unidet_weights
 from suder_bench.evaluators.judges.unidet.network import CONFIGURATIONS, Network
 from suder_bench.evaluators.judges.unidet.preprocess import prepare
 
-SMALL, COUNTS = (160, 120), (20, 200)
+SMALL, COUNTS = (64, 48), (20, 200)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
