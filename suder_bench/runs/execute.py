@@ -330,11 +330,15 @@ def stored(folder: RunFolder, tasks: Sequence[Task], screen: Screen, *, repair: 
     """The responses at hand, by task and key; `screen` is told of each that is damaged, which counts as not made."""
     found: Responses = {}
     for task in tasks:
-        wanted = {item.key for item in task.items}
+        repeats: dict[str, set[int]] = {}
+        for item in task.items:
+            repeats.setdefault(item.sample.id, set()).add(item.repeat)
         lost: list[str] = []
         responses = folder.responses(task.name, repair=repair, lost=lost.append)
         screen.say_some([f"lost: {task.name}: {why}" for why in lost], "responses")
-        found[task.name] = {key: response for key, response in responses.items() if key in wanted}
+        for key in [key for key in responses if key[1] not in repeats.get(key[0], ())]:
+            del responses[key]
+        found[task.name] = responses
     return found
 
 

@@ -68,23 +68,23 @@ def score(
     What needs a missing judge is not judged and counts as failed. Where the rest is judged, the verdicts of a missing judge
     that is among the `earlier` ones still count if there is one on each response that needs it.
     """
-    answered = to_judge(task, responses, folder)
-    responded = [one.sample for one in answered]
+    there = [(item.sample, responses[item.key]) for item in task.items if item.key in responses]
+    responded = [sample for sample, _ in there]
     identity = panel.identity(role for role in needed(task.benchmark, responded) if role in panel.judges)
     if any(can_judge(task.benchmark, sample, identity) for sample in responded):
-        identity |= _still_count(task, answered, folder, identity, earlier or {})
+        identity |= _still_count(task, there, folder, identity, earlier or {})
     keys = filing(task, identity)
     lost: list[str] = []
     known = folder.verdicts(task.name, set(keys.values()), repair=True, lost=lost.append)
     screen.say_some([f"lost: {task.name}: {why}; judged again" for why in lost], "verdicts")
-    fresh = [one for one in answered if one.sample.id in keys and key_of_verdict(one) not in known]
+    fresh = [_answered(folder.path, sample, one) for sample, one in there if sample.id in keys and _key(one) not in known]
 
     def keep(verdicts: Sequence[Verdict]) -> None:
         keep_verdicts(folder, task, keys, verdicts)
         known.update({(verdict.sample, verdict.repeat, verdict.digest): verdict for verdict in verdicts})
 
     judged = judge_by(task, fresh, keep)
-    rows = [(one.sample, known[key_of_verdict(one)]) for one in answered if key_of_verdict(one) in known]
+    rows = [(sample, verdict) for sample, one in there if (verdict := known.get(_key(one)))]
     unjudged = Unjudged.among(task.benchmark, responded, identity)
     return Scored(
         benchmark=task.benchmark,
@@ -92,7 +92,7 @@ def score(
         rows=rows,
         judges=identity if rows or unjudged is None else {},
         planned=task.samples,
-        skipped=len(task.items) + task.left_out * task.repeats - len(answered) - unmade + judged.unread,
+        skipped=len(task.items) + task.left_out * task.repeats - len(there) - unmade + judged.unread,
         failed=unmade + judged.failed + (unjudged.responses if unjudged else 0),
         unjudged=unjudged,
     )
@@ -105,14 +105,14 @@ def keep_verdicts(folder: RunFolder, task: Task, keys: Mapping[str, str], verdic
 
 
 def _still_count(
-    task: Task, answered: Sequence[Answered], folder: RunFolder, there: Identity, earlier: Identity
+    task: Task, answered: Sequence[tuple[Sample, Response]], folder: RunFolder, there: Identity, earlier: Identity
 ) -> dict[str, dict[str, object]]:
     """The missing judges whose stored verdicts are all that is asked of them."""
     left = {role: dict(judge) for role, judge in earlier.items() if role not in there}
     while left:
         keys = filing(task, {**there, **left})
         known = folder.verdicts(task.name, set(keys.values()), repair=False)
-        open_ = [one.sample for one in answered if one.sample.id in keys and key_of_verdict(one) not in known]
+        open_ = [sample for sample, one in answered if sample.id in keys and _key(one) not in known]
         wanting = left.keys() & set(needed(task.benchmark, open_))
         if not wanting:
             return left
@@ -137,7 +137,7 @@ def left_to_judge(task: Task, responses: Mapping[Key, Response], panel: Panel, f
     keys = filing(task, panel.identity(panel.judges))
     known = folder.verdicts(task.name, set(keys.values()), repair=False)
     wanted = ((item.sample, responses.get(item.key)) for item in task.items if item.sample.id in keys)
-    return [sample for sample, one in wanted if one is not None and (one.sample, one.repeat, one.digest) not in known]
+    return [sample for sample, one in wanted if one is not None and _key(one) not in known]
 
 
 def judged_rows(
@@ -166,11 +166,10 @@ def judged_before(
 ) -> tuple[list[tuple[Sample, Verdict]], Unjudged | None]:
     """`judged_rows`, and which responses lack a judge."""
     responses = folder.responses(task.name, repair=False, pictures=pictures)
-    keys = filing(task, identity)
-    known = folder.verdicts(task.name, set(keys.values()), repair=False, lost=lost)
-    there = [item for item in task.items if item.key in responses]
-    keyed = [(item.sample, (*item.key, responses[item.key].digest)) for item in there]
-    unjudged = Unjudged.among(task.benchmark, [item.sample for item in there], identity)
+    keyed = [(item.sample, _key(responses.pop(item.key))) for item in task.items if item.key in responses]
+    del responses
+    known = folder.verdicts(task.name, set(filing(task, identity).values()), repair=False, lost=lost)
+    unjudged = Unjudged.among(task.benchmark, [sample for sample, _ in keyed], identity)
     return [(sample, known[key]) for sample, key in keyed if key in known], unjudged
 
 
@@ -283,7 +282,11 @@ def _answered(folder: Path, sample: Sample, response: Response) -> Answered:
 
 
 def key_of_verdict(one: Answered) -> tuple[str, int, str]:
-    return one.sample.id, one.response.repeat, one.response.digest
+    return _key(one.response)
+
+
+def _key(response: Response) -> tuple[str, int, str]:
+    return response.sample, response.repeat, response.digest
 
 
 def _source(benchmark: Benchmark) -> str:
