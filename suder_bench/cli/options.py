@@ -126,16 +126,22 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="run code that lies in the checkpoint of a vision-language model; it can do anything that you can",
     )
     parser.add_argument(
+        "--no-capture",
+        action="store_true",
+        help="launch the kernels of a Janus' steps one by one, where a CUDA graph would launch them together",
+    )
+    parser.add_argument(
         "--rehash", action="store_true", help="read all weights for their digest, also where it was kept from an earlier time"
     )
 
 
 def model_arguments(args: argparse.Namespace) -> dict[str, str]:
     """{setting: value} of the options of `add_model_arguments` that are part of the model's reference."""
-    from suder_bench.models.arguments import NONFINITE, TRUST, YES
+    from suder_bench.models.arguments import NO_CAPTURE, NONFINITE, TRUST, YES
 
     given = {"image_area": args.image_area and str(args.image_area)}
     given |= {NONFINITE: args.allow_nonfinite and YES, TRUST: args.trust_remote_code and YES}
+    given[NO_CAPTURE] = args.no_capture and YES
     return {name: value for name, value in given.items() if value}
 
 

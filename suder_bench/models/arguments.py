@@ -12,14 +12,14 @@ from urllib.parse import parse_qsl, urlencode
 from suder_bench.errors import UserError, unknown
 from suder_bench.models.hub import HUB_ID, is_folder
 
-NONFINITE, TRUST = "allow_nonfinite", "trust_remote_code"
-FLAGS = (NONFINITE, TRUST)
+NONFINITE, TRUST, NO_CAPTURE = "allow_nonfinite", "trust_remote_code", "no_capture"
+FLAGS = (NONFINITE, TRUST, NO_CAPTURE)
 """Settings that are there or not; `YES` is their one value."""
 
 YES = "true"
 
 TAKEN: Mapping[str, tuple[str, ...]] = {
-    "janus": (NONFINITE,),
+    "janus": (NONFINITE, NO_CAPTURE),
     "emu3": ("image_area", "negative_prompt", NONFINITE),
     "vlm": FLAGS,
     "diffusers": (NONFINITE,),

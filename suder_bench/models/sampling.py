@@ -25,6 +25,22 @@ def distinct(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[list[
     return [list(row) for row in index], torch.tensor(place, device=device)
 
 
+def shared_beginnings(
+    rows: Sequence[Sequence[int]], device: torch.device
+) -> tuple[list[Sequence[int]], torch.Tensor, torch.Tensor]:
+    """The different rows that no other row begins with, and for each given row which of them it is the beginning of and how
+    long it is, (rows,) each."""
+    order = sorted({tuple(row) for row in rows})  # a beginning stands before what goes on with it
+    index: dict[tuple[int, ...], int] = {}
+    read: list[Sequence[int]] = []
+    for row in reversed(order):
+        if not read or tuple(read[-1][: len(row)]) != row:
+            read.append(row)
+        index[row] = len(read) - 1
+    place = torch.tensor([index[tuple(row)] for row in rows], device=device)
+    return read, place, torch.tensor([len(row) for row in rows], device=device)
+
+
 def uniforms(seeds: Sequence[int], steps: int) -> torch.Tensor:
     """Shape (samples, steps), float64 in [0, 1), on the CPU whatever the device, so that machines agree."""
     return torch.stack([torch.rand(steps, generator=torch.Generator().manual_seed(s), dtype=torch.float64) for s in seeds])

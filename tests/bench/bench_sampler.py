@@ -66,7 +66,7 @@ def draw(janus: JanusModel, prompts: list[str]) -> torch.Tensor:
 
 def generate(janus: JanusModel, prompts: list[str]) -> torch.Tensor:
     texts = [f"<bos>{generation_text(prompt, '<begin_of_image>')}" for prompt in prompts]
-    batch = janus.tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
+    batch = janus.tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt").to(janus.model.device)
     made: torch.Tensor = janus.model.generate(
         batch.input_ids, batch.attention_mask, generation_mode="image", do_sample=True, guidance_scale=5, top_k=0
     )

@@ -126,6 +126,23 @@ def test_a_comparison_of_rewards_is_marked(
     assert read("out/samples/run.json")["model"]["name"] == f"{odd}?allow_nonfinite=true"
 
 
+def test_steps_that_are_not_captured_are_recorded(start: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With every number as it was."""
+    assert main(command("run", "--model", "start", "--out", "plain")) == 0
+    assert main(command("run", "--model", "start", "--no-capture", "--out", "out")) == 0
+    model = read("out/run.json")["model"]
+    assert model["name"] == "start?no_capture=true"
+    assert model["settings"].pop("steps of drawing") == "one kernel at a time (--no-capture)"
+    assert model["settings"] == read("plain/run.json")["model"]["settings"]
+    metrics = [read(f"{out}/summary.json")["benchmarks"]["drawing"]["metrics"] for out in ("plain", "out")]
+    assert metrics[0] == metrics[1]
+    capsys.readouterr()
+    assert main(["train", "--config", "tiny", "--set", "model=start", "--no-capture", "--dry-run"]) == 0
+    assert "model: start?no_capture=true\n" in capsys.readouterr().out
+    assert main(command("run", "--model", "fake:red", "--no-capture", "--out", "other")) == 2
+    assert "--no-capture says nothing to a model of adapter 'fake'" in capsys.readouterr().err
+
+
 def test_a_training_and_a_conversion_take_it_along(odd: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--config", "tiny", "--set", f"model={odd}", "--allow-nonfinite", "--dry-run"]) == 0
     assert f"model: {odd}?allow_nonfinite=true\n" in capsys.readouterr().out

@@ -59,6 +59,7 @@ def tiny_janus_model(
     codes: int = 64,
     seed: int = 0,
     vision_heads: int = 2,
+    intermediate: int | None = None,
 ) -> JanusForConditionalGeneration:
     """Random weights from `seed`, wide enough that prompts, pictures and samples make a difference."""
     tokenizer = tiny_tokenizer()
@@ -87,7 +88,7 @@ def tiny_janus_model(
         "model_type": "llama",
         "vocab_size": len(tokenizer),
         "hidden_size": hidden,
-        "intermediate_size": 2 * hidden,
+        "intermediate_size": intermediate or 2 * hidden,
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "num_key_value_heads": heads,

@@ -48,6 +48,7 @@ class Loaded(checkpoint.Loaded):
     model: JanusForConditionalGeneration
     tokenizer: PreTrainedTokenizerBase
     processor: JanusImageProcessorPil
+    capture: bool = True
 
 
 def choose_device(device: str) -> torch.device:
@@ -63,30 +64,32 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
 @dataclass(frozen=True)
 class Source:
     """Where a checkpoint lies: the folder of the model, that of its `weights`, which is another where a trainer saved nothing
-    else, and that of LoRA adapters which go into them; with `allow_nonfinite` numbers may be NaN or infinite."""
+    else, and that of LoRA adapters which go into them; with `allow_nonfinite` numbers may be NaN or infinite, and without
+    `capture` no CUDA graph is made."""
 
     folder: Path
     weights: Path
     adapters: Path | None = None
     allow_nonfinite: bool = False
+    capture: bool = True
 
 
 def find(reference: str) -> Source:
     """The folder of a checkpoint, or those of `BASE+ADAPTERS` or `BASE+WEIGHTS`; a hub id is fetched into transformers' cache.
     Raises `UserError` if it is no whole Janus."""
     alone, asked = arguments.split("janus", reference)
-    allowed = arguments.NONFINITE in asked
+    allowed, capture = arguments.NONFINITE in asked, arguments.NO_CAPTURE not in asked
     base, added = lora.split(alone)
     folder = folder_of(base)
     checkpoint.check(folder, KINDS)
     if added is None:
-        return Source(folder, folder, None, allowed)
+        return Source(folder, folder, None, allowed, capture)
     place = Path(added).expanduser()
     if training_folder.is_bare(place):
         checkpoint.check_weights(place)
-        return Source(folder, place, None, allowed)
+        return Source(folder, place, None, allowed, capture)
     lora.check(place)
-    return Source(folder, folder, place, allowed)
+    return Source(folder, folder, place, allowed, capture)
 
 
 def load(source: Source, *, device: torch.device, dtype: torch.dtype) -> Loaded:
@@ -129,7 +132,7 @@ def _load(source: Source, device: torch.device, dtype: torch.dtype) -> Loaded:
     digests = checkpoint.digests(folder, source.weights)
     if source.adapters is not None:
         digests["adapters"] = checkpoint.digest([source.adapters / lora.CONFIG, lora.weights_file(source.adapters)])
-    return Loaded(model, parts.tokenizer, parts.processor, parts=digests, notes=notes)
+    return Loaded(model, parts.tokenizer, parts.processor, parts=digests, notes=notes, capture=source.capture)
 
 
 def is_original(folder: Path) -> bool:

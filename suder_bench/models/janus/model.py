@@ -53,9 +53,10 @@ class JanusModel:
         parts: Mapping[str, str] | None = None,
         caption_request: str = CAPTION_REQUEST,
         score_end: bool = False,
+        capture: bool = True,
     ):
         """`caption_request` is how captions are asked for, and texts scored; with `score_end` a text's end token counts too.
-        `parts` are the digests that `fingerprint` sums up, by name."""
+        `parts` are the digests that `fingerprint` sums up, by name. With `capture` steps of drawing are captured on CUDA."""
         files.check_tokens(tokenizer, model.config.image_token_id, name)
         self.model = model
         self.tokenizer = tokenizer
@@ -65,6 +66,7 @@ class JanusModel:
         self.parts = dict(parts or {})
         self.caption_request = caption_request
         self.score_end = score_end
+        self.capture = capture
         self.roles = roles_of(tokenizer)
         self.image_tokens = int(model.model.vision_model.config.num_image_tokens)
         self.positions = sampler.positions_of(model)
@@ -80,6 +82,8 @@ class JanusModel:
             "guidance": "u + w (c - u); u has pad for all tokens but begin-of-text and begin-of-image, all attended to",
             "image sampling": "whole softmax in float32, one uniform a token from the sample's seed",
         }
+        if model.device.type == "cuda" or not capture:
+            self.settings["steps of drawing"] = "captured in a CUDA graph" if capture else "one kernel at a time (--no-capture)"
         named = tokenizer.special_tokens_map
         self._boi, self._eoi, self._placeholder = (str(named[key]) for key in ("boi_token", "eoi_token", "image_token"))
         ends = model.generation_config.eos_token_id
@@ -110,8 +114,8 @@ class JanusModel:
     @classmethod
     def of(cls, loaded: files.Loaded, *, name: str, **others: Any) -> Self:
         """A checkpoint that `files.load` read; `others` go to `__init__`."""
-        fingerprint, parts = loaded.fingerprint, loaded.parts
-        made = cls(loaded.model, loaded.tokenizer, loaded.processor, name=name, fingerprint=fingerprint, parts=parts, **others)
+        others = {"fingerprint": loaded.fingerprint, "parts": loaded.parts, "capture": loaded.capture, **others}
+        made = cls(loaded.model, loaded.tokenizer, loaded.processor, name=name, **others)
         made.settings |= loaded.notes
         return made
 
@@ -131,7 +135,15 @@ class JanusModel:
             raise ValueError(f"{len(prompts)} prompts, but {len(seeds)} seeds")
         rows = [self._generation_ids(prompt) for prompt in prompts]
         blanks = [self._blank(row) for row in rows]
-        return sampler.draw_tokens(self.model, rows, blanks, seeds=seeds, sampling=sampling, return_logprobs=return_logprobs)
+        return sampler.draw_tokens(
+            self.model,
+            rows,
+            blanks,
+            seeds=seeds,
+            sampling=sampling,
+            return_logprobs=return_logprobs,
+            capture=self.capture,
+        )
 
     def decode_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
         """Pixels in [-1, 1], (pictures, 3, size, size), float32, of image tokens (pictures, image tokens)."""

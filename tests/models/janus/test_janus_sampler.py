@@ -104,7 +104,11 @@ def test_pictures_decode_alike_in_every_batch(janus: JanusModel) -> None:
 def test_reading_repeated_prompts_once_changes_nothing(janus: JanusModel, monkeypatch: pytest.MonkeyPatch) -> None:
     prompts = ["a red ball"] * 4 + ["two blue boxes"] * 4
     once = janus.draw(prompts, seeds=range(8), sampling=ImageSampling(), return_logprobs=True)
-    monkeypatch.setattr(janus_sampler, "distinct", lambda rows, device: (list(rows), torch.arange(len(rows))))
+
+    def each(rows, device):
+        return list(rows), torch.arange(len(rows)), torch.tensor([len(row) for row in rows])
+
+    monkeypatch.setattr(janus_sampler, "shared_beginnings", each)
     naive = janus.draw(prompts, seeds=range(8), sampling=ImageSampling(), return_logprobs=True)
     assert torch.equal(once.tokens, naive.tokens)
     torch.testing.assert_close(once.logprobs, naive.logprobs, atol=1e-5, rtol=0)
