@@ -51,7 +51,7 @@ def _parser() -> options.Parser:
         "--python", help="the interpreter of the model's environment, from 3.8 on, with Pillow (default: this one)"
     )
     parser.add_argument("--host", default="127.0.0.1", help="(default: 127.0.0.1)")
-    parser.add_argument("--port", type=options.whole, default=8000, help="0 takes a free one (default: 8000)")
+    parser.add_argument("--port", type=options.port, default=8000, metavar="N", help="0 takes a free one (default: 8000)")
     parser.add_argument("--name", help="the model's (default: the script's NAME, or its file's)")
     parser.add_argument(
         "--copy", type=Path, metavar="FILE", help="only write the server, which needs nothing but Pillow, to a file"

@@ -23,6 +23,13 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, command: str, description: str, epilog: str | None = None) -> None:
         super().__init__(prog=f"suder-bench {command}", description=description, epilog=epilog, allow_abbrev=False)
+        self._headings: dict[str, argparse._ArgumentGroup] = {}
+
+    def under(self, heading: str) -> argparse._ArgumentGroup:
+        """The options that --help shows under a heading, whoever adds them; headings stand in the order of their first use."""
+        if heading not in self._headings:
+            self._headings[heading] = self.add_argument_group(heading)
+        return self._headings[heading]
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see {self.prog} --help)")
@@ -50,6 +57,12 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a port, 0 to 65535")
+    return int(text)
+
+
 def not_negative(text: str) -> float:
     try:
         value = float(text)
@@ -71,17 +84,19 @@ def batch_size(text: str) -> int | None:
     return None if text == "auto" else positive(text)
 
 
-def add_settings(parser: argparse.ArgumentParser, model: str) -> None:
+def add_settings(parser: Parser, model: str) -> None:
     """What `settings` reads; `model` says in the help whose guidance is the default."""
-    parser.add_argument("--suite", help="gen, und, all or paper")
-    parser.add_argument("--benchmark", action="append", default=[], metavar="NAME", help="only this benchmark; may be repeated")
-    parser.add_argument("--repeats", type=positive, metavar="N", help="responses to a sample (default: the benchmark's)")
+    group = parser.under("benchmarks and data")
+    group.add_argument("--suite", help="gen, und, all or paper; this or --benchmark")
+    group.add_argument("--benchmark", action="append", default=[], metavar="NAME", help="only this benchmark; may be repeated")
+    group.add_argument("--repeats", type=positive, metavar="N", help="responses to a sample (default: the benchmark's)")
     add_allow_missing(parser, "questions of a benchmark may lack their picture")
     add_responses(parser, model)
 
 
-def add_allow_missing(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument(
+def add_allow_missing(parser: Parser, what: str) -> None:
+    group = parser.under("benchmarks and data")
+    group.add_argument(
         "--allow-missing",
         type=whole,
         default=0,
@@ -90,47 +105,54 @@ def add_allow_missing(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
-def add_responses(parser: argparse.ArgumentParser, model: str) -> None:
+def add_responses(parser: Parser, model: str) -> None:
     """The part of `add_settings` that says nothing of which benchmarks, and how many responses to a sample."""
     add_data(parser, "world for models trained on it, official for others")
-    parser.add_argument("--protocol", default="official", help="for the benchmarks that offer it (default: official)")
-    parser.add_argument(
+    data, sampling = parser.under("benchmarks and data"), parser.under("sampling")
+    data.add_argument("--protocol", default="official", help="for the benchmarks that offer it (default: official)")
+    data.add_argument(
         "--limit",
         type=positive,
         metavar="N",
         help="at most N samples of each benchmark, evenly spread; a group of questions stays whole",
     )
-    parser.add_argument("--seed", type=whole, default=0, help="(default: 0)")
-    parser.add_argument("--guidance", type=not_negative, help=f"of image sampling (default: {model}'s own, or 5)")
-    parser.add_argument("--steps", type=positive, metavar="N", help="of models that draw in steps (default: the model's own)")
-    parser.add_argument("--temperature", type=not_negative, default=1.0, help="of image sampling, 0 is greedy (default: 1)")
-    parser.add_argument("--batch-size", type=batch_size, metavar="auto|N", help="halves when memory is full")
+    sampling.add_argument("--seed", type=whole, default=0, metavar="N", help="of all random choices (default: 0)")
+    sampling.add_argument("--guidance", type=not_negative, help=f"of image sampling (default: {model}'s own, or 5)")
+    sampling.add_argument("--steps", type=positive, metavar="N", help="of models that draw in steps (default: the model's own)")
+    sampling.add_argument("--temperature", type=not_negative, default=1.0, help="of image sampling, 0 is greedy (default: 1)")
+    sampling.add_argument(
+        "--batch-size",
+        type=batch_size,
+        metavar="auto|N",
+        help="responses made together; halves when memory is full (default: auto)",
+    )
     add_judges(parser)
     add_machine(parser)
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+def add_model_arguments(parser: Parser) -> None:
     """What a model's adapter is asked besides its checkpoint; see `suder_bench.models.arguments`."""
-    parser.add_argument("--image-area", type=positive, metavar="PIXELS", help="of a picture that an emu3 draws (default: 518400)")
-    parser.add_argument(
+    group = parser.under("model")
+    group.add_argument("--image-area", type=positive, metavar="PIXELS", help="of a picture that an emu3 draws (default: 518400)")
+    group.add_argument(
         "--base", action=Once, metavar="REF", help="folder or hub id of the model that LoRA adapters, or weights alone, go into"
     )
-    parser.add_argument(
+    group.add_argument(
         "--allow-nonfinite",
         action="store_true",
         help="load weights that are NaN or infinite; every number is then marked as not comparable",
     )
-    parser.add_argument(
+    group.add_argument(
         "--trust-remote-code",
         action="store_true",
         help="run code that lies in the checkpoint of a vision-language model; it can do anything that you can",
     )
-    parser.add_argument(
+    group.add_argument(
         "--no-capture",
         action="store_true",
         help="launch the kernels of a Janus' steps one by one, where a CUDA graph would launch them together",
     )
-    parser.add_argument(
+    group.add_argument(
         "--rehash", action="store_true", help="read all weights for their digest, also where it was kept from an earlier time"
     )
 
@@ -152,47 +174,49 @@ def choose_model(args: argparse.Namespace, text: str, *, unfetched: str | None =
     return reference.choose(text, model_arguments(args), base=args.base, unfetched=unfetched)
 
 
-def add_data(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument("--data", metavar="world|official|DIR", help=f"where the benchmark files come from (default: {default})")
-    parser.add_argument("--size", choices=["quick", "full"], help="how much of the world's data (default: quick)")
+def add_data(parser: Parser, default: str) -> None:
+    group = parser.under("benchmarks and data")
+    group.add_argument("--data", metavar="world|official|DIR", help=f"where the benchmark files come from (default: {default})")
+    group.add_argument("--size", choices=["quick", "full"], help="how much of the world's data (default: quick)")
 
 
-def add_judges(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+def add_judges(parser: Parser) -> None:
+    group = parser.under("judges")
+    group.add_argument(
         "--judge",
         action="append",
         default=[],
         metavar="ROLE=BACKEND",
         help="judge with another back-end (see suder-bench list judges); may be repeated",
     )
-    parser.add_argument("--judge-device", metavar="DEVICE", help="where the judges compute (default: as --device)")
-    parser.add_argument(
+    group.add_argument("--judge-device", metavar="DEVICE", help="where the judges compute (default: as --device)")
+    group.add_argument(
         "--judge-dtype",
         choices=["auto", *JUDGE_DTYPES],
         help="what the judges compute in (default: auto, each benchmark's own choice)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--judge-args",
         action="append",
         default=[],
         metavar="ROLE.SETTING=VALUE",
         help="what a judge behind an address is sent besides the text; null leaves a setting out; may be repeated",
     )
-    parser.add_argument(
+    group.add_argument(
         "--judge-timeout",
         type=more_than_nothing,
         default=TIMEOUT,
         metavar="SECONDS",
         help=f"for one whole reply of a judge behind an address (default: {TIMEOUT:g})",
     )
-    parser.add_argument(
+    group.add_argument(
         "--judge-concurrency",
         type=positive,
         default=AT_ONCE,
         metavar="N",
         help=f"so many requests to a judge behind an address at once (default: {AT_ONCE})",
     )
-    parser.add_argument(
+    group.add_argument(
         "--no-known-answers",
         dest="known_answers",
         action="store_false",
@@ -200,36 +224,40 @@ def add_judges(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    parser.add_argument("--offline", action="store_true", help="never use the network")
+def add_device(parser: Parser) -> None:
+    group = parser.under("machine")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    group.add_argument("--offline", action="store_true", help="never use the network")
 
 
-def add_machine(parser: argparse.ArgumentParser) -> None:
+def add_machine(parser: Parser) -> None:
     add_device(parser)
-    parser.add_argument("--dtype", default="auto", choices=["auto", *DTYPES], help="of the model's weights")
+    parser.under("machine").add_argument(
+        "--dtype", default="auto", choices=["auto", *DTYPES], help="of the model's weights (default: auto)"
+    )
 
 
 def workers(text: str) -> int | str:
     return text if text == "auto" else positive(text)
 
 
-def add_workers(parser: argparse.ArgumentParser, *, judges: bool = True) -> None:
+def add_workers(parser: Parser, *, judges: bool = True) -> None:
     """What `staffing` reads; `judges` of their own only where something responds."""
-    parser.add_argument(
+    group = parser.under("processes")
+    group.add_argument(
         "--workers",
         type=workers,
         metavar="auto|N",
         help="so many processes do the work, auto: one on each GPU or core (default: this process alone)",
     )
     if judges:
-        parser.add_argument(
+        group.add_argument(
             "--judge-workers",
             type=positive,
             metavar="N",
             help="so many more processes judge while the model still responds (default: the same judge afterwards)",
         )
-    parser.add_argument(
+    group.add_argument(
         "--worker-timeout",
         type=more_than_nothing,
         metavar="SECONDS",
@@ -252,7 +280,7 @@ def staffing(args: argparse.Namespace, device: str) -> Staffing:
     return Staffing(count, judges, args.worker_timeout, getattr(args, "verbose", False))
 
 
-def add_site(parser: argparse.ArgumentParser) -> None:
+def add_site(parser: Parser) -> None:
     parser.add_argument("--no-site", dest="site", action="store_false", help="write no pages for a browser")
     parser.add_argument(
         "--pictures",
@@ -262,11 +290,11 @@ def add_site(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout instead of the table")
 
 
-def add_verbose(parser: argparse.ArgumentParser) -> None:
+def add_verbose(parser: Parser) -> None:
     parser.add_argument("--verbose", action="store_true", help="every metric, not only those of the paper's tables")
 
 

@@ -70,10 +70,11 @@ def _parser() -> options.Parser:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="put over the recipe of every training; may be repeated"
     )
     parser.add_argument("--limit", type=options.positive, metavar="N", help="at most N samples of each benchmark")
-    parser.add_argument(
+    judging = parser.under("judges")
+    judging.add_argument(
         "--judge", action="append", default=[], metavar="ROLE=BACKEND", help="as for run; may be repeated", type=_judge
     )
-    parser.add_argument(
+    judging.add_argument(
         "--judge-args",
         action="append",
         default=[],
@@ -81,12 +82,13 @@ def _parser() -> options.Parser:
         help="as for run; may be repeated",
         type=_setting,
     )
-    parser.add_argument("--judge-timeout", type=options.more_than_nothing, metavar="SECONDS", help="as for run")
-    parser.add_argument("--judge-concurrency", type=options.positive, metavar="N", help="as for run")
-    parser.add_argument(
+    judging.add_argument("--judge-timeout", type=options.more_than_nothing, metavar="SECONDS", help="as for run")
+    judging.add_argument("--judge-concurrency", type=options.positive, metavar="N", help="as for run")
+    processes = parser.under("processes")
+    processes.add_argument(
         "--processes", type=options.positive, metavar="N", help="that train at scales above tiny (default: the GPUs here)"
     )
-    parser.add_argument("--workers", type=options.workers, metavar="auto|N", help="that evaluate, as for run")
+    processes.add_argument("--workers", type=options.workers, metavar="auto|N", help="that evaluate, as for run")
     parser.add_argument("--dry-run", action="store_true", help="print the commands with an estimate of time, and start nothing")
     options.add_device(parser)
     options.add_json(parser)

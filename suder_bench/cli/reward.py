@@ -66,7 +66,9 @@ def _parser() -> options.Parser:
         "Draw several pictures of each prompt (and captions of the world's pictures), or take those of a run or from elsewhere, "
         "and tell how well each reward agrees with the benchmark's verdicts. The same command again goes on where it stopped.",
     )
-    parser.add_argument("--model", help="who draws, and is asked by its own rewards; as for run (default with --run: the run's)")
+    parser.under("model").add_argument(
+        "--model", help="who draws, and is asked by its own rewards; as for run (default with --run: the run's)"
+    )
     options.add_model_arguments(parser)
     parser.add_argument(
         "--rewards",

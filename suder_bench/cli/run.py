@@ -34,14 +34,20 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = options.Parser("run", "Evaluate a model on a suite of benchmarks. The same command again goes on where it stopped.")
-    parser.add_argument("--model", required=True, help="a shipped name, a checkpoint folder, a hub id or ADAPTER:REFERENCE")
+    parser.under("model").add_argument(
+        "--model", required=True, help="a shipped name, a checkpoint folder, a hub id or ADAPTER:REFERENCE"
+    )
     options.add_model_arguments(parser)
-    parser.add_argument("--out", type=Path, help="the run folder (default: runs/MODEL-SUITE)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/MODEL-SUITE)")
     parser.add_argument("--fresh", action="store_true", help="start over, discarding what the run folder holds")
-    parser.add_argument("--stage", default="all", choices=["all", "respond", "score"], help="only make, or only judge responses")
+    parser.add_argument(
+        "--stage", default="all", choices=["all", "respond", "score"], help="only make, or only judge responses (default: all)"
+    )
     options.add_settings(parser, "the checkpoint")
     options.add_workers(parser)
-    parser.add_argument("--shard", metavar="I/N", help="only part I of N, for N commands into one folder; the last one sums up")
+    parser.under("processes").add_argument(
+        "--shard", metavar="I/N", help="only part I of N, for N commands into one folder; the last one sums up"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done and about how long, and keep nothing")
     options.add_verbose(parser)
     options.add_json(parser)

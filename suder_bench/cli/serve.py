@@ -46,54 +46,55 @@ def main(argv: Sequence[str]) -> int:
         signal.signal(signal.SIGTERM, before)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> options.Parser:
     parser = options.Parser(
         "serve",
         "Judge pictures that others send: POST /v1/score with prompts or metadata and pictures (docs/serve.md). The judges know"
         " their known answers before the port opens. Ctrl-C ends it.",
     )
-    parser.add_argument(
+    data = parser.under("benchmarks and data")
+    data.add_argument(
         "--benchmark", action="append", default=[], metavar="NAME", help="whose judges; may be repeated (default: geneval)"
     )
     options.add_data(parser, "official")
-    parser.add_argument("--protocol", default="official", help="of the benchmarks (default: official)")
+    data.add_argument("--protocol", default="official", help="of the benchmarks (default: official)")
     options.add_judges(parser)
     options.add_device(parser)
-    parser.add_argument(
-        "--devices", metavar="DEVICE,DEVICE", help="a worker process on each, or auto: one on each GPU (default: one on --device)"
-    )
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="any other than this machine's own needs a token (default: 127.0.0.1)"
-    )
-    parser.add_argument("--port", type=_port, default=PORT, help=f"0 takes a free one (default: {PORT})")
-    parser.add_argument(
+    _add_callers(parser)
+    _add_batches(parser)
+    return parser
+
+
+def _add_callers(parser: options.Parser) -> None:
+    group = parser.under("callers")
+    group.add_argument("--host", default="127.0.0.1", help="any other than this machine's own needs a token (default: 127.0.0.1)")
+    group.add_argument("--port", type=options.port, default=PORT, metavar="N", help=f"0 takes a free one (default: {PORT})")
+    group.add_argument(
         "--token-env",
         default=TOKEN,
         metavar="NAME",
         help=f"the variable that holds the token callers must send (default: {TOKEN})",
     )
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="the file that holds it instead")
-    parser.add_argument(
-        "--queue", type=options.positive, default=1024, metavar="N", help="pictures that may wait (default: 1024)"
+    group.add_argument("--token-file", type=Path, metavar="FILE", help="the file that holds it instead")
+    group.add_argument("--max-mb", type=options.positive, default=64, metavar="MB", help="of one request (default: 64)")
+
+
+def _add_batches(parser: options.Parser) -> None:
+    group = parser.under("batches")
+    group.add_argument(
+        "--devices", metavar="DEVICE,DEVICE", help="a worker process on each, or auto: one on each GPU (default: one on --device)"
     )
-    parser.add_argument("--max-mb", type=options.positive, default=64, metavar="MB", help="of one request (default: 64)")
-    parser.add_argument(
+    group.add_argument("--queue", type=options.positive, default=1024, metavar="N", help="pictures that may wait (default: 1024)")
+    group.add_argument(
         "--patience", type=options.not_negative, default=5.0, metavar="MS", help="for a batch to fill (default: 5)"
     )
-    parser.add_argument(
+    group.add_argument(
         "--batch-timeout",
         type=options.more_than_nothing,
         default=600.0,
         metavar="SECONDS",
         help="after which a worker counts as stuck, and is started again (default: 600)",
     )
-    return parser
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a port, 0 to 65535")
-    return int(text)
 
 
 def _setting(args: argparse.Namespace) -> Setting:

@@ -66,7 +66,7 @@ def _parser() -> options.Parser:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="put over the recipe; dotted keys go into groups"
     )
-    parser.add_argument("--out", type=Path, help="the run folder (default: runs/MODEL-RECIPE)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/MODEL-RECIPE)")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--dry-run", action="store_true", help="print the whole recipe and what it will meet, and train nothing")
     options.add_model_arguments(parser)

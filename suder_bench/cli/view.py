@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import webbrowser
@@ -28,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "runs", metavar="RUN", type=Path, nargs="+", help="run folders, training runs, and folders of reward compare"
     )
-    parser.add_argument("--port", type=_port, default=PORT, metavar="N", help=f"0 takes any free one (default: {PORT})")
+    parser.add_argument("--port", type=options.port, default=PORT, metavar="N", help=f"0 takes a free one (default: {PORT})")
     parser.add_argument("--no-browser", dest="browser", action="store_false", help="only say the address")
     arguments = parser.parse_args(argv)
     from suder_bench.reports.site import view
@@ -59,9 +58,3 @@ def _tables(paths: Sequence[Path]) -> tuple[list[Table], list[str]]:
         return tables.build(rows) if rows else ([], [])
     except UserError as error:
         return [], [str(error)]
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a port, 0 to 65535")
-    return int(text)

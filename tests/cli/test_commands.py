@@ -326,6 +326,19 @@ def test_help_names_every_command_and_option(capsys: pytest.CaptureFixture[str])
     assert main(["--version"]) == 0
 
 
+def test_help_stands_in_groups_and_says_something_of_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--help"]) == 0
+    shown = capsys.readouterr().out
+    headings = re.findall(r"^([a-z ]+):$", shown, re.MULTILINE)
+    assert headings == ["options", "model", "benchmarks and data", "sampling", "judges", "machine", "processes"]
+    for command in dispatch.COMMANDS:
+        if command not in ("data", "judges"):  # whose actions have a page each
+            main([*({"reward": ["reward", "compare"]}.get(command, [command])), "--help"])
+            told = capsys.readouterr().out.partition("\noptions:")[2]
+            bare = re.findall(r"^  (--[a-z-]+(?: \S+)?)\n(?!  +[^ -])", told, re.MULTILINE)
+            assert not bare, command
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["score", "--help"], ["run", "--model"], ["list"]])
 def test_help_and_mistakes_import_nothing_heavy(arguments: list[str]) -> None:
     code = f"""

@@ -47,10 +47,11 @@ class Proposals(nn.Module):
 
     def forward(self, pyramid: Sequence[torch.Tensor], sizes: Sequence[Size]) -> list[torch.Tensor]:
         """For each picture up to (1000, 4) boxes inside it, best first; `sizes` are those of the pictures."""
-        found = [
-            _best_of_level(*self.rpn_head(maps), anchors.grid(own, stride, maps.shape[2], maps.shape[3], maps.device))
-            for maps, own, stride in zip(pyramid, anchors.SIZES, STRIDES, strict=True)
-        ]
+        found = []
+        for maps, own, stride in zip(pyramid, anchors.SIZES, STRIDES, strict=True):
+            logits, deltas = self.rpn_head(maps)
+            grid = anchors.grid(own, stride, maps.shape[2], maps.shape[3], maps.device)
+            found.append(_best_of_level(logits, deltas, grid))
         logits = torch.cat([own for own, _ in found], dim=1)
         proposed = torch.cat([own for _, own in found], dim=1)
         level = torch.cat([torch.full(own.shape[1:], place, device=own.device) for place, (own, _) in enumerate(found)])
