@@ -2,7 +2,7 @@
 
 Pictures side by side, one to a thread, against one after the other with all threads for each, in turns on the same weights; and
 the peak memory of 20 and of 200 smaller pictures, each number in a process of its own. With `--original DETECTRON2 UNIDET_EVAL`
-(see `unidet_original.py`, in whose environment this then runs) it is instead the processor's time for the network against
+(see `unidet_original.py`; its environment and huggingface_hub) it is instead the processor's time for the network against
 the authors' code, one thread, in turns. The last line is one JSON document.
 """
 
