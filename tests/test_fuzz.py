@@ -28,11 +28,12 @@ from suder_bench.models import checkpoint, reference
 from suder_bench.models.janus import files as janus_files
 from suder_bench.records import Answered, Response
 from suder_bench.reports import measured
+from suder_bench.runs.encoding import text_digest
 from suder_bench.runs.execute import Run
 from suder_bench.runs.paired import Side, compare
 from suder_bench.runs.plan import build
 from suder_bench.runs.screen import Screen
-from suder_bench.runs.store import RunFolder, text_digest
+from suder_bench.runs.store import RunFolder
 from suder_bench.training.curves import read_points
 from suder_bench.world.checkpoints import path as shipped
 

@@ -24,13 +24,13 @@ from suder_bench.models.folder import benchmarks_own
 from suder_bench.records import Answered, Response, Sample, Stranger, Verdict
 from suder_bench.runs import deviations, judges
 from suder_bench.runs.batches import BatchSize
+from suder_bench.runs.encoding import text_digest
 from suder_bench.runs.execute import Outcome
 from suder_bench.runs.plan import build, samples_digest
 from suder_bench.runs.recipe import versions
 from suder_bench.runs.roles import Unjudged, can_judge, needed
 from suder_bench.runs.score import Judged, Scored, judge
 from suder_bench.runs.screen import Screen
-from suder_bench.runs.store import text_digest
 from suder_bench.runs.summary import SCHEMA, summarise
 from suder_bench.terms import USUAL, Terms
 

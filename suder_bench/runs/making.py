@@ -15,8 +15,8 @@ from suder_bench.errors import UserError
 from suder_bench.models.protocols import ImageSampling, ImageToText, Model, StoredPictures, TextSampling, TextToImage
 from suder_bench.records import content, open_image
 from suder_bench.runs.batches import Batch, BatchSize, Lost, attempts
+from suder_bench.runs.encoding import encoded, text_digest
 from suder_bench.runs.plan import Item
-from suder_bench.runs.store import encoded, text_digest
 from suder_bench.runs.workers.protocol import Card, Part
 
 

@@ -13,8 +13,7 @@ Pictures and JSON documents appear in one piece; a torn last line is dropped and
 
 from __future__ import annotations
 
-import hashlib
-import io
+import itertools
 import math
 import shlex
 import shutil
@@ -27,21 +26,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from suder_bench import locks, partial
 from suder_bench.errors import UserError, refused
-from suder_bench.records import REVISED, Response, Verdict
+from suder_bench.records import Response, Verdict
 from suder_bench.runs import shapes, signed
 from suder_bench.runs.compact import Compact
+from suder_bench.runs.encoding import encoded, text_digest
 from suder_bench.runs.jsonl import Ledger, Line, Row, blocks, document, plain, read_object, replace_file
-from suder_bench.runs.seen import Seen, picture_digest
+from suder_bench.runs.seen import Seen
 
 Key = tuple[str, int]
 """A response's place in its benchmark: (sample id, repeat)."""
-
-MOST_NOTED = 20_000
-"""Characters of a rewritten prompt that a picture keeps."""
 
 _PARTS = ("run.json", "responses", "images", "verdicts", "speed.json", "summary.json")
 _LOCK = ".lock"
@@ -52,22 +48,6 @@ LOOK, LOOKS = 0.2, 15
 
 _FIELDS = frozenset(field.name for field in fields(Response))
 _IS_RESPONSE, _IS_VERDICT = shapes.fits(shapes.RESPONSE), shapes.fits(shapes.VERDICT)
-
-
-def text_digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def encoded(picture: Image.Image) -> tuple[bytes, str]:
-    """As PNG, turned as it was, with the prompt that a server made of the benchmark's; and the digest."""
-    content = io.BytesIO()
-    picture = picture.convert("RGB")
-    turned = {"exif": picture.getexif()} if picture.getexif() else {}
-    noted = PngInfo()
-    if isinstance(revised := picture.info.get(REVISED), str):
-        noted.add_itxt(REVISED, revised[:MOST_NOTED])
-    picture.save(content, format="PNG", pnginfo=noted, **turned)
-    return content.getvalue(), picture_digest(picture)
 
 
 @dataclass(frozen=True)
@@ -85,14 +65,9 @@ class RunFolder:
         """
         with ExitStack() as held:
             try:
-                self.path.mkdir(parents=True, exist_ok=True)
-                held.enter_context(locks.locked(self.path / _LOCK))
-            except (FileExistsError, NotADirectoryError):
-                raise UserError(f"'{self.path}' is no folder and cannot become one; choose another --out") from None
+                self._take(held)
             except locks.HeldError:
                 raise UserError(f"{self.path} is in use by another process; wait for it, or choose another --out") from None
-            except OSError as error:
-                raise refused(error, self.path) from None
             for file in self.path.glob(_WRITERS):
                 if locks.is_held(file):
                     name = file.name[1:].removesuffix(".writer")
@@ -117,22 +92,24 @@ class RunFolder:
     def briefly(self, say: Callable[[str], None]) -> Iterator[None]:
         """Hold the folder for a short while, once another process that holds it lets it go; `say` is told of a wait."""
         with ExitStack() as held:
-            tries = 0
-            while True:
-                try:
-                    self.path.mkdir(parents=True, exist_ok=True)
-                    held.enter_context(locks.locked(self.path / _LOCK))
+            for tries in itertools.count(1):
+                with suppress(locks.HeldError):
+                    self._take(held)
                     break
-                except (FileExistsError, NotADirectoryError):
-                    raise UserError(f"'{self.path}' is no folder and cannot become one; choose another --out") from None
-                except locks.HeldError:
-                    tries += 1
-                    if tries == LOOKS:
-                        say(f"waiting for another process that holds {self.path}")
-                    time.sleep(LOOK)
-                except OSError as error:
-                    raise refused(error, self.path) from None
+                if tries == LOOKS:
+                    say(f"waiting for another process that holds {self.path}")
+                time.sleep(LOOK)
             yield
+
+    def _take(self, held: ExitStack) -> None:
+        """Take the folder's lock until `held` lets go. Raises `HeldError`, and `UserError` where there can be no such folder."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locks.locked(self.path / _LOCK))
+        except (FileExistsError, NotADirectoryError):
+            raise UserError(f"'{self.path}' is no folder and cannot become one; choose another --out") from None
+        except OSError as error:
+            raise refused(error, self.path) from None
 
     def in_use(self) -> bool:
         """Whether a process holds the folder."""

@@ -26,12 +26,13 @@ from suder_bench.data import source
 from suder_bench.models import reference
 from suder_bench.models.protocols import TextToImage
 from suder_bench.runs.batches import BatchSize
+from suder_bench.runs.encoding import encoded
 from suder_bench.runs.execute import Run
 from suder_bench.runs.plan import Settings, plan
 from suder_bench.runs.respond import respond
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.staff import Staffing
-from suder_bench.runs.store import RunFolder, encoded
+from suder_bench.runs.store import RunFolder
 
 MODEL = "tiny-janus"
 

@@ -218,6 +218,7 @@ class Driver:
         if isinstance(event, Ready):
             self._ready(place, event.card)
         elif isinstance(event, Unfit):
+            self.crew.end(place.worker)
             self._refuse(place, event.error)
         elif isinstance(event, Died):
             self._died(place, event.why)
@@ -237,7 +238,7 @@ class Driver:
     def _ready(self, place: Place, card: Card) -> None:
         place.card = card
         try:
-            self._admit(self.crew.name(place.worker), place.kind, card)
+            self._admit(self.name(place), place.kind, card)
         except UserError as error:
             self.crew.end(place.worker)
             self._refuse(place, error)
@@ -267,8 +268,8 @@ class Driver:
         place.state = "off"
         waiting = self._waiting.setdefault(place.kind, deque())
         back = [chunk.left() for chunk in lost if chunk.open]
-        halves = self._blamed(back[0], why) if back and back[0] is not None else []
-        waiting.extendleft(reversed([*halves, *back[1:]]))
+        again = [*self._blamed(back[0], why), *back[1:]] if back else []
+        waiting.extendleft(reversed(again))
         if place.beginnings >= (BEGINNINGS if place.card is None else AGAIN):
             self._refuse(place, WorkerError(f"{self.name(place)} {why}, {place.beginnings} times before it could begin"))
             return

@@ -136,14 +136,20 @@ class _Process:
 
     def _read(self) -> None:
         pipe = cast(BinaryIO, self._popen.stdout)
-        with suppress(EOFError, OSError):
+        why = None
+        try:
             while True:
                 answer = frames.read(pipe)
                 self._events.put((self, EVENTS[answer.kind](self._worker, *answer.content)))
+        except (EOFError, OSError):
+            pass
+        except Exception as error:  # what cannot be unpickled here
+            why = f"sent what cannot be read ({error!r})"
+            self._popen.kill()
         pipe.close()
         status = self._popen.wait()
         self._outbox.put(None)
-        self._events.put((self, Died(self._worker, self._why(status))))
+        self._events.put((self, Died(self._worker, why or self._why(status))))
 
     def _why(self, status: int) -> str:
         """'was killed (SIGKILL)' or 'ended with status 1: MemoryError'"""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fakes import REFERENCE, FakeModel, settings
-from troubled import Gathering, Troubled, dies_loading, lame, strange
+from troubled import Gathering, Secretive, Troubled, dies_loading, lame, strange
 
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.runs.execute import Outcome, Run
@@ -151,6 +151,11 @@ def test_no_folder_is_made_where_no_worker_can_load(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="ended with status 9, 3 times before it could begin"):
         run(tmp_path / "r", dies_loading)
     assert not (tmp_path / "r").exists()
+
+
+def test_a_worker_that_says_what_nobody_can_read_is_given_up(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="sent what cannot be read"):
+        run(tmp_path / "r", Secretive, workers=1)
 
 
 def test_a_worker_with_another_model_is_refused_by_name(tmp_path: Path, expected: Any) -> None:

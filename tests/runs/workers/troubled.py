@@ -88,3 +88,20 @@ def strange(notes: Path) -> FakeModel:
 
 def dies_loading() -> FakeModel:
     os._exit(9)
+
+
+def _unreadable() -> None:
+    raise ValueError("not for other processes")
+
+
+@dataclass
+class Secretive(FakeModel):
+    """Shows a fingerprint that no other process can read."""
+
+    def __post_init__(self) -> None:
+        self.fingerprint = Hidden("fake weights 1")
+
+
+class Hidden(str):
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_unreadable, ())
