@@ -84,7 +84,7 @@ class BlipVqa:
         name = Path(source).name if os.path.exists(source) else source
         if os.path.isfile(source):
             match = manifests.match("vqa", Path(source), manifest)
-            return cls(read_checkpoint(source), _vocabulary(source, offline=offline), place, match=match, name=name)
+            return cls(read_checkpoint(Path(source)), _vocabulary(source, offline=offline), place, match=match, name=name)
         model = load_pretrained("vqa", BlipForQuestionAnswering, source, offline=offline)
         tokenizer = load_pretrained("vqa", BertTokenizer, source, offline=offline)
         if not _answers_in(tokenizer):

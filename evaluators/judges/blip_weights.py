@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from suder_bench.errors import JudgeError
+from suder_bench.evaluators.judges.weights import fill, read_pickled
 
 _VISION = (
     (r"cls_token", "embeddings.class_embedding"),
@@ -27,7 +28,7 @@ HEADS = 12
 """The one number that no shape tells, in all three networks."""
 
 
-def read_checkpoint(file: str) -> Any:
+def read_checkpoint(file: Path) -> Any:
     """A `BlipForQuestionAnswering` in float32 with the weights of `file`.
 
     Raises `JudgeError` for a file that is no such checkpoint, naming the first weight that lacks or has another shape;
@@ -35,25 +36,14 @@ def read_checkpoint(file: str) -> Any:
     """
     from transformers import BlipForQuestionAnswering
 
-    try:
-        stored = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise JudgeError(f"judge vqa: {file} is no checkpoint that torch can read ({str(error).splitlines()[0]})") from error
+    stored = read_pickled("vqa", file)
     official = stored.get("model") if isinstance(stored, dict) else None
     if not isinstance(official, dict) or "visual_encoder.pos_embed" not in official:
         raise JudgeError(f"judge vqa: {file} is not BLIP's VQA checkpoint (it holds no model with a visual_encoder)")
     state = {ours: tensor for name, tensor in official.items() if (ours := rename(name)) is not None}
     with torch.device("meta"):
         model = BlipForQuestionAnswering(_config(official))
-    expected = model.state_dict()
-    lacking = sorted(expected.keys() - state.keys())
-    if lacking:
-        raise JudgeError(f"judge vqa: {file} lacks {len(lacking)} weights ({lacking[0]}, ...); wrong checkpoint")
-    for name, tensor in expected.items():
-        if tensor.shape != state[name].shape:
-            shapes = f"{tuple(state[name].shape)} and not {tuple(tensor.shape)}"
-            raise JudgeError(f"judge vqa: {file}: {name} is {shapes}; wrong checkpoint")
-    model.load_state_dict({name: state[name].float() for name in expected}, assign=True)
+    fill("vqa", file, model, state)
     for text in (model.text_encoder, model.text_decoder.bert):
         text.embeddings.position_ids = torch.arange(text.config.max_position_embeddings)[None]
     return model.eval().requires_grad_(False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from suder_bench.errors import JudgeError
+from suder_bench.evaluators.judges.weights import fill, read_pickled
 
 HEADS = 12
 """Of attention: with the groups of the norms, which transformers has as timm, what no shape tells."""
@@ -53,24 +53,14 @@ def read_checkpoint(file: Path) -> Any:
     """
     from transformers import DPTForDepthEstimation
 
-    try:
-        stored = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise JudgeError(f"judge depth: {file} is no checkpoint that torch can read ({str(error).splitlines()[0]})") from error
+    stored = read_pickled("depth", file)
     official = stored.get("model", stored) if isinstance(stored, dict) else None
     if not isinstance(official, dict) or "pretrained.model.patch_embed.backbone.stem.conv.weight" not in official:
         raise JudgeError(f"judge depth: {file} is not DPT-Hybrid's checkpoint (it holds no ResNet before its transformer)")
     state = dict(_renamed(official, file))
     with torch.device("meta"):
         model = DPTForDepthEstimation(_config(official))
-    expected = model.state_dict()
-    for name, tensor in expected.items():
-        if name not in state:
-            raise JudgeError(f"judge depth: {file} lacks {name}; wrong checkpoint")
-        if tensor.shape != state[name].shape:
-            shapes = f"{tuple(state[name].shape)} and not {tuple(tensor.shape)}"
-            raise JudgeError(f"judge depth: {file}: {name} is {shapes}; wrong checkpoint")
-    model.load_state_dict({name: state[name].float() for name in expected}, assign=True)
+    fill("depth", file, model, state)
     return model.eval().requires_grad_(False)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -91,6 +92,30 @@ def weights_file(reference: str) -> Path | None:
         if isinstance(found, str) and os.path.isfile(found):
             return Path(found)
     return None
+
+
+def read_pickled(role: str, file: Path) -> Any:
+    """What torch saved in a file, of which nothing is executed. Raises `JudgeError` where it cannot be read."""
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise JudgeError(f"judge {role}: {file} is no checkpoint that torch can read ({_first_line(error)})") from error
+
+
+def fill(role: str, file: Path, model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Put the tensors of a file into a model that was made on the device "meta", in float32; what it has no place for is left.
+
+    Raises `JudgeError` naming the first weight that is lacking or has another shape.
+    """
+    expected = model.state_dict()
+    lacking = sorted(expected.keys() - state.keys())
+    if lacking:
+        raise JudgeError(f"judge {role}: {file} lacks {len(lacking)} weights ({lacking[0]}, ...); wrong checkpoint")
+    for name, tensor in expected.items():
+        if tensor.shape != state[name].shape:
+            shapes = f"{tuple(state[name].shape)} and not {tuple(tensor.shape)}"
+            raise JudgeError(f"judge {role}: {file}: {name} is {shapes}; wrong checkpoint")
+    model.load_state_dict({name: state[name].float() for name in expected}, assign=True)
 
 
 def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

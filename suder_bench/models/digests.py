@@ -90,9 +90,8 @@ def _sha256(file: Identity, anew: bool) -> str:
             found[:12],
         )
     if settled and Identity.of(Path(file.path)) == file:
-        with suppress(
-            OSError, RuntimeError, UserError
-        ):  # a cache that cannot be written, or a user without a home, keeps nothing
+        # A cache that cannot be written, or a user without a home, keeps nothing.
+        with suppress(OSError, RuntimeError, UserError):
             replace_file(_place(file.path), json.dumps({**about, "sha256": found}).encode())
             _tidy(_place(file.path).parent)
     return found

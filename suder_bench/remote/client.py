@@ -90,8 +90,8 @@ Outcome = bytes | UserError
 class Client:
     """`who` begins what is said. `pause` seconds stand before a second try, twice as many before each further one; what was not
     whole in `timeout` seconds is sent `slow_tries` times. `stumbles` are statuses by which a server fails over one request, and
-    may not over the next. `check` raises `UserError`, or `PassingError` where another try may do
-    better, for a reply of success that is none."""
+    may not over the next. `check` raises `UserError`, or `PassingError` where another try may do better, for a reply of
+    success that is none."""
 
     who: str
     url: str

@@ -141,7 +141,7 @@ def test_a_file_that_is_another_networks_is_refused(published, tmp_path):
     stored = torch.load(published)
     lacking = {name: tensor for name, tensor in stored.items() if name != "pretrained.model.norm.bias"}
     for content, said in (
-        (lacking, r"lacks dpt\.layernorm\.bias"),
+        (lacking, r"lacks 1 weights \(dpt\.layernorm\.bias"),
         (stored | {"pretrained.model.norm.bias": torch.zeros(3)}, r"dpt\.layernorm\.bias is \(3,\) and not \(24,\)"),
         (stored | {"pretrained.extra": torch.zeros(3)}, r"holds pretrained\.extra, which DPT-Hybrid has not"),
         ({"state_dict": stored}, "is not DPT-Hybrid's checkpoint"),
