@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,7 +189,7 @@ def convert(reference: str, target: Path, dtype: str | None) -> torch.dtype | No
     loaded = load(source, device=torch.device("cpu"), dtype=kind)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = beside(target)
-    with quiet():
+    with quiet(), redirect_stdout(sys.stderr):  # transformers imports DeepSpeed where it is installed, which talks on stdout
         loaded.model.save_pretrained(partial)
     write_settings(source.folder, partial)
     complete(partial, loaded.tokenizer)

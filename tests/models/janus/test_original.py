@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +156,14 @@ def test_a_conversion_says_where_it_loses_precision(tmp_path: Path, port: Path, 
         assert main(["convert", str(port), str(tmp_path / dtype), "--dtype", dtype]) == 0
         shown = capsys.readouterr().out
         assert ("gives the same responses" in shown, "rounded to bfloat16" in shown) == (same, not same)
+
+
+@pytest.mark.slow
+def test_nothing_but_its_result_is_on_stdout(tmp_path: Path, port: Path) -> None:
+    pytest.importorskip("deepspeed")  # which logs there when it is imported
+    command = [sys.executable, "-m", "suder_bench", "convert", str(port), str(tmp_path / "converted")]
+    [line] = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    assert line.startswith(f"{port} is in ")
 
 
 def test_a_checkpoint_without_weights_is_not_converted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
