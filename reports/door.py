@@ -10,16 +10,17 @@ their digest is the run's, and the recipe.yaml of the training that a checkpoint
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
 
 from suder_bench.errors import PictureError
-from suder_bench.records import open_image
+from suder_bench.records import Response, open_image
 from suder_bench.runs.jsonl import Row
 from suder_bench.runs.paired import Side
-from suder_bench.runs.store import RunFolder
+from suder_bench.runs.store import Key, RunFolder
 from suder_bench.training.track import TrainingRun
 
 DOCUMENTS = ("run.json", "summary.json", "responses/*/*", "verdicts/*/*")
@@ -64,12 +65,21 @@ def document(folder: Path, name: str) -> dict[str, Any] | None:
     return RunFolder(folder).read(name)
 
 
-def rows(folder: Path, kind: Literal["responses", "verdicts"], benchmark: str) -> list[Row]:
+def rows(folder: Path, kind: Literal["responses", "verdicts"], benchmark: str) -> Iterator[Row]:
     """The lines of a run that are as it wrote them: what was edited since is not shown."""
-    place = folder / kind / benchmark
-    for file in place.glob("*"):
-        inside(file, folder)
+    _lines_inside(folder, kind, benchmark)
     return RunFolder(folder).rows(kind, benchmark)
+
+
+def responses(folder: Path, benchmark: str) -> dict[Key, Response]:
+    """The whole responses of a run, one per key, their pictures unseen."""
+    _lines_inside(folder, "responses", benchmark)
+    return RunFolder(folder).responses(benchmark, repair=False, pictures=False)
+
+
+def _lines_inside(folder: Path, kind: str, benchmark: str) -> None:
+    for file in (folder / kind / benchmark).glob("*"):
+        inside(file, folder)
 
 
 def run(folder: Path, *given: Path) -> Path:

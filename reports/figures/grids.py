@@ -124,10 +124,10 @@ def _task(drawer: Drawer, benchmark: str) -> Task:
 
 def _first_pictures(run: Path, task: Task) -> dict[str, Picture]:
     """The first picture of each sample, with its verdict by the run's last judges where that is there."""
-    verdicts = door.rows(run, "verdicts", task.name)
+    verdicts = [row for row in door.rows(run, "verdicts", task.name) if row["repeat"] == 0]
     keys = set(filing(task, (door.document(run, "run.json") or {}).get("judges", {}).get(task.name, {})).values())
     mine = [row for row in verdicts if row.get("judges") in keys] or verdicts  # the benchmark's code may have changed since
-    judged = {(row.get("sample"), row.get("digest")): _told(row) for row in mine if row.get("repeat") == 0}
+    judged = {(row.get("sample"), row.get("digest")): _told(row) for row in mine}
     return {
         str(row["sample"]): Picture(door.inside(run / row["image"], run), judged.get((row["sample"], row["digest"]), ()))
         for row in door.rows(run, "responses", task.name)

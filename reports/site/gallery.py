@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -24,7 +24,32 @@ from suder_bench.runs.store import Key, read_verdict
 TASK_KEYS = ("tag", "category", "track", "dimension")
 """Where the ground truth of a sample says which of its benchmark's tasks it belongs to."""
 
-Judged = dict[Key, tuple[Response, Verdict | None]]
+Verdicts = dict[tuple[str, int, str], Verdict]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a run made of a benchmark. `task` is why there are no prompts, where there are none."""
+
+    run: Shown
+    benchmark: str
+    task: Task | str
+    responses: Mapping[Key, Response]
+
+    def verdicts(self, shown: Container[Key]) -> Verdicts:
+        """Of the responses that are shown, those that the run's numbers were made of.
+
+        Where the benchmark's code has changed since, these cannot be told from verdicts of other judges: the last one counts.
+        """
+        judges = self.run.summary["benchmarks"][self.benchmark]["judges"]
+        keys = set(filing(self.task, judges).values()) if isinstance(self.task, Task) else set()
+        known, found, others = False, Verdicts(), Verdicts()
+        for row in door.rows(self.run.path, "verdicts", self.benchmark):
+            known |= row["judges"] in keys
+            if (row["sample"], row["repeat"]) in shown:
+                one = read_verdict(self.benchmark, row)
+                (found if row["judges"] in keys else others)[one.sample, one.repeat, one.digest] = one
+        return found if known else others
 
 
 @dataclass(frozen=True)
@@ -49,12 +74,12 @@ def galleries(runs: Sequence[Shown], pictures: Pictures, limit: int | None, say:
     """A gallery for each benchmark and data that a run has responses on, of at most `limit` responses of each run, evenly
     spread. Side by side stand only runs that were asked the same questions."""
     planned = cache(lambda settings: _plan(settings, say))
-    groups: dict[tuple[str, str], dict[int, Judged]] = {}
+    groups: dict[tuple[str, str], dict[int, Told]] = {}
     tasks: dict[tuple[str, str], Task | str] = {}
     for place, run in enumerate(runs):
         for name, scores in run.scores.items():
-            rows = door.rows(run.path, "responses", name)
-            if not rows:
+            responses = door.responses(run.path, name)
+            if not responses:
                 continue
             key = name, str(scores.planned.get("data") or run.path)
             task = planned(json.dumps({**run.summary["recipe"], "suite": run.summary["suite"], "only": name}, sort_keys=True))
@@ -62,13 +87,13 @@ def galleries(runs: Sequence[Shown], pictures: Pictures, limit: int | None, say:
                 task = f"the data of {name} have changed since {run.path} was made"
             if isinstance(tasks.setdefault(key, task), str):
                 tasks[key] = task
-            groups.setdefault(key, {})[place] = _judged(run, name, task, rows)
+            groups.setdefault(key, {})[place] = Told(run, name, task, responses)
     found = []
-    for key, judged in groups.items():
+    for key, told in groups.items():
         note = tasks[key]
         if isinstance(note, str):
             say(f"{key[0]}: no prompts in the gallery: {note}")
-        found.append(_gallery(runs, key[0], judged, note, pictures, limit))
+        found.append(_gallery(runs, key[0], told, note, pictures, limit))
     return found
 
 
@@ -83,48 +108,23 @@ def _plan(recipe: str, say: Callable[[str], None]) -> Task | str:
     return task
 
 
-def _judged(run: Shown, name: str, task: Task | str, rows: Iterable[Mapping[str, Any]]) -> Judged:
-    """Each response with the verdict that the run's numbers were made of.
-
-    Where the benchmark's code has changed since, these cannot be told from verdicts of other judges: the last one counts.
-    """
-    ledger = door.rows(run.path, "verdicts", name)
-    if isinstance(task, Task):
-        keys = set(filing(task, run.summary["benchmarks"][name]["judges"]).values())
-        ledger = [row for row in ledger if row.get("judges") in keys] or ledger
-    verdicts: dict[tuple[str, int, str], Verdict] = {}
-    for written in ledger:
-        try:
-            one = read_verdict(name, written)
-        except (TypeError, KeyError, AttributeError, ValueError):
-            continue
-        verdicts[one.sample, one.repeat, one.digest] = one
-    judged: Judged = {}
-    for row in rows:
-        try:
-            response = Response(**row)
-        except TypeError:
-            continue
-        where = response.sample, response.repeat
-        judged.setdefault(where, (response, verdicts.get((*where, response.digest))))
-    return judged
-
-
 def _gallery(
-    runs: Sequence[Shown], name: str, judged: Mapping[int, Judged], task: Task | str, pictures: Pictures, limit: int | None
+    runs: Sequence[Shown], name: str, told: Mapping[int, Told], task: Task | str, pictures: Pictures, limit: int | None
 ) -> Gallery:
     repeats: dict[str, list[int]] = {}
-    for one, repeat in sorted({key for own in judged.values() for key in own}):
+    for one, repeat in sorted({key for own in told.values() for key in own.responses}):
         repeats.setdefault(one, []).append(repeat)
     known = {sample.id: sample for sample in task.benchmark.samples()} if isinstance(task, Task) else {}
     samples = [sample for one, sample in known.items() if one in repeats]
     samples += [Sample(one, one, "") for one in repeats if one not in known]
     chosen = evenly(samples, limit and max(1, limit // max(map(len, repeats.values()))))
-    root = _data_root(runs[next(iter(judged))], runs)
-    items = [_item(sample, repeat, judged, runs, pictures, root) for sample in chosen for repeat in repeats[sample.id]]
-    world = any(runs[place].summary["world"] for place in judged)
+    root = _data_root(runs[next(iter(told))], runs)
+    shown = {(sample.id, repeat) for sample in chosen for repeat in repeats[sample.id]}
+    judged = {place: own.verdicts(shown) for place, own in told.items()}
+    items = [_item(sample, repeat, told, judged, pictures, root) for sample in chosen for repeat in repeats[sample.id]]
+    world = any(own.run.summary["world"] for own in told.values())
     note = task if isinstance(task, str) else ""
-    return Gallery(name, world, tuple(judged), tuple(items), left_out=sum(map(len, repeats.values())) - len(items), note=note)
+    return Gallery(name, world, tuple(told), tuple(items), left_out=sum(map(len, repeats.values())) - len(items), note=note)
 
 
 def _data_root(run: Shown, runs: Sequence[Shown]) -> Path | None:
@@ -135,7 +135,12 @@ def _data_root(run: Shown, runs: Sequence[Shown]) -> Path | None:
 
 
 def _item(
-    sample: Sample, repeat: int, judged: Mapping[int, Judged], runs: Sequence[Shown], pictures: Pictures, root: Path | None
+    sample: Sample,
+    repeat: int,
+    told: Mapping[int, Told],
+    judged: Mapping[int, Verdicts],
+    pictures: Pictures,
+    root: Path | None,
 ) -> dict[str, Any]:
     task = next((str(sample.truth[key]) for key in TASK_KEYS if key in sample.truth), "")
     return {
@@ -144,14 +149,16 @@ def _item(
         "task": task,
         "prompt": sample.prompt.strip(),
         "pictures": [pictures.of_question(source, root) for source in sample.images],
-        "answers": [_answer(own.get((sample.id, repeat)), runs[place], pictures) for place, own in judged.items()],
+        "answers": [
+            _answer(own.responses.get((sample.id, repeat)), judged[place], own.run, pictures) for place, own in told.items()
+        ],
     }
 
 
-def _answer(found: tuple[Response, Verdict | None] | None, run: Shown, pictures: Pictures) -> dict[str, Any] | None:
-    if found is None:
+def _answer(response: Response | None, judged: Verdicts, run: Shown, pictures: Pictures) -> dict[str, Any] | None:
+    if response is None:
         return None
-    response, verdict = found
+    verdict = judged.get((response.sample, response.repeat, response.digest))
     answer: dict[str, Any] = {"seed": str(response.seed)}  # JavaScript's numbers have 53 bits
     if response.image is None:
         answer["text"] = response.text

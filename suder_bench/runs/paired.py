@@ -19,7 +19,7 @@ from suder_bench.runs.plan import plan
 from suder_bench.runs.recipe import settings_of
 from suder_bench.runs.recomputed import recomputed
 from suder_bench.runs.roles import by_metric
-from suder_bench.runs.score import judged_before
+from suder_bench.runs.score import Scored, judged_before
 from suder_bench.runs.store import RunFolder
 
 
@@ -188,15 +188,33 @@ def _judged_differently(name: str, a: Side, b: Side) -> list[str]:
 def _read(name: str, side: Side) -> Read:
     if name in side.read:
         return side.read[name]
+    found = recomputed(side.path, rows=True)  # tells what was edited since
+    scored = found.scored.pop(name, None) if found else None
+    if scored is None:
+        side.read[name] = _judged_before(name, side)
+    else:
+        open_ = scored.unjudged.metrics if scored.unjudged else ()
+        side.read[name] = Read(scored.benchmark, _with_pictures(scored, RunFolder(side.path)), open_)
+    if not side.read[name].rows:
+        raise UserError(f"{side.path} has no {name} verdicts of this version; score it again: suder-bench score {side.path}")
+    return side.read[name]
+
+
+def _with_pictures(scored: Scored, folder: RunFolder) -> list[tuple[Sample, Verdict]]:
+    """The rows whose pictures are still those that were drawn."""
+    if scored.benchmark.kind != "generation":
+        return scored.rows
+    whole = folder.responses(scored.benchmark.name, repair=False)
+    there = {key: response.digest for key, response in whole.items()}
+    return [row for row in scored.rows if there.get((row[1].sample, row[1].repeat)) == row[1].digest]
+
+
+def _judged_before(name: str, side: Side) -> Read:
     settings = settings_of(side.recipe, judges={}, offline=True)
     [task] = plan(replace(settings, benchmarks=(name,)), lambda line: print(line, file=sys.stderr))
     if task.data != side.recipe["benchmarks"][name]["data"]:
         raise UserError(
             f"the {name} files of {side.path} are not the ones it was made with; put those back, or run it again with --fresh"
         )
-    recomputed(side.path)  # tells what was edited since
     rows, unjudged = judged_before(task, side.recipe["judges"][name], RunFolder(side.path))
-    if not rows:
-        raise UserError(f"{side.path} has no {name} verdicts of this version; score it again: suder-bench score {side.path}")
-    side.read[name] = Read(task.benchmark, rows, unjudged.metrics if unjudged else ())
-    return side.read[name]
+    return Read(task.benchmark, rows, unjudged.metrics if unjudged else ())

@@ -37,11 +37,13 @@ class Recomputed:
     summary: dict[str, Any]
     unbacked: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    scored: dict[str, Scored] = field(default_factory=dict, compare=False, repr=False)
 
 
-def recomputed(path: Path, say: Callable[[str], None] | None = None) -> Recomputed | None:
+def recomputed(path: Path, say: Callable[[str], None] | None = None, *, rows: bool = False) -> Recomputed | None:
     """The summary of a run folder, or None where none was written yet. Each remark is said once, by default on stderr.
 
+    With `rows` what it was made of is in `scored`, by benchmark, unless it was made before and only remembered.
     Reads no picture. Raises `UserError` for a summary.json or run.json that no run wrote.
     """
     file = path / "summary.json"
@@ -51,6 +53,8 @@ def recomputed(path: Path, say: Callable[[str], None] | None = None) -> Recomput
     for remark in found.remarks if not told else ():
         (say or _say)(remark)
         told.add(remark)
+    if not rows:
+        found.scored.clear()
     return found
 
 
@@ -84,7 +88,7 @@ def _recomputed(path: Path, stamp: object) -> tuple[Recomputed, set[str]]:
     difference = next(_differences(written, summary), None)
     if difference is not None:
         remarks.append(f"suder-bench: {file} disagrees with the verdicts: {difference}; these count. Make it anew with: {again}")
-    return Recomputed(summary, unbacked, tuple(remarks)), set()
+    return Recomputed(summary, unbacked, tuple(remarks), {one.benchmark.name: one for one in scored}), set()
 
 
 def _scored(

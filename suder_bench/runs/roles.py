@@ -27,11 +27,16 @@ def roles_of(benchmark: Benchmark, sample: Sample) -> tuple[str, ...]:
     return asks.roles_of(sample) if asks else tuple(benchmark.judge_roles)
 
 
+def _distinct(samples: Iterable[Sample]) -> Iterable[Sample]:
+    """Each once, however many responses there are to it."""
+    return {sample.id: sample for sample in samples}.values()
+
+
 def needed(benchmark: Benchmark, samples: Iterable[Sample]) -> list[str]:
     """The judges that these samples need together, in the benchmark's order."""
     if not _by_sample(benchmark):
         return list(benchmark.judge_roles) if any(True for _ in samples) else []
-    found = {role for sample in samples for role in roles_of(benchmark, sample)}
+    found = {role for sample in _distinct(samples) for role in roles_of(benchmark, sample)}
     return [role for role in benchmark.judge_roles if role in found]
 
 
@@ -46,7 +51,7 @@ def by_metric(benchmark: Benchmark, samples: Iterable[Sample]) -> dict[str, list
     if asks is None:
         return {}
     found: dict[str, set[str]] = {}
-    for metrics, roles in {(asks.metrics_of(sample), asks.roles_of(sample)) for sample in samples}:
+    for metrics, roles in {(asks.metrics_of(sample), asks.roles_of(sample)) for sample in _distinct(samples)}:
         for metric in metrics:
             found.setdefault(metric, set()).update(roles)
     return {metric: [role for role in benchmark.judge_roles if role in roles] for metric, roles in found.items()}
@@ -57,7 +62,7 @@ def absent(benchmark: Benchmark, planned: Iterable[Sample], judged: Iterable[Sam
     asks = _by_sample(benchmark)
     if asks is None:
         return {}
-    there = {metric for sample in judged for metric in asks.metrics_of(sample)}
+    there = {metric for sample in _distinct(judged) for metric in asks.metrics_of(sample)}
     found: dict[str, dict[str, None]] = {}
     for metrics in dict.fromkeys(asks.metrics_of(sample) for sample in planned):
         for metric in metrics:

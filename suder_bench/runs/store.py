@@ -255,20 +255,19 @@ class RunFolder:
         rows = ({"judges": judges, **verdict_row(verdict)} for verdict in verdicts)
         Ledger(self.path / "verdicts" / benchmark, self.writer).append_lines(signed.line(row) for row in rows)
 
-    def rows(self, kind: Literal["responses", "verdicts"], benchmark: str) -> list[Row]:
+    def rows(self, kind: Literal["responses", "verdicts"], benchmark: str) -> Iterator[Row]:
         """The lines of a benchmark that are as a run wrote them, for whoever only shows them; no picture is looked at."""
-        lines = Ledger(self.path / kind / benchmark).lines()
-        if kind == "responses":
-            read = (_response(benchmark, line) for line in lines)
-            return [_row_of(response) for response in read if isinstance(response, Response)]
-        found: list[Row] = []
-        for line in lines:
-            row = line.row()
-            with suppress(shapes.ShapeError):
-                _check_verdict(row, line.content)
-                assert row is not None
-                found.append(row)
-        return found
+        for line in Ledger(self.path / kind / benchmark).lines():
+            if kind == "responses":
+                response = _response(benchmark, line)
+                if isinstance(response, Response):
+                    yield _row_of(response)
+            else:
+                row = line.row()
+                with suppress(shapes.ShapeError):
+                    _check_verdict(row, line.content)
+                    assert row is not None
+                    yield row
 
     @property
     def _partial(self) -> Path:
