@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
 from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 from suder_bench import imports, registry
@@ -200,7 +201,7 @@ def pictures() -> Iterator[Finding]:
 def judge(name: str, source: str = "") -> Finding:
     """A judge's back-end: is it installed, are its weights here (or at `source`), and does it know the known answers?"""
     from suder_bench.evaluators.judges.needs import needs_of
-    from suder_bench.runs.judges import KnownAnswers, seat
+    from suder_bench.runs.judges import KnownAnswers, ask, load
 
     role, _, backend = name.partition("/")
     needed = backend == "world"
@@ -214,20 +215,23 @@ def judge(name: str, source: str = "") -> Finding:
             return Finding("judges", name, "missing", ", ".join(says), " && ".join(commands))
     try:
         chosen = {role: f"{backend}:{source}" if source else backend}
-        panel = seat(chosen, device="cpu", dtype="float32", offline=True, terms=Terms(frozenset([role] if source else [])))
+        panel = load(chosen, device="cpu", dtype="float32", offline=True, terms=Terms(frozenset([role] if source else [])))
     except Exception as error:  # whatever is wrong, the rest must be looked at too
         return Finding("judges", name, "broken", _told(error), needed=needed)
+    whose = "" if role in panel.missing else _whose(panel.judges[role]) + (", weights found" if needs is not None else "")
+    try:
+        panel = ask(panel, chosen, chosen)
+    except Exception as error:
+        return Finding("judges", name, "broken", f"{whose}, but {_told(error)}", needed=needed)
     if role in panel.missing:
         return Finding("judges", name, "missing", _told(panel.missing[role]), needed=needed)
-    exact = _whose(panel.judges[role])
     known = "known answers passed" if isinstance(panel.judges[role], KnownAnswers) else "no known answers"
-    weights = ", weights found" if needs is not None else ""
-    return Finding("judges", name, "ok", f"{exact}{weights}, {known}", needed=needed)
+    return Finding("judges", name, "ok", f"{whose}, {known}", needed=needed)
 
 
 def metrics(judges: Sequence[Finding]) -> Iterator[Finding]:
     """Of each benchmark whose metrics need different judges: which can be had by its own ones, and what the others lack."""
-    from suder_bench.data.source import Source
+    from suder_bench.data.source import write_world
     from suder_bench.runs.plan import build
     from suder_bench.runs.roles import by_metric
 
@@ -236,11 +240,12 @@ def metrics(judges: Sequence[Finding]) -> Iterator[Finding]:
         if not hasattr(registry.load("benchmarks", name), "roles_of"):
             continue
         try:
-            folder = Source("world", size="quick").folder(name, lambda line: None, offline=True)
-            benchmark = build(name, folder, "official")
-            asked = by_metric(benchmark, benchmark.samples())
-        except UserError as error:
-            yield Finding("metrics", name, "broken", str(error))
+            with TemporaryDirectory() as folder:
+                write_world(Path(folder), size="quick", benchmarks=[name])
+                benchmark = build(name, Path(folder), "official")
+                asked = by_metric(benchmark, benchmark.samples())
+        except (UserError, OSError) as error:
+            yield Finding("metrics", name, "broken", _told(error))
             continue
         by_lack: dict[str, list[str]] = {}
         for metric in [metric for metric in benchmark.paper_metrics if metric in asked]:

@@ -216,6 +216,7 @@ def test_pictures_are_listed_with_address_and_command_or_folder(own_cache):
     folder = own_cache / "official"
     found = {(one.name, one.says.partition(":")[0]): one for one in doctor.pictures()}
     assert {one.state for one in found.values()} == {"missing"}
+    assert not list(own_cache.rglob("*")), "nothing is left in the cache"
     table = found["mmbench", "MMBench_DEV_EN.tsv, the English dev table with its pictures"]
     assert table.fix == "suder-bench data fetch mmbench --pictures"
     archive = found["seedbench", "the pictures, SEED-Bench-image.zip"]
@@ -310,3 +311,4 @@ def test_which_metrics_are_the_benchmarks_own_is_told(own_cache: Path) -> None:
         "for want of detector-3d, parser not: numeracy",
     ]
     assert {one.state for one in found.values()} == {"missing"}
+    assert not list(own_cache.rglob("*")), "nothing is left in the cache"
