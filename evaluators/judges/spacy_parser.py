@@ -59,6 +59,12 @@ class SpacyParser:
                 f"judge parser: spaCy has no model '{reference}'; run: {FETCH}, or give --judge parser=official:FILE.whl or"
                 " official:FOLDER"
             ) from error
+        except (ValueError, KeyError, ImportError) as error:  # damaged files, and models that another spaCy or package is for
+            reason = " ".join(str(error).split())[:200]
+            raise JudgeError(
+                f"judge parser: spaCy {spacy.__version__} cannot load the model '{reference}' ({reason}); run: {FETCH}, or give"
+                " another, --judge parser=official:FILE.whl or official:FOLDER"
+            ) from error
         lacking = [part for part in ("tagger", "parser") if part not in pipeline.pipe_names]
         if lacking:
             raise JudgeError(f"judge parser: spaCy's model '{reference}' has no {' and no '.join(lacking)}; run: {FETCH}")

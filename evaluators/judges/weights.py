@@ -98,8 +98,12 @@ def read_pickled(role: str, file: Path) -> Any:
     """What torch saved in a file, of which nothing is executed. Raises `JudgeError` where it cannot be read."""
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise JudgeError(f"judge {role}: {file} is no checkpoint that torch can read ({_first_line(error)})") from error
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise JudgeError(
+            f"judge {role}: {file} is no checkpoint that torch can read ({reason}); get it again:"
+            f" suder-bench judges fetch {role} --replace"
+        ) from error
 
 
 def fill(role: str, file: Path, model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:

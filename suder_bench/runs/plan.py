@@ -198,7 +198,8 @@ def _refuse_shared_files(benchmark: GenerationBenchmark, items: Sequence[Item]) 
         if first is not item:
             raise UserError(
                 f"{benchmark.name}: picture {first.repeat} of {first.sample.id} and picture {item.repeat} of {item.sample.id}"
-                f" would both be {file}; choose --repeats {benchmark.repeats} or fewer, or give the two prompts different words"
+                f" would both be {file}; choose --repeats {benchmark.repeats} or fewer, or give the two prompts different words;"
+                " a run that was made so has lost the first, and is made anew by suder-bench run --fresh with one of these"
             )
 
 

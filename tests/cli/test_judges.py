@@ -20,8 +20,8 @@ from suder_bench.data.catalogue import MIRROR
 from suder_bench.evaluators.judges import fetching, manifest
 from suder_bench.evaluators.judges.manifest import Weight
 
-LARGE = b"PK\x03\x04" + bytes(range(256)) * 1000
-CONTENTS = {"blip.pth": LARGE, "vocab.txt": b"yes\nno\n", "r50.pth": b"PK\x03\x04boxes", "model.whl": b""}
+LARGE = b"\x80" + bytes(3) + bytes(range(256)) * 1000
+CONTENTS = {"blip.pth": LARGE, "vocab.txt": b"yes\nno\n", "r50.pth": b"\x80boxes", "model.whl": b""}
 
 
 def weight(roles: str, name: str, content: bytes, **changes: object) -> Weight:

@@ -32,6 +32,7 @@ def test_two_pictures_of_one_name_are_refused_before_anything_is_drawn(tmp_path:
     with pytest.raises(UserError, match=told) as refused:
         plan(Settings("t2i-compbench", ("t2i-compbench",), source, repeats=11), quiet)
     assert "\n" not in str(refused.value)
+    assert "a run that was made so has lost the first, and is made anew by suder-bench run --fresh" in str(refused.value)
     plan(Settings("t2i-compbench", ("t2i-compbench",), source, repeats=10), quiet)
 
 

@@ -47,7 +47,7 @@ def read(file: Path) -> dict[str, torch.Tensor]:
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise JudgeError(
-            f"{file} is no checkpoint that can be read ({reason}); get it again: suder-bench judges fetch"
+            f"{file} is no checkpoint that can be read ({reason}); remove it and get it again: suder-bench judges fetch"
         ) from error
     model = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(model, dict) or not all(isinstance(value, (torch.Tensor, np.ndarray)) for value in model.values()):

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_judges import manifest
 
 from suder_bench.errors import UserError
@@ -76,6 +77,10 @@ def test_a_page_in_place_of_weights_is_told(tmp_path):
     assert unknown.state(tmp_path) == "damaged"
     file.write_bytes(b"\x80\x02")
     assert unknown.state(tmp_path) == "present"
+    torch.save({"model": {}}, file)
+    assert unknown.state(tmp_path) == "present"
+    file.write_bytes(file.read_bytes()[:-30])
+    assert unknown.fault(file) == "it is cut off"
 
 
 def test_addresses_below_a_mirror(monkeypatch):

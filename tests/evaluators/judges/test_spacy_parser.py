@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sys
 import warnings
 from base64 import urlsafe_b64encode
@@ -189,6 +190,28 @@ def test_a_model_that_pip_installed_from_the_wheel_is_told_by_what_pip_wrote_dow
     assert parser(manifest=known).match == "another file"
     (info / "direct_url.json").unlink()
     assert parser(manifest=known).match == "another file"
+
+
+@pytest.mark.parametrize(
+    ("part", "content", "told"),
+    [
+        ("config.cfg", "<html>", "Config validation error"),
+        ("config.cfg", '[nlp]\nlang = "xq"\n', "Can't import language xq"),
+        ("meta.json", "{}", "No valid 'lang' setting"),
+        ("tagger/model", "", "incomplete input"),
+    ],
+)
+def test_a_model_that_spacy_cannot_load_is_told_in_a_line(tmp_path, part, content, told):
+    """Damaged, or made for another spaCy."""
+    import spacy
+
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder(PACKAGE), folder)
+    folder.joinpath(part).write_text(content)
+    line = complaint(folder)
+    assert line.startswith(f"judge parser: spaCy {spacy.__version__} cannot load the model '{folder}' (")
+    assert told in line
+    assert "run: suder-bench judges fetch parser, or give another" in line
 
 
 def test_what_is_missing_comes_with_the_command(monkeypatch, tmp_path, own_cache):
