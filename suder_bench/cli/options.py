@@ -196,6 +196,18 @@ def add_judges(parser: Parser) -> None:
         help="what the judges compute in (default: auto, each benchmark's own choice)",
     )
     group.add_argument(
+        "--no-known-answers",
+        dest="known_answers",
+        action="store_false",
+        help="do not ask the judges known answers before they score; every number is then marked as unchecked",
+    )
+    _add_endpoints(parser)
+
+
+def _add_endpoints(parser: Parser) -> None:
+    """The part of `add_judges` for judges behind an address."""
+    group = parser.under("judges")
+    group.add_argument(
         "--judge-args",
         action="append",
         default=[],
@@ -215,12 +227,6 @@ def add_judges(parser: Parser) -> None:
         default=AT_ONCE,
         metavar="N",
         help=f"so many requests to a judge behind an address at once (default: {AT_ONCE})",
-    )
-    group.add_argument(
-        "--no-known-answers",
-        dest="known_answers",
-        action="store_false",
-        help="do not ask the judges known answers before they score; every number is then marked as unchecked",
     )
 
 

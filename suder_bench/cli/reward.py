@@ -107,25 +107,7 @@ def _asked(args: argparse.Namespace) -> Asked:
     from suder_bench import registry
     from suder_bench.rewards.evaluator import generation_benchmarks
 
-    if args.run is not None and (args.images is not None or args.samples is not None):
-        raise UserError("--run has its own pictures; leave out --images and --samples")
-    if args.run is not None:
-        file = args.prompts if args.prompts is not None and Path(args.prompts).suffix in FILES else None
-        given = {
-            "--prompts": file,
-            "--data": args.data,
-            "--size": args.size,
-            "--guidance": args.guidance,
-            "--steps": args.steps,
-            "--fresh": args.fresh or None,
-        }
-        for option, value in given.items():
-            if value is not None:
-                raise UserError(f"--run has its own pictures, prompts and judges; leave out {option}")
-    if args.samples == 1:
-        raise UserError("--samples 1 leaves nothing to choose from; give 2 or more")
-    if args.model is None and args.run is None:
-        raise UserError("whose rewards? give --model, or --run RUN for those of a run's model")
+    _check(args)
     written = _captions_file(args)
     if written is not None:
         from suder_bench.rewards import captions
@@ -133,7 +115,7 @@ def _asked(args: argparse.Namespace) -> Asked:
         captions.read(written)
     drawing = generation_benchmarks()
     prompts = None
-    if args.prompts is not None and Path(args.prompts).suffix in FILES and args.run is None and args.images is None:
+    if _is_file(args.prompts) and args.run is None and args.images is None:
         from suder_bench.training.prompts import read_prompts
 
         prompts = read_prompts([args.prompts], lambda line: None, offline=True)
@@ -155,6 +137,32 @@ def _asked(args: argparse.Namespace) -> Asked:
     if (out / "run.json").is_file():
         raise UserError(f"{out} is a run folder; choose another --out for the comparison")
     return Asked(out, model, settings, benchmark, prompts)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises `UserError` for options that say nothing beside others."""
+    if args.run is not None and (args.images is not None or args.samples is not None):
+        raise UserError("--run has its own pictures; leave out --images and --samples")
+    if args.run is not None:
+        given = {
+            "--prompts": args.prompts if _is_file(args.prompts) else None,
+            "--data": args.data,
+            "--size": args.size,
+            "--guidance": args.guidance,
+            "--steps": args.steps,
+            "--fresh": args.fresh or None,
+        }
+        for option, value in given.items():
+            if value is not None:
+                raise UserError(f"--run has its own pictures, prompts and judges; leave out {option}")
+    if args.samples == 1:
+        raise UserError("--samples 1 leaves nothing to choose from; give 2 or more")
+    if args.model is None and args.run is None:
+        raise UserError("whose rewards? give --model, or --run RUN for those of a run's model")
+
+
+def _is_file(prompts: str | None) -> bool:
+    return prompts is not None and Path(prompts).suffix in FILES
 
 
 def _chosen(args: argparse.Namespace, name: str) -> ModelReference:

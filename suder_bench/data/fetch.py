@@ -121,38 +121,40 @@ def fetch(
         held.enter_context(locks.lent(part.fileno(), target, wait=True))  # another process may be fetching the same file
         if target.is_file() and file.fault(target) is None:
             return
-        reason = proxy = ""
+        reason, again = "", True
         for attempt in range(TRIES):
             if attempt:
                 time.sleep(PAUSE * attempt)
-            try:
-                whole = _append(file, part, most, watch)
-            except AnotherFile as error:
-                reason, proxy = f"not the official file: {error}", ""
-                break
-            except urllib.error.HTTPError as error:
-                reason = f"HTTP {error.code} {error.reason}"
-                proxy = through_proxy(file.address) if error.code in STATUSES else ""
-                if error.code == 416:  # the kept part is longer than what the server has
-                    part.truncate(0)
-                elif error.code not in PASSING:
-                    break
-                continue
-            except (OSError, http.client.HTTPException) as error:
-                reason, proxy = str(error) or type(error).__name__, through_proxy(file.address)
-                continue
-            fault = file.fault(Path(part.name))
-            if fault is None:
+            reason, again = _tried(file, part, most, watch, leave=leave)
+            if not reason:
                 _put(Path(part.name), target)
                 return
-            reason, proxy = f"not the official file: {fault}", ""
-            if not (whole and leave):
-                part.truncate(0)
-            if whole:
+            if not again:
                 break
     raise FetchError(
-        f"cannot fetch {file.address} ({reason}){proxy}; try again, set {MIRROR}, or put the file into {target.parent} yourself"
+        f"cannot fetch {file.address} {reason}; try again, set {MIRROR}, or put the file into {target.parent} yourself"
     )
+
+
+def _tried(file: Addressed, part: FileIO, most: int, watch: Callable[[int], None], *, leave: bool) -> tuple[str, bool]:
+    """Why one try did not bring the file, in brackets, and whether another may; "" where it did."""
+    try:
+        whole = _append(file, part, most, watch)
+    except AnotherFile as error:
+        return f"(not the official file: {error})", False
+    except urllib.error.HTTPError as error:
+        proxy = through_proxy(file.address) if error.code in STATUSES else ""
+        if error.code == 416:  # the kept part is longer than what the server has
+            part.truncate(0)
+        return f"(HTTP {error.code} {error.reason}){proxy}", error.code in (416, *PASSING)
+    except (OSError, http.client.HTTPException) as error:
+        return f"({str(error) or type(error).__name__}){through_proxy(file.address)}", True
+    fault = file.fault(Path(part.name))
+    if fault is None:
+        return "", False
+    if not (whole and leave):
+        part.truncate(0)
+    return f"(not the official file: {fault})", not whole
 
 
 def _append(file: Addressed, part: FileIO, most: int, watch: Callable[[int], None]) -> bool:
