@@ -68,7 +68,7 @@ START = 12.0
 @dataclass(frozen=True)
 class Choices:
     """What the user chose. `sets` go over every recipe; `limit` and what is of judges are those of `run`; `processes` train at
-    scales above tiny; `workers` are those of `track` and `reward compare`."""
+    scales above tiny; `workers` and `ray` are those of `track` and `reward compare`."""
 
     scale: str
     out: Path
@@ -83,6 +83,7 @@ class Choices:
     offline: bool = False
     processes: int = 1
     workers: str | None = None
+    ray: str | None = None
 
     @property
     def tiny(self) -> bool:
@@ -123,7 +124,8 @@ def plan(chosen: Choices) -> list[Step]:
     limited = ("--limit", str(limit)) if limit else ()
     asked = ("--size", "full", "--limit", str(limit or LIMIT)) if chosen.tiny else limited
     judges = tuple(chosen.judge_words())
-    workers = () if chosen.workers is None else ("--workers", chosen.workers)
+    staffing = {"--workers": chosen.workers, "--ray": chosen.ray}
+    workers = tuple(word for option, value in staffing.items() if value is not None for word in (option, value))
     steps = []
     for name in ("unified", *ABLATIONS):
         steps.append(_training(chosen, name, machine))

@@ -283,7 +283,7 @@ class Tracker:
     def _executed(self, one: Evaluation, run: Run) -> Outcome:
         """Run it, from the start where the weights are others than those that it was evaluated with."""
         again = f"{one}: its weights have changed since it was evaluated; starting over"
-        if self.staffing.workers is not None:  # whatever loads the model goes to other processes
+        if not self.staffing.alone:  # whatever loads the model goes to other processes
             load = self._loading(one)
             try:
                 return run.execute(self.screen, load)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from suder_bench.models.reference import ModelReference
     from suder_bench.runs.plan import Settings
     from suder_bench.runs.staff import Staffing
+    from suder_bench.runs.workers.ray_crew import Cluster
 
 
 class Parser(argparse.ArgumentParser):
@@ -247,6 +248,13 @@ def workers(text: str) -> int | str:
     return text if text == "auto" else positive(text)
 
 
+def share_of_gpus(text: str) -> float:
+    value = not_negative(text)
+    if value > 1 and not value.is_integer():
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a part of a GPU nor a whole number of them")
+    return value
+
+
 def add_workers(parser: Parser, *, judges: bool = True) -> None:
     """What `staffing` reads; `judges` of their own only where something responds."""
     group = parser.under("processes")
@@ -269,6 +277,13 @@ def add_workers(parser: Parser, *, judges: bool = True) -> None:
         metavar="SECONDS",
         help="start a worker again that has said nothing for so long (default: never)",
     )
+    group.add_argument(
+        "--ray", metavar="auto|HOST:PORT", help="the workers are in a Ray cluster, auto: the one of this machine, else a new one"
+    )
+    shares = {"--gpus-per-worker": "that a worker has", **({"--judge-gpus": "that a judge worker has"} if judges else {})}
+    for option, whose in shares.items():
+        text = f"share of a GPU {whose} with --ray (default: 1 on CUDA)"
+        group.add_argument(option, type=share_of_gpus, metavar="F", help=text)
 
 
 def staffing(args: argparse.Namespace, device: str) -> Staffing:
@@ -276,6 +291,12 @@ def staffing(args: argparse.Namespace, device: str) -> Staffing:
     from suder_bench.runs.staff import Staffing
 
     count, judges = args.workers, getattr(args, "judge_workers", None)
+    if args.ray is not None:
+        count = None if count == "auto" else count
+        return Staffing(count, judges, args.worker_timeout, getattr(args, "verbose", False), _cluster(args, device))
+    for name in ("gpus_per_worker", "judge_gpus"):
+        if getattr(args, name, None) is not None:
+            raise UserError(f"--{name.replace('_', '-')} is for workers in a Ray cluster; give --ray auto, or leave it out")
     if count == "auto":
         count = count_devices(device)
         count = None if count < 2 else count
@@ -284,6 +305,21 @@ def staffing(args: argparse.Namespace, device: str) -> Staffing:
     if count is None and args.workers is None and args.worker_timeout is not None:
         raise UserError("--worker-timeout is for workers; give --workers N, or leave it out")
     return Staffing(count, judges, args.worker_timeout, getattr(args, "verbose", False))
+
+
+def _cluster(args: argparse.Namespace, device: str) -> Cluster:
+    from suder_bench.runs.workers.ray_crew import Cluster
+
+    share = float(device.startswith("cuda")) if args.gpus_per_worker is None else args.gpus_per_worker
+    judge_device = getattr(args, "judge_device", None) or device
+    own = getattr(args, "judge_gpus", None)
+    return Cluster(args.ray, share, (share if judge_device.startswith("cuda") else 0.0) if own is None else own)
+
+
+def device_there(device: str, args: argparse.Namespace, share: str) -> str:
+    """`choose_device` where the work is done, which with --ray and a `share` of GPUs need not be this machine."""
+    elsewhere = getattr(args, "ray", None) is not None and getattr(args, share, None)
+    return "cuda" if elsewhere and device in ("auto", "cuda") else choose_device(device)
 
 
 def add_site(parser: Parser) -> None:
@@ -318,7 +354,7 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
     given = _collected(mistakes, lambda: arguments(args.judge_args))
     raise_all(mistakes)
     suite, benchmarks = _able(model, args, chosen)
-    device, dtype = machine(args.device, args.dtype)
+    device = device_there(args.device, args, "gpus_per_worker")
     return model, Settings(
         suite=suite,
         benchmarks=benchmarks,
@@ -333,9 +369,9 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
             steps=model.steps if args.steps is None else args.steps,
         ),
         device=device,
-        dtype=dtype,
+        dtype=choose_dtype(args.dtype, device),
         judges=overrides,
-        judge_device=choose_device(args.judge_device or device),
+        judge_device=device_there(args.judge_device or device, args, "gpus_per_worker"),
         judge_dtype=args.judge_dtype or "auto",
         known_answers=args.known_answers,
         terms=Terms(frozenset(overrides), given, args.judge_timeout, args.judge_concurrency),

@@ -43,6 +43,7 @@ def main(argv: Sequence[str]) -> int:
         offline=args.offline,
         processes=args.processes or _gpus(args.scale),
         workers=None if args.workers is None else str(args.workers),
+        ray=args.ray,
     )
     steps = plan(chosen)
     lacking = _lacking(chosen)
@@ -89,6 +90,7 @@ def _parser() -> options.Parser:
         "--processes", type=options.positive, metavar="N", help="that train at scales above tiny (default: the GPUs here)"
     )
     processes.add_argument("--workers", type=options.workers, metavar="auto|N", help="that evaluate, as for run")
+    processes.add_argument("--ray", metavar="auto|HOST:PORT", help="as for run")
     parser.add_argument("--dry-run", action="store_true", help="print the commands with an estimate of time, and start nothing")
     options.add_device(parser)
     options.add_json(parser)

@@ -262,8 +262,9 @@ def _pictures(asked: Asked, model: Model, rewards: Mapping[str, Any], args: argp
     from suder_bench.runs.respond import check_sampling
 
     settings = asked.settings
-    if args.workers is not None and (args.run, args.images, asked.prompts) != (None, None, None):
-        raise UserError("--workers draw a benchmark's pictures; leave it out with --run, --images and prompts of a file")
+    if (args.workers, args.ray) != (None, None) and (args.run, args.images, asked.prompts) != (None, None, None):
+        given = "--ray" if args.workers is None else "--workers"
+        raise UserError(f"{given} draw a benchmark's pictures; leave it out with --run, --images and prompts of a file")
     if args.run is not None:
         assert asked.benchmark is not None
         return sampled.of_run(args.run, asked.benchmark, screen, offline=settings.offline).fewer(settings.limit)

@@ -63,8 +63,8 @@ def _check(args: argparse.Namespace) -> None:
     if args.run is not None:
         if any(value is not None for value in elsewhere):
             raise UserError("RUN is scored with its own benchmarks and data; give either RUN, or --benchmark with its options")
-    elif args.workers is not None:
-        raise UserError("--workers is for run folders; pictures and answers made elsewhere are scored in one process")
+    elif args.workers is not None or args.ray is not None:
+        raise UserError("--workers and --ray are for run folders; pictures and answers made elsewhere are scored in one process")
     elif args.benchmark is None or (args.images is None) == (args.answers is None):
         raise UserError("give a run folder, or --benchmark NAME with --images DIR or --answers FILE")
 
@@ -82,7 +82,7 @@ def _run_folder(args: argparse.Namespace, screen: Screen) -> Outcome:
     settings = settings_of(
         recipe,
         judges={**recipe.get("judge_choice", {}), **options.judges(args.judge)},
-        judge_device=choose_device(args.judge_device or args.device),
+        judge_device=options.device_there(args.judge_device or args.device, args, "gpus_per_worker"),
         judge_dtype=args.judge_dtype or recipe.get("judge_dtype", "auto"),
         known_answers=args.known_answers,
         terms=options.judge_terms(args, checked(recipe.get("judge_args", {}), f"{args.run / 'run.json'}: judge_args")),

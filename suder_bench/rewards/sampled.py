@@ -75,7 +75,7 @@ def draw(run: Run, model: Model, screen: Screen) -> Pictures:
 
     Raises `UserError` when nothing was judged.
     """
-    run.execute(screen, (lambda: model) if run.staffing.workers is None else None)
+    run.execute(screen, (lambda: model) if run.staffing.alone else None)
     [task] = plan(run.settings, screen.say)
     lacks = f"{run.out} has no {task.name} prompt with all its {task.repeats} pictures judged"
     return _judged(task, RunFolder(run.out), f"{lacks}; where there are fewer of each, give --samples N")

@@ -86,7 +86,7 @@ class Run:
             raise KeyboardInterrupt(f"interrupted; the same command goes on from here ({self.out})") from None
 
     def _staff(self, job: Job) -> Staff:
-        return Alone(job) if self.staffing.workers is None else Workers(job, self.staffing)
+        return Alone(job) if self.staffing.alone else Workers(job, self.staffing)
 
     def preview(self, screen: Screen, load: Callable[[], Model] | None = None) -> dict[str, Any]:
         """What `execute` would do, and for about how many seconds: None where neither responses at hand nor the model can tell.

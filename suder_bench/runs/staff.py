@@ -30,7 +30,8 @@ from suder_bench.runs.screen import Screen, duration
 from suder_bench.runs.store import Key, RunFolder
 from suder_bench.runs.workers.driver import Driver
 from suder_bench.runs.workers.processes import Processes
-from suder_bench.runs.workers.protocol import Card, WorkerError
+from suder_bench.runs.workers.protocol import Card, Crew, WorkerError
+from suder_bench.runs.workers.ray_crew import Cluster, RayCrew, Seat
 
 Responses = dict[str, dict[Key, Response]]
 Keep = Callable[[Sequence[Verdict]], None]
@@ -46,6 +47,7 @@ ALIKE = ("suder-bench", "world")
 class Staffing:
     """How many processes respond; None for this one. Without `judges` of their own the same processes judge afterwards.
 
+    With `ray` they are in a cluster, and None is for as many as have a place there.
     `timeout` is how many seconds a worker may be silent while it loads, or has work; None for ever. With `verbose` a line says
     what each has done.
     """
@@ -54,6 +56,18 @@ class Staffing:
     judges: int | None = None
     timeout: float | None = None
     verbose: bool = False
+    ray: Cluster | None = None
+
+    @property
+    def alone(self) -> bool:
+        return self.workers is None and self.ray is None
+
+    def crew(self, device: str, workers: int, judges: int, screen: Screen) -> Crew:
+        """So many workers that respond, and after them so many that only judge."""
+        if self.ray is None:
+            return Processes(environments(device, workers + judges))
+        seats = [Seat(self.ray.gpus, waits=True)] * workers + [Seat(self.ray.judge_gpus, waits=False)] * judges
+        return RayCrew(self.ray.address, seats, screen)
 
 
 @dataclass(frozen=True)
@@ -159,7 +173,8 @@ class Workers:
     """Processes respond and judge; with judges of their own, these judge while the others still respond. Implements `Staff`."""
 
     def __init__(self, job: Job, staffing: Staffing) -> None:
-        count, own = staffing.workers or 1, staffing.judges or 0
+        own = staffing.judges or 0
+        count = staffing.workers or (1 if staffing.ray is None else staffing.ray.count())
         self._job, self._own = job, own
         self.cards: dict[str, dict[str, Any]] = {}
         self._expected: str | None = None
@@ -171,7 +186,8 @@ class Workers:
         if own and job.chosen is not None:
             duties += [(JUDGES, self._judges_duty())] * own
         devices = (job.settings.device, job.settings.judge_device)
-        crew = Processes(environments("cuda" if "cuda" in devices else devices[0], len(duties)))
+        device = "cuda" if "cuda" in devices else devices[0]
+        crew = staffing.crew(device, count, len(duties) - count, job.screen)
         self._driver = Driver(crew, duties, job.screen, timeout=staffing.timeout, admit=self._admit)
         self._staffing = staffing
         self.efforts = {RESPOND: Effort(workers=count), SCORE: Effort(workers=own or count)}

@@ -221,7 +221,7 @@ class Driver:
             self.crew.end(place.worker)
             self._refuse(place, event.error)
         elif isinstance(event, Died):
-            self._died(place, event.why)
+            self._died(place, event.why, full=event.full)
         elif isinstance(event, Gave) and event.ticket in place.flight:
             self._gave(place, event)
         elif isinstance(event, Done) and event.ticket in place.flight:
@@ -259,7 +259,7 @@ class Driver:
         for line in self._untold.pop(kind, []):
             self.screen.say(line)
 
-    def _died(self, place: Place, why: str) -> None:
+    def _died(self, place: Place, why: str, *, full: bool = False) -> None:
         lost = [*place.flight.values()]
         place.flight.clear()
         place.unanswered = 0
@@ -268,7 +268,7 @@ class Driver:
         place.state = "off"
         waiting = self._waiting.setdefault(place.kind, deque())
         back = [chunk.left() for chunk in lost if chunk.open]
-        again = [*self._blamed(back[0], why), *back[1:]] if back else []
+        again = [*self._blamed(back[0], why, full), *back[1:]] if back else []
         waiting.extendleft(reversed(again))
         if place.beginnings >= (BEGINNINGS if place.card is None else AGAIN):
             self._refuse(place, WorkerError(f"{self.name(place)} {why}, {place.beginnings} times before it could begin"))
@@ -277,10 +277,10 @@ class Driver:
         self.screen.say(f"{self.name(place)} {why}; it is started again{given}")
         self._begin(place)
 
-    def _blamed(self, chunk: Chunk, why: str) -> list[Chunk]:
-        """What is to be done again of the chunk that a worker was at when it ended."""
+    def _blamed(self, chunk: Chunk, why: str, full: bool) -> list[Chunk]:
+        """What is to be done again of the chunk that a worker was at when it ended; half of it needs less memory."""
         chunk.deaths += 1
-        if chunk.deaths < DEATHS:
+        if chunk.deaths < DEATHS and not (full and len(chunk.items) > 1):
             return [chunk]
         if len(chunk.items) == 1:
             self._fail(chunk, WorkerError(f"the worker {why}, {chunk.deaths} times"))

@@ -102,9 +102,13 @@ class Done(Event):
 
 @dataclass(frozen=True)
 class Died(Event):
-    """The worker has ended, with everything that was submitted to it; `begin` starts another in its place."""
+    """The worker has ended, with everything that was submitted to it; `begin` starts another in its place.
+
+    `full` where it is known to be for want of memory.
+    """
 
     why: str
+    full: bool = False
 
 
 class Crew(Protocol):

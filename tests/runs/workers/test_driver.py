@@ -38,6 +38,7 @@ class Scripted:
     size: int = 2
     remote: bool = False
     deadly: int = -1
+    full: bool = False
     times: int = 1000
     late: bool = False
     sent: list[Numbers] = field(default_factory=list)
@@ -60,7 +61,7 @@ class Scripted:
             self.times -= 1
             self.gone.add(worker)
             before = doubled[: chunk.items.index(self.deadly)]
-            self.events += [Gave(worker, ticket, Part(before)), Died(worker, "fell over")]
+            self.events += [Gave(worker, ticket, Part(before)), Died(worker, "fell over", full=self.full)]
             if self.late:
                 self.events.append(Gave(worker, ticket, Part(doubled)))
         else:
@@ -113,6 +114,14 @@ def test_what_ends_every_worker_fails_alone() -> None:
     kept, lot, _ = drive(Scripted(deadly=9))
     assert [(failure.item, str(failure.error)) for failure in lot.failures] == [(9, "the worker fell over, 3 times")]
     assert sorted(number for number, _ in kept) == [number for number in range(40) if number != 9]
+
+
+def test_a_chunk_that_filled_the_memory_is_halved_at_once() -> None:
+    crew = Scripted(deadly=9, times=1, full=True)
+    kept, lot, _ = drive(crew)
+    assert sorted(kept) == [(number, 2 * number) for number in range(40)]
+    assert not lot.failures
+    assert [chunk.items for chunk in crew.sent if len(chunk.items) < 4] == [(9,), (10, 11)]
 
 
 def test_remote_workers_get_content_and_no_paths(tmp_path: Path) -> None:
