@@ -184,6 +184,8 @@ def test_a_model_that_pip_installed_from_the_wheel_is_told_by_what_pip_wrote_dow
     origin = {"url": f"https://github.com/x/{named.name}", "archive_info": {"hashes": {"sha256": known[0].sha256}}}
     (info / "direct_url.json").write_text(json.dumps(origin))
     monkeypatch.syspath_prepend(site)
+    monkeypatch.setitem(sys.modules, "en_core_web_sm", sys)
+    del sys.modules["en_core_web_sm"]  # what is imported now is forgotten afterwards
     assert parser(manifest=known).exact is True
     meta = site / inner / "meta.json"
     meta.write_text(meta.read_text() + "\n")
