@@ -95,8 +95,8 @@ class Group:
 
 
 def _scores(queries: torch.Tensor, keys: torch.Tensor, bias: torch.Tensor | None, scaling: float) -> torch.Tensor:
-    added = queries.new_zeros(1, 1, 1) if bias is None else bias
-    return torch.baddbmm(added, queries, keys.transpose(1, 2), beta=int(bias is not None), alpha=scaling)
+    scores = torch.bmm(queries * scaling, keys.transpose(1, 2))
+    return scores if bias is None else scores.add_(bias)
 
 
 def _softmax(scores: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from transformers.models.emu3.modeling_emu3 import Emu3MLP
 from transformers.models.janus.modeling_janus import JanusVQVAEHead
 from transformers.models.llama.modeling_llama import LlamaMLP
 
@@ -55,16 +55,16 @@ def onto(layer: nn.Module, *, pack: bool) -> Onto:
     return lambda x, y: y + layer(x)
 
 
-def gated_onto(mlp: LlamaMLP, *, pack: bool) -> Onto:
-    """x and y, both (..., width), to y + mlp(x), of a multilayer perceptron whose gate is a SiLU."""
+def gated_onto(mlp: LlamaMLP | Emu3MLP, *, pack: bool) -> Onto:
+    """x and y, both (..., width), to y + mlp(x), of a gated multilayer perceptron."""
     parts = [mlp.gate_proj, mlp.up_proj, mlp.down_proj]
-    if not pack or hooked(mlp) or not isinstance(mlp.act_fn, nn.SiLU) or not all(_is_plain(part) for part in parts):
+    if not pack or hooked(mlp) or not isinstance(mlp, LlamaMLP | Emu3MLP) or not all(_is_plain(part) for part in parts):
         return lambda x, y: y + mlp(x)
     both, down = _Packed(mlp.gate_proj, mlp.up_proj), _Packed(mlp.down_proj)
 
     def forward(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         gate, up = both(x).chunk(2, dim=-1)
-        return down(F.silu(gate).mul_(up)).add_(y)
+        return down(mlp.act_fn(gate).mul_(up)).add_(y)
 
     return forward
 
@@ -98,6 +98,5 @@ class _Packed:
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        # Its products with what comes after them (silu, sums) are slower than the two apart, by measurement.
         made: torch.Tensor = torch.ops.mkldnn._linear_pointwise.default(x, self.weight, self.bias, "none", [], "")
         return made

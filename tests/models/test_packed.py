@@ -44,6 +44,21 @@ def test_products_are_those_of_the_modules(pack: bool) -> None:
 
 
 @packs
+def test_the_parts_of_a_janus_are_packed() -> None:
+    """What is copied is not looked at again."""
+    janus = tiny_janus_model()
+    layer, head = janus.model.language_model.layers[0], janus.model.generation_head
+    x = torch.randn(3, 32)
+    mlp, out = gated_onto(layer.mlp, pack=True), onto(layer.self_attn.o_proj, pack=True)
+    logits = image_head(head, pack=True)
+    before = mlp(x, x), out(x, x), logits(x)
+    for module in (layer, head):
+        for weight in module.parameters():
+            weight.zero_()
+    assert all(torch.equal(*pair) for pair in zip(before, (mlp(x, x), out(x, x), logits(x)), strict=True))
+
+
+@packs
 def test_a_row_depends_neither_on_the_others_nor_on_threads(threads: None) -> None:
     product = beside([nn.Linear(192, 576)], pack=True)
     x = torch.randn(64, 192)
