@@ -74,9 +74,8 @@ class Decoder:
         place = 0
         for count, even in stretches(rows.tolist()):
             part = slice(place, place + count)
-            own = mask[part]
-            own = own if bool(own.any()) else None
-            self.groups.append(Group(rows[part], even, own, queries=self.layers[0].queries, spare=self.spare))
+            seen = None if not bool(mask[part].any()) else mask[part]
+            self.groups.append(Group(rows[part], even, seen, queries=self.layers[0].queries, spare=self.spare))
             self.sizes.append(count)
             place += count
         while self.read:
@@ -143,7 +142,8 @@ class _Layer:
     def __init__(self, layer: LlamaDecoderLayer, *, pack: bool):
         attention = layer.self_attn
         self.layer, self.width, self.scaling = layer, attention.head_dim, attention.scaling
-        self.shared, self.queries = attention.config.num_key_value_heads, attention.num_key_value_groups
+        self.queries = int(attention.num_key_value_groups)
+        self.shared = int(attention.config.num_attention_heads) // self.queries
         self.qkv = beside([attention.q_proj, attention.k_proj, attention.v_proj], pack=pack)
         self.out = onto(attention.o_proj, pack=pack)
         self.mlp = gated_onto(layer.mlp, pack=pack)
