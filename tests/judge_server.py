@@ -13,6 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from suder_bench.remote import client
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -137,6 +141,17 @@ def dripping_header(seconds: float) -> Iterator[str]:
         finally:
             stop.set()
             thread.join(5)
+
+
+def sleeping(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that requests have paused so far, which nobody waits for."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(client.anyio, "sleep", sleep)
+    return pauses
 
 
 def said(text: str | None, **message: Any) -> Answer:

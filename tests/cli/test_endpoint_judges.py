@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 from fakes import ShadeJudge
-from judge_server import KNOWN, Answer, Asked, able, refused, said, serving, write_questions
+from judge_server import KNOWN, Answer, Asked, able, refused, said, serving, sleeping, write_questions
 
 from suder_bench import cli
-from suder_bench.remote import client
 from suder_bench.runs.jsonl import Ledger
 from suder_bench.terms import AT_ONCE
 
@@ -45,17 +44,6 @@ def score(tmp_path: Path, *words: str) -> int:
 
 def verdicts(tmp_path: Path) -> list[dict[str, Any]]:
     return Ledger(tmp_path / "run/verdicts/llavabench").rows()
-
-
-def sleeping(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds slept so far, which nobody waits for."""
-    pauses: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-
-    monkeypatch.setattr(client.anyio, "sleep", sleep)
-    return pauses
 
 
 def recipe(tmp_path: Path) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def test_what_a_caller_asked_who_hung_up_is_not_judged(capfd: pytest.CaptureFixt
         leaving = opened(server, request(*[ITEM | {"prompt": "left"}] * 3))
         until(lambda: server.batching is not None and server.batching.waiting == 3)
         leaving.close()
-        time.sleep(2 * plumbing.LOOK)
+        time.sleep(5 * plumbing.LOOK)
         worker.gate.set()
         assert staying.recv(15) == b"HTTP/1.1 200 OK"
         staying.close()
@@ -135,12 +135,13 @@ def test_a_slow_caller_is_cut_off_although_it_sends_a_byte_now_and_then(sent: by
 
 
 def test_a_caller_that_waits_for_its_answer_is_not_taken_for_a_slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plumbing, "READ", 0.3)
+    monkeypatch.setattr(plumbing, "READ", 1.5)
     worker = Scripted()
     worker.gate.clear()
     with service(worker) as server:
         connection = opened(server, request(ITEM))
-        time.sleep(1)
+        until(lambda: server.batching is not None and server.batching.under_way == 1)
+        time.sleep(2.0)
         worker.gate.set()
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
         connection.close()
@@ -149,8 +150,7 @@ def test_a_caller_that_waits_for_its_answer_is_not_taken_for_a_slow_one(monkeypa
 def test_too_many_connections_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plumbing, "MOST_CONNECTIONS", 2)
     with service(Scripted()) as server:
-        idle = [opened(server, b"") for _ in range(2)]
-        time.sleep(0.2)
+        idle = [opened(server, b"") for _ in range(2)]  # which are counted in the order in which they came
         third = opened(server, b"")
         assert third.recv(12) == b"HTTP/1.1 503"
         for connection in idle:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from judge_server import Answer, Asked, JudgeServer, able, dripping_header, refused, said, serving
+from judge_server import Answer, Asked, JudgeServer, able, dripping_header, refused, said, serving, sleeping
 
 from suder_bench.errors import JudgeError, Unreachable, UserError
 from suder_bench.evaluators.judges import official
@@ -47,14 +47,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds slept so far, which nobody waits for."""
-    slept: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    monkeypatch.setattr(client.anyio, "sleep", sleep)
-    return slept
+    return sleeping(monkeypatch)
 
 
 def judge(url: str, key: str | None = KEY, pause: float = 0, **terms: object) -> Endpoint:

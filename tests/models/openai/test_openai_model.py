@@ -8,13 +8,13 @@ import time
 from typing import Any
 
 import pytest
+from judge_server import sleeping
 from openai_server import Answer, Asked, document, drawn, loaded, models, refused, said, server_of
 from PIL import Image
 
 from suder_bench.errors import Unreachable, UserError
 from suder_bench.models.openai import told
 from suder_bench.models.protocols import ImageSampling, ImageToText, TextLikelihood, TextSampling, TextToImage
-from suder_bench.remote import client
 from suder_bench.runs.respond import check_sampling
 from suder_bench.testing import UNCONTROLLED
 
@@ -32,13 +32,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    slept: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    monkeypatch.setattr(client.anyio, "sleep", sleep)
-    return slept
+    return sleeping(monkeypatch)
 
 
 def draw(model: Any, *prompts: str, sampling: ImageSampling = OWN) -> list[Image.Image]:
