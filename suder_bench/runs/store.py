@@ -3,6 +3,7 @@
     run.json                       the recipe of the score
     responses/<benchmark>/*.jsonl  append-only, a line per response; a picture is on disk before its line
     images/<benchmark>/...         in the benchmark's own layout
+    images/.seen/<benchmark>/*     which pictures were seen to be whole, by size and time of change (`runs.seen`)
     verdicts/<benchmark>/*.jsonl   append-only, keyed by response digest and judges
     verdicts/known_answers.jsonl   which judges have passed theirs
     speed.json                     how long its stages took
