@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 from zipfile import is_zipfile
 
 from suder_bench.benchmark import Match
-from suder_bench.data.catalogue import MIRROR, State
+from suder_bench.data.catalogue import State, mirror
 from suder_bench.data.source import cache as cache_folder
 from suder_bench.errors import unknown
 from suder_bench.models.digests import sha256
@@ -65,9 +64,9 @@ class Weight:
     @property
     def address(self) -> str:
         """`url`, or the same below the mirror, with its host's name as the first folder."""
-        mirror, parts = os.environ.get(MIRROR), urlsplit(self.url)
+        host, parts = mirror(), urlsplit(self.url)
         query = f"?{parts.query}" if parts.query else ""
-        return f"{mirror.rstrip('/')}/{parts.netloc}{parts.path}{query}" if mirror else self.url
+        return f"{host}/{parts.netloc}{parts.path}{query}" if host else self.url
 
     def place(self, weights: Path) -> Path:
         return weights / self.folder / self.name

@@ -13,14 +13,28 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from suder_bench.errors import unknown
+from suder_bench.errors import UserError, unknown
 
 HOST = "https://raw.githubusercontent.com"
 MIRROR = "SUDER_BENCH_MIRROR"
 """The environment variable with an address to ask instead of `HOST`; paths below it are the same."""
 
 State = Literal["present", "missing", "damaged"]
+
+
+def mirror() -> str:
+    """The address to ask instead, without a slash at its end, or "". Raises `UserError` for what is no address."""
+    given = os.environ.get(MIRROR, "")
+    try:
+        parts = urlsplit(given)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an address of IPv6, or a port that is no number
+        whole = False
+    if given and not whole:
+        raise UserError(f"{MIRROR}='{given}' is no address; give one such as https://mirror.example/files, or unset it")
+    return given.rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -49,8 +63,7 @@ class OfficialFile:
 
     @property
     def address(self) -> str:
-        host = os.environ.get(MIRROR) or HOST
-        return f"{host.rstrip('/')}/{self.repository}/{self.commit}/{self.path}"
+        return f"{mirror() or HOST}/{self.repository}/{self.commit}/{self.path}"
 
     def place(self, data: Path) -> Path:
         """Where the file is, or would be put: in its benchmark's folder, or in `data` where that is this folder itself."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from suder_bench.data.catalogue import MIRROR, State
+from suder_bench.data.catalogue import State, mirror
 from suder_bench.errors import UserError
 
 COCO = "http://images.cocodataset.org/val2014/"
@@ -79,8 +78,8 @@ class OwnersFile:
     @property
     def address(self) -> str:
         """`url`, or the same below the mirror, with its host's name as the first folder."""
-        mirror, parts = os.environ.get(MIRROR), urlsplit(self.url)
-        return f"{mirror.rstrip('/')}/{parts.netloc}{parts.path}" if mirror else self.url
+        host, parts = mirror(), urlsplit(self.url)
+        return f"{host}/{parts.netloc}{parts.path}" if host else self.url
 
     def place(self, data: Path) -> Path:
         usual, direct = data / self.folder / self.name, data / self.name

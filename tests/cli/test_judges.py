@@ -237,6 +237,22 @@ def test_two_commands_at_once_fetch_a_file_once(mirror: Mirror, own_cache: Path)
     assert (own_cache / "weights" / "blip.pth").read_bytes() == LARGE
 
 
+@pytest.mark.parametrize("given", ["mirror.example", "http://[::1", "http://localhost:abc", "gopher://x", "http://"])
+@pytest.mark.parametrize("command", [["judges", "fetch", "vqa"], ["judges", "list"], ["data", "fetch", "geneval"]])
+def test_a_mirror_that_is_no_address_is_told(
+    mirror: Mirror,
+    own_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: str,
+    command: list[str],
+) -> None:
+    monkeypatch.setenv(MIRROR, given)
+    assert main(command) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.endswith(f"{MIRROR}='{given}' is no address; give one such as https://mirror.example/files, or unset it")
+
+
 def test_what_is_missing_is_told_offline(mirror: Mirror, own_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["judges", "fetch", "--offline", "vqa", "parser"]) == 2
     told = capsys.readouterr().err
