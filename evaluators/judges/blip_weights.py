@@ -39,7 +39,10 @@ def read_checkpoint(file: Path) -> Any:
     stored = read_pickled("vqa", file)
     official = stored.get("model") if isinstance(stored, dict) else None
     if not isinstance(official, dict) or "visual_encoder.pos_embed" not in official:
-        raise JudgeError(f"judge vqa: {file} is not BLIP's VQA checkpoint (it holds no model with a visual_encoder)")
+        raise JudgeError(
+            f"judge vqa: {file} is not BLIP's VQA checkpoint (it holds no model with a visual_encoder); run:"
+            " suder-bench judges fetch vqa"
+        )
     state = {ours: tensor for name, tensor in official.items() if (ours := rename(name)) is not None}
     with torch.device("meta"):
         model = BlipForQuestionAnswering(_config(official))

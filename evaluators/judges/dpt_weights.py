@@ -56,7 +56,10 @@ def read_checkpoint(file: Path) -> Any:
     stored = read_pickled("depth", file)
     official = stored.get("model", stored) if isinstance(stored, dict) else None
     if not isinstance(official, dict) or "pretrained.model.patch_embed.backbone.stem.conv.weight" not in official:
-        raise JudgeError(f"judge depth: {file} is not DPT-Hybrid's checkpoint (it holds no ResNet before its transformer)")
+        raise JudgeError(
+            f"judge depth: {file} is not DPT-Hybrid's checkpoint (it holds no ResNet before its transformer); run:"
+            " suder-bench judges fetch depth"
+        )
     state = dict(_renamed(official, file))
     with torch.device("meta"):
         model = DPTForDepthEstimation(_config(official))

@@ -24,6 +24,7 @@ from suder_bench.data.catalogue import catalogue, expected
 from suder_bench.data.owners import materials
 from suder_bench.data.source import cache, official
 from suder_bench.errors import UserError, install, unknown
+from suder_bench.machine import cores
 from suder_bench.terms import Terms
 
 PACKAGE = "suder-bench"
@@ -97,7 +98,7 @@ def machine() -> Iterator[Finding]:
             yield Finding("machine", library, "ok", version(library), needed=True)
         except PackageNotFoundError:
             yield Finding("machine", library, "missing", "not installed", f"pip install {library}", needed=True)
-    yield Finding("machine", "processor", "ok", f"{_cores()} cores, {_memory()} memory")
+    yield Finding("machine", "processor", "ok", f"{cores()} cores, {_memory()} memory")
     yield from _accelerators()
     yield from _torchvision()
     folder = cache()
@@ -308,16 +309,12 @@ def hardware() -> str:
     """The machine in a line: processor, cores, memory and accelerators."""
     names = [line.partition(":")[2].strip() for line in _processors() if line.startswith("model name")]
     accelerators = [one.says for one in _accelerators() if not one.says.startswith("none")]
-    return ", ".join([names[0] if names else platform.machine(), f"{_cores()} cores", f"{_memory()} memory", *accelerators])
+    return ", ".join([names[0] if names else platform.machine(), f"{cores()} cores", f"{_memory()} memory", *accelerators])
 
 
 def _processors() -> list[str]:
     file = Path("/proc/cpuinfo")
     return file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _memory() -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from suder_bench.cli import options
 from suder_bench.errors import UserError
+from suder_bench.machine import choose_device, cores
 from suder_bench.remote.address import LOCAL, TOKEN, key_of
 
 if TYPE_CHECKING:
@@ -123,8 +124,6 @@ def _setting(args: argparse.Namespace) -> Setting:
 
 def _devices(args: argparse.Namespace) -> list[str]:
     """Where the workers compute, one each. Raises `UserError` for a device that is unknown or not here."""
-    from suder_bench.machine import choose_device
-
     if args.devices is None:
         return [choose_device(args.judge_device or args.device)]
     if args.devices != "auto":
@@ -140,10 +139,10 @@ def _token(args: argparse.Namespace) -> str | None:
     try:
         text = os.environ.get(variable, "") if file is None else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--token-file {file} cannot be read ({error})") from None
+        raise UserError(f"--token-file {file} cannot be read ({error}); name a file that holds the token") from None
     token = key_of(text, variable if file is None else str(file), "serve")
     if file is not None and token is None:
-        raise UserError(f"--token-file {file} is empty")
+        raise UserError(f"--token-file {file} is empty; put a token into it, for example openssl rand -hex 32 > {file}")
     if token is None and args.host not in LOCAL:
         raise UserError(
             f"--host {args.host} lets other machines ask; put a token that they must send into {variable}, for example"
@@ -214,7 +213,7 @@ def _environment(devices: Sequence[str]) -> dict[str, str]:
     on_cpu = sum(device == "cpu" for device in devices)
     if on_cpu < 2 or "OMP_NUM_THREADS" in os.environ:
         return {}
-    return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // on_cpu))}
+    return {"OMP_NUM_THREADS": str(max(1, cores() // on_cpu))}
 
 
 def _say(server: Service, devices: Sequence[str]) -> None:

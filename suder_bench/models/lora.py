@@ -97,7 +97,7 @@ def merge(weights: dict[str, torch.Tensor], folder: Path, named: Callable[[str],
         if low and side != "B.weight":
             if side == "A.weight" and f"{module}.lora_B.weight" in found:
                 continue
-            raise UserError(f"{file} holds '{name}', which is no low-rank matrix of a linear layer")
+            raise UserError(f"{file} holds '{name}', which is no low-rank matrix of a linear layer; merge it with peft first")
         own = named(f"{module}.weight" if low else name.replace(".modules_to_save", ""))
         if own not in weights:
             raise UserError(f"{file} adapts '{own}', which the base does not have; give the base it was trained on")

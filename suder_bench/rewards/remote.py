@@ -166,7 +166,9 @@ class RemoteReward:
             if not all(isinstance(row, dict) for row in rows):
                 raise TypeError("a row is no object")
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise UserError(f"{self._client.who}: {self._client.url} is no suder-bench serve") from None
+            raise UserError(
+                f"{self._client.who}: {self._client.url} is no suder-bench serve; give the address that it prints"
+            ) from None
         came = document.get("fingerprint")
         if came is not None and came != self.fingerprint:
             raise UserError(
