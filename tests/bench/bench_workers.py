@@ -1,4 +1,4 @@
-"""Two workers against one, and one process against a bare loop: python tests/bench/bench_workers.py [--pictures 400].
+"""Two workers against one, and one process against a bare loop: python tests/bench/bench_workers.py [--ray auto].
 
 `workers` are pictures a second of `suder-bench run --stage respond` on GenEval's prompts by one process and by two, in turns, as
 speed.json tells them, from the first chunk to the last picture on disk; the processor's time of all workers beside them tells
@@ -33,6 +33,7 @@ from suder_bench.runs.respond import respond
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.staff import Staffing
 from suder_bench.runs.store import RunFolder
+from suder_bench.runs.workers.ray_crew import Cluster
 
 MODEL = "tiny-janus"
 
@@ -42,33 +43,40 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pictures", type=int, default=400)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ray", metavar="auto|HOST:PORT", help="workers are in a Ray cluster; the overhead is not measured")
     given = parser.parse_args(argv)
     torch.set_num_threads(1)
     model = reference.choose(MODEL)
     settings = Settings("geneval", ("geneval",), source.choose("world", "full", world_model=True), limit=given.pictures // 4)
     result: dict[str, Any] = {"pictures": given.pictures, "batch": given.batch, "cores": os.cpu_count()}
     with tempfile.TemporaryDirectory() as scratch:
-        result["workers"] = of_workers(Path(scratch), model, settings, given.batch, given.rounds)
-        result["overhead"] = of_overhead(Path(scratch), model, settings, given.batch, given.rounds)
+        cluster = None if given.ray is None else Cluster(given.ray)
+        result["workers"] = of_workers(Path(scratch), model, settings, given.batch, given.rounds, cluster)
+        if cluster is None:
+            result["overhead"] = of_overhead(Path(scratch), model, settings, given.batch, given.rounds)
     print(json.dumps(result))
     return 0
 
 
-def of_workers(scratch: Path, model: reference.ModelReference, settings: Settings, batch: int, rounds: int) -> dict[str, Any]:
+def of_workers(
+    scratch: Path, model: reference.ModelReference, settings: Settings, batch: int, rounds: int, cluster: Cluster | None
+) -> dict[str, Any]:
     rates: dict[int, list[float]] = {1: [], 2: []}
     processor: dict[int, list[float]] = {1: [], 2: []}
     for turn in range(rounds):
         for count, log in rates.items():
             before = _children()
             out = scratch / f"workers-{count}-{turn}"
-            run = Run(out, model, settings, stage="respond", batch_size=batch, staffing=Staffing(count))
+            run = Run(out, model, settings, stage="respond", batch_size=batch, staffing=Staffing(count, ray=cluster))
             assert run.execute(Screen(io.StringIO())).complete
             processor[count].append(_children() - before)
             log.append(json.loads((out / "speed.json").read_text())["respond"]["per_second"])
             print(f"round {turn}: {count} worker{'s' * (count > 1)}: {log[-1]:.1f} pictures/s", flush=True)
     one, two = statistics.median(rates[1]), statistics.median(rates[2])
-    seconds = {count: round(statistics.median(log), 1) for count, log in processor.items()}
-    return {"one": one, "two": two, "ratio": round(two / one, 2), "processor": seconds}
+    found = {"one": one, "two": two, "ratio": round(two / one, 2)}
+    if cluster is not None:  # actors are no children
+        return found
+    return {**found, "processor": {count: round(statistics.median(log), 1) for count, log in processor.items()}}
 
 
 def _children() -> float:

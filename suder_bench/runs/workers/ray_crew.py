@@ -242,7 +242,6 @@ def connect(address: str) -> bool:
     if address.startswith("ray://"):
         raise UserError(f"--ray {address} is an address of Ray's client; give HOST:PORT of the cluster, or use ray job submit")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray

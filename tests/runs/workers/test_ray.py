@@ -280,6 +280,7 @@ def test_the_command_gives_the_bytes_of_one_process(tmp_path: Path) -> None:
             assert done.returncode == 0, done.stderr
             assert bool(list(Path(scratch).rglob("session_2*"))) is bool(more), "Ray is at work with --ray alone"
     assert everything(tmp_path / "ray") == everything(tmp_path / "alone")
+    assert "logging.cc" not in done.stderr, "Ray keeps what it has to say to itself"
     assert json.loads(done.stdout)["benchmarks"] == everything(tmp_path / "ray")[-1]
 
 
