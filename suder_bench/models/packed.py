@@ -8,6 +8,7 @@ changes them. Whatever is not a plain layer (LoRA, sharded weights, hooks) is ca
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, cast
 
 import torch
@@ -28,11 +29,25 @@ def worth_packing(module: nn.Module) -> bool:
     weights = list(module.parameters())
     return (
         all(weight.device.type == "cpu" for weight in weights)
-        and torch.backends.mkldnn.is_available()
         and torch.backends.cpu.get_cpu_capability().startswith("AVX")
+        and _packs()
         and not torch.is_autocast_enabled("cpu")
         and sum(weight.nbytes for weight in weights) <= MUCH
     )
+
+
+@cache
+def _packs() -> bool:
+    """Whether this build of torch has the product by its private name, and it is the product."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    layer, x = nn.utils.skip_init(nn.Linear, 16, 4, bias=False), torch.linspace(-1, 1, 32).view(2, 16)
+    try:
+        with torch.no_grad():
+            layer.weight.copy_(torch.linspace(-1, 1, 64).view(4, 16))
+            return torch.allclose(_Packed(layer)(x), layer(x), atol=1e-5)
+    except (AttributeError, RuntimeError, TypeError):
+        return False
 
 
 def hooked(module: nn.Module) -> bool:

@@ -6,6 +6,7 @@ launches them together. What it was captured with is what it does again: shapes,
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -113,3 +114,14 @@ class Captured:
 
     def __call__(self) -> None:
         self.graph.replay()
+
+
+def recorded(captured: Captured) -> Captured | None:
+    """The same with its work captured, or None with a warning where this machine's CUDA refuses: work is done without, then."""
+    try:
+        captured.record()
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        warnings.warn(f"drawing goes on without a CUDA graph, to the same tokens but slower ({reason})", stacklevel=2)
+        return None
+    return captured

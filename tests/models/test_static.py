@@ -66,6 +66,26 @@ def test_a_static_step_leaves_everything_where_it_is() -> None:
     assert not {"x", "k", "tokens", "noise", "logprobs", "sound", "column", "positions"} - set(places)
 
 
+def test_drawing_goes_on_where_a_step_cannot_be_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing:
+        def __init__(self, work: object) -> None:
+            pass
+
+        def record(self) -> None:
+            raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    monkeypatch.setattr(janus_sampler, "Captured", Refusing)
+    model = janus()
+    eager, refused = (drawing(model, 5.0, static=True) for _ in range(2))
+    with torch.no_grad():
+        eager.draw(capture=False)
+        with pytest.warns(
+            UserWarning, match=r"to the same tokens but slower \(operation not permitted when stream is capturing\)"
+        ):
+            refused.draw(capture=True)
+    assert torch.equal(refused.tokens, eager.tokens)
+
+
 def test_logits_without_numbers_are_told() -> None:
     model = janus()
     with torch.no_grad():

@@ -12,7 +12,7 @@ from suder_bench.models.decoder import Decoder
 from suder_bench.models.packed import image_head, worth_packing
 from suder_bench.models.protocols import ImageSampling
 from suder_bench.models.sampling import check_numbers, choose, noise_of, numbers, shared_beginnings
-from suder_bench.models.static import WINDOW, Captured, StaticDecoder, capturable
+from suder_bench.models.static import WINDOW, Captured, StaticDecoder, capturable, recorded
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,11 @@ class Drawing:
         for k in range(self.steps):
             if isinstance(self.decoder, StaticDecoder) and k % WINDOW == 0:
                 self.decoder.look(k + WINDOW)
+            if step is not None and (k == 1 or (k and k % WINDOW == 0)):
+                step = recorded(step)
             if step is None or k == 0:
                 self.step()
             else:
-                if k == 1 or k % WINDOW == 0:
-                    step.record()
                 step()
             if k in (0, self.steps - 1):  # an accelerator is not made to wait at every step
                 check_numbers(self.sound, "the logits of image tokens")
