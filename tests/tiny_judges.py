@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import unidet_weights
 from PIL import Image
 from transformers import (
     BertTokenizer,
@@ -22,6 +23,7 @@ from transformers import (
 )
 
 from suder_bench.evaluators.judges.manifest import Weight, digest
+from suder_bench.evaluators.judges.unidet.network import CONFIGURATIONS, Network
 
 
 def manifest(role: str, file: Path, **changes: object) -> tuple[Weight, ...]:
@@ -140,6 +142,13 @@ def dpt(folder: Path) -> Path:
     torch.nn.init.constant_(model.head.head[-2].bias, 5.0)
     model.save_pretrained(folder)
     return folder
+
+
+def unidet_tensors(name: str) -> dict[str, torch.Tensor]:
+    """Those of "r50" or "rs200" in full size, since UniDet's files come in no other."""
+    with torch.device("meta"):
+        shapes = {key: tuple(own.shape) for key, own in Network(CONFIGURATIONS[name]).state_dict().items()}
+    return {key: torch.from_numpy(unidet_weights.values(key, shape)) for key, shape in shapes.items()}
 
 
 def owl(folder: Path) -> Path:

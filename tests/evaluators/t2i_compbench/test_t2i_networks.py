@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import t2i_reference as reference
 import tiny_judges
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parses import ScriptedParser, parse
@@ -21,6 +22,7 @@ from suder_bench import registry
 from suder_bench.cli import doctor, main
 from suder_bench.evaluators.judges import detections_file, official
 from suder_bench.evaluators.judges.protocols import Detection, Parse, Token
+from suder_bench.evaluators.judges.unidet import UniDet
 from suder_bench.evaluators.t2i_compbench import CATEGORIES, T2ICompBench
 from suder_bench.evaluators.t2i_compbench.attribute import attribute_score
 from suder_bench.evaluators.t2i_compbench.depth import depth_query, frame_depth, score_3d
@@ -259,6 +261,10 @@ def test_doctor_says_of_random_networks_what_they_lack(made):
     ]
     assert [one.state for one in found] == ["broken", "broken", "ok", "ok"]
     assert all("known answers" in one.says for one in found)
+    assert [one.says.partition(" fails its")[0] for one in found[:2]] == [
+        f"not the benchmark's own, weights found, but judge {role}=official:{made}/{name}"
+        for role, name in (("vqa", "blip"), ("clip", "clip"))
+    ]
     assert all(one.says.startswith("not the benchmark's own") for one in found[2:])
     told = {one.name: one.says for one in doctor.metrics(found)}["t2i-compbench"]
     assert told.startswith("by the benchmark's own judges: nothing; for want of vqa, parser not: color, shape, texture; ")
@@ -273,6 +279,54 @@ def test_seven_categories_stay_without_the_depth(made, scripted, capsys):
         "metrics": ["3d_spatial"],
     }
     assert set(entry["metrics"]) == {*CATEGORIES, "average"} - {"3d_spatial"}
+
+
+@pytest.fixture(scope="module")
+def in_full(made, tmp_path_factory) -> Path:
+    """As `made`, with a picture for each prompt, UniDet's two networks where they are fetched to, and what they find."""
+    folder = tmp_path_factory.mktemp("in_full")
+    for name in ("data", "blip", "clip", "dpt"):
+        folder.joinpath(name).symlink_to(made / name)
+    weights = folder / "cache" / "weights"
+    weights.mkdir(parents=True)
+    files = sorted(file for file in made.glob("pictures/*/samples/*.png") if file.stem.endswith("0"))
+    for file in files:
+        (own := folder / file.relative_to(made)).parent.mkdir(parents=True, exist_ok=True)
+        own.write_bytes(file.read_bytes())
+    for name, categories in (("rs200", ("spatial", "complex")), ("r50", ("3d_spatial", "numeracy"))):
+        checkpoint = weights / f"Unified_learned_OCIM_{name.upper()}_6x+2x.pth"
+        torch.save({"model": tiny_judges.unidet_tensors(name)}, checkpoint)
+        detector = UniDet.read(checkpoint, device="cpu")
+        rows = []
+        for file in files:
+            picture = Image.open(file).convert("RGB")
+            seen = picture.resize(reference.frame(*picture.size), Image.Resampling.BILINEAR)
+            found = detector.detect([seen])[0] if file.parts[-3] in categories else []
+            rows.append(detection_row(picture, [(one.label, one.score, one.box) for one in found], checkpoint.stem))
+        folder.joinpath(f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+@pytest.mark.slow
+def test_eight_categories_by_networks_of_the_right_layouts(in_full, scripted, tmp_path, monkeypatch, capsys):
+    """UniDet from where it is fetched to, in full size; its numbers are the reference's on what it finds."""
+    monkeypatch.setenv("SUDER_BENCH_CACHE", str(in_full / "cache"))
+    judges = {role: given for role, given in scripted.items() if not role.startswith("detector")}
+    assert score(in_full, judges, "--out", str(tmp_path / "scores.json")) == 0
+    entry = json.loads((tmp_path / "scores.json").read_text())["benchmarks"]["t2i-compbench"]
+    assert entry["failed"] == 0
+    means = defaultdict(list)
+    for (prompt, _), score_ in expected(in_full, fixed=False).items():
+        means[prompt.split("/")[0]].append(score_)
+    metrics = {name: metric["value"] for name, metric in entry["metrics"].items() if name != "average"}
+    assert metrics == pytest.approx({category: float(np.mean(scores)) for category, scores in means.items()}, abs=1e-6)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "official by name, digest unknown (suder-bench judges verify): unidet-rs200 (detector-2d in spatial, complex, " in told
+    assert "unidet-r50 (detector-3d in 3d_spatial, numeracy)" in told
+    weights = {role: judge["weights"] for role, judge in entry["judges"].items() if "weights" in judge}
+    unknown = {"detector-2d": "digest unknown", "detector-3d": "digest unknown"}
+    assert weights == unknown | dict.fromkeys(("vqa", "clip", "depth"), "another file")
+    assert not any(judge["exact"] for judge in entry["judges"].values())
 
 
 relaxed = settings(deadline=None, max_examples=60)

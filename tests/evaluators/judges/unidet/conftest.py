@@ -9,20 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import unidet_weights
-
-from suder_bench.evaluators.judges.unidet.network import CONFIGURATIONS, Network
-
-
-def tensors(name: str) -> dict[str, torch.Tensor]:
-    with torch.device("meta"):
-        shapes = {key: tuple(own.shape) for key, own in Network(CONFIGURATIONS[name]).state_dict().items()}
-    return {key: torch.from_numpy(unidet_weights.values(key, shape)) for key, shape in shapes.items()}
+from tiny_judges import unidet_tensors
 
 
 @pytest.fixture(scope="session")
 def r50() -> dict[str, torch.Tensor]:
-    return tensors("r50")
+    return unidet_tensors("r50")
 
 
 @pytest.fixture(scope="session")
@@ -46,5 +38,5 @@ def save(tmp_path) -> Callable[[Any], Path]:
 @pytest.fixture(scope="session")
 def rs200(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("unidet") / "Unified_learned_OCIM_RS200_6x+2x.pth"
-    torch.save({"model": tensors("rs200")}, path)
+    torch.save({"model": unidet_tensors("rs200")}, path)
     return path
