@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from suder_bench.cli import options
+from suder_bench.cli import options, parsing
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = options.Parser(
+    parser = parsing.Parser(
         "compare",
         "Compare two runs metric by metric: the difference B - A with its 95 % interval, its two-sided p-value, and the "
         "smallest difference that as many prompts would show with 80 % power.",

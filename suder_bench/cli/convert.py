@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from suder_bench.cli import options
+from suder_bench.cli import options, parsing
 from suder_bench.errors import UserError
 
 DTYPES = ("stored", "float32", "bfloat16", "float16")
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = options.Parser(
+    parser = parsing.Parser(
         "convert",
         "Write a checkpoint anew as transformers' save_pretrained would: safetensors, config, tokenizer, image processor. "
         "SRC may be in the layout of Janus' authors (model_type multi_modality), in shards, or a pytorch_model.bin.",

@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suder_bench.cli import options
+from suder_bench.cli import options, parsing
 from suder_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ ACTIONS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = options.Parser("data", "Benchmark files: " + "; ".join(f"{name}: {does}" for name, does in ACTIONS.items()) + ".")
+    parser = parsing.Parser("data", "Benchmark files: " + "; ".join(f"{name}: {does}" for name, does in ACTIONS.items()) + ".")
     parser.add_argument("action", choices=ACTIONS, help="see suder-bench data ACTION --help")
     action = parser.parse_args(argv[:1]).action
     return {"world": _world, "fetch": _fetch, "verify": _verify, "list": _list}[action](argv[1:])
 
 
 def _world(argv: Sequence[str]) -> int:
-    parser = options.Parser("data world", f"{ACTIONS['world'].capitalize()}.")
+    parser = parsing.Parser("data world", f"{ACTIONS['world'].capitalize()}.")
     parser.add_argument("folder", type=Path, metavar="DIR", help="a new or empty folder")
     parser.add_argument("--size", choices=["quick", "full"], default="quick", help="(default: quick)")
     args = parser.parse_args(argv)
@@ -142,8 +142,8 @@ def _list(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parser(action: str) -> options.Parser:
-    parser = options.Parser(f"data {action}", f"{ACTIONS[action].capitalize()}.")
+def _parser(action: str) -> parsing.Parser:
+    parser = parsing.Parser(f"data {action}", f"{ACTIONS[action].capitalize()}.")
     parser.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help="only these benchmarks' files (default: all)")
     parser.add_argument("--data", metavar="official|DIR", help="the cache, or a data folder of your own (default: the cache)")
     return parser

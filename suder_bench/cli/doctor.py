@@ -19,7 +19,7 @@ from typing import Literal
 
 from suder_bench import imports, registry
 from suder_bench.benchmark import Judge, KnowsItsFile
-from suder_bench.cli import options
+from suder_bench.cli import options, parsing
 from suder_bench.data.catalogue import catalogue, expected
 from suder_bench.data.owners import materials
 from suder_bench.data.source import cache, official
@@ -50,7 +50,7 @@ class Finding:
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = options.Parser("doctor", "Look at what is installed, try it, and say how to get what is missing.")
+    parser = parsing.Parser("doctor", "Look at what is installed, try it, and say how to get what is missing.")
     parser.add_argument(
         "--judge", action="append", default=[], metavar="ROLE=BACKEND:SOURCE", help="look for a judge's weights there"
     )

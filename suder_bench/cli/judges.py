@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suder_bench.cli import options
+from suder_bench.cli import options, parsing
 from suder_bench.errors import UserError, install, unknown
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ ACTIONS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = options.Parser(
+    parser = parsing.Parser(
         "judges", "Weights of the official judges: " + "; ".join(f"{name}: {does}" for name, does in ACTIONS.items()) + "."
     )
     parser.add_argument("action", choices=ACTIONS, help="see suder-bench judges ACTION --help")
@@ -110,8 +110,8 @@ def _verify(argv: Sequence[str]) -> int:
     return 1 if bad else 0
 
 
-def _parser(action: str) -> options.Parser:
-    parser = options.Parser(f"judges {action}", f"{ACTIONS[action].capitalize()}.")
+def _parser(action: str) -> parsing.Parser:
+    parser = parsing.Parser(f"judges {action}", f"{ACTIONS[action].capitalize()}.")
     parser.add_argument("roles", nargs="*", metavar="ROLE", help="only these judges, such as detector or vqa (default: all)")
     parser.add_argument("--benchmark", metavar="NAME", help="only the judges that a benchmark asks")
     parser.add_argument("--weights", metavar="DIR", help="another folder of weights (default: the cache, where judges look)")

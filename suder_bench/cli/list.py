@@ -11,13 +11,13 @@ from typing import Any
 
 from suder_bench import registry, suites
 from suder_bench.about import ABOUT
-from suder_bench.cli import options
+from suder_bench.cli import options, parsing
 
 KINDS = ("benchmarks", "models", "judges", "recipes", "rewards", "suites")
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = options.Parser("list", "List names: of everything, or of one kind.")
+    parser = parsing.Parser("list", "List names: of everything, or of one kind.")
     parser.add_argument("kind", nargs="?", choices=KINDS, help="what to list")
     options.add_json(parser)
     args = parser.parse_args(argv)

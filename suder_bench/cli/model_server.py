@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from suder_bench.cli import options
+from suder_bench.cli import parsing
 from suder_bench.errors import UserError
 
 SERVER = "model_server.py"
@@ -40,8 +40,8 @@ def main(argv: Sequence[str]) -> int:
         os.execv(python, [python, str(server), *words])  # which signals then reach, whoever sends them
 
 
-def _parser() -> options.Parser:
-    parser = options.Parser(
+def _parser() -> parsing.Parser:
+    parser = parsing.Parser(
         "model-server",
         "Serve the functions generate, answer and loglikelihood of a script as a model, for --model openai:NAME@URL.",
         "Only this machine can ask, unless --host says otherwise and MODEL_SERVER_TOKEN holds a token that callers must send.",
@@ -51,7 +51,7 @@ def _parser() -> options.Parser:
         "--python", help="the interpreter of the model's environment, from 3.8 on, with Pillow (default: this one)"
     )
     parser.add_argument("--host", default="127.0.0.1", help="(default: 127.0.0.1)")
-    parser.add_argument("--port", type=options.port, default=8000, metavar="N", help="0 takes a free one (default: 8000)")
+    parser.add_argument("--port", type=parsing.port, default=8000, metavar="N", help="0 takes a free one (default: 8000)")
     parser.add_argument("--name", help="the model's (default: the script's NAME, or its file's)")
     parser.add_argument(
         "--copy", type=Path, metavar="FILE", help="only write the server, which needs nothing but Pillow, to a file"

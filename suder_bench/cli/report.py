@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suder_bench.cli import options
+from suder_bench.cli import options, parsing
 
 if TYPE_CHECKING:
     from suder_bench.reports.figures.figure import Figure
@@ -20,7 +20,7 @@ FIGURES = range(3, 11)
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = options.Parser(
+    parser = parsing.Parser(
         "report",
         "Write Tables 1-6 of the paper as Markdown, LaTeX and CSV: the published rows, and those of the given runs with 95 % "
         "intervals, gains and how they were made; and Figures 3-10 as PNG, SVG, PDF and CSV. What is not comparable stands in "

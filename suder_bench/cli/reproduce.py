@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suder_bench.cli import options
+from suder_bench.cli import options, parsing
 from suder_bench.errors import UserError
 from suder_bench.terms import arguments
 
@@ -56,8 +56,8 @@ def main(argv: Sequence[str]) -> int:
     return _run(steps, chosen, Screen().say, as_json=args.json)
 
 
-def _parser() -> options.Parser:
-    parser = options.Parser(
+def _parser() -> parsing.Parser:
+    parser = parsing.Parser(
         "reproduce",
         "Train the paper's model and its ablations, evaluate them, compare the rewards, and write Tables 1-6, Figures 3-6, the "
         "site and what agrees with the paper. The same command again goes on where it stopped.",
@@ -70,7 +70,7 @@ def _parser() -> options.Parser:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="put over the recipe of every training; may be repeated"
     )
-    parser.add_argument("--limit", type=options.positive, metavar="N", help="at most N samples of each benchmark")
+    parser.add_argument("--limit", type=parsing.positive, metavar="N", help="at most N samples of each benchmark")
     judging = parser.under("judges")
     judging.add_argument(
         "--judge", action="append", default=[], metavar="ROLE=BACKEND", help="as for run; may be repeated", type=_judge
@@ -83,11 +83,11 @@ def _parser() -> options.Parser:
         help="as for run; may be repeated",
         type=_setting,
     )
-    judging.add_argument("--judge-timeout", type=options.more_than_nothing, metavar="SECONDS", help="as for run")
-    judging.add_argument("--judge-concurrency", type=options.positive, metavar="N", help="as for run")
+    judging.add_argument("--judge-timeout", type=parsing.more_than_nothing, metavar="SECONDS", help="as for run")
+    judging.add_argument("--judge-concurrency", type=parsing.positive, metavar="N", help="as for run")
     processes = parser.under("processes")
     processes.add_argument(
-        "--processes", type=options.positive, metavar="N", help="that train at scales above tiny (default: the GPUs here)"
+        "--processes", type=parsing.positive, metavar="N", help="that train at scales above tiny (default: the GPUs here)"
     )
     processes.add_argument("--workers", type=options.workers, metavar="auto|N", help="that evaluate, as for run")
     processes.add_argument("--ray", metavar="auto|HOST:PORT", help="as for run")

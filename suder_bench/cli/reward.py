@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suder_bench.cli import options
+from suder_bench.cli import options, parsing
 from suder_bench.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def main(argv: Sequence[str]) -> int:
     return 0 if complete else 1
 
 
-def _parser() -> options.Parser:
-    parser = options.Parser(
+def _parser() -> parsing.Parser:
+    parser = parsing.Parser(
         "reward compare",
         "Draw several pictures of each prompt (and captions of the world's pictures), or take those of a run or from elsewhere, "
         "and tell how well each reward agrees with the benchmark's verdicts. The same command again goes on where it stopped.",
@@ -85,7 +85,7 @@ def _parser() -> options.Parser:
     parser.add_argument("--images", type=Path, metavar="DIR", help="take pictures made elsewhere, in the benchmark's layout")
     parser.add_argument(
         "--samples",
-        type=options.positive,
+        type=parsing.positive,
         metavar="N",
         help=f"of each prompt, 2 or more (default: {SAMPLES}; with --images as many as the benchmark's own)",
     )

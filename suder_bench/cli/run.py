@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suder_bench.cli import options
+from suder_bench.cli import options, parsing
 from suder_bench.machine import use_one_thread
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = options.Parser("run", "Evaluate a model on a suite of benchmarks. The same command again goes on where it stopped.")
+    parser = parsing.Parser("run", "Evaluate a model on a suite of benchmarks. The same command again goes on where it stopped.")
     parser.under("model").add_argument(
         "--model", required=True, help="a shipped name, a checkpoint folder, a hub id or ADAPTER:REFERENCE"
     )

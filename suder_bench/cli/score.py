@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suder_bench.cli import options
+from suder_bench.cli import options, parsing
 from suder_bench.errors import UserError
 from suder_bench.machine import choose_device, use_one_thread
 
@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = options.Parser("score", "Score a run folder again, or pictures and answers in a benchmark's official file layout.")
+    parser = parsing.Parser("score", "Score a run folder again, or pictures and answers in a benchmark's official file layout.")
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a run folder")
     data = parser.under("benchmarks and data")
     data.add_argument("--benchmark", metavar="NAME", help="what the pictures or answers respond to")

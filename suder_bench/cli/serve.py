@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from suder_bench.cli import options
+from suder_bench.cli import options, parsing
 from suder_bench.errors import UserError
 from suder_bench.machine import choose_device, cores
 from suder_bench.remote.address import LOCAL, TOKEN, key_of
@@ -47,8 +47,8 @@ def main(argv: Sequence[str]) -> int:
         signal.signal(signal.SIGTERM, before)
 
 
-def _parser() -> options.Parser:
-    parser = options.Parser(
+def _parser() -> parsing.Parser:
+    parser = parsing.Parser(
         "serve",
         "Judge pictures that others send: POST /v1/score with prompts or metadata and pictures (docs/serve.md). The judges know"
         " their known answers before the port opens. Ctrl-C ends it.",
@@ -66,10 +66,10 @@ def _parser() -> options.Parser:
     return parser
 
 
-def _add_callers(parser: options.Parser) -> None:
+def _add_callers(parser: parsing.Parser) -> None:
     group = parser.under("callers")
     group.add_argument("--host", default="127.0.0.1", help="any other than this machine's own needs a token (default: 127.0.0.1)")
-    group.add_argument("--port", type=options.port, default=PORT, metavar="N", help=f"0 takes a free one (default: {PORT})")
+    group.add_argument("--port", type=parsing.port, default=PORT, metavar="N", help=f"0 takes a free one (default: {PORT})")
     group.add_argument(
         "--token-env",
         default=TOKEN,
@@ -77,21 +77,21 @@ def _add_callers(parser: options.Parser) -> None:
         help=f"the variable that holds the token callers must send (default: {TOKEN})",
     )
     group.add_argument("--token-file", type=Path, metavar="FILE", help="the file that holds it instead")
-    group.add_argument("--max-mb", type=options.positive, default=64, metavar="MB", help="of one request (default: 64)")
+    group.add_argument("--max-mb", type=parsing.positive, default=64, metavar="MB", help="of one request (default: 64)")
 
 
-def _add_batches(parser: options.Parser) -> None:
+def _add_batches(parser: parsing.Parser) -> None:
     group = parser.under("batches")
     group.add_argument(
         "--devices", metavar="DEVICE,DEVICE", help="a worker process on each, or auto: one on each GPU (default: one on --device)"
     )
-    group.add_argument("--queue", type=options.positive, default=1024, metavar="N", help="pictures that may wait (default: 1024)")
+    group.add_argument("--queue", type=parsing.positive, default=1024, metavar="N", help="pictures that may wait (default: 1024)")
     group.add_argument(
-        "--patience", type=options.not_negative, default=5.0, metavar="MS", help="for a batch to fill (default: 5)"
+        "--patience", type=parsing.not_negative, default=5.0, metavar="MS", help="for a batch to fill (default: 5)"
     )
     group.add_argument(
         "--batch-timeout",
-        type=options.more_than_nothing,
+        type=parsing.more_than_nothing,
         default=600.0,
         metavar="SECONDS",
         help="after which a worker counts as stuck, and is started again (default: 600)",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suder_bench.cli import options
+from suder_bench.cli import options, parsing
 from suder_bench.errors import UserError
 from suder_bench.machine import use_one_thread
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = options.Parser(
+    parser = parsing.Parser(
         "track",
         "Evaluate the start model of a training run and each of its checkpoints once, all with the same settings, and draw "
         "curves of the scores and rewards. The same command again does only what is missing.",

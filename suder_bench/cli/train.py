@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suder_bench.cli import options
+from suder_bench.cli import options, parsing
 from suder_bench.errors import UserError, install
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> options.Parser:
-    parser = options.Parser(
+def _parser() -> parsing.Parser:
+    parser = parsing.Parser(
         "train",
         "Train a checkpoint with its own rewards. On several processes: accelerate launch -m suder_bench train ...",
     )

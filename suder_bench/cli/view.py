@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suder_bench.cli import options
+from suder_bench.cli import parsing
 from suder_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ PORT = 8378
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = options.Parser(
+    parser = parsing.Parser(
         "view",
         "Show runs in a browser: the pages that report writes, served on 127.0.0.1. Nothing is copied; pictures are read from "
         "the run folders when a page shows them. Ctrl-C ends it.",
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "runs", metavar="RUN", type=Path, nargs="+", help="run folders, training runs, and folders of reward compare"
     )
-    parser.add_argument("--port", type=options.port, default=PORT, metavar="N", help=f"0 takes a free one (default: {PORT})")
+    parser.add_argument("--port", type=parsing.port, default=PORT, metavar="N", help=f"0 takes a free one (default: {PORT})")
     parser.add_argument("--no-browser", dest="browser", action="store_false", help="only say the address")
     arguments = parser.parse_args(argv)
     from suder_bench.reports.site import view
