@@ -49,10 +49,7 @@ def load(
     """
     if role not in ROLES:
         raise unknown("judge role", role, ROLES)
-    if source is not None and source.startswith(("/", ".", "~")) and not role.startswith("detector"):
-        source = os.path.expanduser(source)
-        if not os.path.isdir(source) and not (role in FROM_FILES and os.path.isfile(source)):
-            raise JudgeError(f"judge {role}: there is no folder {source}")
+    source = _expanded(role, source)
     settings: dict[str, Any] = {"device": device, "dtype": dtype, "offline": offline}
     match role:
         case "detector":
@@ -84,6 +81,16 @@ def load(
             from suder_bench.evaluators.judges.endpoint import Endpoint
 
             return Endpoint.load_as(role, source or "", offline=offline)
+
+
+def _expanded(role: str, source: str | None) -> str | None:
+    """Raises `JudgeError` for a path where nothing lies that the judge of the role reads."""
+    if source is None or role.startswith("detector") or not source.startswith(("/", ".", "~")):
+        return source
+    path = os.path.expanduser(source)
+    if not os.path.isdir(path) and not (role in FROM_FILES and os.path.isfile(path)):
+        raise JudgeError(f"judge {role}: there is no folder {path}")
+    return path
 
 
 def _clip(role: str, manifest: Manifest | None) -> str:
