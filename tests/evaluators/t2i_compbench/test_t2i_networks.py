@@ -23,6 +23,7 @@ from suder_bench.cli import doctor, main
 from suder_bench.evaluators.judges import detections_file, official
 from suder_bench.evaluators.judges.protocols import Detection, Parse, Token
 from suder_bench.evaluators.judges.unidet import UniDet
+from suder_bench.evaluators.judges.unidet.classes import names
 from suder_bench.evaluators.t2i_compbench import CATEGORIES, T2ICompBench
 from suder_bench.evaluators.t2i_compbench.attribute import attribute_score
 from suder_bench.evaluators.t2i_compbench.depth import depth_query, frame_depth, score_3d
@@ -66,6 +67,7 @@ LISTS = {"spatial": "the red ball is on top of the dog", "action": "THE BIG DOG 
 OBJECTS = ["dog - dogs", "ball - balls", "ship - ships", "hot dog - hot dogs"]
 LABELS = ["dog", "ball", "person", "boat", "hot dog", "front", "left"]
 PER_PROMPT = 3
+SURER = {"dog": 14.0, "ball": 10.0, "person": 10.0, "boat": 8.0}
 ALL_PARSES = {prompt: parsed for prompts in PARSES.values() for prompt, parsed in prompts.items()}
 
 
@@ -295,7 +297,7 @@ def in_full(made, tmp_path_factory) -> Path:
         own.write_bytes(file.read_bytes())
     for name, categories in (("rs200", ("spatial", "complex")), ("r50", ("3d_spatial", "numeracy"))):
         checkpoint = weights / f"Unified_learned_OCIM_{name.upper()}_6x+2x.pth"
-        torch.save({"model": tiny_judges.unidet_tensors(name)}, checkpoint)
+        torch.save({"model": familiar(tiny_judges.unidet_tensors(name))}, checkpoint)
         detector = UniDet.read(checkpoint, device="cpu")
         rows = []
         for file in files:
@@ -305,6 +307,12 @@ def in_full(made, tmp_path_factory) -> Path:
             rows.append(detection_row(picture, [(one.label, one.score, one.box) for one in found], checkpoint.stem))
         folder.joinpath(f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return folder
+
+
+def familiar(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """UniDet's, so that it finds what the prompts ask for: chance names other things."""
+    surer = torch.tensor([SURER.get(name, 0.0) for name in names()] + [0.0])
+    return {key: value + surer if key.endswith("cls_score.bias") else value for key, value in tensors.items()}
 
 
 @pytest.mark.slow
@@ -320,6 +328,7 @@ def test_eight_categories_by_networks_of_the_right_layouts(in_full, scripted, tm
         means[prompt.split("/")[0]].append(score_)
     metrics = {name: metric["value"] for name, metric in entry["metrics"].items() if name != "average"}
     assert metrics == pytest.approx({category: float(np.mean(scores)) for category, scores in means.items()}, abs=1e-6)
+    assert all(metrics[category] > 0 for category in ("3d_spatial", "numeracy")), "something is found of what is asked for"
     told = " ".join(capsys.readouterr().out.split())
     assert "official by name, digest unknown (suder-bench judges verify): unidet-rs200 (detector-2d in spatial, complex, " in told
     assert "unidet-r50 (detector-3d in 3d_spatial, numeracy)" in told
