@@ -66,10 +66,10 @@ class ModelDuty:
 
 @dataclass(frozen=True)
 class Seats:
-    """Which judges are seated, by role: (backend, exact, fingerprint); those that are missing, and why; and the roles of judges
-    behind an address, which are the driver's to ask."""
+    """Which judges are seated, by role; those that are missing, and why; and the roles of judges behind an address, which are the
+    driver's to ask."""
 
-    present: Mapping[str, tuple[str, bool, str]]
+    present: Mapping[str, judges.SeatedElsewhere]
     missing: Mapping[str, str]
     paid: tuple[str, ...]
 
@@ -104,7 +104,7 @@ class JudgesDuty:
         panel = judges.load(self.chosen, terms=self.terms, **given)  # type: ignore[arg-type]
         paid = tuple(role for role in panel.judges if panel.paid([role]))
         panel = judges.ask(panel, self.chosen, [role for role in panel.judges if role not in paid])
-        present = {role: (judge.backend, judge.exact, judge.fingerprint) for role, judge in panel.judges.items()}
+        present = {role: judges.SeatedElsewhere.of(judge) for role, judge in panel.judges.items()}
         seats = Seats(present, {role: str(error) for role, error in panel.missing.items()}, paid)
         card = _card(self.device, self.dtype, seats)
         return Jury(panel, self.benchmarks, BatchSize(AUTO), card, threads=1)

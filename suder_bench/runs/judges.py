@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from suder_bench import registry
-from suder_bench.benchmark import Judge, KnowsItsFile
+from suder_bench.benchmark import Judge, KnowsItsFile, Match
 from suder_bench.errors import JudgeError, Unreachable, UserError, unknown
 from suder_bench.terms import AT_ONCE, NOTHING, USUAL, Arguments, TakesTerms, Terms
 
@@ -30,12 +30,18 @@ class KnownToPass(Protocol):
 
 
 @dataclass
-class Elsewhere:
-    """A judge that workers hold, which have asked it known answers: what it tells of itself."""
+class SeatedElsewhere:
+    """A judge that workers hold, which have asked it known answers: what it tells of itself; `match` None where it knows of no
+    file of its own."""
 
     backend: str
     exact: bool
     fingerprint: str
+    match: Match | None
+
+    @classmethod
+    def of(cls, judge: Judge) -> SeatedElsewhere:
+        return cls(judge.backend, judge.exact, judge.fingerprint, _match(judge))
 
     def check(self) -> None:
         pass
@@ -55,7 +61,7 @@ class Panel:
         unchecked: dict[str, object] = {} if self.checked else {"unchecked": True}
         return {
             role: {"backend": judge.backend, "exact": judge.exact, "fingerprint": judge.fingerprint}
-            | ({"weights": judge.match} if isinstance(judge, KnowsItsFile) else {})
+            | ({"weights": match} if (match := _match(judge)) else {})
             | unchecked
             for role, judge in judges.items()
         }
@@ -187,6 +193,10 @@ def ask(panel: Panel, chosen: Mapping[str, str], roles: Iterable[str], passed: K
 def key_of(identity: Mapping[str, object], scorer: Sequence[str]) -> str:
     """What a stored verdict is filed under: the judges that made it and the code and data that asked them."""
     return hashlib.sha256(json.dumps([identity, *scorer], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _match(judge: Judge) -> Match | None:
+    return judge.match if isinstance(judge, KnowsItsFile) else None
 
 
 def _backends() -> dict[str, list[str]]:

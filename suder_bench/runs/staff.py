@@ -299,7 +299,7 @@ class Workers:
 
     def _seat(self) -> None:
         seats: Seats = self._driver.muster(JUDGES).holds
-        present: dict[str, Judge] = {role: judges.Elsewhere(*told) for role, told in seats.present.items()}
+        present: dict[str, Judge] = dict(seats.present)
         missing = {role: JudgeError(why) for role, why in seats.missing.items()}
         self._panel = judges.Panel(present, missing, checked=self._job.settings.known_answers)
 
