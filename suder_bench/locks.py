@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it warns where the system has no locks, for which there are markers here
     from filelock import SoftFileLock, Timeout, lock_descriptor
+
+from suder_bench.partial import lives
 
 REFUSED = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
 """What file systems without locks answer: network and cluster disks mounted so, some FUSE disks, systems without flock."""
@@ -72,7 +75,7 @@ def is_held(file: Path) -> bool:
         except OSError:
             return True
     try:
-        descriptor = os.open(file, os.O_RDONLY)
+        descriptor = _opened(file)
     except FileNotFoundError:
         return False
     try:
@@ -83,6 +86,16 @@ def is_held(file: Path) -> bool:
         raise
     finally:
         os.close(descriptor)
+
+
+def _opened(file: Path) -> int:
+    """To be written where that is allowed: a network disk locks nothing else."""
+    try:
+        return os.open(file, os.O_RDWR)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return os.open(file, os.O_RDONLY)
 
 
 def _tried(descriptor: int) -> bool:
@@ -98,13 +111,37 @@ def _marker(file: Path) -> Path:
     return file.with_name(f"{file.name}.held")
 
 
+def _cleared(marker: Path) -> bool:
+    """Take away the marker of a process of this machine that has ended; filelock does so only where the disk exchanges names."""
+    try:
+        content = marker.read_text(encoding="utf-8")
+        process, host = content.split("\n")[:2]
+        if host != socket.gethostname() or lives(int(process)):
+            return False
+        aside = marker.with_name(f"{marker.name}.{os.getpid()}.gone")
+        marker.rename(aside)
+        if aside.read_text(encoding="utf-8") != content:  # somebody took it over meanwhile
+            with suppress(OSError):
+                os.link(aside, marker)
+        aside.unlink()
+        return True
+    except (OSError, ValueError):
+        return False
+
+
 @contextmanager
 def _marked(file: Path, *, wait: bool) -> Iterator[None]:
-    lock = SoftFileLock(_marker(file), timeout=-1 if wait else 0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise HeldError(f"{file} is held by another process ({_marker(file)})") from None
+    lock = SoftFileLock(_marker(file), timeout=0)
+    while True:
+        try:
+            lock.acquire()
+            break
+        except Timeout:
+            if _cleared(_marker(file)):
+                continue
+            if not wait:
+                raise HeldError(f"{file} is held by another process ({_marker(file)})") from None
+            time.sleep(LOOK)
     try:
         yield
     finally:

@@ -47,11 +47,12 @@ def sweep(folder: Path) -> None:
 
 def _left_behind(name: re.Match[str], entry: os.DirEntry[str]) -> bool:
     if name["host"] == _host() and sys.platform != "win32":
-        return not _lives(int(name["process"]))
+        return not lives(int(name["process"]))
     return time.time() - entry.stat(follow_symlinks=False).st_mtime > OLD
 
 
-def _lives(process: int) -> bool:
+def lives(process: int) -> bool:
+    """Whether a process of this machine has not ended."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock._soft as soft
 import pytest
 
 from suder_bench import locks
@@ -99,3 +103,44 @@ assert not RunFolder(Path("r")).in_use() and not Path("r/.lock.held").exists()
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, env=os.environ)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_disk_that_locks_only_what_is_open_to_be_written_tells_who_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As NFS does."""
+    own = locks.lock_descriptor
+
+    def strict(descriptor: int, **how: bool) -> bool:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "not open to be written")
+        return own(descriptor, **how)
+
+    monkeypatch.setattr(locks, "lock_descriptor", strict)
+    with locks.locked(tmp_path / ".lock"):
+        assert locks.is_held(tmp_path / ".lock")
+    assert not locks.is_held(tmp_path / ".lock")
+
+
+def test_a_killed_process_marker_is_taken_over_where_the_disk_cannot_exchange_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, **_: object) -> bool:
+        raise OSError(errno.ENOLCK, "no locks here")
+
+    monkeypatch.setattr(locks, "lock_descriptor", refuse)
+    monkeypatch.setattr(soft, "exchange_names", lambda *_: False)
+    file, marker = tmp_path / ".lock", tmp_path / ".lock.held"
+    command = [sys.executable, "-c", HOLD.format(refuse=REFUSE.format(number=errno.ENOLCK)), str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(locks.HeldError), locks.locked(file):
+            pass
+        process.kill()
+    left = marker.read_text()
+    with locks.locked(file):
+        assert marker.read_text().startswith(f"{os.getpid()}\n")
+    marker.write_text(left.replace(socket.gethostname(), "another-machine"))
+    with pytest.raises(locks.HeldError, match=re.escape(str(marker))), locks.locked(file):
+        pass

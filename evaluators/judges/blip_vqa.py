@@ -62,7 +62,7 @@ class BlipVqa:
         for module in model.vision_model.modules():
             if isinstance(module, nn.LayerNorm):
                 module.eps = VISION_EPSILON
-        self.fingerprint = place.fingerprint(model)
+        self.fingerprint = place.fingerprint(model, tokenizer)
         self._model, self._tokenizer, self._place = place.put(model), tokenizer, place
         self._dec: int = text.bos_token_id
         self._enc = self._dec + 1

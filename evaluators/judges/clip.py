@@ -95,7 +95,7 @@ class TransformersTowers:
         sizes = (vision.patch_size, vision.image_size, vision.hidden_size, vision.num_hidden_layers, vision.num_attention_heads)
         self.shape = Shape(*sizes, config.text_config.num_attention_heads, config.projection_dim, quick)
         self._limit: int = config.text_config.max_position_embeddings
-        self.fingerprint = place.fingerprint(model)
+        self.fingerprint = place.fingerprint(model, tokenizer)
         self._model, self._tokenizer, self._place = place.put(model), tokenizer, place
 
     @classmethod

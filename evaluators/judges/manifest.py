@@ -130,7 +130,13 @@ def folder() -> Path:
 
 def match(role: str, file: Path | None, manifest: Manifest | None = None) -> Match:
     """How a file of weights stands to those of a role; None is for weights that are no single file."""
-    return "another file" if file is None else compare(role, file.name, sha256(file), manifest)
+    if file is None:
+        return "another file"
+    for beside in of(role, manifest)[1:]:  # its vocabulary and configuration, where they lie with it
+        place = file.with_name(beside.name)
+        if beside.sha256 and place.is_file() and sha256(place) not in (beside.sha256, *beside.same.split()):
+            return "another file"
+    return compare(role, file.name, sha256(file), manifest)
 
 
 def compare(role: str, name: str, found: str, manifest: Manifest | None = None) -> Match:

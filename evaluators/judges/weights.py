@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 import urllib.error
@@ -32,6 +33,13 @@ OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26
 """Of CLIP's pictures; BLIP has the same."""
 
 
+UNREADABLE = (
+    *(OSError, RuntimeError, ValueError, TypeError, AttributeError, LookupError, EOFError),
+    pickle.UnpicklingError,
+)
+"""What `torch.load` raises for a file that is no checkpoint, by what its first bytes happen to mean."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a judge computes, and in what precision under autocast; the weights stay in float32."""
@@ -54,9 +62,13 @@ class Place:
     def precision(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device.type, self.dtype)
 
-    def fingerprint(self, model: nn.Module) -> str:
-        """Changes with any weight and with the precision, both of which change what a judge says."""
-        return digest(model) if self.dtype == torch.float32 else f"{digest(model)}-{str(self.dtype).removeprefix('torch.')}"
+    def fingerprint(self, model: nn.Module, tokenizer: Any = None) -> str:
+        """Changes with any weight, with the words of the tokenizer where there is one, and with the precision: all of it changes
+        what a judge says."""
+        found = digest(model)
+        if tokenizer is not None:
+            found = hashlib.sha256(f"{found} {_words(tokenizer)}".encode()).hexdigest()[:16]
+        return found if self.dtype == torch.float32 else f"{found}-{str(self.dtype).removeprefix('torch.')}"
 
 
 def load_pretrained(role: str, loader: Any, reference: str, *, offline: bool, way: str = "", **options: Any) -> Any:
@@ -87,10 +99,16 @@ def load_pretrained(role: str, loader: Any, reference: str, *, offline: bool, wa
 
 def weights_file(reference: str) -> Path | None:
     """The one file of weights that `from_pretrained` reads of a folder or a cached hub id; None where there are several."""
-    for name in ("model.safetensors", "pytorch_model.bin"):
+
+    def there(name: str) -> Path | None:
         found = os.path.join(reference, name) if os.path.isdir(reference) else try_to_load_from_cache(reference, name)
-        if isinstance(found, str) and os.path.isfile(found):
-            return Path(found)
+        return Path(found) if isinstance(found, str) and os.path.isfile(found) else None
+
+    if there("adapter_config.json"):  # which transformers merges where peft is installed
+        return None
+    for name in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"):
+        if found := there(name):
+            return found if found.suffix != ".json" else None
     return None
 
 
@@ -98,7 +116,7 @@ def read_pickled(role: str, file: Path) -> Any:
     """What torch saved in a file, of which nothing is executed. Raises `JudgeError` where it cannot be read."""
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise JudgeError(
             f"judge {role}: {file} is no checkpoint that torch can read ({reason}); get it again:"
@@ -143,6 +161,13 @@ def digest(model: nn.Module) -> str:
         summed.update(name.encode())
         summed.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return summed.hexdigest()[:16]
+
+
+def _words(tokenizer: Any) -> str:
+    """The vocabulary, and the merges where there are some."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    merges = [] if backend is None else json.loads(backend.to_str())["model"].get("merges", [])
+    return json.dumps([sorted(tokenizer.get_vocab().items()), merges])
 
 
 def pixels(picture: Image.Image, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:

@@ -234,7 +234,7 @@ def staffing(args: argparse.Namespace, device: str) -> Staffing:
             raise UserError(f"--{name.replace('_', '-')} is for workers in a Ray cluster; give --ray auto, or leave it out")
     if count == "auto":
         count = count_devices(device)
-        count = None if count < 2 else count
+        count = None if count < 2 and not judges else count
     elif count is None and judges:
         count = 1
     if count is None and args.workers is None and args.worker_timeout is not None:

@@ -23,6 +23,8 @@ CONFIG, WEIGHTS, PICKLED = checkpoint.ADAPTERS
 PREFIX = "base_model.model."
 REFUSED = ("use_dora", "use_qalora", "lora_bias", "layer_replication", "alora_invocation_tokens")
 """Settings of adapter_config.json that make more of it than W + scale B A."""
+ADDED = ("gaussian", "eva", "orthogonal")
+"""Ways to begin that leave the base as it is; others by a name (PiSSA, OLoRA, CorDA, LoftQ, ...) change it too."""
 
 
 def is_alone(folder: Path) -> bool:
@@ -57,6 +59,12 @@ def settings(folder: Path) -> dict[str, Any]:
     for name in REFUSED:
         if found.get(name):
             raise UserError(f"{folder / CONFIG}: {name} is more than low-rank matrices; merge it with peft first")
+    begun = found.get("init_lora_weights")
+    if isinstance(begun, str) and begun.lower() not in ADDED:
+        raise UserError(
+            f"{folder / CONFIG}: init_lora_weights {begun!r} takes something from the base before it adds to it; merge it with"
+            " peft first"
+        )
     rank = found.get("r")
     if type(rank) is not int or rank < 1 or not isinstance(found.get("lora_alpha"), int | float):
         raise UserError(f"{folder / CONFIG}: r {rank!r} and lora_alpha {found.get('lora_alpha')!r} are not a rank and a number")

@@ -100,15 +100,21 @@ class Captured:
     It must have been done before, since libraries set themselves up at their first use.
     """
 
-    def __init__(self, work: Callable[[], None]):
+    def __init__(self, work: Callable[[], None], device: torch.device):
+        """`device` is where the work is: a graph is captured on the current device, which may be another."""
         self.work = work
+        self.device, self.stream = device, torch.cuda.Stream(device)
         self.pool = torch.cuda.graph_pool_handle()
         self.graph = torch.cuda.CUDAGraph()
 
     def record(self) -> None:
         graph = torch.cuda.CUDAGraph()
         # Other threads of this process (judges) may use the device meanwhile.
-        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+        with (
+            torch.cuda.device(self.device),
+            torch.cuda.stream(torch.cuda.current_stream(self.device)),  # put back also where capturing fails
+            torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"),
+        ):
             self.work()
         self.graph = graph
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -90,6 +91,7 @@ def attempts(
             yield from (Lost(index, raised) for index in range(start, len(items)))
             return
         except Exception as raised:
+            traceback.clear_frames(raised.__traceback__)  # else what is kept of a failure keeps its tensors and pictures
             error = raised.with_traceback(None) if out_of_memory(raised) else raised
         if error is None:
             yield Batch(start, results)

@@ -170,7 +170,11 @@ class Ledger:
         file = self.folder / f"{self.writer}.jsonl"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with open(file, "ab") as opened:
+            with open(file, "a+b") as opened:
+                if opened.seek(0, os.SEEK_END):
+                    opened.seek(-1, os.SEEK_END)
+                    if opened.read(1) != b"\n":  # a kill or a full disk tore the line before; it must not take this one along
+                        content = b"\n" + content
                 opened.write(content)
         except OSError as error:
             raise refused(error, file) from None

@@ -82,7 +82,10 @@ class Seen:
 
     def _all(self) -> np.ndarray:
         if self._known is None:
-            contents = [file.read_bytes() for file in sorted(self._folder.glob("*"))]
+            contents = []
+            for file in sorted(self._folder.glob("*")):
+                with suppress(OSError):  # a shard's of another user, perhaps; then its pictures are looked at
+                    contents.append(file.read_bytes())
             parts = [np.frombuffer(one[: len(one) // STAMP.itemsize * STAMP.itemsize], STAMP) for one in contents]
             self._known = np.unique(np.concatenate([np.empty(0, STAMP), *parts]))
         return self._known

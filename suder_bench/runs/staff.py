@@ -255,7 +255,10 @@ class Workers:
         if not self._theirs(task):
             return judge_task(task, answered, self._panel, keep, self._job.screen)
         before = self._scorings.get(task.name)
-        left = [one for one in answered if before is None or key_of_verdict(one) not in before.handed]
+        failed = [] if before is None else [one for one, _ in before.judging.unread]
+        failed += [] if before is None else [lost.item for lost in before.judging.work.failures]
+        settled = set(map(key_of_verdict, failed))
+        left = [one for one in answered if key_of_verdict(one) not in settled]
         judging = judging_of(task.benchmark, keep)
         self._driver.add(judging.work, together(task, left)(AUTO))
         if left:
@@ -318,7 +321,7 @@ class Workers:
             self._admit_model(card.holds)
         else:
             self._seats = self._seats or card.holds
-            if card.holds != self._seats:
+            if _held(card.holds) != _held(self._seats):
                 raise UserError(f"its judges are others than the first worker's: {_difference(self._seats, card.holds)}")
         told = {"host": card.host, "device": card.device, "dtype": card.dtype, "versions": dict(card.versions)}
         self.cards[f"{kind}: {name}"] = told
@@ -336,6 +339,11 @@ class Workers:
 
 def _count(made: Responses) -> int:
     return sum(map(len, made.values()))
+
+
+def _held(seats: Seats) -> tuple[object, ...]:
+    """What workers must have alike; why a judge is missing is told in words that name a node's own folders."""
+    return dict(seats.present), set(seats.missing), seats.paid
 
 
 def _difference(one: Seats, other: Seats) -> str:

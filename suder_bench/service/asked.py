@@ -22,6 +22,8 @@ from suder_bench.terms import NOTHING
 FORMATS = ("PNG", "JPEG", "WEBP")
 MOST_PIXELS = 4096 * 4096
 """Of one picture: a detector's hundred masks of so many pixels are 1.7 GB."""
+MOST_RATIO = 32
+"""Of the long side to the short one: judges that enlarge the short side enlarge the long one with it."""
 
 NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 LONGEST = 64_000
@@ -150,15 +152,17 @@ def pixels(encoded: bytes) -> int:
     """How many a picture has, by its header. Raises `FaultError` for another format, and for too many."""
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as opened:
-            count = opened.width * opened.height
+            count, sides = opened.width * opened.height, opened.size
     except MemoryError:
         raise
     except Image.DecompressionBombError:
-        count = MOST_PIXELS + 1
+        count, sides = MOST_PIXELS + 1, (1, 1)
     except Exception as error:  # Pillow raises a dozen kinds on damaged files
         raise FaultError("invalid_picture", f"not a PNG, JPEG or WebP file that can be read ({type(error).__name__})") from None
     if count > MOST_PIXELS:
         raise FaultError("picture_too_large", f"a picture has at most {MOST_PIXELS:,} pixels")
+    if max(sides) > MOST_RATIO * min(sides):
+        raise FaultError("picture_too_large", f"a picture's long side is at most {MOST_RATIO} times its short one")
     return count
 
 

@@ -219,8 +219,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def _reply(self, method: str) -> None:
         wait: int | None = None
-        told = self.headers.get("Content-Length") or ""
-        self.unread = int(told) if told.isascii() and told.isdigit() and len(told) < 16 else 0
+        told = self.headers.get_all("Content-Length") or []
+        sound = len(told) == 1 and told[0].isascii() and told[0].isdigit() and len(told[0]) < 16
+        self.unread = int(told[0]) if sound else 0
+        if (told and not sound) or self.headers.get("Transfer-Encoding") or self.headers.defects:
+            self.close_connection = True  # where its body ends is not known, and what follows must not pass for a request
         try:
             self._check_caller()
             status, found = 200, self.answer(method, urlsplit(self.path).path)

@@ -170,7 +170,9 @@ class _Life:
         return offered
 
     def score(self, batch: Sequence[Asked], longest: float) -> list[Row]:
-        late = threading.Timer(longest, self.process.kill)  # and `_listen` tells all who wait
+        with self._lock:
+            before = len(self._waiting)  # whose time comes first
+        late = threading.Timer(longest * (1 + before), self.process.kill)  # and `_listen` tells all who wait
         late.daemon = True
         late.start()
         try:

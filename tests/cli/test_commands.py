@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -408,3 +409,15 @@ def test_every_dtype_offered_is_one_that_models_take() -> None:
 def test_a_mistake_is_one_line_whatever_its_value_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--model", "a\nb\x1b[2J\u2028", "--suite", "gen"]) == 2
     assert capsys.readouterr().err.startswith("suder-bench: unknown model 'a\\nb\\x1b[2J\\u2028'; (choices: ")
+
+
+@pytest.mark.parametrize(("judges", "model"), [(2, 1), (0, None)])
+def test_auto_on_one_device_is_one_worker_where_others_judge(
+    judges: int, model: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(options, "count_devices", lambda device: 1)
+    given = argparse.Namespace(
+        workers="auto", judge_workers=judges, worker_timeout=None, ray=None, gpus_per_worker=None, judge_gpus=None, verbose=False
+    )
+    staffing = options.staffing(given, "cuda")
+    assert (staffing.workers, staffing.judges or 0) == (model, judges)

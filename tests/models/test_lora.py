@@ -124,6 +124,8 @@ def test_the_base_may_be_given(tmp_path: Path, base: Path) -> None:
     [
         ({"use_dora": True}, "use_dora is more than low-rank matrices; merge it with peft first"),
         ({"peft_type": "IA3"}, "peft_type 'IA3' is not LORA"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights 'pissa' takes something from the base before it adds to it"),
+        ({"init_lora_weights": "olora"}, "init_lora_weights 'olora' takes something from the base before it adds to it"),
         ({"r": 0}, "r 0 and lora_alpha 6 are not a rank and a number"),
         ({"base_model_name_or_path": None}, "names no base model; give it with --base"),
         ({"base_model_name_or_path": "./nowhere"}, "neither a folder nor a hub id"),

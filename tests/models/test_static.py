@@ -68,7 +68,7 @@ def test_a_static_step_leaves_everything_where_it_is() -> None:
 
 def test_drawing_goes_on_where_a_step_cannot_be_captured(monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing:
-        def __init__(self, work: object) -> None:
+        def __init__(self, work: object, device: torch.device) -> None:
             pass
 
         def record(self) -> None:

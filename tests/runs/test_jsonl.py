@@ -86,3 +86,15 @@ def test_two_writers_of_a_document_leave_one_of_theirs(tmp_path: Path) -> None:
             done.result()
     assert file.read_bytes() in (b"A" * 1_000, b"B" * 1_000)
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_torn_line_takes_no_whole_one_along(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.append([{"n": 1}, {"n": 2}])
+    file = tmp_path / "0.jsonl"
+    file.write_bytes(file.read_bytes()[:-3])
+    ledger.append([{"n": 3}])  # by somebody who has not repaired it
+    assert ledger.rows() == [{"n": 1}, {"n": 3}]
+    file.write_bytes(file.read_bytes()[:-1])  # only the end of the line was lost
+    ledger.append([{"n": 4}])
+    assert ledger.rows() == [{"n": 1}, {"n": 3}, {"n": 4}]

@@ -194,3 +194,21 @@ def test_an_end_waits_for_the_requests_at_hand() -> None:
         assert server.drain(10)
         assert b"Connection: close" in connection.recv(65536)
         connection.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nContent-Length: {length}",
+        "GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: +{length}",
+        "POST /v1/score HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length:018}",
+        "POST /v1/score HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: identity",
+    ],
+)
+def test_what_follows_a_body_of_unknown_length_is_no_request(head: str) -> None:
+    """A proxy before this server may take it for the body."""
+    more = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with service(Scripted()) as server:
+        connection = opened(server, head.format(length=len(more)).encode() + b"\r\n\r\n" + more)
+        with connection, connection.makefile("rb") as answers:
+            assert answers.read().count(b"HTTP/1.1 ") == 1

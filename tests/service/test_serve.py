@@ -109,7 +109,11 @@ def test_what_is_wrong_with_an_item_costs_the_others_nothing(served: Served, ite
             item | {"picture": text(broken)},
             item | {"part": "nowhere"},
         ],
-        "picture_too_large": [item | {"picture": text(bomb(20_000, 20_000))}, item | {"picture": text(bomb(4097, 4096))}],
+        "picture_too_large": [
+            item | {"picture": text(bomb(20_000, 20_000))},
+            item | {"picture": text(bomb(4097, 4096))},
+            item | {"picture": text(bomb(1, 60_000))},
+        ],
         "unknown_prompt": [
             item | {"prompt": "no such prompt"},
             item | {"sample": "99999"},

@@ -57,7 +57,8 @@ def apart(boxes: torch.Tensor, scores: torch.Tensor, groups: torch.Tensor, thres
     order = order[groups[order].argsort(stable=True)]
     _, counts = groups[order].unique_consecutive(return_counts=True)
     starts, kept = counts.cumsum(0) - counts, torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    lengths = 2 ** counts.double().log2().ceil().long()  # groups of about one length share a batch
+    powers = [1 << (count - 1).bit_length() for count in counts.tolist()]
+    lengths = torch.tensor(powers, dtype=torch.long, device=boxes.device)  # groups of about one length share a batch
     for length in lengths.unique().tolist():
         chosen = (lengths == length).nonzero()[:, 0]
         for some in chosen.split(max(1, MEMORY // length**2)):

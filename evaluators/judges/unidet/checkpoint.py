@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from suder_bench.errors import JudgeError
 from suder_bench.evaluators.judges.unidet import anchors
 from suder_bench.evaluators.judges.unidet.network import R50, RS200, Configuration, Network
+from suder_bench.evaluators.judges.weights import UNREADABLE
 
 COUNTER = "num_batches_tracked"
 CELLS = "proposal_generator.anchor_generator.cell_anchors."
@@ -29,7 +29,10 @@ def read_network(file: Path) -> tuple[Network, Configuration]:
     tensors = read(file)
     configuration = RS200 if DEEP_STEM in tensors else R50
     for name, value in _constants(configuration).items():
-        if name in tensors and not torch.allclose(tensors.pop(name).float().flatten(), value.flatten(), rtol=1e-6):
+        if name not in tensors:
+            continue
+        found = tensors.pop(name).float().flatten()
+        if found.shape != value.flatten().shape or not torch.allclose(found, value.flatten(), rtol=1e-6):
             raise _wrong(file, f"its {name} is not UniDet {configuration.name}'s")
     tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith(COUNTER)}
     with torch.device("meta"):
@@ -44,7 +47,7 @@ def read(file: Path) -> dict[str, torch.Tensor]:
     try:
         with torch.serialization.safe_globals(_arrays()):
             content = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise JudgeError(
             f"{file} is no checkpoint that can be read ({reason}); remove it and get it again: suder-bench judges fetch"

@@ -64,14 +64,18 @@ class UniDet:
         self._configuration, self._rgb = configuration, rgb
 
     @classmethod
-    def read(cls, file: str | Path, *, device: str = "auto", dtype: str = "auto", rgb: bool = False) -> Self:
-        """The detector of a checkpoint of R50 or RS200, whichever it is. `dtype` "auto" is float16 on CUDA, else float32.
+    def read(
+        cls, file: str | Path, *, device: str = "auto", dtype: str = "auto", rgb: bool = False, role: str | None = None
+    ) -> Self:
+        """The detector of a checkpoint of R50 or RS200, whichever it is, perhaps in the other's `role`. `dtype` "auto" is float16
+        on CUDA, else float32.
 
         Raises `JudgeError` for any other file.
         """
         path = Path(file).expanduser()
         network, configuration = read_network(path)
-        match = "another file" if rgb else manifests.match(ROLES[configuration.name], path)
+        own = ROLES[configuration.name]
+        match = "another file" if rgb or role not in (None, own) else manifests.match(own, path)
         place = Place.choose(device, dtype, half_on_cuda=True)
         return cls(network, configuration, place, match=match, name=path.name, rgb=rgb)
 
@@ -153,7 +157,8 @@ class UniDet:
 
     @torch.inference_mode()
     def _pass(self, values: torch.Tensor, frames: Sequence[Picture]) -> list[Objects]:
-        with self._place.precision():
+        # float32 is float32: CUDA's convolutions round to TF32 otherwise.
+        with self._place.precision(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             found = self._network(values.to(self._place.device), [(frame.height, frame.width) for frame in frames])
         return [Objects(one.boxes.cpu(), one.scores.cpu(), one.classes.cpu()) for one in found]
 
@@ -167,7 +172,7 @@ def load(role: str, *, device: str = "auto", dtype: str = "auto", offline: bool 
     if order not in ("", "rgb"):
         raise JudgeError(f"judge {role}: '#{order}' after unidet:{which} is not '#rgb', the one order of channels to choose")
     file = locate(role, which) if which and which not in ROLES else locate(ROLES.get(which, role), None)
-    return UniDet.read(file, device=device, dtype=dtype, rgb=order == "rgb")
+    return UniDet.read(file, device=device, dtype=dtype, rgb=order == "rgb", role=role)
 
 
 def locate(role: str, source: str | None, manifest: Manifest | None = None) -> Path:

@@ -172,7 +172,7 @@ def write_settings(source: Path, folder: Path, own: Callable[[str], bool] = lamb
             shutil.copyfile(source / checkpoint.GENERATION, folder / checkpoint.GENERATION)
         return
     for file in source.iterdir():
-        written = file.name == checkpoint.CONFIG or ".index." in file.name
+        written = file.name in (checkpoint.CONFIG, *checkpoint.ADAPTERS) or ".index." in file.name
         if file.suffix in (".json", ".txt", ".model", ".jinja") and not written and not own(file.name):
             shutil.copyfile(file, folder / file.name)
 

@@ -98,7 +98,7 @@ class Drawing:
 
     def draw(self, *, capture: bool) -> None:
         """All steps. Raises `NoNumbersError`."""
-        step = Captured(self.step) if capture else None
+        step = Captured(self.step, self.tokens.device) if capture else None
         for k in range(self.steps):
             if isinstance(self.decoder, StaticDecoder) and k % WINDOW == 0:
                 self.decoder.look(k + WINDOW)

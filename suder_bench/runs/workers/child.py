@@ -11,6 +11,7 @@ import queue
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -73,7 +74,9 @@ def _listen(incoming: BinaryIO, messages: queue.SimpleQueue[Any]) -> None:
     try:
         while True:
             messages.put(frames.read(incoming))
-    except EOFError:
+    except BaseException as error:  # with the thread the worker would wait for ever
+        if not isinstance(error, EOFError):
+            traceback.print_exc()
         os._exit(DRIVER_GONE)
 
 

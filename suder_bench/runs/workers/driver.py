@@ -137,6 +137,8 @@ class Driver:
         """Have the workers of a kind, which have nothing to do any more, take up the duty of another kind."""
         for place in self._of(kind):
             place.kind, place.duty, place.card = other, duty, None
+            if place.state == "out":  # what could not have the one may have the other
+                place.state, place.beginnings = "off", 0
             if place.state in ("ready", "loading"):
                 self._begin(place)
 
@@ -200,8 +202,9 @@ class Driver:
     def _step(self) -> None:
         """Wait for something to happen, and see to it."""
         event = self.crew.wait(LOOK if self._timeout is None else min(LOOK, self._timeout / 4))
-        if event is not None:
+        while event is not None:
             self._meet(self.places[event.worker], event)
+            event = None if self._timeout is None else self.crew.wait(0)  # what waits to be read was no silence
         if self._timeout is not None:
             for place in self.places:
                 silent = time.monotonic() - place.since

@@ -19,7 +19,7 @@ from typing import IO, Any, BinaryIO, cast
 from suder_bench import registry
 from suder_bench.runs.workers import frames
 from suder_bench.runs.workers.child import Begin, Setting, Submit
-from suder_bench.runs.workers.protocol import Died, Done, Duty, Event, Gave, Ready, Unfit
+from suder_bench.runs.workers.protocol import Died, Done, Duty, Event, Gave, Ready, Unfit, WorkerError
 
 EVENTS = {"ready": Ready, "unfit": Unfit, "gave": Gave, "done": Done}
 GRACE = 5.0
@@ -30,6 +30,10 @@ SHOWN = 200
 """Characters of a process' last line on stderr that are told when it ends."""
 
 
+_Events = queue.SimpleQueue[tuple["_Process | None", Event]]
+"""Of which process, None where it could not be started."""
+
+
 class Processes:
     """Implements `Crew`: a process for each of `environments`, which it gets besides this one's."""
 
@@ -38,7 +42,7 @@ class Processes:
     def __init__(self, environments: Sequence[Mapping[str, str]]) -> None:
         self.size = len(environments)
         self._environments = environments
-        self._events: queue.SimpleQueue[tuple[_Process, Event]] = queue.SimpleQueue()
+        self._events: _Events = queue.SimpleQueue()
         self._processes: dict[int, _Process] = {}
 
     def name(self, worker: int) -> str:
@@ -46,7 +50,11 @@ class Processes:
 
     def begin(self, worker: int, duty: Duty) -> None:
         if worker not in self._processes:
-            self._processes[worker] = _Process(worker, self._environments[worker], self._events)
+            try:
+                self._processes[worker] = _Process(worker, self._environments[worker], self._events)
+            except OSError as error:  # no memory or descriptors for another
+                self._events.put((None, Unfit(worker, WorkerError(f"it cannot be started ({error.strerror})"))))
+                return
         setting = Setting(list(sys.path), {group: dict(names) for group, names in registry.TABLE.items()})
         self._processes[worker].send(Begin(setting, pickle.dumps(duty)))
 
@@ -87,7 +95,7 @@ class Processes:
 class _Process:
     """One process, with a thread that writes to it and one that reads from it, so that the driver waits for neither."""
 
-    def __init__(self, worker: int, environment: Mapping[str, str], events: queue.SimpleQueue[tuple[_Process, Event]]) -> None:
+    def __init__(self, worker: int, environment: Mapping[str, str], events: _Events) -> None:
         self._worker, self._events = worker, events
         self._told: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - it is open as long as the process lives
         apart: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}  # ctrl-C is the driver's to see

@@ -35,8 +35,12 @@ REACH = 5.0
 STORE = 256 * 2**20
 """Bytes of shared memory in a cluster of this command's own; chunks and what they give are far smaller, and few at a time."""
 
-CARRIED = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "SUDER_BENCH_REHASH", "HF_HUB_DISABLE_PROGRESS_BARS")
-"""What the command line says by environment variables, which actors of a cluster that was there before do not inherit."""
+CARRIED = (
+    *("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "SUDER_BENCH_REHASH", "HF_HUB_DISABLE_PROGRESS_BARS"),
+    *("OPENAI_BASE_URL", "SUDER_BENCH_LLM"),
+)
+"""What the environment says to the command, and actors of a cluster that was there before do not inherit. Keys stay here: judges
+behind an address are the driver's to ask."""
 
 _own: list[str] = []
 """The addresses of clusters that this process has started."""
@@ -187,8 +191,10 @@ class RayCrew:
         except ray.exceptions.ActorDiedError as error:
             if "creation task" in str(error):  # its node lacks a package
                 self._hosts.setdefault(worker, _ip(error))
+                begun = [one for one in (call, *self._calls.values()) if one.worker == worker and one.what == "begin"]
                 self.end(worker)
-                self._events.append(Unfit(worker, WorkerError(f"{_last(error)}; install the same packages there")))
+                why = WorkerError(f"{_last(error)}; install the same packages there")
+                self._events += [Unfit(worker, why)] * len(begun)
             else:
                 self._died(worker, _why(error))
         except ray.exceptions.RayError as error:

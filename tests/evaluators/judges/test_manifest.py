@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,8 @@ from tiny_judges import manifest
 from suder_bench.errors import UserError
 from suder_bench.evaluators.geneval import GenEval
 from suder_bench.evaluators.judges import manifest as manifests
+from suder_bench.evaluators.judges.manifest import Weight, match
+from suder_bench.evaluators.judges.weights import weights_file
 from suder_bench.evaluators.t2i_compbench import T2ICompBench
 
 FILES = {weight.name: weight for weight in manifests.official()}
@@ -91,3 +94,30 @@ def test_addresses_below_a_mirror(monkeypatch):
     assert FILES["Unified_learned_OCIM_R50_6x+2x.pth"].address.startswith(
         "http://localhost:8/m/drive.usercontent.google.com/download?id=1C4sgkirmgMumKXXiLOPmCKNTZAc3oVbq"
     )
+
+
+def test_the_digest_is_that_of_the_file_that_is_read(tmp_path):
+    """Shards come before a pickle, and left-over adapters change what is read."""
+    (tmp_path / "pytorch_model.bin").write_bytes(b"official")
+    assert weights_file(str(tmp_path)) == tmp_path / "pytorch_model.bin"
+    (tmp_path / "model.safetensors.index.json").write_text("{}")
+    assert weights_file(str(tmp_path)) is None
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    assert weights_file(str(tmp_path)) == tmp_path / "model.safetensors"
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert weights_file(str(tmp_path)) is None
+
+
+def test_official_weights_beside_another_vocabulary_are_no_official_judge(tmp_path):
+    files = [weight(name="model.pth", content=b"weights"), weight(name="vocab.txt", content=b"a\nb\n")]
+    (tmp_path / "model.pth").write_bytes(b"weights")
+    assert match("vqa", tmp_path / "model.pth", files) == "exact"
+    (tmp_path / "vocab.txt").write_bytes(b"a\nb\n")
+    assert match("vqa", tmp_path / "model.pth", files) == "exact"
+    (tmp_path / "vocab.txt").write_bytes(b"b\na\n")
+    assert match("vqa", tmp_path / "model.pth", files) == "another file"
+
+
+def weight(*, name: str, content: bytes) -> Weight:
+    digest = hashlib.sha256(content).hexdigest()
+    return Weight("vqa", "BLIP", "blip", name, "https://x.org/x", "BSD", len(content), 0, digest, "", "here")

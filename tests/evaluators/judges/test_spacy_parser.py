@@ -58,6 +58,7 @@ def wheel(folder: Path, version: str = "3.8.0") -> Path:
     with ZipFile(file, "w") as packed:
         packed.writestr("en_core_web_sm/__init__.py", "")
         packed.writestr("en_core_web_sm/meta.json", "{}")
+        packed.writestr(f"en_core_web_sm/en_core_web_sm-{version}/tagger/", "")  # as programs that pack folders write them
         for part in sorted(path for path in model.rglob("*") if path.is_file()):
             name = f"en_core_web_sm/en_core_web_sm-{version}/{part.relative_to(model).as_posix()}"
             meta = part.name == "meta.json" and part.parent == model

@@ -19,7 +19,7 @@ from suder_bench.runs.plan import Item
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.workers.driver import Driver, Lot
 from suder_bench.runs.workers.here import UNSEEN, Here, Holding
-from suder_bench.runs.workers.protocol import Card, Died, Done, Event, Gave, Part, Ready
+from suder_bench.runs.workers.protocol import Card, Died, Done, Event, Gave, Part, Ready, Unfit, WorkerError
 
 
 @dataclass(frozen=True)
@@ -159,3 +159,41 @@ def test_a_chunk_of_this_process_is_given_in_parts() -> None:
     driver.run("numbers", 4)
     assert kept == [[(1, 0), (2, 0)], [(3, 0), (4, 0)]]
     assert screen.stream.getvalue() == "numbers: half\n"  # type: ignore[attr-defined]
+
+
+def test_a_worker_that_lost_its_model_for_good_may_judge() -> None:
+    class Poor(Scripted):
+        """Cannot hold its model again once it has ended."""
+
+        def begin(self, worker: int, duty: Any) -> None:
+            full = duty == "model" and worker in self.gone
+            self.events.append(Unfit(worker, WorkerError("GPU is full")) if full else Ready(worker, UNSEEN))
+
+        def end(self, worker: int) -> None:
+            self.events.clear()
+
+    driver = Driver(Poor(size=1, deadly=2), [("model", "model")], Screen(io.StringIO()))  # type: ignore[list-item]
+    driver.muster("model")
+    lot: Lot[int] = Lot("numbers", "model", lambda items: Numbers(tuple(items)), lambda pairs: None)
+    driver.add(lot, [[1, 2]])
+    driver.run("numbers", 2)
+    assert lot.failures
+    driver.reassign("model", "judges", "judges")  # type: ignore[arg-type]
+    assert driver.muster("judges") is UNSEEN
+
+
+def test_what_waits_to_be_read_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver itself was held up, for example by a slow disk, for longer than a worker may be silent."""
+    ended: list[int] = []
+    clock = iter(range(0, 100_000, 5))
+    monkeypatch.setattr("suder_bench.runs.workers.driver.time.monotonic", lambda: float(next(clock)))
+    crew = Scripted(size=2)
+    monkeypatch.setattr(crew, "end", ended.append)
+    kept: list[tuple[int, int]] = []
+    driver = Driver(crew, [("doubling", NoDuty())] * 2, Screen(io.StringIO()), timeout=100.0)
+    driver.muster("doubling")
+    lot: Lot[int] = Lot("numbers", "doubling", lambda items: Numbers(tuple(items)), kept.extend)
+    driver.add(lot, [range(start, start + 4) for start in range(0, 40, 4)])
+    driver.run("numbers", 40)
+    assert len(kept) == 40
+    assert not ended

@@ -96,3 +96,15 @@ def test_other_files_are_refused_and_nothing_in_them_is_executed(save, tmp_path,
     with pytest.raises(JudgeError, match="no checkpoint that can be read"):
         read_network(tmp_path / "nothing.pth")
     assert "executed" not in capsys.readouterr().out
+
+
+def test_constants_of_another_shape_are_another_network_s(r50, save):
+    with pytest.raises(JudgeError, match=r"cell_anchors\.0 is not UniDet r50's"):
+        read_network(save(r50 | {"proposal_generator.anchor_generator.cell_anchors.0": torch.zeros(3, 4)}))
+
+
+@pytest.mark.parametrize("text", ["access denied", "total 12", "uuu", "<html>", ""])
+def test_a_text_is_no_checkpoint(tmp_path, text):
+    (tmp_path / "unidet.pth").write_text(text)
+    with pytest.raises(JudgeError, match="is no checkpoint that can be read"):
+        read_network(tmp_path / "unidet.pth")

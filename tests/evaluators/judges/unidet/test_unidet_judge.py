@@ -135,6 +135,9 @@ def test_the_other_network_is_not_taken_for_a_role_s_own(file, tmp_path):
     renamed = shutil.copy(file, tmp_path / "mine.pth")
     other = package.load("detector-2d", source=f"{renamed}#rgb", **HERE)
     assert (other.backend, other.exact) == ("unidet-r50-rgb:mine.pth", False)
+    placed = package.load("detector-2d", source=str(file), **HERE)  # the official file, of the other role
+    assert (placed.match, placed.exact) == ("another file", False)
+    assert package.load("detector-3d", source=str(file), **HERE).match == "digest unknown"
     with pytest.raises(JudgeError, match="'#bgr' after unidet:"):
         package.load("detector-2d", source=f"{file}#bgr", **HERE)
     with pytest.raises(JudgeError, match=r"judge detector-2d: UniDet RS200 is not at /nowhere"):
