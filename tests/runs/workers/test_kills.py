@@ -103,27 +103,23 @@ def test_workers_end_with_their_driver_and_the_same_command_goes_on(tmp_path: Pa
 
 @pytest.mark.slow
 def test_a_hundred_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
-    data, out, rng = prompts(tmp_path / "data", 4000), tmp_path / "r", random.Random(0)
+    """In as many runs as that takes: a quick machine ends each of them after fewer."""
+    data, rng = prompts(tmp_path / "data", 1500), random.Random(0)
     killed: Counter[str] = Counter()
     while killed.total() < 100:
-        with start(out, data, 2, 1) as process:
-            while killed.total() < 100 and process.poll() is None:
-                time.sleep(rng.uniform(0.05, 1.0))
-                own = children(process.pid)
-                if rng.random() < 0.15:
-                    killed["driver"] += 1
-                    process.kill()
-                    process.wait()
-                    break
-                if own:
-                    killed["worker"] += 1
-                    end(rng.choice(own))
-            if killed.total() >= 100 and process.poll() is None:
-                assert not (out / "summary.json").exists(), "the run is too fast to be killed"
-                assert process.wait(300) == 0
-    if not (out / "summary.json").exists():
-        with start(out, data, 2, 1) as process:
-            assert process.wait(300) == 0
+        out, status = tmp_path / f"r{killed.total()}", None
+        while status != 0:
+            with start(out, data, 2, 1) as process:
+                while process.poll() is None and killed.total() < 100:
+                    time.sleep(rng.uniform(0.05, 1.0))
+                    own = children(process.pid)
+                    if rng.random() < 0.15:
+                        killed["driver"] += 1
+                        process.kill()
+                    elif own:
+                        killed["worker"] += 1
+                        end(rng.choice(own))
+                status = process.wait(300)
+        assert_whole(out, data, tmp_path / "whole")
     assert killed["driver"] >= 5
     assert killed["worker"] >= 60
-    assert_whole(out, data, tmp_path / "whole")

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from fakes import REFERENCE, FakeModel, settings
-from troubled import Troubled, lame, strange
+from troubled import Gathering, Troubled, lame, strange
 
 from suder_bench.errors import UserError
 from suder_bench.runs.execute import Outcome, Run
@@ -242,7 +242,8 @@ def test_a_node_that_is_killed_loses_and_doubles_nothing(tmp_path: Path, nodes: 
     other = nodes.add_node(num_cpus=1)
     raylet = other.all_processes["raylet"][0].process.pid
     kill = once_there(out, 40, lambda: os.kill(raylet, signal.SIGKILL))
-    assert run(out, partial(FakeModel, seconds=0.05), screen, address=nodes.address, data=data).complete
+    both = partial(Gathering, seconds=0.05, notes=tmp_path)  # so that the node has work when it goes
+    assert run(out, both, screen, address=nodes.address, data=data).complete
     kill.join(1)
     assert not kill.is_alive()
     assert "was on a node that is gone; it is started again" in screen.text
