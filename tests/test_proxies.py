@@ -74,6 +74,6 @@ def test_a_model_that_the_hub_cannot_give_is_told_with_the_proxy(monkeypatch: py
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("https_proxy", "http://proxy.local:3128")
-    monkeypatch.setattr(hub, "snapshot_download", refuse)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
     with pytest.raises(UserError, match=r"could be fetched: no connection \(through the proxy http://proxy\.local:3128"):
         hub.folder_of("somebody/something")

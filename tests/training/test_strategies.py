@@ -240,7 +240,7 @@ def test_a_torn_checkpoint_is_told_when_a_training_goes_on(
         (_other_things, (), False, "run holds other things than a training (thesis.tex); choose another --out"),
         (_other_things, (), True, "run holds other things than a training (thesis.tex); choose another --out"),
         (_another_training, (), True, "run was trained with model='tiny-janus', not "),
-        (_nothing, ("model=folder:.",), False, "folder:.: model: model 'folder:.' cannot be trained: 'folder' neither"),
+        (_nothing, ("model=folder:.",), False, "cannot be trained: it is of adapter 'folder', and only a Janus learns here"),
         (_nothing, ("model=tiny-jnaus",), False, "unknown model 'tiny-jnaus'; did you mean 'tiny-janus'?"),
         (_empty_prompts, ("data.prompts=empty.txt",), False, ": data.prompts: prompt file empty.txt holds no prompt; write"),
         (_nothing, ("data.prompts=none.txt",), False, "prompt file none.txt does not exist"),
