@@ -115,7 +115,7 @@ class UniDet:
     def check(self) -> None:
         """Of three things drawn beside a street at least one is found where it is. Raises `JudgeError`.
 
-        Not all of them: nobody here has seen what the official weights make of a drawing.
+        Not all of them: what the official weights make of a drawing has not been tried.
         """
         (found,) = self.find([street.picture()])
         for label, (left, top, right, bottom) in zip(found.names, found.boxes.tolist(), strict=True):
