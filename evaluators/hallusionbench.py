@@ -33,7 +33,7 @@ KEY = ("category", "subcategory", "set_id", "figure_id", "question_id")
 FIELDS = (*KEY, "visual_input", "question", "gt_answer", "gt_answer_details")
 KINDS: Fields = {**dict.fromkeys((*KEY, "visual_input"), ID), "question": TEXT, "gt_answer": BIT, "gt_answer_details": TEXT}
 OFFICIAL_ROWS = 1129
-YEAR = "vlmevalkit-2024"
+YEAR, SUBSTRING = "vlmevalkit-2024", "lmms-eval"
 EDITED = "2"
 """What `visual_input` says of an edited figure."""
 
@@ -45,7 +45,8 @@ class HallusionBench:
 
     Protocols: "official", the default, is VLMEvalKit's exact matching on the 951 questions with a picture, which papers use:
     the answer's yes or no is read without a language model ("unextracted" counts those that have neither or both, which are
-    wrong); `vlmevalkit-2024/` reads them as VLMEvalKit did until May 2025. "official-llm" is the authors' own, with its
+    wrong); `vlmevalkit-2024/` reads them as VLMEvalKit did until May 2025, and `lmms-eval/` takes every answer that holds "yes"
+    for a yes and any other for a no, which is lmms-eval's string match. "official-llm" is the authors' own, with its
     metrics under `official-llm/`: all 1,129 questions, marked by role "llm", which is asked in the authors' words and sees
     neither picture nor yes/no label; an unclear answer is right where there is no picture (VS, figure 0), which counts for
     aAcc and qAcc and is no figure. "suder-bench-llm" is the same in our words, in which the world's questions are always put.
@@ -153,7 +154,7 @@ class HallusionBench:
                 sample=one.sample.id,
                 repeat=one.response.repeat,
                 digest=one.response.digest,
-                scores={"correct": float(right), "unclear": float(mark == UNCLEAR)} | ({} if self.judged else eras(one)),
+                scores={"correct": float(right), "unclear": float(mark == UNCLEAR)} | ({} if self.judged else other_rules(one)),
                 correct=right,
                 reason=f"answered {quoted(one.text)} ({heard}), expected {quoted(expected)}",
                 details={"heard": heard, **thoughts.noted(thought)},
@@ -174,8 +175,9 @@ class HallusionBench:
         unclear = np.array([verdict.scores["unclear"] > 0 for _, verdict in rows], dtype=bool)
         found = self._accuracies(rows, correct)
         if not self.judged:
-            before = np.array([verdict.scores[YEAR] > 0 for _, verdict in rows], dtype=bool)
-            found |= {f"{YEAR}/{name}": statistic for name, statistic in self._accuracies(rows, before).items()}
+            for rule in (YEAR, SUBSTRING):
+                right = np.array([verdict.scores[rule] > 0 for _, verdict in rows], dtype=bool)
+                found |= {f"{rule}/{name}": statistic for name, statistic in self._accuracies(rows, right).items()}
         found["unclear" if self.judged else "unextracted"] = count(unclear)
         return {f"{self._prefix}{name}": statistic for name, statistic in found.items()}
 
@@ -208,9 +210,10 @@ class HallusionBench:
         return found
 
 
-def eras(one: Answered) -> dict[str, float]:
-    """Whether the answer is right by VLMEvalKit's earlier rule."""
-    return {YEAR: float(yes_no.vlmevalkit(one.text, "2024") == one.sample.truth["answer"])}
+def other_rules(one: Answered) -> dict[str, float]:
+    """Whether the answer is right by VLMEvalKit's earlier rule, and by lmms-eval's string match."""
+    said = {YEAR: yes_no.vlmevalkit(one.text, "2024"), SUBSTRING: yes_no.holds_yes(one.text)}
+    return {rule: float(word == one.sample.truth["answer"]) for rule, word in said.items()}
 
 
 def exact_mark(one: Answered) -> tuple[int, str, str]:

@@ -19,6 +19,7 @@ from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
 from suder_bench.data.prompts import LETTERS, PASS, choice_prompt
 from suder_bench.errors import JudgeError, UserError
+from suder_bench.evaluators.answers import lmms_eval
 from suder_bench.evaluators.answers.choices import ERAS, LATEST, explain, extract
 from suder_bench.evaluators.answers.fields import ID, TEXT, id_text, quoted
 from suder_bench.evaluators.answers.files import check_pictures, json_rows, pair
@@ -63,7 +64,8 @@ class MMBench:
     """Fractions in 0-1, means over questions. `vanilla/...` asks each question once, as Janus and SUDER do; `circular/...` is
     the official score: right only if every rotation is. Each has `overall`, the six abilities (`CP`, ...) and the finer
     `category` names. `vlmevalkit-2024/...` reads the letters as VLMEvalKit did until August 2025, `vlmevalkit-2025-08/...` as it
-    did until June 2026.
+    did until June 2026, `lmms-eval/...` as lmms-eval's static evaluation does (`lmms-eval/circular/overall` is the number that
+    it prints).
 
     An answer from which no option can be read is wrong and counted in `unextracted`; nothing is drawn at random. A question
     of which not every rotation was answered (a run with a limit) is left out of the circular numbers.
@@ -188,6 +190,7 @@ class MMBench:
                 scores={
                     "correct": float(picked == answer),
                     **{f"vlmevalkit-{era}": float(extract(one.text, options, era) == answer) for era in ERAS if era != LATEST},
+                    "lmms-eval": float(lmms_eval.extract(one.text, options) == answer),
                     "unextracted": float(picked is None),
                 },
                 correct=picked == answer,
@@ -208,7 +211,7 @@ class MMBench:
             names = np.array([truth[level] for truth in truths], dtype=object)
             parts |= {name: names == name for name in sorted(set(names) - {""})}
         found: dict[str, Statistic] = {}
-        for score in ("correct", *BEFORE):
+        for score in ("correct", *BEFORE, "lmms-eval"):
             prefix = "" if score == "correct" else f"{score}/"
             right = np.array([verdict.scores[score] for _, verdict in rows])
             circular = all_correct(right, questions, everything, complete=lambda question, n: n == passes[question])

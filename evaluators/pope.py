@@ -215,6 +215,8 @@ def binary(label: np.ndarray, said: np.ndarray, keep: np.ndarray, harness: str) 
     }
     if harness == "official":
         return scores | {"tp": count(tp, keep), "fp": count(fp, keep), "tn": count(~label & no, keep), "fn": count(fn, keep)}
+    if harness == "lmms-eval":
+        scores["f1"] = harmonic(tp, tp + fp, tp + fn, keep)
     return scores | {"unextracted": count(~yes & ~no, keep)}
 
 
@@ -227,6 +229,18 @@ def fraction(numerator: np.ndarray, denominator: np.ndarray, keep: np.ndarray) -
         return np.where((under == 0) & (weight > 0), 0.0, ratio(over, under))
 
     return Statistic.of_sums([above, below, rows], combine, n=int(keep.sum()))
+
+
+def harmonic(tp: np.ndarray, positive: np.ndarray, due: np.ndarray, keep: np.ndarray) -> Statistic:
+    """F1 from precision and recall, which differs from `fraction` in its last digit; lmms-eval computes it so."""
+    columns = [column.astype(float) for column in (tp, positive, due, keep)]
+
+    def combine(sums: Sequence[np.ndarray]) -> np.ndarray:
+        hits, said, true, weight = sums
+        p, r = (np.where(below == 0, 0.0, ratio(hits, below)) for below in (said, true))
+        return np.where(weight == 0, np.nan, np.where(p + r == 0, 0.0, ratio(2 * (p * r), p + r)))
+
+    return Statistic.of_sums(columns, combine, n=int(keep.sum()))
 
 
 def thing(question: str) -> str:

@@ -164,7 +164,7 @@ class SeedBench:
                     "correct": float(picked == answer),
                     **{f"vlmevalkit-{era}": float(extract(one.text, options, era) == answer) for era in ERAS if era != LATEST},
                     "llava": float(one.text.strip() == answer),
-                    "lmms-eval": float(one.text.strip()[:1].upper() == answer),
+                    "lmms-eval": float(one.text.strip()[:1].lower() == answer.lower()),
                     "unextracted": float(picked is None),
                 },
                 correct=picked == answer,

@@ -55,3 +55,11 @@ def lmms_eval(text: str) -> str:
     """lmms-eval's rule: the stripped, lower-case answer must equal yes or no ("yes." is neither)."""
     word = text.strip().lower()
     return word if word in (YES, NO) else NEITHER
+
+
+def holds_yes(text: str) -> str:
+    """ "yes" if the lower-case answer holds these three letters anywhere ("eyes" does), else "no": never neither.
+
+    lmms-eval's string match for HallusionBench (`hb_aggregation_result_intern`), which it took from InternVL.
+    """
+    return YES if "yes" in text.lower() else NO
