@@ -77,11 +77,12 @@ def _only(form: str, words: list[str]) -> str | None:
 def _found(text: str) -> Iterator[tuple[int, int, str]]:
     """(how much it counts, its place, the letter) of each form in which a letter stands in the text."""
     padded, bare = f" {text} ", text.strip()
+    starts = sorted(set(_after_phrases(padded.lower())))
     for letter in LETTERS:
         for form, rank in FORMS.items():
             if (place := padded.rfind(form.format(letter))) >= 0:
                 yield rank, place, letter
-        for start in _after_phrases(padded.lower()):
+        for start in starts:
             if (place := padded.find(letter, start)) >= 0:
                 yield PHRASE, place, letter
         if bare.startswith(letter) and not bare[1:2].isalpha():
