@@ -62,10 +62,10 @@ def read_alone(texts: list[str], seed: int) -> None:
     random.Random(seed).shuffle(order)
     for name, parse in PARSERS.items():
         random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002 - the global one is meant
-        before = random.getstate(), np.random.get_state()[1].tobytes()  # noqa: NPY002
+        np.random.seed(seed)
+        before = random.getstate(), np.random.get_state()[1].tobytes()
         first = [parse(text) for text in texts]
-        assert before == (random.getstate(), np.random.get_state()[1].tobytes()), name  # noqa: NPY002
+        assert before == (random.getstate(), np.random.get_state()[1].tobytes()), name
         random.seed(seed + 1)
         again = {place: parse(texts[place]) for place in order}
         changed = [text for place, text in enumerate(texts) if again[place] != first[place]]
