@@ -6,9 +6,7 @@ It computes what T2I-CompBench's `UniDet_eval` and detectron2 do: RS200 for spat
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -29,6 +27,7 @@ from suder_bench.evaluators.judges.unidet.network import Configuration, Network
 from suder_bench.evaluators.judges.unidet.preprocess import padded, prepare
 from suder_bench.evaluators.judges.weights import Place, chunks, prepared
 from suder_bench.evaluators.t2i_compbench.spatial import to_frame
+from suder_bench.models.threads import one_thread_each
 
 ROLES = {"rs200": "detector-2d", "r50": "detector-3d"}
 BATCH = 16
@@ -128,7 +127,9 @@ class UniDet:
         )
 
     def _look(self, frames: Sequence[Picture]) -> list[Objects]:
-        return self._in_threads(frames) if self._place.device.type == "cpu" else self._in_batches(frames)
+        # float32 is float32: CUDA's convolutions round to TF32 otherwise.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return self._in_threads(frames) if self._place.device.type == "cpu" else self._in_batches(frames)
 
     def _in_batches(self, frames: Sequence[Picture]) -> list[Objects]:
         """Frames of one padded size together: none is padded for another's sake, which would change what is found in it."""
@@ -143,11 +144,8 @@ class UniDet:
 
     def _in_threads(self, frames: Sequence[Picture]) -> list[Objects]:
         """A picture to a thread: what has no parallel form (sorting, suppression) then waits for nobody."""
-        threads = min(torch.get_num_threads(), len(frames))
-        if threads < 2:
-            return [self._alone(frame) for frame in frames]
-        with _single_threads(threads) as pool:
-            return list(pool.map(self._alone, frames))
+        with one_thread_each() as map_each:
+            return list(map_each(self._alone, frames))
 
     def _alone(self, frame: Picture) -> Objects:
         return self._pass(self._prepare(frame)[None], [frame])[0]
@@ -157,8 +155,7 @@ class UniDet:
 
     @torch.inference_mode()
     def _pass(self, values: torch.Tensor, frames: Sequence[Picture]) -> list[Objects]:
-        # float32 is float32: CUDA's convolutions round to TF32 otherwise.
-        with self._place.precision(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with self._place.precision():
             found = self._network(values.to(self._place.device), [(frame.height, frame.width) for frame in frames])
         return [Objects(one.boxes.cpu(), one.scores.cpu(), one.classes.cpu()) for one in found]
 
@@ -190,14 +187,3 @@ def locate(role: str, source: str | None, manifest: Manifest | None = None) -> P
 def _detections(objects: Objects) -> list[Detection]:
     rows = zip(objects.classes.tolist(), objects.scores.tolist(), objects.boxes.tolist(), strict=True)
     return [Detection(names()[number], score, (x0, y0, x1, y1)) for number, score, (x0, y0, x1, y1) in rows]
-
-
-@contextmanager
-def _single_threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool whose threads compute with one thread each. torch hands the last number set on to threads that begin later."""
-    before = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(count, "unidet", torch.set_num_threads, (1,)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(before)
