@@ -17,7 +17,7 @@ import numpy as np
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder, of_world
 from suder_bench.data.owners import wanting
-from suder_bench.data.prompts import YES_NO_REQUEST
+from suder_bench.data.styles import JANUS, STYLES, worded
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import thoughts, yes_no
 from suder_bench.evaluators.answers.fields import BIT, ID, TEXT, Fields, id_text, quoted
@@ -60,15 +60,19 @@ class HallusionBench:
     paper_metrics: tuple[str, ...] = ("average", "aAcc", "fAcc", "qAcc")
     judge_roles: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ("official", "official-llm", "suder-bench-llm")
+    prompt_styles: tuple[str, ...] = tuple(STYLES["hallusionbench"])
+    usual_style: str = JANUS
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
         self.data, self.protocol = data, protocol
         self.judged = protocol != "official"
         self._prefix = ""
         if self.judged:
+            self.usual_style = "official"
             self.judge_roles, self._prefix = ("llm",), f"{protocol}/"
             self.headline = f"{self._prefix}{self.headline}"
             self.paper_metrics = tuple(f"{self._prefix}{name}" for name in self.paper_metrics)
+        self.prompt_style = self.usual_style
 
     @cached_property
     def folder(self) -> Path:
@@ -105,7 +109,7 @@ class HallusionBench:
             Sample(
                 id=name,
                 cluster="_".join([row["category"], row["subcategory"], row["set_id"]]),
-                prompt=row["question"] if self.judged else f"\n{row['question']}\n{YES_NO_REQUEST}",
+                prompt=worded(self.name, self.prompt_style, row["question"]),
                 images=(pictures / row["filename"],) if row.get("filename") else (),
                 truth={key: row[key] for key in FIELDS}
                 | {"answer": yes_no.YES if row["gt_answer"] == "1" else yes_no.NO}

@@ -16,6 +16,7 @@ import numpy as np
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder, of_world
 from suder_bench.data.owners import wanting
+from suder_bench.data.styles import STYLES, worded
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import thoughts
 from suder_bench.evaluators.answers.fields import ID, TEXT, TEXTS, Fields, id_text, quoted, with_fields
@@ -54,9 +55,11 @@ class LlavaBench:
     paper_metrics: tuple[str, ...] = ("all", *CATEGORIES)
     judge_roles: tuple[str, ...] = ("llm",)
     protocols: tuple[str, ...] = ("official", "suder-bench", "reviews")
+    prompt_styles: tuple[str, ...] = tuple(STYLES["llavabench"])
+    usual_style: str = "official"
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        self.data, self.protocol = data, protocol
+        self.data, self.protocol, self.prompt_style = data, protocol, self.usual_style
         self._prefix = "" if protocol == "official" else f"{protocol}/"
         self.headline = f"{self._prefix}{self.headline}"
         self.paper_metrics = tuple(f"{self._prefix}{name}" for name in self.paper_metrics)
@@ -98,7 +101,7 @@ class LlavaBench:
             samples[name] = Sample(
                 id=name,
                 cluster=row["image"],
-                prompt=row["text"],
+                prompt=worded(self.name, self.prompt_style, row["text"]),
                 images=(self.folder / "images" / row["image"],),
                 truth={
                     "category": row["category"],

@@ -17,7 +17,8 @@ import numpy as np
 
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
-from suder_bench.data.prompts import LETTERS, PASS, choice_prompt
+from suder_bench.data.prompts import LETTERS, PASS
+from suder_bench.data.styles import JANUS, STYLES, worded
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.answers import lmms_eval
 from suder_bench.evaluators.answers.choices import ERAS, LATEST, explain, extract
@@ -82,9 +83,11 @@ class MMBench:
     paper_metrics: tuple[str, ...] = ("vanilla/overall", *(f"vanilla/{name}" for name in ABILITIES.values()), "circular/overall")
     judge_roles: tuple[str, ...] = ()
     protocols: tuple[str, ...] = tuple(TABLES)
+    prompt_styles: tuple[str, ...] = tuple(STYLES["mmbench"])
+    usual_style: str = JANUS
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        self.data, self.protocol = data, protocol
+        self.data, self.protocol, self.prompt_style = data, protocol, JANUS
         self._prefix = "" if protocol == "official" else f"{protocol}/"
         self.headline = f"{self._prefix}{self.headline}"
         self.paper_metrics = tuple(f"{self._prefix}{name}" for name in self.paper_metrics)
@@ -232,7 +235,7 @@ class MMBench:
         return Sample(
             id=str(index),
             cluster=str(index % PASS),
-            prompt=choice_prompt(row["question"], list(options.values()), row.get("hint")),
+            prompt=worded(self.name, self.prompt_style, row["question"], list(options.values()), row.get("hint")),
             images=(picture,),
             truth={
                 "answer": answer,

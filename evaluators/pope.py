@@ -18,7 +18,7 @@ import numpy as np
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
 from suder_bench.data.owners import wanting
-from suder_bench.data.prompts import yes_no_prompt
+from suder_bench.data.styles import JANUS, STYLES, worded
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import yes_no
 from suder_bench.evaluators.answers.fields import ID, TEXT, Fields, id_text, one_of, quoted
@@ -56,9 +56,11 @@ class Pope:
     paper_metrics: tuple[str, ...] = ("f1_random", "f1_popular", "f1_adversarial", "mean_f1")
     judge_roles: tuple[str, ...] = ()
     protocols: tuple[str, ...] = tuple(FILES)
+    prompt_styles: tuple[str, ...] = tuple(STYLES["pope"])
+    usual_style: str = JANUS
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        self.data, self.protocol = data, protocol
+        self.data, self.protocol, self.prompt_style = data, protocol, JANUS
         self._prefix = "" if protocol == "official" else f"{protocol}/"
         self.headline = f"{self._prefix}{self.headline}"
         self.paper_metrics = tuple(f"{self._prefix}{name}" for name in self.paper_metrics)
@@ -165,7 +167,8 @@ class Pope:
 
     def _sample(self, name: str, track: str, image: str, question: str, label: str) -> Sample:
         truth = {"track": track, "label": yes_no.NO if label == yes_no.NO else yes_no.YES, "object": thing(question)}
-        return Sample(id=name, cluster=image, prompt=yes_no_prompt(question), images=(self.pictures / image,), truth=truth)
+        prompt = worded(self.name, self.prompt_style, question)
+        return Sample(id=name, cluster=image, prompt=prompt, images=(self.pictures / image,), truth=truth)
 
     def _llava_questions(self) -> list[Sample]:
         """The first release's questions; their labels are looked up by picture and object in the tracks at hand."""

@@ -17,7 +17,8 @@ import numpy as np
 from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder
 from suder_bench.data.owners import wanting
-from suder_bench.data.prompts import LETTERS, choice_prompt
+from suder_bench.data.prompts import LETTERS
+from suder_bench.data.styles import JANUS, STYLES, worded
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers.choices import ERAS, LATEST, explain, extract
 from suder_bench.evaluators.answers.fields import ANY, ID, LIST, OBJECT, TEXT, WORDS, Fields, id_text, quoted, shown, with_fields
@@ -63,9 +64,11 @@ class SeedBench:
     paper_metrics: tuple[str, ...] = ("overall", *DIMENSIONS, "category_mean")
     judge_roles: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ("official",)
+    prompt_styles: tuple[str, ...] = tuple(STYLES["seedbench"])
+    usual_style: str = JANUS
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        self.data = data
+        self.data, self.prompt_style = data, JANUS
 
     @cached_property
     def folder(self) -> Path:
@@ -109,7 +112,7 @@ class SeedBench:
                 Sample(
                     id=name,
                     cluster=row["data_id"],
-                    prompt=choice_prompt(row["question"], list(options.values())),
+                    prompt=worded(self.name, self.prompt_style, row["question"], list(options.values())),
                     images=(pictures / row["data_id"],),
                     truth={"answer": row["answer"], "options": options, "dimension": row["dimension"]},
                 )

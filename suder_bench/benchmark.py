@@ -159,6 +159,18 @@ class TakesAPart(Protocol):
 
 
 @runtime_checkable
+class WordsQuestions(Protocol):
+    """An understanding benchmark whose questions can be put to a model as several harnesses put them.
+
+    `prompt_style` is `usual_style` until it is set to another of `prompt_styles`, before `samples` is first asked for.
+    """
+
+    prompt_styles: tuple[str, ...]
+    usual_style: str
+    prompt_style: str
+
+
+@runtime_checkable
 class ListsQuestions(Protocol):
     """An understanding benchmark whose answers can be scored without the pictures they are about."""
 

@@ -26,6 +26,11 @@ def add_settings(parser: Parser, model: str) -> None:
     group.add_argument("--suite", help="gen, und, all or paper; this or --benchmark")
     group.add_argument("--benchmark", action="append", default=[], metavar="NAME", help="only this benchmark; may be repeated")
     group.add_argument("--repeats", type=positive, metavar="N", help="responses to a sample (default: the benchmark's)")
+    group.add_argument(
+        "--prompt-style",
+        metavar="STYLE",
+        help="put questions as official, janus, llava, vlmevalkit or lmms-eval does (default: janus, of LLaVA-Bench official)",
+    )
     add_allow_missing(parser, "questions of a benchmark may lack their picture")
     add_responses(parser, model)
 
@@ -295,6 +300,7 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
         benchmarks=benchmarks,
         source=source.choose(args.data, args.size, world_model=model.world),
         protocol=args.protocol,
+        prompt_style=getattr(args, "prompt_style", None),
         seed=args.seed,
         limit=args.limit,
         repeats=args.repeats,

@@ -25,6 +25,8 @@ def deviations(recipe: Mapping[str, Any], benchmark: str) -> list[str]:
     found = of_weights(recipe.get("model", {}).get("settings", {}))
     if rewritten := planned.get("rewritten"):
         found.append(f"{_several(rewritten['prompts'], 'prompt')} rewritten before drawing (rewriting {rewritten['digest']})")
+    if style := planned.get("worded"):
+        found.append(f"questions worded as by {style} (--prompt-style)")
     if left_out := planned.get("left_out"):
         found.append(f"{_several(left_out, 'sample')} left out (--allow-missing)")
     return found

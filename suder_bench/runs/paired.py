@@ -116,8 +116,9 @@ def _refuse_difference(name: str, a: Side, b: Side) -> None:
     """Numbers of one name that measured two things must not be subtracted. Some judges may differ, since not each is in every
     metric."""
     entries = a.recipe["benchmarks"][name], b.recipe["benchmarks"][name]
-    for what in ("protocol", "data"):
-        _refuse(name, what, a, b, entries[0][what], entries[1][what])
+    for what in ("protocol", "prompt_style", "data"):
+        if all(what in entry for entry in entries):
+            _refuse(name, what.replace("_", " "), a, b, entries[0][what], entries[1][what])
     mine, theirs = a.judges(name), b.judges(name)
     if mine and not any(judge == theirs.get(role) for role, judge in mine.items()):
         _refuse_judges(name, a, b)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from suder_bench import registry
-from suder_bench.benchmark import Benchmark, GenerationBenchmark
+from suder_bench.benchmark import Benchmark, GenerationBenchmark, WordsQuestions
 from suder_bench.data.source import Source
 from suder_bench.errors import MissingPictures, UserError, unknown
 from suder_bench.models.protocols import ImageSampling, TextSampling
@@ -26,7 +26,8 @@ OFFICIAL = "official"
 class Settings:
     """Everything that decides what a run's numbers are, besides the model's weights.
 
-    `protocol` is used by the benchmarks that offer it; the others keep the official one. `judge_dtype` "auto" is for each
+    `protocol` is used by the benchmarks that offer it; the others keep the official one. `prompt_style` None is each
+    benchmark's usual one. `judge_dtype` "auto" is for each
     judge the precision of its benchmark's script. `allow_missing` questions of a benchmark may lack their picture, at most.
     """
 
@@ -34,6 +35,7 @@ class Settings:
     benchmarks: tuple[str, ...]
     source: Source
     protocol: str = OFFICIAL
+    prompt_style: str | None = None
     seed: int = 0
     limit: int | None = None
     repeats: int | None = None
@@ -105,6 +107,9 @@ def plan(settings: Settings, say: Callable[[str], None]) -> list[Task]:
         except UserError as mistake:
             mistakes.append(mistake)
     raise_all(mistakes)
+    if settings.prompt_style is not None and not any(isinstance(task.benchmark, WordsQuestions) for task in tasks):
+        names = " and ".join(task.name for task in tasks)
+        raise UserError(f"--prompt-style {settings.prompt_style} is for questions, and {names} asks none; leave it out")
     return tasks
 
 
@@ -123,6 +128,16 @@ def build(name: str, folder: Path, protocol: str) -> Benchmark:
         raise unknown(f"{name} protocol", protocol, factory.protocols)
     benchmark: Benchmark = factory(folder, protocol=protocol)
     return benchmark
+
+
+def word(benchmark: Benchmark, style: str) -> None:
+    """Have a benchmark's questions put as a harness does; one that asks none is let be. Raises `UserError` where it cannot."""
+    if isinstance(benchmark, WordsQuestions):
+        if style not in benchmark.prompt_styles:
+            raise unknown(f"{benchmark.name} prompt style", style, benchmark.prompt_styles)
+        benchmark.prompt_style = style
+    elif benchmark.kind == "understanding":
+        raise UserError(f"{benchmark.name} has no prompt styles; leave --prompt-style {style} out")
 
 
 def seed_of(run_seed: int, benchmark: str, sample: str, repeat: int) -> int:
@@ -168,6 +183,8 @@ def samples_digest(samples: Sequence[Sample]) -> str:
 
 def _task(name: str, protocol: str, settings: Settings, say: Callable[[str], None]) -> Task:
     benchmark = build(name, settings.source.folder(name, say, offline=settings.offline, protocol=protocol), protocol)
+    if settings.prompt_style is not None:
+        word(benchmark, settings.prompt_style)
     samples, lost = _at_hand(benchmark, settings.allow_missing)
     if not samples:
         raise UserError(f"{name}: its data hold nothing to ask; put whole files there, or use --data world")

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from suder_bench.benchmark import Benchmark, WordsQuestions
 from suder_bench.data.source import Source
 from suder_bench.errors import UserError
 from suder_bench.models.protocols import ImageSampling, Model, TellsItsParts, TextSampling
@@ -36,6 +37,7 @@ def recipe_of(run: str, settings: Settings, tasks: Sequence[Task], model: Mappin
         "world": source.world,
         "benchmarks": {
             task.name: {"protocol": task.protocol, "samples": len(task.samples), "repeats": task.repeats, "data": task.data}
+            | style_of(task.benchmark)
             | noted(rewritten={}, left_out=task.left_out)
             for task in tasks
         },
@@ -47,10 +49,19 @@ def recipe_of(run: str, settings: Settings, tasks: Sequence[Task], model: Mappin
         "device": settings.device,
         "dtype": settings.dtype,
         **({"allow_missing": settings.allow_missing} if settings.allow_missing else {}),
+        **({"prompt_style": settings.prompt_style} if settings.prompt_style else {}),
         "judges": {},
         **judge_settings(settings),
         "versions": versions(),
     }
+
+
+def style_of(benchmark: Benchmark) -> dict[str, str]:
+    """How a benchmark's questions are put, and that this is not its usual way where it is not."""
+    if not isinstance(benchmark, WordsQuestions):
+        return {}
+    unusual = {"worded": benchmark.prompt_style} if benchmark.prompt_style != benchmark.usual_style else {}
+    return {"prompt_style": benchmark.prompt_style, **unusual}
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,7 @@ def settings_of(
         terms=terms,
         offline=offline,
         allow_missing=recipe.get("allow_missing", 0),
+        prompt_style=recipe.get("prompt_style"),
     )
 
 
@@ -155,7 +167,9 @@ def _responsible(recipe: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
     sampling, model = recipe["sampling"], recipe["model"]
     settings: dict[str, Any] = {"suite": recipe["suite"]}
     for name, entry in recipe["benchmarks"].items():
-        settings |= {f"{name} protocol": entry["protocol"], f"{name} data": entry["data"]}
+        settings |= {f"{name} protocol": entry["protocol"]}
+        settings |= {f"{name} prompt style": entry["prompt_style"]} if "prompt_style" in entry else {}
+        settings |= {f"{name} data": entry["data"]}
     settings |= {"seed": recipe["seed"], **sampling["image"]}
     settings |= {f"text {name}": value for name, value in sampling["text"].items()}
     settings |= {"device": recipe["device"], "dtype": recipe["dtype"]}

@@ -73,6 +73,8 @@ PLANNED: Shape = {
     "rewritten?": {"prompts": "count", "digest": "name"},
     "left_out?": "count",
     "cut?": Each("count"),
+    "prompt_style?": "name",
+    "worded?": "name",
 }
 
 MODEL: Shape = {
@@ -95,6 +97,7 @@ RECIPE: Shape = {
     "limit": Maybe("positive"),
     "repeats": Maybe("positive"),
     "allow_missing?": "count",
+    "prompt_style?": "name",
     "sampling": {"image": "object", "text": "object"},
     "device": "name",
     "dtype": "name",
