@@ -1,7 +1,8 @@
 """HallusionBench: yes/no questions about original and edited figures, in groups that must be right as a whole.
 
-Data: `HallusionBench.json`, pictures below `images/` (or the official archive's `hallusion_bench/`) as `filename` says; for
-the protocol "official-llm" also the authors' `utils.py`, which holds their request to the judge.
+Data: `HallusionBench.json` or the same as JSON lines in `HallusionBench.jsonl`, pictures below `images/` (or the official
+archive's `hallusion_bench/`) as `filename` says, or one of `forms.hallusionbench`; for the protocol "official-llm" also the
+authors' `utils.py`, which holds their request to the judge.
 """
 
 from __future__ import annotations
@@ -18,17 +19,22 @@ from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder, of_world
 from suder_bench.data.owners import wanting
 from suder_bench.data.styles import JANUS, STYLES, worded
+from suder_bench.endings import is_picture
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import thoughts, yes_no
-from suder_bench.evaluators.answers.fields import BIT, ID, TEXT, Fields, id_text, quoted
+from suder_bench.evaluators.answers.fields import BIT, ID, TEXT, Fields, id_text, quoted, with_fields
 from suder_bench.evaluators.answers.files import check_pictures, json_rows, pair, picture_folder
 from suder_bench.evaluators.answers.reviews import RIGHT, UNCLEAR, judge_mark
+from suder_bench.evaluators.forms import hallusionbench as forms
+from suder_bench.evaluators.forms.found import PICTURE, Form
 from suder_bench.evaluators.judges import requests
 from suder_bench.evaluators.judges.protocols import LanguageJudge
 from suder_bench.evaluators.weighted import all_correct, average, count, mean
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 
 FILE = "HallusionBench.json"
+LINES = f"{FILE}l"
+PICTURES = ("images", "hallusion_bench", ".")
 KEY = ("category", "subcategory", "set_id", "figure_id", "question_id")
 FIELDS = (*KEY, "visual_input", "question", "gt_answer", "gt_answer_details")
 KINDS: Fields = {**dict.fromkeys((*KEY, "visual_input"), ID), "question": TEXT, "gt_answer": BIT, "gt_answer_details": TEXT}
@@ -75,25 +81,53 @@ class HallusionBench:
         self.prompt_style = self.usual_style
 
     @cached_property
+    def file(self) -> Path:
+        """The official file, also as JSON lines. Raises `UserError` with what brings it."""
+        return self._official() or benchmark_folder(self.data, self.name, FILE) / FILE
+
+    def _official(self) -> Path | None:
+        places = (folder / name for folder in (self.data / self.name, self.data) for name in (FILE, LINES))
+        return next((place for place in places if place.is_file()), None)
+
+    @cached_property
+    def form(self) -> Form | None:
+        """Another form of the questions: where the official file is missing, or its pictures are."""
+        official = self._official()
+        places = [official.parent / name for name in PICTURES] if official else []
+        return None if any(is_picture(file) for place in places for file in place.glob("V[DS]/*/*")) else forms.find(self.data)
+
+    @cached_property
     def folder(self) -> Path:
-        return benchmark_folder(self.data, self.name, FILE)
+        if self.form is None:
+            return self.file.parent
+        return self.data / self.name if (self.data / self.name).is_dir() else self.data
 
     @cached_property
     def rows(self) -> dict[str, dict[str, Any]]:
         """All rows of the file by id. Raises `UserError` on a doubled key, and on more rows than the benchmark has."""
         found: dict[str, dict[str, Any]] = {}
-        for number, row in enumerate(json_rows(self.folder / FILE, KINDS), start=1):
-            place, name = f"{self.folder / FILE}: row {number}", row_id(row)
+        source, given = (self.file, json_rows(self.file, KINDS)) if self.form is None else (self.form.files[0], self.form.rows)
+        for number, row in enumerate(given, start=1):
+            place = f"{source}: row {number}"
+            name = row_id(with_fields(row, place, KINDS))
             if name in found:
                 raise UserError(f"{place}: a second row '{name}'")
             if not TEXT.holds(row.get("filename") or ""):
                 raise UserError(f"{place}: 'filename' is {quoted(str(row['filename']))}; expected a text or null")
+            if self.judged and not row["gt_answer_details"]:
+                raise UserError(
+                    f"{place}: no reference answer for the judge; put the official {FILE} there, or use --protocol official"
+                )
             found[name] = row | {key: id_text(row[key]) for key in FIELDS}
         if len(found) > OFFICIAL_ROWS:
-            raise UserError(
-                f"{self.folder / FILE}: {len(found):,} rows; the benchmark has {OFFICIAL_ROWS:,} (951 with a picture)"
-            )
+            raise UserError(f"{source}: {len(found):,} rows; the benchmark has {OFFICIAL_ROWS:,} (951 with a picture)")
         return found
+
+    def described(self) -> list[str]:
+        """How many questions are asked of how many, and from where."""
+        asked, pictured = len(self.questions), sum(bool(row.get("filename")) for row in self.rows.values())
+        source = f"from {self.file}" if self.form is None else self.form.told
+        return [f"{asked:,} questions are asked, of {len(self.rows):,} of which {pictured:,} have a picture, {source}"]
 
     @cached_property
     def questions(self) -> list[Sample]:
@@ -103,14 +137,14 @@ class HallusionBench:
         groups = Counter(group(row) for row in asked.values())
         hard = Counter(group(row) for row in asked.values() if row["visual_input"] == EDITED)
         first = next((row["filename"] for row in asked.values() if row.get("filename")), "")
-        pictures = picture_folder([self.folder / name for name in ("images", "hallusion_bench", ".")], first)
+        pictures = picture_folder([self.folder / name for name in PICTURES], first)
         request = {"request": self.request} if self.judged else {}
         return [
             Sample(
                 id=name,
                 cluster="_".join([row["category"], row["subcategory"], row["set_id"]]),
                 prompt=worded(self.name, self.prompt_style, row["question"]),
-                images=(pictures / row["filename"],) if row.get("filename") else (),
+                images=(row.get(PICTURE) or pictures / row["filename"],) if row.get("filename") else (),
                 truth={key: row[key] for key in FIELDS}
                 | {"answer": yes_no.YES if row["gt_answer"] == "1" else yes_no.NO}
                 | request

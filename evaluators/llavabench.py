@@ -1,7 +1,8 @@
 """LLaVA-Bench (In-the-Wild): free answers to 60 questions, rated by a language model against GPT-4's answers.
 
 Data: `questions.jsonl`, `context.jsonl` (a caption per picture), `answers_gpt4.jsonl` (the reference), `rule.json` (what the
-judge is told, per category), the authors' `eval_gpt_review_bench.py` (who it is told to be) and `images/`.
+judge is told, per category), the authors' `eval_gpt_review_bench.py` (who it is told to be) and `images/`; or the questions,
+captions, references and pictures in one of `forms.llavabench`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from suder_bench.benchmark import Kind
 from suder_bench.data.folder import benchmark_folder, of_world
 from suder_bench.data.owners import wanting
 from suder_bench.data.styles import STYLES, worded
+from suder_bench.endings import is_picture
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import thoughts
-from suder_bench.evaluators.answers.fields import ID, TEXT, TEXTS, Fields, id_text, quoted, with_fields
+from suder_bench.evaluators.answers.fields import ID, TEXT, TEXTS, Fields, Row, id_text, quoted, with_fields
 from suder_bench.evaluators.answers.files import check_pictures, json_document, json_rows, pair
 from suder_bench.evaluators.answers.reviews import FAILED, is_review, parse_scores, read_reviews
+from suder_bench.evaluators.forms import llavabench as forms
+from suder_bench.evaluators.forms.found import PICTURE, Form
 from suder_bench.evaluators.judges import requests
 from suder_bench.evaluators.judges.protocols import LanguageJudge
 from suder_bench.evaluators.weighted import count, mean, ratio
@@ -29,6 +33,7 @@ from suder_bench.records import Answered, Sample, Statistic, Verdict
 
 CATEGORIES = ("conv", "detail", "complex")
 QUESTIONS = "questions.jsonl"
+RULES = "rule.json"
 ANSWER: Fields = {"question_id": ID, "text": TEXT}
 ASKED: Fields = {"question_id": ID, "image": TEXT, "category": TEXT, "text": TEXT}
 
@@ -70,8 +75,18 @@ class LlavaBench:
         ] = {}  # of a batch that failed, so that its parts need not be paid for again
 
     @cached_property
+    def form(self) -> Form | None:
+        """Another form of the questions: where the official ones are missing, or their pictures are."""
+        places = [folder for folder in (self.data / self.name, self.data) if (folder / QUESTIONS).is_file()]
+        return None if places and any(map(is_picture, (places[0] / "images").glob("*"))) else forms.find(self.data)
+
+    @cached_property
     def folder(self) -> Path:
-        return benchmark_folder(self.data, self.name, QUESTIONS)
+        if self.form is None:
+            return benchmark_folder(self.data, self.name, QUESTIONS)
+        return next(
+            (folder for folder in (self.data / self.name, self.data) if (folder / RULES).is_file()), self.data / self.name
+        )
 
     @cached_property
     def questions(self) -> list[Sample]:
@@ -81,13 +96,12 @@ class LlavaBench:
         """
         if self.protocol == "reviews":
             return self._asked_about
-        contexts = {row["image"]: caption(row["caption"]) for row in self._lines("context", {"image": TEXT, "caption": TEXTS})}
-        references = {id_text(row["question_id"]): row["text"] for row in self._lines("answers_gpt4", ANSWER)}
-        rules = with_fields(json_document(self.folder / "rule.json"), str(self.folder / "rule.json"), {})
+        contexts, references, asked = self._official() if self.form is None else self._given(self.form)
+        rules = with_fields(json_document(self.folder / RULES), str(self.folder / RULES), {})
         samples: dict[str, Sample] = {}
-        for row in self._lines("questions", ASKED):
+        for row in asked:
             name, rule = id_text(row["question_id"]), f"llava_bench_{row['category']}"
-            place = f"{self.folder / QUESTIONS}: question {name}"
+            place = f"{self.form.files[0] if self.form else self.folder / QUESTIONS}: question {name}"
             for kind, key, known in (
                 ("rule", rule, rules),
                 ("context", row["image"], contexts),
@@ -97,12 +111,12 @@ class LlavaBench:
                     raise UserError(f"{place}: no {kind} '{key}'")
             if name in samples:
                 raise UserError(f"{place}: the id is used twice")
-            told = with_fields(rules[rule], f"{self.folder / 'rule.json'}: {rule}", {"role": TEXT, "prompt": TEXT})
+            told = with_fields(rules[rule], f"{self.folder / RULES}: {rule}", {"role": TEXT, "prompt": TEXT})
             samples[name] = Sample(
                 id=name,
                 cluster=row["image"],
                 prompt=worded(self.name, self.prompt_style, row["text"]),
-                images=(self.folder / "images" / row["image"],),
+                images=(row.get(PICTURE) or self.folder / "images" / row["image"],),
                 truth={
                     "category": row["category"],
                     "question": row["text"],
@@ -114,6 +128,29 @@ class LlavaBench:
                 },
             )
         return list(samples.values())
+
+    def _official(self) -> tuple[dict[str, str], dict[str, str], list[Row]]:
+        contexts = {row["image"]: caption(row["caption"]) for row in self._lines("context", {"image": TEXT, "caption": TEXTS})}
+        references = {id_text(row["question_id"]): row["text"] for row in self._lines("answers_gpt4", ANSWER)}
+        return contexts, references, self._lines("questions", ASKED)
+
+    def _given(self, form: Form) -> tuple[dict[str, str], dict[str, str], list[Row]]:
+        contexts = {row["image"]: caption(row["caption"]) for row in form.rows}
+        references = {row["question_id"]: row["reference"] for row in form.rows}
+        if not (self.folder / RULES).is_file():
+            raise UserError(
+                f"{self.folder / RULES} is missing, the judge's rules, which {form.files[0]} does not hold; get it with"
+                f" suder-bench data fetch llavabench --data {self.data}"
+            )
+        return contexts, references, list(form.rows)
+
+    def described(self) -> list[str]:
+        """How many questions and pictures there are, and from where."""
+        if self.protocol == "reviews":
+            return []
+        pictures = len({sample.images for sample in self.questions if sample.images})
+        source = f"from {self.folder / QUESTIONS}" if self.form is None else self.form.told
+        return [f"{len(self.questions)} questions about {pictures} pictures, {source}"]
 
     @cached_property
     def _asked_about(self) -> list[Sample]:

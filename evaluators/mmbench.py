@@ -1,11 +1,11 @@
 """MMBench: multiple choice in six abilities, each question asked once per rotation of its options (CircularEval).
 
-Data: one table in VLMEvalKit's or LLaVA's format (`TABLES`, docs/answers.md), pictures inside as base64.
+Data: one table in VLMEvalKit's or LLaVA's format (`TABLES`, docs/answers.md), pictures inside as base64, or lmms-lab/MMBench's
+parquet files (`forms.mmbench`).
 """
 
 from __future__ import annotations
 
-import base64
 import re
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
@@ -22,9 +22,12 @@ from suder_bench.data.styles import JANUS, STYLES, worded
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.answers import lmms_eval
 from suder_bench.evaluators.answers.choices import ERAS, LATEST, explain, extract
-from suder_bench.evaluators.answers.fields import ID, TEXT, id_text, quoted
+from suder_bench.evaluators.answers.fields import ID, TEXT, Row, id_text, quoted
 from suder_bench.evaluators.answers.files import check_pictures, json_rows, pair
 from suder_bench.evaluators.answers.tables import SUFFIXES, table
+from suder_bench.evaluators.forms import mmbench as forms
+from suder_bench.evaluators.forms.found import PICTURE, Form, table_file
+from suder_bench.evaluators.forms.tables import Pictures, pictured
 from suder_bench.evaluators.weighted import all_correct, count, mean
 from suder_bench.records import Answered, ImageSource, Sample, Statistic, Verdict
 
@@ -48,9 +51,6 @@ DROPPED = re.compile(r"#N/A( N/A)?|#NA|-?1\.#(IND|QNAN)|-?NaN|-nan|<NA>|N/A|n/a|
 """Words that pandas takes for an empty cell, and VLMEvalKit with it."""
 
 BEFORE = tuple(f"vlmevalkit-{era}" for era in ERAS if era != LATEST)
-REFERENCE_LENGTH = 64
-"""A picture cell of at most this many characters is the index of the row that holds the picture."""
-
 ABILITIES = {
     "coarse_perception": "CP",
     "finegrained_perception (instance-level)": "FP-S",
@@ -93,8 +93,16 @@ class MMBench:
         self.paper_metrics = tuple(f"{self._prefix}{name}" for name in self.paper_metrics)
 
     @cached_property
+    def form(self) -> Form | None:
+        """The hub's parquet files of the protocol's table, where there is no table."""
+        tables = (table_file(self.data, self.name, name) for name in TABLES[self.protocol])
+        return forms.find(self.data, self.protocol) if not any(tables) else None
+
+    @cached_property
     def file(self) -> Path:
         """The protocol's table. Raises `UserError` naming it, and the protocol of a table that is there instead."""
+        if self.form is not None:
+            return self.form.files[0]
         for protocol in (self.protocol, *TABLES):
             for name in TABLES[protocol]:
                 for folder in (self.data / self.name, self.data):
@@ -108,16 +116,23 @@ class MMBench:
         return benchmark_folder(self.data, self.name, f"{TABLES[self.protocol][0]}.tsv", self.protocol)
 
     @cached_property
-    def rows(self) -> dict[int, dict[str, str]]:
+    def rows(self) -> dict[int, Row]:
         """The table's rows by index, empty cells as ""."""
-        rows: dict[int, dict[str, str]] = {}
-        columns = ("index", "question", "A", "B", *(() if self.secret else ("answer",)))
-        for row in table(self.file, *columns):
+        rows: dict[int, Row] = {}
+        columns = ("question", "A", "B", *(() if self.secret else ("answer",)))
+        for row in pictured(self.file, *columns) if self.form is None else self.form.rows:
             index = whole(row["index"], f"{self.file}: index")
             if index in rows:
                 raise UserError(f"{self.file}: index {index} is used twice")
             rows[index] = {name: "" if cell == EMPTY and name != "question" else cell for name, cell in row.items()}
         return rows
+
+    def described(self) -> list[str]:
+        """How many questions and passes there are, and from where."""
+        passes = Counter(Counter(index % PASS for index in self.rows).values())
+        several = ", ".join(f"{n:,} of {k} passes" for k, n in sorted(passes.items()))
+        source = f"from {self.file}" if self.form is None else self.form.told
+        return [f"{sum(passes.values()):,} questions in {len(self.rows):,} rows ({several}), {source}"]
 
     @property
     def secret(self) -> bool:
@@ -135,9 +150,9 @@ class MMBench:
         for main in passes:
             if main not in self.rows:
                 raise UserError(f"{self.file}: question {main} has rotations but no main row (index {main})")
-        pictures: dict[int, bytes] = {}
+        pictures = Pictures({str(index): row for index, row in self.rows.items()}, self.file)
         return [
-            self._sample(index, row, passes[index % PASS], self._picture(index, self.rows, pictures))
+            self._sample(index, row, passes[index % PASS], row.get(PICTURE) or pictures.of(str(index)))
             for index, row in self.rows.items()
         ]
 
@@ -224,7 +239,7 @@ class MMBench:
         found["unextracted"] = count(np.array([verdict.scores["unextracted"] > 0 for _, verdict in rows], dtype=bool))
         return {f"{self._prefix}{name}": statistic for name, statistic in found.items()}
 
-    def _sample(self, index: int, row: dict[str, str], passes: int, picture: ImageSource) -> Sample:
+    def _sample(self, index: int, row: Row, passes: int, picture: ImageSource) -> Sample:
         options = {letter: row[letter] for letter in LETTERS if row.get(letter)}
         if "".join(options) != LETTERS[: len(options)]:
             raise UserError(f"{self.file}: index {index}: options {', '.join(options)} leave a letter out")
@@ -247,23 +262,6 @@ class MMBench:
                 "category": row.get("category") or "",
             },
         )
-
-    def _picture(self, index: int, rows: Mapping[int, Mapping[str, str]], pictures: dict[int, bytes]) -> ImageSource:
-        """The row's picture, through references to other rows; decoded once and shared."""
-        home, seen = index, {index}
-        while len(cell := rows[home].get("image", "")) <= REFERENCE_LENGTH:
-            if not cell:
-                return self.file / f"index {home}"
-            home = whole(cell, f"{self.file}: index {home}: picture")
-            if home not in rows or home in seen:
-                raise UserError(f"{self.file}: index {index}: its picture refers to row {home}, which has none")
-            seen.add(home)
-        if home not in pictures:
-            try:
-                pictures[home] = base64.b64decode(cell, validate=True)
-            except ValueError as error:
-                raise UserError(f"{self.file}: index {home}: the picture is not base64: {error}") from None
-        return pictures[home]
 
 
 def whole(text: str, place: str) -> int:

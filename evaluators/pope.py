@@ -1,14 +1,15 @@
 """POPE: is there a dog in the image? Three tracks that share pictures and positive questions, and differ in the negatives.
 
-Data: `coco_pope_{random,popular,adversarial}.json`, pictures in `images/` or in a COCO `val2014/` folder; for the other
-protocols `aokvqa_pope_seem_*.json` (COCO's pictures too) or `gqa_pope_seem_*.json` (GQA's). JSON lines or one JSON list.
+Data: `coco_pope_{random,popular,adversarial}.json`, pictures in `images/` or in a COCO `val2014/` folder, or one of
+`forms.pope`; for the other protocols `aokvqa_pope_seem_*.json` (COCO's pictures too) or `gqa_pope_seem_*.json` (GQA's). JSON
+lines or one JSON list.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,20 @@ from typing import Any
 import numpy as np
 
 from suder_bench.benchmark import Kind
-from suder_bench.data.folder import benchmark_folder
+from suder_bench.data.folder import benchmark_folder, of_world
 from suder_bench.data.owners import wanting
 from suder_bench.data.styles import JANUS, STYLES, worded
+from suder_bench.endings import is_picture
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import yes_no
-from suder_bench.evaluators.answers.fields import ID, TEXT, Fields, id_text, one_of, quoted
+from suder_bench.evaluators.answers.fields import ID, TEXT, Fields, Row, id_text, one_of, quoted
 from suder_bench.evaluators.answers.files import check_pictures, json_rows, pair, picture_folder
+from suder_bench.evaluators.forms import pope as forms
+from suder_bench.evaluators.forms.found import PICTURE, Form
+from suder_bench.evaluators.forms.pope import TRACKS
 from suder_bench.evaluators.weighted import average, count, mean, ratio
-from suder_bench.records import Answered, Sample, Statistic, Verdict
+from suder_bench.records import Answered, ImageSource, Sample, Statistic, Verdict
 
-TRACKS = ("random", "popular", "adversarial")
 FILES = {"official": "coco_pope_{}.json", "aokvqa": "aokvqa_pope_seem_{}.json", "gqa": "gqa_pope_seem_{}.json"}
 """The file of a track, by protocol."""
 
@@ -84,19 +88,41 @@ class Pope:
         return FILES[self.protocol].format(track)
 
     @cached_property
+    def form(self) -> Form | None:
+        """Another form of the questions: where the official files are missing, or their pictures are."""
+        if self.protocol != "official":
+            return None
+        official = any((place / self.track_file(TRACKS[0])).is_file() for place in (self.data / self.name, self.data))
+        return None if official and any(map(is_picture, self.pictures.glob("*"))) else forms.find(self.data)
+
+    @cached_property
     def questions(self) -> list[Sample]:
         """The questions of all tracks, whether or not their pictures are at hand."""
         samples = [
-            self._sample(f"{track}/{id_text(row['question_id'])}", track, row["image"], row["text"], row["label"].lower())
-            for track in TRACKS
-            for row in json_rows(self.folder / self.track_file(track), {**ASKED, **LABEL})
+            self._sample(f"{row['track']}/{id_text(row['question_id'])}", row["track"], row, row[PICTURE]) for row in self._rows()
         ]
         seen = Counter(sample.id for sample in samples)
         for sample in samples:
             if seen[sample.id] > 1:
                 track, name = sample.id.split("/", 1)
-                raise UserError(f"{self.folder}: two questions of the track {track} are called '{name}'")
+                place = self.form.files[0] if self.form else self.folder
+                raise UserError(f"{place}: two questions of the track {track} are called '{name}'")
         return samples
+
+    def _rows(self) -> Iterable[Row]:
+        if self.form is not None:
+            return self.form.rows
+        return (
+            row | {"track": track, PICTURE: self.pictures / row["image"]}
+            for track in TRACKS
+            for row in json_rows(self.folder / self.track_file(track), {**ASKED, **LABEL})
+        )
+
+    def described(self) -> list[str]:
+        """How many questions there are, of which release, and from where."""
+        tracks = (sample.truth["track"] for sample in self.questions)
+        told = forms.release(tracks, world=of_world(self.data))
+        return [f"{told}, {self.form.told if self.form else f'from {self.folder}'}"]
 
     @cached_property
     def pictures(self) -> Path:
@@ -165,10 +191,12 @@ class Pope:
                 found |= {f"{prefix}{key}": statistic for key, statistic in pooled.items()}
         return {f"{self._prefix}{name}": statistic for name, statistic in found.items()}
 
-    def _sample(self, name: str, track: str, image: str, question: str, label: str) -> Sample:
-        truth = {"track": track, "label": yes_no.NO if label == yes_no.NO else yes_no.YES, "object": thing(question)}
+    def _sample(self, name: str, track: str, row: Row, picture: ImageSource) -> Sample:
+        question = row["text"]
+        label = yes_no.NO if row["label"].lower() == yes_no.NO else yes_no.YES
+        truth = {"track": track, "label": label, "object": thing(question)}
         prompt = worded(self.name, self.prompt_style, question)
-        return Sample(id=name, cluster=image, prompt=prompt, images=(self.pictures / image,), truth=truth)
+        return Sample(id=name, cluster=row["image"], prompt=prompt, images=(picture,), truth=truth)
 
     def _llava_questions(self) -> list[Sample]:
         """The first release's questions; their labels are looked up by picture and object in the tracks at hand."""
@@ -179,7 +207,9 @@ class Pope:
             key = (row["image"], noun(thing(question)))
             if key not in labels:
                 raise UserError(f"{LLAVA_QUESTIONS}: question {row['question_id']}: no track has a label for {' / '.join(key)}")
-            samples.append(self._sample(f"llava/{row['question_id']}", row["category"], row["image"], question, labels[key]))
+            asked = {"image": row["image"], "text": question, "label": labels[key]}
+            picture = self.pictures / row["image"]
+            samples.append(self._sample(f"llava/{row['question_id']}", row["category"], asked, picture))
         return samples
 
     def _track_answers(self, answers: list[tuple[str, str]], file: Path) -> list[tuple[Sample, str]]:

@@ -1,6 +1,7 @@
 """SEED-Bench, image part ("SEEDBench_IMG"): four-choice questions in nine dimensions.
 
-Data: `SEED-Bench.json`, pictures named by `data_id` in `images/` or `SEED-Bench-image/`. Video questions are left out.
+Data: `SEED-Bench.json`, pictures named by `data_id` in `images/` or `SEED-Bench-image/`, or one of `forms.seedbench`. Video
+questions are left out.
 """
 
 from __future__ import annotations
@@ -15,25 +16,26 @@ from typing import Any
 import numpy as np
 
 from suder_bench.benchmark import Kind
-from suder_bench.data.folder import benchmark_folder
+from suder_bench.data.folder import benchmark_folder, of_world
 from suder_bench.data.owners import wanting
 from suder_bench.data.prompts import LETTERS
 from suder_bench.data.styles import JANUS, STYLES, worded
+from suder_bench.endings import is_picture
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers.choices import ERAS, LATEST, explain, extract
-from suder_bench.evaluators.answers.fields import ANY, ID, LIST, OBJECT, TEXT, WORDS, Fields, id_text, quoted, shown, with_fields
+from suder_bench.evaluators.answers.fields import ID, LIST, OBJECT, TEXT, Row, id_text, quoted, shown, with_fields
 from suder_bench.evaluators.answers.files import by_id, check_pictures, json_document, json_rows, picture_folder
+from suder_bench.evaluators.forms import seedbench as forms
+from suder_bench.evaluators.forms.found import PICTURE, Form
+from suder_bench.evaluators.forms.seedbench import CHOICES, FIELDS, LISTED
+from suder_bench.evaluators.forms.seedbench import QUESTIONS as OFFICIAL_ROWS
 from suder_bench.evaluators.weighted import average, count, mean
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 
 FILE = "SEED-Bench.json"
-CHOICES = ("choice_a", "choice_b", "choice_c", "choice_d")
-LISTED: Fields = {"question_id": ID, "question_type_id": ID, "data_type": TEXT}
-FIELDS: Fields = {**LISTED, "question": TEXT, **dict.fromkeys(CHOICES, WORDS), "answer": ANY, "data_id": TEXT}
-"""Choices that are numbers are the words for them."""
+PICTURES = ("images", "SEED-Bench-image")
 
 BEFORE = tuple(f"vlmevalkit-{era}" for era in ERAS if era != LATEST)
-OFFICIAL_ROWS = 14_232
 
 DIMENSIONS = (
     "scene_understanding",
@@ -75,36 +77,55 @@ class SeedBench:
         return benchmark_folder(self.data, self.name, FILE)
 
     @cached_property
+    def form(self) -> Form | None:
+        """Another form of the questions: where the official file is missing, or its pictures are."""
+        places = [folder for folder in (self.data / self.name, self.data) if (folder / FILE).is_file()]
+        pictured = places and any(is_picture(file) for name in PICTURES for file in (places[0] / name).glob("*"))
+        return None if pictured else forms.find(self.data, DIMENSIONS)
+
+    @cached_property
     def rows(self) -> dict[str, dict[str, Any]]:
         """The image questions by id. A question that is listed twice counts once, and must have the same answer."""
+        source, given = (self.folder / FILE, self._official()) if self.form is None else (self.form.files[0], self.form.rows)
+        found: dict[str, dict[str, Any]] = {}
+        for row in given:
+            name = id_text(row["question_id"])
+            if found.setdefault(name, row)["answer"] != row["answer"]:
+                raise UserError(f"{row.get('place', source)}: a second question '{name}' with another answer")
+        if not found:
+            raise UserError(f"{source} holds no question about a picture; put the whole file there")
+        if len(found) > OFFICIAL_ROWS:
+            raise UserError(f"{source}: {len(found):,} image questions; the benchmark has {OFFICIAL_ROWS:,}")
+        return found
+
+    def _official(self) -> Iterator[Row]:
         fields = {"questions": LIST, "question_type": OBJECT}
         document = with_fields(json_document(self.folder / FILE), str(self.folder / FILE), fields)
         types = with_fields(
             document["question_type"], f"{self.folder / FILE}: question_type", dict.fromkeys(document["question_type"], ID)
         )
         names = {id_text(number): name for name, number in types.items()}
-        found: dict[str, dict[str, Any]] = {}
         for number, row in enumerate(document["questions"], start=1):
             place = f"{self.folder / FILE}: question {number}"
             if with_fields(row, place, LISTED)["data_type"] != "image":
                 continue
-            with_fields(row, place, FIELDS)
-            kind, name = id_text(row["question_type_id"]), id_text(row["question_id"])
+            kind = id_text(with_fields(row, place, FIELDS)["question_type_id"])
             if row["answer"] not in tuple(LETTERS) or kind not in names:
                 raise UserError(f"{place}: answer '{row['answer']}' or question_type_id '{kind}' is unknown")
-            if found.setdefault(name, row | {"dimension": dimension(names[kind])})["answer"] != row["answer"]:
-                raise UserError(f"{place}: a second question '{name}' with another answer")
-        if not found:
-            raise UserError(f"{self.folder / FILE} holds no question about a picture; put the whole file there")
-        if len(found) > OFFICIAL_ROWS:
-            raise UserError(f"{self.folder / FILE}: {len(found):,} image questions; the benchmark has {OFFICIAL_ROWS:,}")
-        return found
+            yield row | {"dimension": dimension(names[kind]), "place": place}
+
+    def described(self) -> list[str]:
+        """How many questions there are, and from where."""
+        source = f"from {self.folder / FILE}" if self.form is None else self.form.told
+        whole = "" if len(self.rows) == OFFICIAL_ROWS or of_world(self.data) else f" (the benchmark has {OFFICIAL_ROWS:,})"
+        return [f"{len(self.rows):,} image questions{whole}, {source}"]
 
     @cached_property
     def questions(self) -> list[Sample]:
         """The image questions, whether or not their pictures are at hand."""
         first = next((row["data_id"] for row in self.rows.values()), "")
-        pictures = picture_folder([self.folder / name for name in ("images", "SEED-Bench-image")], first)
+        official = self.folder if self.form is None else self.data
+        pictures = picture_folder([official / name for name in PICTURES], first)
         samples = []
         for name, row in self.rows.items():
             options = {letter: id_text(row[choice]) for letter, choice in zip(LETTERS, CHOICES, strict=True)}
@@ -113,7 +134,7 @@ class SeedBench:
                     id=name,
                     cluster=row["data_id"],
                     prompt=worded(self.name, self.prompt_style, row["question"], list(options.values())),
-                    images=(pictures / row["data_id"],),
+                    images=(row.get(PICTURE) or pictures / row["data_id"],),
                     truth={"answer": row["answer"], "options": options, "dimension": row["dimension"]},
                 )
             )

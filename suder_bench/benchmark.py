@@ -141,6 +141,15 @@ class UnderstandingBenchmark(Benchmark, Protocol):
 
 
 @runtime_checkable
+class DescribesData(Protocol):
+    """A benchmark whose data come in several forms, releases or numbers."""
+
+    def described(self) -> list[str]:
+        """How many questions there are, of which release, and from which files, a line each."""
+        ...
+
+
+@runtime_checkable
 class RemarksOnAnswers(Protocol):
     """An understanding benchmark that reads files of answers with something to tell."""
 

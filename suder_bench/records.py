@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +16,22 @@ from PIL import Image, UnidentifiedImageError
 from suder_bench.errors import PictureError
 from suder_bench.rgb import to_rgb
 
-ImageSource = Path | bytes
+
+class Embedded(ABC):
+    """A picture inside a file that holds many, read when somebody looks at it. Equal ones are one picture.
+
+    `name` is the picture's own file name, where the benchmark gives it one, else "".
+    """
+
+    name: str
+
+    @abstractmethod
+    def read(self) -> bytes:
+        """Its encoded bytes. Raises `PictureError` naming the place where they cannot be had."""
+        ...
+
+
+ImageSource = Path | bytes | Embedded
 REVISED = "revised_prompt"
 """Of a picture's `info`, the prompt that it was drawn from, where a server rewrote the one it was sent."""
 
@@ -23,28 +39,31 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def open_image(source: ImageSource) -> Image.Image:
-    """Decode a picture from a file or from encoded bytes, as 8-bit RGB (see `to_rgb`).
+    """Decode a picture from a file, from encoded bytes or from inside a file, as 8-bit RGB (see `to_rgb`).
 
     Raises `PictureError` for what cannot be read, what would unpack to hundreds of millions of pixels, and a CMYK picture
     called .png: PNG has no such colours, and readers turn them into different ones.
     """
+    encoded = source.read() if isinstance(source, Embedded) else source
     try:
-        with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as opened:
+        with Image.open(encoded if isinstance(encoded, Path) else io.BytesIO(encoded)) as opened:
             if opened.mode == "CMYK" and isinstance(source, Path) and source.suffix.lower() == ".png":
                 raise ValueError(f"a CMYK {opened.format} called .png; save it as an RGB PNG")
             return to_rgb(opened)
     except MemoryError:
         raise
     except Exception as error:  # Pillow raises a dozen kinds on damaged files
-        name = source if isinstance(source, Path) else "a picture inside a file"
+        name = "a picture inside a file" if isinstance(source, bytes) else source
         raise PictureError(f"{name} is not a readable picture ({_why(error)})") from None
 
 
 def content(source: ImageSource) -> ImageSource:
     """The encoded bytes of a picture, or its file where that cannot be read, so that whoever opens it says why."""
     try:
+        if isinstance(source, Embedded):
+            return source.read()
         return source if isinstance(source, bytes) else source.read_bytes()
-    except OSError:
+    except (OSError, PictureError):
         return source
 
 

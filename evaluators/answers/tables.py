@@ -22,27 +22,33 @@ def table(file: Path, *columns: str) -> list[Row]:
     numbers read as Excel shows whole ones, its formulas as they were typed (an answer that begins with "="), and a date
     is refused, because what was typed is lost. Raises `UserError` with file and row.
     """
-    cells = list(_workbook(file) if file.suffix.lower() == ".xlsx" else _separated(file))
-    if len(cells) < 2:
-        raise UserError(f"{file} is empty; put the whole file there")
-    heading = cells[0]
+    return list(headed(file, _workbook(file) if file.suffix.lower() == ".xlsx" else _separated(file), *columns))
+
+
+def headed(file: Path, lines: Iterator[list[str]], *columns: str) -> Iterator[Row]:
+    """A row for each of `lines` but the first, which names the columns, at least `columns`. Raises what `table` does."""
+    heading, number = next(lines, []), 0
     doubled = [name for name in heading if name and heading.count(name) > 1]
     if doubled:
         raise UserError(f"{file}: two columns are called '{doubled[0]}'")
-    rows = []
-    for number, found in enumerate(cells[1:], start=1):
+    for number, found in enumerate(lines, start=1):
         place = f"{file}: row {number}"
         if len(found) != len(heading):
             raise UserError(f"{place}: {len(found)} cells under {len(heading)} headings")
-        rows.append(with_fields(dict(zip(heading, found, strict=True)), place, dict.fromkeys(columns, TEXT)))
-    return rows
+        yield with_fields(dict(zip(heading, found, strict=True)), place, dict.fromkeys(columns, TEXT))
+    if not number:
+        raise UserError(f"{file} is empty; put the whole file there")
+
+
+def delimiter(file: Path) -> str:
+    return "," if file.suffix.lower() == ".csv" else "\t"
 
 
 def _separated(file: Path) -> Iterator[list[str]]:
     csv.field_size_limit(sys.maxsize)
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            yield from (cells for cells in csv.reader(stream, delimiter="," if file.suffix.lower() == ".csv" else "\t") if cells)
+            yield from (cells for cells in csv.reader(stream, delimiter=delimiter(file)) if cells)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read as a table: {error}") from None
 

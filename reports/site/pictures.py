@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from suder_bench.errors import PictureError
-from suder_bench.records import ImageSource, Response, open_image
+from suder_bench.records import Embedded, ImageSource, Response, open_image
 from suder_bench.reports import door
 from suder_bench.runs.jsonl import replace_file
 from suder_bench.runs.screen import Screen
@@ -39,6 +39,8 @@ class Picture:
         but a picture."""
         if isinstance(self.source, bytes):
             content = self.source
+        elif isinstance(self.source, Embedded):
+            content = self.source.read()
         else:
             try:
                 content = door.read_bytes(self.source, self._given(self.source))
@@ -51,7 +53,7 @@ class Picture:
 
     def small(self) -> bytes:
         """A copy of at most `SIDE` pixels as WebP. Raises what `read` does."""
-        if isinstance(self.source, bytes):
+        if isinstance(self.source, bytes | Embedded):
             picture = open_image(self.source)
         else:
             picture = door.picture(self.source, self._given(self.source))
@@ -80,6 +82,8 @@ class Pictures:
     def of_question(self, source: ImageSource, root: Path | None = None) -> str:
         if isinstance(source, bytes):
             return self._add(Picture(source), hashlib.sha256(source).hexdigest())
+        if isinstance(source, Embedded):
+            return self._add(Picture(source), hashlib.sha256(source.read()).hexdigest())
         stamp = source.stat().st_mtime_ns if source.is_file() else 0
         return self._add(Picture(source, root), str(source), stamp)
 

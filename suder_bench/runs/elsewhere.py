@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from suder_bench.benchmark import (
     Benchmark,
+    DescribesData,
     GenerationBenchmark,
     KnowsRewriting,
     ListsQuestions,
@@ -75,6 +76,9 @@ class Elsewhere:
         strange = [deviations.skipped(self.benchmark, stranger) for stranger in found.strangers]
         for lines, what in ((strange, "pictures that are not read"), (_surplus(benchmark, answered), "pictures too many")):
             screen.say_some(lines, what)
+        if isinstance(benchmark, DescribesData):
+            for line in benchmark.described():
+                screen.say(f"{self.benchmark}: {line}")
         if isinstance(benchmark, RemarksOnAnswers):
             for remark in benchmark.remarks(self.responses):
                 screen.say(f"{self.benchmark}: {remark}")

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from suder_bench import registry
-from suder_bench.benchmark import Benchmark, GenerationBenchmark, WordsQuestions
+from suder_bench.benchmark import Benchmark, DescribesData, GenerationBenchmark, WordsQuestions
 from suder_bench.data.source import Source
 from suder_bench.errors import MissingPictures, UserError, unknown
 from suder_bench.models.protocols import ImageSampling, TextSampling
-from suder_bench.records import ImageSource, Sample
+from suder_bench.records import Embedded, ImageSource, Sample
 from suder_bench.runs.jsonl import plain
 from suder_bench.terms import USUAL, Terms
 
@@ -172,7 +172,8 @@ def evenly(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
 
 
 def samples_digest(samples: Sequence[Sample]) -> str:
-    """Changes with every id, prompt, ground truth and picture (a picture file counts by its name and size)."""
+    """Changes with every id, prompt, ground truth and picture. A picture that has a name counts by it and its size, whether it is
+    a file or inside one, any other by its content."""
     digest, encode = hashlib.sha256(), json.JSONEncoder(sort_keys=True, default=str).encode
     for sample in samples:
         pictures = [_picture(source) for source in sample.images]
@@ -186,6 +187,8 @@ def _task(name: str, protocol: str, settings: Settings, say: Callable[[str], Non
     if settings.prompt_style is not None:
         word(benchmark, settings.prompt_style)
     samples, lost = _at_hand(benchmark, settings.allow_missing)
+    for line in benchmark.described() if isinstance(benchmark, DescribesData) else ():
+        say(f"{name}: {line}")
     if not samples:
         raise UserError(f"{name}: its data hold nothing to ask; put whole files there, or use --data world")
     chosen = tuple(evenly(samples, settings.limit))
@@ -242,6 +245,9 @@ def _spread(values: Sequence[Value], count: int) -> list[Value]:
 
 
 def _picture(source: ImageSource) -> str:
+    if isinstance(source, Embedded):
+        encoded = source.read()
+        return f"{source.name}:{len(encoded)}" if source.name else hashlib.sha256(encoded).hexdigest()
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
     return f"{source.name}:{source.stat().st_size if source.is_file() else 'missing'}"

@@ -19,7 +19,7 @@ from suder_bench.cli import main
 from suder_bench.data.prompts import PASS
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.mmbench import ABILITIES, DROPPED, EMPTY, FILES, TABLES, MMBench
-from suder_bench.records import Sample, open_image
+from suder_bench.records import Sample, content, open_image
 from suder_bench.reports.measured import Scores
 
 COLUMNS = ("index", "question", "hint", "A", "B", "C", "D", "answer", "category", "l2-category", "image", "split")
@@ -95,7 +95,8 @@ def test_the_first_known_file_is_taken(tmp_path: Path) -> None:
 
 def test_large_pictures_are_read(tmp_path: Path) -> None:
     cell = base64.b64encode(bytes(300_000)).decode()
-    assert MMBench(write(tmp_path, [row(1, image=cell)])).samples()[0].images == (bytes(300_000),)
+    [picture] = MMBench(write(tmp_path, [row(1, image=cell)])).samples()[0].images
+    assert content(picture) == bytes(300_000)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +273,7 @@ def test_answers_are_scored_alike_with_and_without_the_pictures(tmp_path: Path) 
     bare = [cells | {"image": ""} for cells in rotations(1)]
     whole, without = (MMBench(write(folder, rows)) for folder, rows in ((tmp_path, rotations(1)), (tmp_path / "bare", bare)))
     assert score(whole, whole.read_answers(answers)) == score(without, without.read_answers(answers))
-    assert all(isinstance(sample.images[0], bytes) for sample in whole.questions)
+    assert all(isinstance(content(sample.images[0]), bytes) for sample in whole.questions)
     assert not any(Path(str(sample.images[0])).exists() for sample in without.questions)
 
 
