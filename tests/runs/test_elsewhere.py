@@ -189,7 +189,8 @@ def test_answers_to_the_main_rows_alone_lack_nothing(tmp_path: Path) -> None:
     stderr = io.StringIO()
     entry = Elsewhere("mmbench", answers, Source("folder", path=data)).score(Screen(stderr)).summary["benchmarks"]["mmbench"]
     assert (entry["n_responses"], entry["n_samples"], entry["skipped"]) == (len(main), len(main), 0)
-    assert stderr.getvalue() == ""
+    [told] = stderr.getvalue().splitlines()
+    assert told.startswith("mmbench: 48 questions in 182 rows (")
 
 
 def test_what_a_benchmark_remarks_on_answers_is_told(tmp_path: Path) -> None:
@@ -200,4 +201,7 @@ def test_what_a_benchmark_remarks_on_answers_is_told(tmp_path: Path) -> None:
     answers.write_text(json.dumps({"question_id": first.id, "text": "A"}) + "\n")
     stderr = io.StringIO()
     Elsewhere("seedbench", answers, Source("folder", path=data)).score(Screen(stderr))
-    assert stderr.getvalue() == "seedbench: no answer to 89 of 90 questions, which counts as wrong\n"
+    assert stderr.getvalue().splitlines() == [
+        f"seedbench: 90 image questions, from {data / 'seedbench' / 'SEED-Bench.json'}",
+        "seedbench: no answer to 89 of 90 questions, which counts as wrong",
+    ]
