@@ -21,9 +21,10 @@ from suder_bench.data.owners import wanting
 from suder_bench.data.styles import JANUS, STYLES, worded
 from suder_bench.endings import is_picture
 from suder_bench.errors import UserError
-from suder_bench.evaluators.answers import thoughts, yes_no
+from suder_bench.evaluators.answers import harnesses, thoughts, yes_no
 from suder_bench.evaluators.answers.fields import BIT, ID, TEXT, Fields, id_text, quoted, with_fields
-from suder_bench.evaluators.answers.files import check_pictures, json_rows, pair, picture_folder
+from suder_bench.evaluators.answers.files import check_pictures, given_in, json_rows, pair, picture_folder
+from suder_bench.evaluators.answers.harnesses import Given
 from suder_bench.evaluators.answers.reviews import RIGHT, UNCLEAR, judge_mark
 from suder_bench.evaluators.forms import hallusionbench as forms
 from suder_bench.evaluators.forms.found import PICTURE, Form
@@ -171,15 +172,27 @@ class HallusionBench:
         return check_pictures(self.questions, wanting(self.name, self.data))
 
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
-        """The official format: the benchmark's rows in a JSON list, each with its `model_prediction`, which is a text.
+        """The official format, the benchmark's rows each with its `model_prediction`, which is a text, in one list or a line
+        each; the log of lmms-eval, which keeps such rows; or VLMEvalKit's table.
 
         Under the default protocol, answers to the questions without a picture may be there and are not used.
         """
-        rows = json_rows(file, {**dict.fromkeys(KEY, ID), "model_prediction": TEXT})
         asked = {sample.id for sample in self.questions}
         unasked = self.rows.keys() - asked
-        answers = [(row_id(row), row["model_prediction"]) for row in rows]
-        return pair(self.questions, [(name, text) for name, text in answers if name not in unasked], file)
+        return pair(self.questions, [(name, text) for name, text in self._answers(file) if name not in unasked], file)
+
+    def remarks(self, file: Path) -> list[str]:
+        unused = len({name for name, _ in self._answers(file)} - {sample.id for sample in self.questions})
+        told = f"{unused:,} answers to questions without a picture are not used; protocol official-llm is about these too"
+        return [*harnesses.remarks(given_in(self.read_answers, file), file), *([told] if unused else [])]
+
+    def _answers(self, file: Path) -> list[tuple[str, str]]:
+        if (table := harnesses.predictions(file)) is not None:
+            return [(table_id(one), one.text) for one in table]
+        if (log := harnesses.logged(file)) is not None:
+            return [(row_id(harnesses.kept(one, dict.fromkeys(KEY, ID))), one.text) for one in log]
+        rows = json_rows(file, {**dict.fromkeys(KEY, ID), "model_prediction": TEXT})
+        return [(row_id(row), row["model_prediction"]) for row in rows]
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         marks = self._marks(answered, judges["llm"]) if self.judged else map(exact_mark, answered)
@@ -261,6 +274,16 @@ def exact_mark(one: Answered) -> tuple[int, str, str]:
 
 def row_id(row: Mapping[str, Any]) -> str:
     return "_".join(id_text(row[key]) for key in KEY)
+
+
+def table_id(one: Given) -> str:
+    """The id of a row of VLMEvalKit's table, where `l2-category` has both categories ("VD_ocr"), and set, figure and question
+    are the last three numbers of the index."""
+    kinds = with_fields(one.row, one.place, {"l2-category": TEXT})["l2-category"]
+    numbers = one.name.split("_")[3:]
+    if len(numbers) != 3:
+        raise UserError(f"{one.place}: index {quoted(one.name)} does not end in set, figure and question, as VLMEvalKit's do")
+    return "_".join([kinds, *numbers])
 
 
 def text_only(row: Mapping[str, Any]) -> bool:

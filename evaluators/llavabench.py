@@ -7,7 +7,7 @@ captions, references and pictures in one of `forms.llavabench`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from suder_bench.data.owners import wanting
 from suder_bench.data.styles import STYLES, worded
 from suder_bench.endings import is_picture
 from suder_bench.errors import UserError
-from suder_bench.evaluators.answers import thoughts
+from suder_bench.evaluators.answers import harnesses, thoughts
 from suder_bench.evaluators.answers.fields import ID, TEXT, TEXTS, Fields, Row, id_text, quoted, with_fields
-from suder_bench.evaluators.answers.files import check_pictures, json_document, json_rows, pair
+from suder_bench.evaluators.answers.files import check_pictures, given_in, json_document, json_rows, pair
+from suder_bench.evaluators.answers.harnesses import Given
+from suder_bench.evaluators.answers.matching import matched, words
 from suder_bench.evaluators.answers.reviews import FAILED, is_review, parse_scores, read_reviews
 from suder_bench.evaluators.forms import llavabench as forms
 from suder_bench.evaluators.forms.found import PICTURE, Form
@@ -179,23 +181,38 @@ class LlavaBench:
         return check_pictures(self.questions, wanting(self.name, self.data))
 
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
-        """LLaVA's format: JSON lines with question_id and text, one per question, in any order; under the protocol "reviews"
-        LLaVA's files of reviews, with question_id, category, content and tuple."""
-        rows = json_rows(file)
+        """LLaVA's format: JSON lines with question_id and text, one per question, in any order; VLMEvalKit's table or lmms-eval's
+        log, which are told by question and reference answer; under the protocol "reviews" LLaVA's files of reviews, with
+        question_id, category, content and tuple."""
         if self.protocol == "reviews":
             reviews = read_reviews(file)
             answers = [(id_text(row["question_id"]), row["content"]) for row in reviews]
             named = {id_text(row["question_id"]): row["category"].removeprefix("llava_bench_") for row in reviews}
             own = [Sample(name, name, "", truth={"category": category}) for name, category in named.items()]
             return pair(self.questions or own, answers, file)
-        if rows and is_review(rows[0]):
-            raise UserError(f"{file} holds reviews, not answers; sum them up with --protocol reviews")
-        return pair(self.questions, [(id_text(row["question_id"]), row["text"]) for row in json_rows(file, ANSWER)], file)
+        return pair(self.questions, self._answers(file), file)
 
     def remarks(self, file: Path) -> list[str]:
-        if self.protocol != "reviews" or self.questions:
-            return []
-        return [f"no {QUESTIONS} in {self.data}, so that intervals take every question for a picture of its own"]
+        if self.protocol != "reviews":
+            return harnesses.remarks(given_in(self.read_answers, file), file)
+        told = f"no {QUESTIONS} in {self.data}, so that intervals take every question for a picture of its own"
+        return [] if self.questions else [told]
+
+    def _answers(self, file: Path) -> list[tuple[str, str]]:
+        if (table := harnesses.predictions(file)) is not None:
+            named = [(one, with_fields(one.row, one.place, {"question": TEXT, "gpt4_ans": TEXT})) for one in table]
+            return self._by_words((one, row["question"], row["gpt4_ans"]) for one, row in named)
+        if (log := harnesses.logged(file)) is not None:
+            named = [(one, harnesses.kept(one, {"question": TEXT, "ans1": TEXT})) for one in log]
+            return self._by_words((one, row["question"], row["ans1"]) for one, row in named)
+        rows = json_rows(file)
+        if is_review(rows[0]):
+            raise UserError(f"{file} holds reviews, not answers; sum them up with --protocol reviews")
+        return [(id_text(row["question_id"]), row["text"]) for row in json_rows(file, ANSWER)]
+
+    def _by_words(self, given: Iterable[tuple[Given, str, str]]) -> list[tuple[str, str]]:
+        keyed = [(one, [(words(question), words(reference))]) for one, question, reference in given]
+        return matched(self.questions, lambda sample: (words(sample.truth["question"]), words(sample.truth["reference"])), keyed)
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         """Raises `UserError` when a review cannot be read; asked again with fewer of the responses, it remembers the reviews."""

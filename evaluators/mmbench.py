@@ -6,7 +6,6 @@ parquet files (`forms.mmbench`).
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -20,11 +19,12 @@ from suder_bench.data.folder import benchmark_folder
 from suder_bench.data.prompts import LETTERS, PASS
 from suder_bench.data.styles import JANUS, STYLES, worded
 from suder_bench.errors import JudgeError, UserError
-from suder_bench.evaluators.answers import lmms_eval
+from suder_bench.evaluators.answers import harnesses, lmms_eval
 from suder_bench.evaluators.answers.choices import ERAS, LATEST, explain, extract
 from suder_bench.evaluators.answers.fields import ID, TEXT, Row, id_text, quoted
-from suder_bench.evaluators.answers.files import check_pictures, json_rows, pair
-from suder_bench.evaluators.answers.tables import SUFFIXES, table
+from suder_bench.evaluators.answers.files import check_pictures, given_in, json_rows, pair
+from suder_bench.evaluators.answers.matching import same_words
+from suder_bench.evaluators.answers.tables import DROPPED, EMPTY, SUFFIXES
 from suder_bench.evaluators.forms import mmbench as forms
 from suder_bench.evaluators.forms.found import PICTURE, Form, table_file
 from suder_bench.evaluators.forms.tables import Pictures, pictured
@@ -44,12 +44,6 @@ TABLES = {
 """The names of each protocol's table, without .tsv, .csv or .xlsx. "official" is the English dev table of 2023."""
 
 FILES = tuple(f"{name}.tsv" for name in TABLES["official"])
-EMPTY = "nan"
-"""What a cell holds that was empty before its table went through pandas, as the hub's copies did."""
-
-DROPPED = re.compile(r"#N/A( N/A)?|#NA|-?1\.#(IND|QNAN)|-?NaN|-nan|<NA>|N/A|n/a|NA|NULL|null|None")
-"""Words that pandas takes for an empty cell, and VLMEvalKit with it."""
-
 BEFORE = tuple(f"vlmevalkit-{era}" for era in ERAS if era != LATEST)
 ABILITIES = {
     "coarse_perception": "CP",
@@ -162,19 +156,30 @@ class MMBench:
         )
 
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
-        """A .tsv, .csv or .xlsx table with index and prediction (VLMEvalKit, and the form that is uploaded to MMBench's server),
-        or JSON lines with question_id and text (LLaVA).
+        """A table with index and prediction (VLMEvalKit, the form that is uploaded to MMBench's server, lmms-eval's submission),
+        the log of lmms-eval, or JSON lines with question_id and text (LLaVA).
 
         To all rows, or to the main rows only (then there are no circular numbers).
         """
         if self.answerless:
             raise UserError(f"{self._unanswered}; send {file} there, or put a table with answers in its place")
-        if file.suffix.lower() in SUFFIXES:
-            rows = table(file, "index", "prediction")
-            answers = [(str(whole(row["index"], f"{file}: index")), row["prediction"]) for row in rows]
-        else:
-            answers = [(id_text(row["question_id"]), row["text"]) for row in json_rows(file, {"question_id": ID, "text": TEXT})]
+        answers = self._answers(file)
         return pair(self.asked([name for name, _ in answers]), answers, file)
+
+    def _answers(self, file: Path) -> list[tuple[str, str]]:
+        if (given := harnesses.predictions(file)) is not None:
+            return [(self._index(one.row, one.place), one.text) for one in given]
+        if (log := harnesses.logged(file)) is not None:
+            return [(self._index(harnesses.kept(one, {"index": ID}), one.place), one.text) for one in log]
+        return [(id_text(row["question_id"]), row["text"]) for row in json_rows(file, {"question_id": ID, "text": TEXT})]
+
+    def _index(self, row: Mapping[str, Any], place: str) -> str:
+        """The index of an answer. Raises `UserError` where it stands beside another question than the data's, whose indices the
+        tables in English and in Chinese share."""
+        index = whole(id_text(row["index"]), f"{place}: index")
+        if index in self.rows and "question" in row:
+            same_words(place, str(index), str(row["question"]), self.rows[index]["question"], self.file)
+        return str(index)
 
     @property
     def _unanswered(self) -> str:
@@ -188,7 +193,10 @@ class MMBench:
             if DROPPED.fullmatch(row.get(name, ""))
         ]
         told = f"{len(dropped):,} hints and options of {len(self.rows):,} rows (first: {dropped[0]})" if dropped else ""
-        return [f"{told} are empty cells to VLMEvalKit, and words here"] if dropped else []
+        return [
+            *([f"{told} are empty cells to VLMEvalKit, and words here"] if dropped else []),
+            *harnesses.remarks(given_in(self.read_answers, file), file),
+        ]
 
     def asked(self, given: Collection[str]) -> list[Sample]:
         main = [sample for sample in self.questions if not sample.truth["pass"]]

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from suder_bench.data.owners import wanting
 from suder_bench.data.styles import JANUS, STYLES, worded
 from suder_bench.endings import is_picture
 from suder_bench.errors import UserError
-from suder_bench.evaluators.answers import yes_no
-from suder_bench.evaluators.answers.fields import ID, TEXT, Fields, Row, id_text, one_of, quoted
-from suder_bench.evaluators.answers.files import check_pictures, json_rows, pair, picture_folder
+from suder_bench.evaluators.answers import harnesses, yes_no
+from suder_bench.evaluators.answers.fields import ID, TEXT, Fields, Row, id_text, one_of, quoted, with_fields
+from suder_bench.evaluators.answers.files import check_pictures, given_in, json_rows, pair, picture_folder
+from suder_bench.evaluators.answers.harnesses import Given
+from suder_bench.evaluators.answers.matching import Key, matched
 from suder_bench.evaluators.forms import pope as forms
 from suder_bench.evaluators.forms.found import PICTURE, Form
 from suder_bench.evaluators.forms.pope import TRACKS
@@ -38,8 +41,15 @@ LLAVA_QUESTIONS = "llava_pope_test.jsonl"
 ASKED: Fields = {"question_id": ID, "image": TEXT, "text": TEXT}
 LABEL = {"label": one_of("yes", "no")}
 HARNESSES = ("official", "vlmevalkit", "vlmevalkit-2024", "lmms-eval")
-QUESTION = re.compile(r"Is there (an? .+) in the i(?:mage|mange)\?")
+QUESTION = re.compile(r"Is there (an? .+?) in the i(?:mage|mange)\?")
 """The first release misspelt the question after vowels ("in the imange?")."""
+
+LMMS_ORDER = ("adversarial", "popular", "random")
+"""How lmms-eval's one task of all tracks has them one after another."""
+
+PREDICTED: Fields = {"question": TEXT, "answer": one_of("yes", "no"), "category": TEXT}
+NAMED_IN = ("image_source", "image_path", "image")
+"""Columns of VLMEvalKit's table in which a picture may be named."""
 
 
 class Pope:
@@ -135,21 +145,35 @@ class Pope:
         return check_pictures(self.questions, wanting(self.name, self.data, self.protocol))
 
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
-        """Answers in LLaVA's format to all tracks, or in POPE's own to one track or to several, one after another.
+        """Answers in LLaVA's format to all tracks; in POPE's own, or as lmms-eval logs them, to one track or to several, one
+        after another; or VLMEvalKit's table, whose `category` tells the tracks that an answer is for.
 
         LLaVA's lines hold question_id and text; ids are those of `llava_pope_test.jsonl` (8,910 questions of the first
         release), or ours ("random/1"). POPE's lines hold question and answer, in the order of the tracks' files. Questions
         and answers are texts: a null or a list is refused with its line, where the official script stops or reads "yes".
         """
+        if (table := harnesses.predictions(file)) is not None:
+            return self._table_answers(table, file)
+        if (log := harnesses.logged(file)) is not None:
+            return self._log_answers(log, file)
         rows = json_rows(file)
-        if rows and {"question", "answer"} <= rows[0].keys():
+        if {"question", "answer"} <= rows[0].keys():
             rows = json_rows(file, {"question": TEXT, "answer": TEXT})
             return self._track_answers([(row["question"], row["answer"]) for row in rows], file)
         rows = json_rows(file, {"question_id": ID, "text": TEXT})
         answers = [(id_text(row["question_id"]), row["text"]) for row in rows]
-        if self.protocol != "official" or (answers and "/" in answers[0][0]):
+        if self.protocol != "official" or "/" in answers[0][0]:
             return pair(self.questions, answers, file)
         return pair(self._llava_questions(), ((f"llava/{name}", text) for name, text in answers), file)
+
+    def remarks(self, file: Path) -> list[str]:
+        table = harnesses.predictions(file)
+        unnamed = table is not None and self._named_in(table) is None
+        told = "no column names the pictures: questions with the same words and label are taken in order, which changes no number"
+        return [
+            *harnesses.remarks(given_in(self.read_answers, file), file),
+            *([f"{told} but makes intervals approximate"] if unnamed else []),
+        ]
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         for one in answered:
@@ -212,11 +236,14 @@ class Pope:
             samples.append(self._sample(f"llava/{row['question_id']}", row["category"], asked, picture))
         return samples
 
+    @cached_property
+    def tracks(self) -> dict[str, list[Sample]]:
+        return {track: [sample for sample in self.questions if sample.truth["track"] == track] for track in TRACKS}
+
     def _track_answers(self, answers: list[tuple[str, str]], file: Path) -> list[tuple[Sample, str]]:
         """The answers' questions are those of one track, or of several tracks one after another."""
-        asked = [thing(question.split("\n")[0]) for question, _ in answers]
-        left = {track: [sample for sample in self.questions if sample.truth["track"] == track] for track in TRACKS}
-        sizes = ", ".join(f"{track} {len(samples):,}" for track, samples in left.items())
+        asked = [thing(question) for question, _ in answers]
+        left = dict(self.tracks)
         found: list[Sample] = []
         while len(found) < len(asked):
             rest = asked[len(found) :]
@@ -224,10 +251,53 @@ class Pope:
             if not fits:
                 where = f" from answer {len(found) + 1:,} on" if found else ""
                 raise UserError(
-                    f"{file}: {len(answers):,} answers do not match the questions of any track{where} (labels: {sizes})"
+                    f"{file}: {len(answers):,} answers do not match the questions of any track{where} (labels: {self._sizes})"
                 )
             found += left.pop(fits[0])
         return [(sample, text) for sample, (_, text) in zip(found, answers, strict=True)]
+
+    @property
+    def _sizes(self) -> str:
+        return ", ".join(f"{track} {len(samples):,}" for track, samples in self.tracks.items())
+
+    def _log_answers(self, log: Sequence[Given], file: Path) -> list[tuple[Sample, str]]:
+        """A document's number is its place in one track, or in several one after another: in those that ask what was asked and
+        label it as was logged."""
+        asked = {int(one.name): (thing(one.row.get("input")), str(one.row.get("target")).lower()) for one in log}
+        for several in range(1, len(TRACKS) + 1):
+            orders = [[sample for track in order for sample in self.tracks[track]] for order in permutations(LMMS_ORDER, several)]
+            fits = [samples for samples in orders if _asks(samples, asked)]
+            if len(fits) > 1 and len(log) < len(fits[0]):
+                raise UserError(f"{file}: {len(log):,} answers fit the questions of several tracks; give the log of a whole task")
+            if fits:
+                there = {sample.id for sample in fits[0]}
+                answers = [(fits[0][int(one.name)].id, one.text) for one in log]
+                return pair([sample for sample in self.questions if sample.id in there], answers, file)
+        raise UserError(f"{file}: {len(log):,} logged questions are not those of any track (labels: {self._sizes})")
+
+    def _table_answers(self, table: Sequence[Given], file: Path) -> list[tuple[Sample, str]]:
+        column, answered = self._named_in(table), set[str]()
+        keyed: list[tuple[Given, list[Key]]] = []
+        for one in table:
+            row = with_fields(one.row, one.place, PREDICTED)
+            which = Path(row[column]).stem if column else row["answer"].lower()
+            tracks = [track.strip() for track in row["category"].split(",")]
+            if strange := [track for track in tracks if track not in TRACKS]:
+                raise UserError(f"{one.place}: 'category' names the track {quoted(strange[0])}; expected {', '.join(TRACKS)}")
+            answered |= set(tracks)
+            keyed.append((one, [(track, which, thing(row["question"])) for track in tracks]))
+        asked = [sample for sample in self.questions if sample.truth["track"] in answered]
+
+        def key_of(sample: Sample) -> Key:
+            which = Path(sample.cluster).stem if column else sample.truth["label"]
+            return sample.truth["track"], which, sample.truth["object"]
+
+        return pair(asked, matched(asked, key_of, keyed), file)
+
+    def _named_in(self, table: Sequence[Given]) -> str | None:
+        """The column that names every answer's picture, if there is one."""
+        known = {Path(sample.cluster).stem for sample in self.questions}
+        return next((name for name in NAMED_IN if all(Path(one.row.get(name, "")).stem in known for one in table)), None)
 
 
 def binary(label: np.ndarray, said: np.ndarray, keep: np.ndarray, harness: str) -> dict[str, Statistic]:
@@ -276,10 +346,17 @@ def harmonic(tp: np.ndarray, positive: np.ndarray, due: np.ndarray, keep: np.nda
     return Statistic.of_sums(columns, combine, n=int(keep.sum()))
 
 
-def thing(question: str) -> str:
-    """ "a dog" of "Is there a dog in the image?"; the question itself if it is worded otherwise."""
-    asked = QUESTION.fullmatch(question.strip())
-    return asked[1] if asked else question
+def _asks(samples: Sequence[Sample], asked: Mapping[int, tuple[str, str]]) -> bool:
+    """Whether the samples at these places are about these things, with these labels."""
+    wanted = [(sample.truth["object"], sample.truth["label"]) for sample in samples]
+    return max(asked) < len(wanted) and all(wanted[number] == what for number, what in asked.items())
+
+
+def thing(question: object) -> str:
+    """ "a dog" of "Is there a dog in the image?", whatever a harness asks after that; what is worded otherwise stays as it is."""
+    text = str(question).strip().split("\n")[0]
+    asked = QUESTION.match(text)
+    return asked[1] if asked else text
 
 
 def noun(thing: str) -> str:

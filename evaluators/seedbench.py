@@ -22,9 +22,12 @@ from suder_bench.data.prompts import LETTERS
 from suder_bench.data.styles import JANUS, STYLES, worded
 from suder_bench.endings import is_picture
 from suder_bench.errors import UserError
+from suder_bench.evaluators.answers import harnesses
 from suder_bench.evaluators.answers.choices import ERAS, LATEST, explain, extract
-from suder_bench.evaluators.answers.fields import ID, LIST, OBJECT, TEXT, Row, id_text, quoted, shown, with_fields
+from suder_bench.evaluators.answers.fields import ID, LIST, OBJECT, TEXT, Fields, Row, id_text, quoted, shown, with_fields
 from suder_bench.evaluators.answers.files import by_id, check_pictures, json_document, json_rows, picture_folder
+from suder_bench.evaluators.answers.matching import Key, matched, words
+from suder_bench.evaluators.answers.tables import DROPPED, EMPTY
 from suder_bench.evaluators.forms import seedbench as forms
 from suder_bench.evaluators.forms.found import PICTURE, Form
 from suder_bench.evaluators.forms.seedbench import CHOICES, FIELDS, LISTED
@@ -34,6 +37,8 @@ from suder_bench.records import Answered, Sample, Statistic, Verdict
 
 FILE = "SEED-Bench.json"
 PICTURES = ("images", "SEED-Bench-image")
+PREDICTED: Fields = dict.fromkeys(("question", *LETTERS, "answer"), TEXT)
+"""What VLMEvalKit's table tells of a question."""
 
 BEFORE = tuple(f"vlmevalkit-{era}" for era in ERAS if era != LATEST)
 
@@ -144,36 +149,46 @@ class SeedBench:
         return check_pictures(self.questions, wanting(self.name, self.data))
 
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
-        """JSON lines with question_id and one of text (LLaVA), prediction (the leaderboard's), or losses (four numbers). A text
-        that is null is an empty answer; any other type is refused with its line.
+        """JSON lines with question_id and one of text (LLaVA), prediction (the leaderboard's, lmms-eval's submission), or losses
+        (four numbers); the log of lmms-eval; or VLMEvalKit's table, whose rows have numbers of their own and are told by
+        question, options and answer. A text that is null is an empty answer; any other type is refused with its line.
 
         A question without an answer gets an empty one, which is wrong, and of two answers the last counts, as in LLaVA's script:
         official files answer some questions twice, because the key lists them twice. Answers to video questions (ids that
         start with "v") are passed over.
         """
-        found = by_id(self._answers(file), set(self.rows), file, again=True)
+        found = by_id(self._about_pictures(file), set(self.rows), file, again=True)
         if not found:
             raise UserError(f"{file}: no answer to any of the {len(self.rows):,} image questions")
         return [(sample, found.get(sample.id, "")) for sample in self.questions]
 
     def remarks(self, file: Path) -> list[str]:
-        answers = self._answers(file)
+        everything, answers = self._answers(file), self._about_pictures(file)
         counts = Counter(name for name, _ in answers)
         doubled, absent = sum(n > 1 for n in counts.values()), len(self.rows.keys() - counts.keys())
-        empty = sum(not text for text in dict(answers).values())
+        videos = len(everything) - len(answers)
         return [
+            *([f"{videos:,} answers to questions about videos are passed over"] if videos else []),
             *([f"more than one answer to {doubled:,} of {len(self.rows):,} questions; the last counts"] if doubled else []),
-            *([f"an empty answer to {empty:,} of {len(self.rows):,} questions, which counts as wrong"] if empty else []),
+            *harnesses.remarks(dict(answers).values(), file, "wrong"),
             *([f"no answer to {absent:,} of {len(self.rows):,} questions, which counts as wrong"] if absent else []),
         ]
 
+    def _about_pictures(self, file: Path) -> list[tuple[str, str]]:
+        return [(name, text) for name, text in self._answers(file) if not name.startswith("v") or name in self.rows]
+
     def _answers(self, file: Path) -> list[tuple[str, str]]:
-        answers = []
-        for number, row in enumerate(json_rows(file, {"question_id": ID}), start=1):
-            name = id_text(row["question_id"])
-            if not name.startswith("v") or name in self.rows:
-                answers.append((name, answer_of(row, f"{file}: answer {number}")))
-        return answers
+        if (table := harnesses.predictions(file)) is not None:
+            keyed = [(one, [key_of_row(with_fields(one.row, one.place, PREDICTED))]) for one in table]
+            return matched(self.questions, self._key, keyed)
+        if (log := harnesses.logged(file)) is not None:
+            return [(id_text(harnesses.kept(one, {"question_id": ID})["question_id"]), one.text) for one in log]
+        rows = enumerate(json_rows(file, {"question_id": ID}), start=1)
+        return [(id_text(row["question_id"]), answer_of(row, f"{file}: answer {number}")) for number, row in rows]
+
+    def _key(self, sample: Sample) -> Key:
+        options = sample.truth["options"].values()
+        return words(self.rows[sample.id]["question"]), sample.truth["answer"], *map(as_pandas_has_it, options)
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         for one in answered:
@@ -208,6 +223,16 @@ class SeedBench:
             found |= {f"{prefix}{name}": part for name, part in parts.items()}
             found[f"{prefix}category_mean"] = average(list(parts.values()), n=len(rows))
         return found | {"unextracted": count(np.array([verdict.scores["unextracted"] > 0 for _, verdict in rows], dtype=bool))}
+
+
+def key_of_row(row: Mapping[str, str]) -> Key:
+    """What a row of VLMEvalKit's table asks, which number as pandas wrote it and which words it dropped aside."""
+    return words(row["question"]), row["answer"], *(as_pandas_has_it(row[letter]) for letter in LETTERS)
+
+
+def as_pandas_has_it(option: str) -> str:
+    option = words(option).removesuffix(".0")
+    return "" if DROPPED.fullmatch(option) or option == EMPTY else option
 
 
 def answer_of(row: Mapping[str, Any], place: str) -> str:

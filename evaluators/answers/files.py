@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,14 @@ def pair(samples: Sequence[Sample], answers: Iterable[tuple[str, str]], file: Pa
             len(missing),
         )
     return pairs
+
+
+def given_in(read: Callable[[Path], Sequence[tuple[Sample, str]]], file: Path) -> list[str]:
+    """The answers that `read` finds in a file, though it may lack some."""
+    try:
+        return [text for _, text in read(file)]
+    except MissingAnswers as error:
+        return [text for _, text in error.found]
 
 
 def by_id(answers: Iterable[tuple[str, str]], known: set[str], file: Path, *, again: bool = False) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,11 @@ from suder_bench.errors import UserError, install
 from suder_bench.evaluators.answers.fields import TEXT, Row, with_fields
 
 SUFFIXES = (".tsv", ".csv", ".xlsx")
+EMPTY = "nan"
+"""What a cell holds that was empty before its table went through pandas, as the hub's copies did."""
+
+DROPPED = re.compile(r"#N/A( N/A)?|#NA|-?1\.#(IND|QNAN)|-?NaN|-nan|<NA>|N/A|n/a|NA|NULL|null|None")
+"""Words that pandas takes for an empty cell, and VLMEvalKit with it."""
 
 
 def table(file: Path, *columns: str) -> list[Row]:

@@ -120,7 +120,7 @@ def test_the_last_of_two_answers_counts(tmp_path: Path) -> None:
 def test_an_answer_that_is_null_is_empty(tmp_path: Path) -> None:
     bench = SeedBench(write(tmp_path, [row("1")]))
     assert [text for _, text in bench.read_answers(jsonl(tmp_path / "a.jsonl", [{"question_id": 1, "text": None}]))] == [""]
-    assert bench.remarks(tmp_path / "a.jsonl") == ["an empty answer to 1 of 1 questions, which counts as wrong"]
+    assert bench.remarks(tmp_path / "a.jsonl") == ["1 of 1 answers is empty, which counts as wrong"]
 
 
 @pytest.mark.parametrize("name", ["text", "prediction"])
