@@ -1,7 +1,7 @@
 """UniDet on a processor: OMP_NUM_THREADS=2 python tests/bench/bench_unidet.py [--network rs200] [--rounds 3] [--pictures 8].
 
-Pictures side by side, one to a thread, against one after the other with all threads for each, in turns on the same weights; and
-the peak memory of 20 and of 200 smaller pictures, each number in a process of its own. With `--original DETECTRON2 UNIDET_EVAL`
+Pictures side by side, one to a thread, against one after the other, each by one thread, in turns on the same weights; and the
+peak memory of 20 and of 200 smaller pictures, each number in a process of its own. With `--original DETECTRON2 UNIDET_EVAL`
 (see `unidet_original.py`; its environment and huggingface_hub) it is instead the processor's time for the network against
 the authors' code, one thread, in turns. The last line is one JSON document.
 """
