@@ -33,6 +33,9 @@ ROLES = {"rs200": "detector-2d", "r50": "detector-3d"}
 BATCH = 16
 """Pictures at once on an accelerator; a processor takes one a thread."""
 
+THREADS = 16
+"""Each takes 240 MiB for its picture (R50)."""
+
 FRAMES = 64
 """Resized copies of pictures that are held at once."""
 
@@ -144,7 +147,7 @@ class UniDet:
 
     def _in_threads(self, frames: Sequence[Picture]) -> list[Objects]:
         """A picture to a thread: what has no parallel form (sorting, suppression) then waits for nobody."""
-        with one_thread_each() as map_each:
+        with one_thread_each(THREADS) as map_each:
             return list(map_each(self._alone, frames))
 
     def _alone(self, frame: Picture) -> Objects:

@@ -99,6 +99,18 @@ def test_a_picture_s_objects_do_not_depend_on_its_neighbours(detector):
     assert detector.detect([]) == []
 
 
+def test_what_is_found_depends_on_no_number_of_threads(detector):
+    frames = [unidet_weights.scene(96, 64, seed) for seed in range(3)]
+    alone = [detector.detect([frame])[0] for frame in frames]
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            assert detector.detect(frames) == alone
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_is_an_option_that_is_recorded(file, detector, dtype):
     other = UniDet.read(file, device="cpu", dtype=dtype)
