@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from suder_bench.data.embedded import Cell, parquet_file
+from suder_bench.data.embedded import Cell, first_line, parquet_file
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers.fields import Row
 from suder_bench.records import ImageSource
@@ -64,9 +64,7 @@ def rows(files: Sequence[Path]) -> Iterator[tuple[str, Row]]:
                     yield f"{file}: row {number + 1}", row | {PLACE: Cell(file, IMAGE, number) if there else None}
                     number += 1
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"{file}: cannot be read as parquet: {str(error).splitlines()[0]}; get the whole file again"
-            ) from None
+            raise UserError(f"{file}: cannot be read as parquet: {first_line(error)}; get the whole file again") from None
 
 
 def named(picture: Any, name: str, place: str) -> ImageSource:

@@ -22,6 +22,10 @@ OPEN = 4
 """Parquet files that are kept open."""
 
 
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or ["damaged"])[0]
+
+
 @dataclass(frozen=True)
 class Encoded(Embedded):
     """A picture in base64 at the `length` bytes from `start` of a text file."""
@@ -60,7 +64,7 @@ class Cell(Embedded):
         try:
             value = _cursor(self.file, self.column).at(self.row)
         except (OSError, ValueError, IndexError) as error:
-            raise PictureError(f"{self} cannot be read ({str(error).splitlines()[0] if str(error) else 'damaged'})") from None
+            raise PictureError(f"{self} cannot be read ({first_line(error)})") from None
         if isinstance(value, list):
             value = value[0] if value else None
         path = value.get("path") if isinstance(value, dict) else None
@@ -143,4 +147,4 @@ def parquet_file(file: Path) -> Any:
     try:
         return parquet.ParquetFile(file, memory_map=True, pre_buffer=False)
     except (OSError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read as parquet: {str(error).splitlines()[0]}; get the whole file again") from None
+        raise UserError(f"{file}: cannot be read as parquet: {first_line(error)}; get the whole file again") from None

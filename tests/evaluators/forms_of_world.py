@@ -162,11 +162,6 @@ def mmbench_workbook(world: Path, folder: Path) -> None:
     table(folder / "MMBench_DEV_EN.xlsx", [row | {"index": int(row["index"])} for row in mmbench(world)])
 
 
-def mmbench_v11(world: Path, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    shutil.copy(world / "MMBench_DEV_EN.tsv", folder / "MMBench_DEV_EN_V11.tsv")
-
-
 def mmbench_hub(world: Path, folder: Path) -> None:
     rows = mmbench(world)
     cells = {row["index"]: row["image"] for row in rows}
