@@ -30,7 +30,7 @@ from suder_bench.runs.screen import Screen, duration
 from suder_bench.runs.store import Key, RunFolder
 from suder_bench.runs.workers.driver import Driver
 from suder_bench.runs.workers.processes import Processes
-from suder_bench.runs.workers.protocol import Card, Crew, WorkerError
+from suder_bench.runs.workers.protocol import Card, Crew, Deserted, WorkerError
 from suder_bench.runs.workers.ray_crew import Cluster, RayCrew, Seat
 
 Responses = dict[str, dict[Key, Response]]
@@ -226,6 +226,7 @@ class Workers:
                 scoring.flush()
             self._driver.run("scores", sum(scoring.left for scoring in self._scorings.values()))
             self.efforts[SCORE].seconds += self.efforts[RESPOND].seconds
+            self._dismiss()
         self._take_down()
         for task in job.tasks:
             tell_failed(task, lots[task.name], job.screen)
@@ -299,6 +300,14 @@ class Workers:
         assert self._panel is not None
         for task in filter(self._theirs, self._job.tasks):
             self._scorings[task.name] = Scoring(task, made[task.name], folder, self._panel, AUTO, self._driver.add)
+
+    def _dismiss(self) -> None:
+        """Where no judge is left, those who responded are to judge, also what was left undone."""
+        for scoring in self._scorings.values():
+            work = scoring.judging.work
+            work.failures = [lost for lost in work.failures if not isinstance(lost.error, Deserted)]
+        if not self._driver.alive(JUDGES):
+            self._panel = None
 
     def _seat(self) -> None:
         seats: Seats = self._driver.muster(JUDGES).holds

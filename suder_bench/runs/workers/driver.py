@@ -19,7 +19,20 @@ from typing import Any, Generic, TypeVar
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.runs.batches import Failure
 from suder_bench.runs.screen import Bar, Screen
-from suder_bench.runs.workers.protocol import Card, Crew, Died, Done, Duty, Event, Gave, Packed, Ready, Unfit, WorkerError
+from suder_bench.runs.workers.protocol import (
+    Card,
+    Crew,
+    Deserted,
+    Died,
+    Done,
+    Duty,
+    Event,
+    Gave,
+    Packed,
+    Ready,
+    Unfit,
+    WorkerError,
+)
 
 Item = TypeVar("Item")
 
@@ -184,7 +197,7 @@ class Driver:
                 self._submit(place, waiting.popleft())
         for kind, waiting in self._waiting.items():
             if waiting and all(place.state == "out" for place in self._of(kind)):
-                why = self._refusals.get(kind) or WorkerError("no worker is left")
+                why = Deserted(f"no worker is left: {self._refusals[kind]}")
                 while waiting:
                     self._fail(waiting.popleft(), why)
 

@@ -19,6 +19,10 @@ class WorkerError(UserError):
     status = 1
 
 
+class Deserted(WorkerError):
+    """No worker of its kind was left to do it."""
+
+
 @dataclass(frozen=True)
 class Card:
     """What a worker shows once it can work: where it is, and by `holds` what it has loaded, so that the driver can compare."""

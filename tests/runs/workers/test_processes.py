@@ -13,6 +13,7 @@ import pytest
 from fakes import REFERENCE, FakeModel, settings
 from troubled import Gathering, Secretive, Troubled, dies_loading, lame, strange
 
+from suder_bench import registry
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.runs.execute import Outcome, Run
 from suder_bench.runs.jsonl import Ledger
@@ -38,7 +39,8 @@ def run(out: Path, load: Any = FakeModel, screen: Screen | None = None, *, worke
     given = {name: changes.pop(name) for name in ("judges", "timeout") if name in changes}
     own = {name: changes.pop(name) for name in ("stage", "fresh") if name in changes}
     staffing = Staffing(workers, **given)
-    return Run(out, REFERENCE, settings(**changes), batch_size=4, staffing=staffing, **own).execute(screen or Told(), load)
+    wanted = changes.pop("settings", None) or settings(**changes)
+    return Run(out, REFERENCE, wanted, batch_size=4, staffing=staffing, **own).execute(screen or Told(), load)
 
 
 def lines(out: Path, part: str = "responses") -> list[str]:
@@ -186,6 +188,23 @@ def test_a_missing_judge_costs_its_benchmark_alone(tmp_path: Path) -> None:
     assert not outcome.complete
     assert [entry["failed"] for entry in outcome.summary["benchmarks"].values()] == [24, 0]
     assert "judge shade=missing has no weights" in screen.text
+
+
+def test_judges_that_are_lost_for_good_leave_their_work_to_those_who_responded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judges = {**registry.TABLE["judges"], "shade/fleeting": "troubled:FleetingJudge"}
+    monkeypatch.setattr(registry, "TABLE", {**registry.TABLE, "judges": judges})
+    registry.table.cache_clear()
+    (tmp_path / "notes").mkdir()
+    monkeypatch.setenv("FLEETING", str(tmp_path / "notes"))
+    screen = Told()
+    outcome = run(tmp_path / "r", screen=screen, judges=1, settings=settings(judges={"shade": "fleeting"}))
+    assert outcome.complete
+    assert "the judge's memory is gone" in screen.text
+    entry = outcome.summary["benchmarks"]["drawing"]
+    assert (entry["failed"], entry["n_responses"]) == (0, 24)
+    assert len(set(lines(tmp_path / "r", "verdicts"))) == TOTAL
 
 
 def test_a_file_tells_how_long_each_stage_took_and_adds_up_over_commands(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fakes import FakeModel
+from fakes import FakeModel, ShadeJudge
+from PIL import Image
 
-from suder_bench.errors import UserError
+from suder_bench.errors import JudgeError, UserError
 
 
 @dataclass
@@ -105,3 +106,26 @@ class Secretive(FakeModel):
 class Hidden(str):
     def __reduce__(self) -> tuple[object, ...]:
         return (_unreadable, ())
+
+
+class FleetingJudge(ShadeJudge):
+    """Kills the first worker that judges with it, and then cannot be had for as long as a worker ends; the next has it again.
+
+    Its notes are in the folder that the environment variable FLEETING names.
+    """
+
+    backend = "fleeting"
+
+    def __init__(self) -> None:
+        notes = Path(os.environ["FLEETING"])
+        self._loads = len(list(notes.glob("loaded-*")))
+        (notes / f"loaded-{self._loads}").touch()
+
+    def check(self) -> None:
+        if self._loads == 1:
+            raise JudgeError("the judge's memory is gone")
+
+    def shades(self, pictures: Sequence[Image.Image]) -> list[int]:
+        if self._loads == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().shades(pictures)
