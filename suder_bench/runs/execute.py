@@ -270,7 +270,7 @@ class Run:
     def _begin(self, folder: RunFolder, old: Recipe | None, recipe: Recipe, *, complete: bool) -> None:
         """Write run.json, and withdraw a summary that the run is about to outgrow."""
         outgrown = not complete and self.stage != "score"
-        if outgrown or old is None or old != recipe:
+        if outgrown or old is None:
             folder.withdraw_summary()
         folder.write("run.json", recipe)
 

@@ -328,6 +328,17 @@ def test_what_is_not_judged_again_keeps_its_judges_and_scores(tmp_path: Path) ->
     assert (recipe(tmp_path / "r")["judges"], benchmarks(tmp_path / "r")) == (before["judges"], made)
 
 
+def test_scores_of_a_run_that_was_moved_outlive_a_missing_judge(tmp_path: Path) -> None:
+    run(tmp_path / "r", judges={"shade": "black"})
+    made = benchmarks(tmp_path / "r")
+    (tmp_path / "r").rename(tmp_path / "moved")
+    screen = Told()
+    outcome = run(tmp_path / "moved", stage="score", judges={"shade": "missing"}, screen=screen)
+    assert not outcome.complete
+    assert "drawing: not judged now; the summary keeps its earlier scores" in screen.text
+    assert benchmarks(tmp_path / "moved") == made
+
+
 def test_scores_of_a_run_with_failures_outlive_a_missing_judge(tmp_path: Path) -> None:
     run(tmp_path / "r", FakeModel(bad=("shade 60",)))
     made = benchmarks(tmp_path / "r")
