@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import socket
 import subprocess
 import sys
+import tempfile
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -65,6 +70,51 @@ def test_the_line_for_slurm_runs_where_a_script_stands_for_srun(tmp_path: Path) 
     done = run(line, tmp_path, PATH=f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}")
     assert done.returncode == 0, done.stderr
     assert numbers(tmp_path / "runs/NAME")
+
+
+@pytest.mark.slow
+def test_the_job_is_taken_by_a_cluster(tmp_path: Path) -> None:
+    """`ray start`, then `ray job submit` from outside, which wants Ray with its dashboard."""
+    pytest.importorskip("opencensus", reason="ray[default] is not installed")
+    [submit] = re.findall(r"^    (ray job submit .*)$", TEXT, flags=re.MULTILINE)
+    port, dashboard = free_port(), free_port()
+    out = tmp_path / "runs/NAME"
+    submit = (
+        submit.replace("HEAD:8265", f"127.0.0.1:{dashboard}")
+        .replace("CHECKPOINT", "tiny-janus")
+        .replace("/FOLDER/NAME", str(out))
+        .replace("--suite gen", "--benchmark geneval --limit 60")
+    )
+    start = f"ray start --head --block --port {port} --dashboard-port {dashboard} --num-cpus 2 --disable-usage-stats"
+    short = tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True)
+    environment = {**os.environ, "RAY_ADDRESS": "", "RAY_TMPDIR": short.name, "HOME": str(tmp_path)}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with short, subprocess.Popen(shlex.split(start), env=environment, stdout=subprocess.DEVNULL) as cluster:
+        try:
+            wait_for(f"http://127.0.0.1:{dashboard}/api/version")
+            done = run(submit, tmp_path, **environment)
+        finally:
+            cluster.terminate()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert numbers(out)
+    assert "succeeded" in done.stdout
+
+
+def wait_for(address: str) -> None:
+    for _ in range(120):
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except OSError:
+            time.sleep(0.5)
+        else:
+            return
+    raise AssertionError(f"nothing answers at {address}")
+
+
+def free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
 
 
 def test_links_exist() -> None:
