@@ -29,11 +29,15 @@ def through_proxy(address: str, *, honours_all: bool = False) -> str:
 def before_the_hub(error: Exception) -> str:
     """The same for an error of the Hugging Face hub's client; "" where the hub answered by itself, or was not asked."""
     answer = getattr(error, "response", None)
-    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
-    unasked = offline or type(error).__name__ in ("HFValidationError", "OfflineModeIsEnabled")
+    unasked = hub_offline() or type(error).__name__ in ("HFValidationError", "OfflineModeIsEnabled")
     if unasked or (answer is not None and answer.status_code not in STATUSES):
         return ""
     return through_proxy(os.environ.get("HF_ENDPOINT", "https://huggingface.co"), honours_all=True)
+
+
+def hub_offline() -> bool:
+    """Whether the environment forbids to ask the hub."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
 
 
 def _shown(proxy: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suder_bench.data.folder import of_world
+from suder_bench.data.hub import origin
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers.fields import Row
 from suder_bench.evaluators.answers.tables import SUFFIXES
@@ -24,7 +25,9 @@ class Form:
 
     @property
     def told(self) -> str:
-        return f"from {self.files[0]}" + (f" and {len(self.files) - 1} more" if self.files[1:] else "")
+        more = f" and {len(self.files) - 1} more" if self.files[1:] else ""
+        whose = origin(self.files[0])
+        return f"from {self.files[0]}{more}{f' ({whose})' if whose else ''}"
 
 
 def table_file(data: Path, name: str, stem: str) -> Path | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace as replaced
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from suder_bench.data.fetch import EVERY, FetchError, fetch
-from suder_bench.data.folder import unwritable
+from suder_bench.data.fetch import EVERY, FetchError, fetch, make_room
+from suder_bench.data.fetch import amount as size_text
 from suder_bench.errors import UserError
 from suder_bench.evaluators.judges.manifest import Weight
 
@@ -73,26 +72,14 @@ def command(*weights: Weight) -> str:
 
 def amount(weights: Sequence[Weight]) -> str:
     """'1.71 GB', 'about 276 MB', '525 kB'."""
-    size = sum(weight.size for weight in weights)
     about = "about " if any(weight.bytes is None for weight in weights) else ""
-    unit, name, digits = (1e9, "GB", 2) if size >= 1e9 else (1e6, "MB", 0) if size >= 1e6 else (1e3, "kB", 0)
-    return f"{about}{size / unit:.{digits}f} {name}"
+    return f"{about}{size_text(sum(weight.size for weight in weights))}"
 
 
 def _make_room(lacking: Sequence[Weight], folder: Path) -> None:
     """Raises `UserError` where the disk of the folder, which is made, has less room than the files need."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(folder, error) from None
     parts = (_part(weight, folder) for weight in lacking)
-    needed = sum(weight.size for weight in lacking) - sum(part.stat().st_size for part in parts if part.is_file())
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise UserError(
-            f"{folder} has {free / 1e9:.2f} GB free, and {needed / 1e9:.2f} GB are needed; make room, or export"
-            " SUDER_BENCH_CACHE=FOLDER on another disk"
-        )
+    make_room(folder, sum(weight.size for weight in lacking) - sum(part.stat().st_size for part in parts if part.is_file()))
 
 
 def _part(weight: Weight, folder: Path) -> Path:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suder_bench.cli import options, parsing
-from suder_bench.errors import UserError
+from suder_bench.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from suder_bench.data.catalogue import OfficialFile
@@ -52,9 +52,15 @@ def _fetch(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--pictures",
         action="store_true",
-        help="also pictures, and tables that hold them, from their owners where that is possible",
+        help="also pictures, and tables that hold them, from their owners; of a benchmark that is named, from the hub where its"
+        " owner has an archive",
     )
+    parser.add_argument(
+        "--hub", action="store_true", help="with --pictures: from the hub in place of the owners, questions and pictures in one"
+    )
+    parser.add_argument("--protocol", default="official", help="whose tables and pictures (default: official)")
     args = parser.parse_args(argv)
+    from suder_bench.data import hub
     from suder_bench.data.fetch import ensure
     from suder_bench.data.owners import owners_files
     from suder_bench.runs.screen import Screen
@@ -62,6 +68,9 @@ def _fetch(argv: Sequence[str]) -> int:
     data, screen = _folder(args), Screen()
     files, fetched = _files(args), 0
     _refuse_world(data)
+    _check_protocol(args)
+    if args.hub and not args.pictures:
+        raise UserError("--hub says where pictures come from; add --pictures")
     if not files and not args.pictures:
         raise UserError(f"all there is of {' and '.join(args.benchmarks)} holds pictures; add --pictures to fetch what can be")
     for _, group in groupby(files, key=lambda file: file.folder):
@@ -69,26 +78,44 @@ def _fetch(argv: Sequence[str]) -> int:
     use = "official" if args.data is None else args.data
     if files:
         print(f"{len(files)} official files are in {data}, {fetched} of them new; use them with --data {use}")
-    if args.pictures:
-        theirs, fetched = owners_files(args.benchmarks, data), 0
+    sets = hub.hub_sets(args.benchmarks, args.protocol) if args.pictures else []
+    sets = [one for one in sets if args.hub or (args.benchmarks and one.alone)]
+    if args.pictures and not args.hub:
+        theirs, fetched = owners_files(args.benchmarks, data, args.protocol), 0
         for _, owned in groupby(theirs, key=lambda file: file.folder):
             fetched += ensure(list(owned), data, screen.say, offline=args.offline, replace=args.replace)
-        print(f"{len(theirs)} files from their owners are in {data}, {fetched} of them new; use them with --data {use}")
-    _tell_lacking(args.benchmarks, data, pictures=args.pictures)
+        if theirs or not sets:
+            print(f"{len(theirs)} files from their owners are in {data}, {fetched} of them new; use them with --data {use}")
+    for one in sets:
+        fetched = hub.ensure(one, data, screen.say, offline=args.offline, replace=args.replace)
+        print(f"{one.repository} ({one.name}) is in {one.folder(data)}, {fetched} files of it new; use it with --data {use}")
+    _tell_lacking(args.benchmarks, data, pictures=args.pictures, brought={one.benchmark for one in sets})
     return 0
 
 
-def _tell_lacking(benchmarks: Sequence[str], data: Path, *, pictures: bool) -> None:
-    """What was not fetched though questions are about it, and where it is to be had."""
+def _check_protocol(args: argparse.Namespace) -> None:
+    """Raises `UserError` for a protocol that none of the benchmarks has."""
+    from suder_bench import registry
     from suder_bench.data.owners import materials
 
+    names = args.benchmarks or dict.fromkeys(one.benchmark for one in materials())
+    known = {protocol for name in names for protocol in registry.load("benchmarks", name).protocols}
+    if args.protocol != "official" and args.protocol not in known:
+        raise unknown("protocol", args.protocol, known)
+
+
+def _tell_lacking(benchmarks: Sequence[str], data: Path, *, pictures: bool, brought: Collection[str] = ()) -> None:
+    """What was not fetched though questions are about it, and where it is to be had; not of the benchmarks whose pictures were
+    `brought` from the hub."""
+    from suder_bench.data.owners import command, materials
+
     left = [one for one in materials(benchmarks) if one.way == "hand" or not pictures]
+    left = [one for one in left if one.benchmark not in brought]
     if left and not benchmarks:
         names = ", ".join(dict.fromkeys(one.benchmark for one in left))
         print(f"not fetched: pictures of {names}; where they are to be had says suder-bench data list")
     for one in left if benchmarks else ():
-        way = "add --pictures" if one.way == "fetch" else f"put it into {one.place(data)}"
-        print(f"not fetched: {one.told}; {way}")
+        print(f"not fetched: {one.told}; {f'put it into {one.place(data)}' if one.way == 'hand' else command(one)}")
 
 
 def _verify(argv: Sequence[str]) -> int:
@@ -135,7 +162,8 @@ def _list(argv: Sequence[str]) -> int:
         for file in (file for file in files if file.benchmark == benchmark):
             print(f"  {states[file]:<8} {file.name:<32} {file.bytes:>10,}  {file.licence:<13} {file.repository}")
         for one in (one for one in theirs if one.benchmark == benchmark):
-            way = "comes with data fetch --pictures" if one.way == "fetch" else "to be put there by hand"
+            way = {"fetch": "comes with data fetch --pictures", "hub": "comes with data fetch --pictures --hub"}.get(one.way)
+            way = way or "to be put there by hand"
             print(f"  {one.place(data)}: {one.told}; {way}")
     counts = Counter(states.values())
     print(f"{data}: " + ", ".join(f"{counts[state]} {state}" for state in ("present", "missing", "damaged")))

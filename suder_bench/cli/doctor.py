@@ -21,7 +21,8 @@ from suder_bench import imports, registry
 from suder_bench.benchmark import Judge, KnowsItsFile
 from suder_bench.cli import options, parsing
 from suder_bench.data.catalogue import catalogue, expected
-from suder_bench.data.owners import materials
+from suder_bench.data.hub import hub_sets
+from suder_bench.data.owners import command, materials
 from suder_bench.data.source import cache, official
 from suder_bench.errors import UserError, install, unknown
 from suder_bench.machine import cores
@@ -184,18 +185,19 @@ def official_data() -> Iterator[Finding]:
 def pictures() -> Iterator[Finding]:
     """What the official questions are about, and their owners have: in the cache, or where it is to be had."""
     for one in materials():
-        if not one.needed("official"):
+        if not one.needed("official") or one.way == "hub":
             continue
         if one.there(official()):
             yield Finding("pictures", one.benchmark, "ok", f"{one.what}: in {one.place(official())}")
         else:
-            fetch = f"suder-bench data fetch {one.benchmark} --pictures"
+            alone = any(found.alone for found in hub_sets([one.benchmark]))
+            by_hand = f"put into {one.place(official())}" + (f", or {command(one)} for the hub's copy" if alone else "")
             yield Finding(
                 "pictures",
                 one.benchmark,
                 "missing",
                 one.told,
-                fetch if one.way == "fetch" else f"put into {one.place(official())}",
+                command(one) if one.way == "fetch" else by_hand,
             )
 
 

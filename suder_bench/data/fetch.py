@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from io import FileIO
@@ -33,6 +34,7 @@ EVERY = 60.0
 """Seconds between two lines about how many files are here."""
 
 BLOCK = 1 << 16
+NOTHING: Mapping[str, str] = {}
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 """HTTP statuses that another try may mend."""
 
@@ -99,18 +101,45 @@ def ensure(files: Sequence[Fetchable], data: Path, say: Callable[[str], None], *
     return len(wanted)
 
 
+def amount(size: int) -> str:
+    """'1.71 GB', '276 MB', '525 kB'."""
+    unit, name, digits = (1e9, "GB", 2) if size >= 1e9 else (1e6, "MB", 0) if size >= 1e6 else (1e3, "kB", 0)
+    return f"{size / unit:.{digits}f} {name}"
+
+
+def make_room(folder: Path, needed: int) -> None:
+    """Make the folder. Raises `UserError` where its disk has less room than `needed` bytes."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{folder} has {amount(free)} free, and {amount(needed)} are needed; make room, or export SUDER_BENCH_CACHE=FOLDER on"
+            " another disk"
+        )
+
+
 class AnotherFile(Exception):
     """What an address has is not the file that is wanted; says in what it differs."""
 
 
 def fetch(
-    file: Addressed, target: Path, *, most: int = MOST, watch: Callable[[int], None] = lambda have: None, leave: bool = False
+    file: Addressed,
+    target: Path,
+    *,
+    most: int = MOST,
+    watch: Callable[[int], None] = lambda have: None,
+    leave: bool = False,
+    headers: Mapping[str, str] = NOTHING,
 ) -> None:
     """Download one file; what arrived before a break is kept beside `target` and not asked for again.
 
     `most` bounds a file whose size is not known, in bytes, and `watch` is told how many are here, block by block. A file that
-    came in one piece and is another is not asked for again, and `leave` keeps it as what had arrived. Raises `UserError` where
-    it cannot be written, and `FetchError` when the third try fails too, or what arrived is not the official file.
+    came in one piece and is another is not asked for again, and `leave` keeps it as what had arrived. `headers` are for the
+    address itself, and are not sent to where it redirects. Raises `UserError` where it cannot be written, and `FetchError` when
+    the third try fails too, or what arrived is not the official file.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +154,7 @@ def fetch(
         for attempt in range(TRIES):
             if attempt:
                 time.sleep(PAUSE * attempt)
-            reason, again = _tried(file, part, most, watch, leave=leave)
+            reason, again = _tried(file, part, most, watch, headers, leave=leave)
             if not reason:
                 _put(Path(part.name), target)
                 return
@@ -136,10 +165,12 @@ def fetch(
     )
 
 
-def _tried(file: Addressed, part: FileIO, most: int, watch: Callable[[int], None], *, leave: bool) -> tuple[str, bool]:
+def _tried(
+    file: Addressed, part: FileIO, most: int, watch: Callable[[int], None], headers: Mapping[str, str], *, leave: bool
+) -> tuple[str, bool]:
     """Why one try did not bring the file, in brackets, and whether another may; "" where it did."""
     try:
-        whole = _append(file, part, most, watch)
+        whole = _append(file, part, most, watch, headers)
     except AnotherFile as error:
         return f"(not the official file: {error})", False
     except urllib.error.HTTPError as error:
@@ -157,7 +188,7 @@ def _tried(file: Addressed, part: FileIO, most: int, watch: Callable[[int], None
     return f"(not the official file: {fault})", not whole
 
 
-def _append(file: Addressed, part: FileIO, most: int, watch: Callable[[int], None]) -> bool:
+def _append(file: Addressed, part: FileIO, most: int, watch: Callable[[int], None], own_headers: Mapping[str, str]) -> bool:
     """Add what `part` lacks, and say whether that was the whole file; never more than one byte too many, however long the
     answer is. Raises `AnotherFile`, and leaves what is here, where the answer promises another size."""
     have = part.seek(0, os.SEEK_END)
@@ -165,6 +196,8 @@ def _append(file: Addressed, part: FileIO, most: int, watch: Callable[[int], Non
         return False
     headers = {"User-Agent": f"suder-bench/{version('suder-bench')}", "Range": f"bytes={have}-"}
     request = urllib.request.Request(file.address, headers=headers if have else {"User-Agent": headers["User-Agent"]})
+    for name, value in own_headers.items():
+        request.add_unredirected_header(name, value)
     with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
         resumed = have and (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-")
         promised = answer.headers.get("Content-Length")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 from suder_bench.data.catalogue import State, mirror
 from suder_bench.errors import UserError
 
+HUB = "huggingface.co"
 COCO = "http://images.cocodataset.org/val2014/"
 MOST = 1 << 28
 """Bytes of the largest answer that is taken for one of these files; the largest known is 37 MB."""
@@ -29,7 +31,8 @@ _BEGINNINGS = {".jpg": b"\xff\xd8", ".json": b"{", ".jsonl": b"{"}
 
 @dataclass(frozen=True)
 class Material:
-    """Something that a benchmark is about. `folder` is below the benchmark's own; `way` is how it gets there."""
+    """Something that a benchmark is about. `folder` is below the benchmark's own; `way` is how it gets there: from its owner,
+    from the hub (`data.hub`), or by hand."""
 
     benchmark: str
     protocols: str
@@ -38,7 +41,7 @@ class Material:
     address: str
     size: str
     licence: str
-    way: Literal["fetch", "hand"]
+    way: Literal["fetch", "hub", "hand"]
 
     def needed(self, protocol: str) -> bool:
         return not self.protocols or protocol in self.protocols.split()
@@ -49,7 +52,7 @@ class Material:
     def there(self, data: Path) -> bool:
         """Whether it seems to be in `data`: every file that could be fetched, or anything in a folder of the benchmark's."""
         if self.way == "fetch":
-            files = owners_files([self.benchmark], data)
+            files = owners_files([self.benchmark], data, (self.protocols.split() or ["official"])[0])
             return bool(files) and all(file.state(data) == "present" for file in files)
         return any(inner.is_file() for inner in (data / self.benchmark).glob("*/**/*"))
 
@@ -66,6 +69,7 @@ class OwnersFile:
     name: str
     url: str
     md5: str = ""
+    protocols: str = ""
 
     @property
     def benchmark(self) -> str:
@@ -77,8 +81,11 @@ class OwnersFile:
 
     @property
     def address(self) -> str:
-        """`url`, or the same below the mirror, with its host's name as the first folder."""
+        """`url`, or the same below the mirror, with its host's name as the first folder; of the hub's what $HF_ENDPOINT says."""
         host, parts = mirror(), urlsplit(self.url)
+        hub = os.environ.get("HF_ENDPOINT", "").rstrip("/")
+        if hub and parts.netloc == HUB:
+            return f"{hub}{parts.path}"
         return f"{host}/{parts.netloc}{parts.path}" if host else self.url
 
     def place(self, data: Path) -> Path:
@@ -110,11 +117,18 @@ def materials(benchmarks: Sequence[str] = ()) -> list[Material]:
     return [one for one in found if not benchmarks or one.benchmark in benchmarks]
 
 
-def owners_files(benchmarks: Sequence[str], data: Path) -> list[OwnersFile]:
-    """Those of these benchmarks, of all for none named. POPE's pictures are those that its questions in `data` name."""
+def owners_files(benchmarks: Sequence[str], data: Path, protocol: str = "official") -> list[OwnersFile]:
+    """Those of these benchmarks, of all for none named, that the protocol reads, or the official one where no other's are there
+    to fetch. POPE's pictures are those that its questions in `data` name."""
     listed = [OwnersFile(**row) for row in _rows("owners.csv")]
     asked = _asked_about(data) if not benchmarks or "pope" in benchmarks else []
-    return [file for file in listed if not benchmarks or file.benchmark in benchmarks] + asked
+    offering = {file.folder for file in listed if protocol in file.protocols.split()}
+    own = [
+        file
+        for file in listed
+        if not file.protocols or (protocol if file.folder in offering else "official") in file.protocols.split()
+    ]
+    return [file for file in own if not benchmarks or file.benchmark in benchmarks] + asked
 
 
 def wanting(benchmark: str, data: Path, protocol: str = "official") -> str:
@@ -122,9 +136,17 @@ def wanting(benchmark: str, data: Path, protocol: str = "official") -> str:
     told = []
     for one in materials([benchmark]):
         if one.needed(protocol):
-            command = f"suder-bench data fetch {benchmark} --pictures --data {data} brings "
-            told.append((command if one.way == "fetch" else f"put into {one.place(data)} ") + one.told)
+            way = f"put into {one.place(data)}" if one.way == "hand" else f"{command(one, protocol, data)} brings"
+            told.append(f"{way} {one.told}")
     return "; ".join(told)
+
+
+def command(one: Material, protocol: str = "official", data: Path | None = None) -> str:
+    """What fetches it, by its first protocol where it is none of `protocol`'s."""
+    protocol = protocol if one.needed(protocol) else one.protocols.split()[0]
+    other = f" --protocol {protocol}" if one.protocols and protocol != "official" else ""
+    hub = " --hub" if one.way == "hub" else ""
+    return f"suder-bench data fetch {one.benchmark} --pictures{hub}{other}" + (f" --data {data}" if data is not None else "")
 
 
 def _asked_about(data: Path) -> list[OwnersFile]:

@@ -83,7 +83,8 @@ def test_list_says_where_pictures_are_how_large_whose_licence_and_where_they_go(
     listed = json.loads(capsys.readouterr().out)["pictures"]
     assert [(one["size"], one["licence"], one["way"]) for one in listed] == [
         ("37.2 MB", "Apache-2.0 (the repository's; of the pictures not stated)", "fetch"),
-        ("37 to 73 MB each", "Apache-2.0 (the repository's; of the pictures not stated)", "hand"),
+        ("37 to 73 MB each", "Apache-2.0 (the repository's; of the pictures not stated)", "fetch"),
+        ("97 to 141 MB each", "told before it starts", "hub"),
     ]
 
 

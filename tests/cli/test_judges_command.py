@@ -277,7 +277,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     assert main(["judges", "fetch", "vqa"]) == 2
-    assert "has 0.00 GB free, and 0.00 GB are needed; make room" in capsys.readouterr().err
+    assert "has 1 kB free, and 256 kB are needed; make room" in capsys.readouterr().err
     assert mirror.asked == []
 
 

@@ -14,6 +14,7 @@ from suder_bench.data.catalogue import MIRROR
 from suder_bench.data.fetch import FetchError, fetch
 from suder_bench.data.owners import COCO, materials, owners_files, wanting
 from suder_bench.errors import UserError
+from suder_bench.evaluators.mmbench import TABLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 NAMES = ("pope", "hallusionbench", "llavabench", "mmbench", "seedbench")
@@ -26,7 +27,7 @@ def test_every_benchmark_with_pictures_is_told_of() -> None:
 def test_the_page_says_what_the_table_says() -> None:
     rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in PAGE.read_text().splitlines() if "| http" in line]
     said = [(what, folder, address, size, licence, way) for _, what, folder, address, size, licence, way in rows]
-    ways = {"fetch": "--pictures", "hand": "by hand"}
+    ways = {"fetch": "--pictures", "hub": "--pictures --hub", "hand": "by hand"}
     places = [str(one.place(Path())) for one in materials()]
     assert said == [
         (one.what, place, one.address, one.size, one.licence, ways[one.way])
@@ -39,11 +40,11 @@ def test_an_error_names_command_or_folder_address_size_and_licence(benchmark: st
     told = wanting(benchmark, Path("d"))
     for one in materials([benchmark]):
         if one.needed("official"):
-            way = (
-                f"suder-bench data fetch {benchmark} --pictures --data d"
-                if one.way == "fetch"
-                else f"put into {one.place(Path('d'))} "
-            )
+            way = {
+                "fetch": f"suder-bench data fetch {benchmark} --pictures --data d brings ",
+                "hub": f"suder-bench data fetch {benchmark} --pictures --hub --data d brings ",
+                "hand": f"put into {one.place(Path('d'))} ",
+            }[one.way]
             assert all(part in told for part in (way, one.address, one.size, one.licence))
     assert "\n" not in told
 
@@ -52,6 +53,21 @@ def test_a_protocol_is_told_of_its_own_pictures_only() -> None:
     assert "GQA" in wanting("pope", Path("d"), "gqa")
     assert "COCO" not in wanting("pope", Path("d"), "gqa")
     assert "GQA" not in wanting("pope", Path("d"), "official")
+
+
+def test_an_edition_s_command_names_its_protocol() -> None:
+    told = wanting("mmbench", Path("d"), "dev-cn")
+    assert "suder-bench data fetch mmbench --pictures --protocol dev-cn --data d brings the protocol's table" in told
+    assert "suder-bench data fetch mmbench --pictures --hub --protocol dev-cn --data d brings the hub's copy" in told
+    assert "--hub" not in wanting("mmbench", Path("d"), "dev-en-v11")
+
+
+def test_every_edition_of_mmbench_can_be_fetched_by_its_name(tmp_path: Path) -> None:
+    for protocol, (*_, table) in {**TABLES, "official": ("MMBench_DEV_EN",)}.items():
+        [file] = owners_files(["mmbench"], tmp_path, protocol)
+        assert file.name == f"{table}.tsv"
+        assert file.url.endswith(f"/{file.name}")
+    assert len({file.md5 for protocol in TABLES for file in owners_files(["mmbench"], tmp_path, protocol)}) == len(TABLES)
 
 
 def test_what_can_be_fetched_lies_at_one_commit_or_has_a_checksum(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_every_protocol_that_a_file_names_exists() -> None:
     ("name", "marker", "way"),
     [
         ("geneval", "evaluation_metadata.jsonl", "get the official files with suder-bench data fetch geneval"),
-        ("llavabench", "questions.jsonl", r"suder-bench data fetch llavabench --pictures --data .* brings .*Apache-2\.0\)"),
+        ("llavabench", "questions.jsonl", r"suder-bench data fetch llavabench --pictures --data .* brings .*Apache-2\.0\).*"),
     ],
 )
 def test_a_folder_without_the_files_says_how_to_get_them(tmp_path: Path, name: str, marker: str, way: str) -> None:
