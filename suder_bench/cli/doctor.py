@@ -191,13 +191,12 @@ def pictures() -> Iterator[Finding]:
             yield Finding("pictures", one.benchmark, "ok", f"{one.what}: in {one.place(official())}")
         else:
             alone = any(found.alone for found in hub_sets([one.benchmark]))
-            by_hand = f"put into {one.place(official())}" + (f", or {command(one)} for the hub's copy" if alone else "")
             yield Finding(
                 "pictures",
                 one.benchmark,
                 "missing",
                 one.told,
-                command(one) if one.way == "fetch" else by_hand,
+                command(one) if one.way == "fetch" or alone else f"put into {one.place(official())}",
             )
 
 
