@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -13,6 +11,7 @@ from typing import Any
 from suder_bench.benchmark import Benchmark
 from suder_bench.errors import PictureError
 from suder_bench.records import Answered, Response, Sample, Verdict
+from suder_bench.runs import sources
 from suder_bench.runs.batches import AUTO, BatchSize, tell
 from suder_bench.runs.cells import cut
 from suder_bench.runs.judges import Panel, key_of
@@ -191,7 +190,7 @@ def filing(task: Task, identity: Identity) -> dict[str, str]:
 
 def filed_under(task: Task, identity: Identity) -> str:
     """The key of verdicts by just these judges. It changes with the data and the code, so that no stale verdict counts."""
-    return key_of(identity, [task.name, task.protocol, task.data, version("suder-bench"), _source(task.benchmark)])
+    return key_of(identity, [task.name, task.protocol, task.data, version("suder-bench"), sources.digest(task.benchmark)])
 
 
 @dataclass(frozen=True)
@@ -287,10 +286,3 @@ def key_of_verdict(one: Answered) -> tuple[str, int, str]:
 
 def _key(response: Response) -> tuple[str, int, str]:
     return response.sample, response.repeat, response.digest
-
-
-def _source(benchmark: Benchmark) -> str:
-    """A digest of the benchmark's module and those beside it: an edited rule must not meet verdicts of the old one."""
-    file = inspect.getsourcefile(type(benchmark))
-    modules = sorted(Path(file).parent.glob("*.py")) if file is not None else []
-    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
