@@ -6,7 +6,7 @@ that holds a capital letter. An option that a question lacks is the word "nan", 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from suder_bench.data.prompts import LETTERS
 from suder_bench.evaluators.answers.choices import API_FAILURE
@@ -18,8 +18,12 @@ ABSENT = "nan"
 ARTICLE_WORDS = 3
 """In an answer of more words, a word "A" is an article."""
 
+BARE = "{}"
 AROUND = ("{}.", "{},", "{}:", "{})", "{}).", "({})", "({}).", ":{}", ":{},", ":{}.", ":{})", ":{}).")
 """How a letter may be written where it does not stand alone, in the order in which they are tried."""
+
+WRITTEN = {form.format(letter): (form, letter) for form in (BARE, *AROUND) for letter in NAMED}
+"""Every word that names a letter."""
 
 ENDS = ",.!?;:'\""
 START, END, PHRASE = 10, 9, 7
@@ -46,10 +50,14 @@ def letter(text: str) -> str | None:
     if API_FAILURE in text:
         return None
     words = text.split()
-    bare = _only("{}", words)
-    if bare and ("A" not in words or len(words) <= ARTICLE_WORDS):
-        return bare
-    return next(filter(None, (_only(form, words) for form in AROUND)), None)
+    named: dict[str, list[str]] = {}
+    for word in WRITTEN.keys() & words:
+        form, letter = WRITTEN[word]
+        named.setdefault(form, []).append(letter)
+    bare = named.get(BARE, [])
+    if len(bare) == 1 and ("A" not in bare or len(words) <= ARTICLE_WORDS):
+        return bare[0]
+    return next((named[form][0] for form in AROUND if len(named.get(form, ())) == 1), None)
 
 
 def option_text(text: str, options: Mapping[str, str]) -> str | None:
@@ -63,22 +71,18 @@ def anywhere(text: str) -> str | None:
     """The letter A to D that the most telling form shows, of equals the last in the text."""
     for mark in ENDS:
         text = text.strip(mark)
-    found = max(_found(text), default=None)
-    if found is None:
-        found = max(((0, text.rfind(letter), letter) for letter in LETTERS if letter in text), default=None)
-    return found and found[2]
+    there = [letter for letter in LETTERS if letter in text]
+    if len(there) < 2:  # whatever shows it
+        return there[0] if there else None
+    found = max(_found(text, there), default=None)
+    return (found or max((0, text.rfind(letter), letter) for letter in there))[2]
 
 
-def _only(form: str, words: list[str]) -> str | None:
-    named = [letter for letter in NAMED if form.format(letter) in words]
-    return named[0] if len(named) == 1 else None
-
-
-def _found(text: str) -> Iterator[tuple[int, int, str]]:
-    """(how much it counts, its place, the letter) of each form in which a letter stands in the text."""
+def _found(text: str, letters: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+    """(how much it counts, its place, the letter) of each form in which one of the letters stands in the text."""
     padded, bare = f" {text} ", text.strip()
     starts = sorted(set(_after_phrases(padded.lower())))
-    for letter in LETTERS:
+    for letter in letters:
         for form, rank in FORMS.items():
             if (place := padded.rfind(form.format(letter))) >= 0:
                 yield rank, place, letter

@@ -16,6 +16,8 @@ LATEST: Era = "2025-05"
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 """Marks that VLMEvalKit removes; `*`, `:`, `'` and `#` are not among them and stay glued to the word."""
 
+THOUSANDS = re.compile(r"\d,\d")
+
 FULL_STOPS = {"2024": re.compile(r"\.(?!\d)"), "2025-05": re.compile(r"(?<!\d)\.(?!\d)")}
 """Which full stops are removed. The first means to spare those after a number too, and its look-behind is misspelt."""
 
@@ -40,9 +42,11 @@ def vlmevalkit(text: str, era: Era = LATEST) -> str:
     budget in 2024: a "No." after a list of 32 is then no "no".
     """
     text = text.lower()
-    thousands = re.search(r"\d,\d", text) is not None
+    thousands = THOUSANDS.search(text) is not None
     cleaned = text
     for mark in PUNCTUATION:
+        if mark not in text:
+            continue
         spaced = f"{mark} " in text or f" {mark}" in text
         cleaned = cleaned.replace(mark, "" if spaced or thousands else " ")
     words = FULL_STOPS[era].sub("", cleaned, count=BUDGET).split()
