@@ -30,6 +30,15 @@ class Embedded(ABC):
         """Its encoded bytes. Raises `PictureError` naming the place where they cannot be had."""
         ...
 
+    @property
+    def place(self) -> tuple[Path, str] | None:
+        """The file that it is inside of, and where; None where that is not told."""
+        return None
+
+    def alone(self) -> bool:
+        """Whether what it is changes with the file of its `place` only. Raises what `read` raises."""
+        return False
+
 
 ImageSource = Path | bytes | Embedded
 REVISED = "revised_prompt"

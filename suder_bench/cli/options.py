@@ -94,7 +94,9 @@ def add_model_arguments(parser: Parser) -> None:
         help="launch the kernels of a Janus' steps one by one, where a CUDA graph would launch them together",
     )
     group.add_argument(
-        "--rehash", action="store_true", help="read all weights for their digest, also where it was kept from an earlier time"
+        "--rehash",
+        action="store_true",
+        help="read all weights and pictures in files for their digests, also where they were kept",
     )
 
 

@@ -46,6 +46,13 @@ class Encoded(Embedded):
         except (OSError, binascii.Error) as error:
             raise PictureError(f"{self} cannot be read ({error}); the file may have changed") from None
 
+    @property
+    def place(self) -> tuple[Path, str]:
+        return self.file, f"{self.start}+{self.length}"
+
+    def alone(self) -> bool:
+        return True
+
 
 @dataclass(frozen=True)
 class Cell(Embedded):
@@ -61,6 +68,18 @@ class Cell(Embedded):
         return f"{self.column} of row {self.row:,} of {self.file}"
 
     def read(self) -> bytes:
+        return self._content(self._value())
+
+    @property
+    def place(self) -> tuple[Path, str]:
+        return self.file, f"{self.column}/{self.row}"
+
+    def alone(self) -> bool:
+        """Not where the cell holds the path of another file."""
+        value = self._value()
+        return isinstance(value, bytes) or (isinstance(value, str) and len(value) > _PATH)
+
+    def _value(self) -> Any:
         try:
             value = _cursor(self.file, self.column).at(self.row)
         except (OSError, ValueError, IndexError) as error:
@@ -69,7 +88,7 @@ class Cell(Embedded):
             value = value[0] if value else None
         path = value.get("path") if isinstance(value, dict) else None
         found = value.get("bytes") if isinstance(value, dict) else value
-        return self._content(path if found is None else found)
+        return path if found is None else found
 
     def _content(self, value: Any) -> bytes:
         if isinstance(value, bytes):

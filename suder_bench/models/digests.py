@@ -75,7 +75,7 @@ def sha256(file: Path) -> str:
 def _sha256(file: Identity, anew: bool) -> str:
     if file.size < LARGE:
         return _read(file)
-    about = {**asdict(file), "ends": _ends(file)}
+    about = looked_at(file)
     kept = _kept(about)
     if kept is not None and not anew:
         return kept
@@ -93,8 +93,13 @@ def _sha256(file: Identity, anew: bool) -> str:
         # A cache that cannot be written, or a user without a home, keeps nothing.
         with suppress(OSError, RuntimeError, UserError):
             replace_file(_place(file.path), json.dumps({**about, "sha256": found}).encode())
-            _tidy(_place(file.path).parent)
+            tidy(_place(file.path).parent)
     return found
+
+
+def looked_at(file: Identity) -> dict[str, object]:
+    """By what a file is known again, in values that JSON has."""
+    return {**asdict(file), "ends": _ends(file)}
 
 
 def _read(file: Identity) -> str:
@@ -115,10 +120,15 @@ def _ends(file: Identity) -> str:
 
 
 def _place(path: str) -> Path:
-    return cache_folder() / "digests" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.json"
+    return entry_of(path, cache_folder() / "digests")
 
 
-def _tidy(folder: Path) -> None:
+def entry_of(path: str, folder: Path) -> Path:
+    """Where in `folder` something is kept of the file at `path`."""
+    return folder / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.json"
+
+
+def tidy(folder: Path) -> None:
     """Drop what is kept of files that are long gone, and of the others all but the newest."""
     ages = {entry: time.time() - entry.stat().st_mtime for entry in folder.iterdir()}
     newest = sorted(ages, key=lambda entry: ages[entry])

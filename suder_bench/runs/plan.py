@@ -17,6 +17,7 @@ from suder_bench.errors import MissingPictures, UserError, unknown
 from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.records import Embedded, ImageSource, Sample
 from suder_bench.runs.jsonl import plain
+from suder_bench.runs.measured import Measures
 from suder_bench.terms import USUAL, Terms
 
 OFFICIAL = "official"
@@ -174,11 +175,12 @@ def evenly(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
 def samples_digest(samples: Sequence[Sample]) -> str:
     """Changes with every id, prompt, ground truth and picture. A picture that has a name counts by it and its size, whether it is
     a file or inside one, any other by its content."""
-    digest, encode = hashlib.sha256(), json.JSONEncoder(sort_keys=True, default=str).encode
+    digest, encode, measures = hashlib.sha256(), json.JSONEncoder(sort_keys=True, default=str).encode, Measures()
     for sample in samples:
-        pictures = [_picture(source) for source in sample.images]
+        pictures = [_picture(source, measures) for source in sample.images]
         row = [sample.id, sample.cluster, sample.prompt, pictures, plain(sample.truth)]
         digest.update(encode(row).encode())
+    measures.keep()
     return digest.hexdigest()[:16]
 
 
@@ -244,10 +246,9 @@ def _spread(values: Sequence[Value], count: int) -> list[Value]:
     return [values[i * len(values) // count] for i in range(count)]
 
 
-def _picture(source: ImageSource) -> str:
+def _picture(source: ImageSource, measures: Measures) -> str:
     if isinstance(source, Embedded):
-        encoded = source.read()
-        return f"{source.name}:{len(encoded)}" if source.name else hashlib.sha256(encoded).hexdigest()
+        return f"{source.name}:{measures.size(source)}" if source.name else measures.sha256(source)
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
     return f"{source.name}:{source.stat().st_size if source.is_file() else 'missing'}"
