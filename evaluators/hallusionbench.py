@@ -24,7 +24,7 @@ from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import harnesses, thoughts, yes_no
 from suder_bench.evaluators.answers.fields import BIT, ID, TEXT, Fields, id_text, quoted, with_fields
 from suder_bench.evaluators.answers.files import check_pictures, given_in, json_rows, pair, picture_folder
-from suder_bench.evaluators.answers.harnesses import Given
+from suder_bench.evaluators.answers.harnesses import Given, read_once
 from suder_bench.evaluators.answers.reviews import RIGHT, UNCLEAR, judge_mark
 from suder_bench.evaluators.forms import hallusionbench as forms
 from suder_bench.evaluators.forms.found import PICTURE, Form
@@ -186,12 +186,14 @@ class HallusionBench:
         told = f"{unused:,} answers to questions without a picture are not used; protocol official-llm is about these too"
         return [*harnesses.remarks(given_in(self.read_answers, file), file), *([told] if unused else [])]
 
+    @read_once
     def _answers(self, file: Path) -> list[tuple[str, str]]:
-        if (table := harnesses.predictions(file)) is not None:
-            return [(table_id(one), one.text) for one in table]
-        if (log := harnesses.logged(file)) is not None:
-            return [(row_id(harnesses.kept(one, dict.fromkeys(KEY, ID))), one.text) for one in log]
-        rows = json_rows(file, {**dict.fromkeys(KEY, ID), "model_prediction": TEXT})
+        given = harnesses.read(file)
+        if given.table is not None:
+            return [(table_id(one), one.text) for one in given.table]
+        if given.log is not None:
+            return [(row_id(harnesses.kept(one, dict.fromkeys(KEY, ID))), one.text) for one in given.log]
+        rows = given.rows({**dict.fromkeys(KEY, ID), "model_prediction": TEXT})
         return [(row_id(row), row["model_prediction"]) for row in rows]
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:

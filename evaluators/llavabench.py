@@ -23,7 +23,7 @@ from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import harnesses, thoughts
 from suder_bench.evaluators.answers.fields import ID, TEXT, TEXTS, Fields, Row, id_text, quoted, with_fields
 from suder_bench.evaluators.answers.files import check_pictures, given_in, json_document, json_rows, pair
-from suder_bench.evaluators.answers.harnesses import Given
+from suder_bench.evaluators.answers.harnesses import Given, read_once
 from suder_bench.evaluators.answers.matching import matched, words
 from suder_bench.evaluators.answers.reviews import FAILED, is_review, parse_scores, read_reviews
 from suder_bench.evaluators.forms import llavabench as forms
@@ -198,17 +198,18 @@ class LlavaBench:
         told = f"no {QUESTIONS} in {self.data}, so that intervals take every question for a picture of its own"
         return [] if self.questions else [told]
 
+    @read_once
     def _answers(self, file: Path) -> list[tuple[str, str]]:
-        if (table := harnesses.predictions(file)) is not None:
-            named = [(one, with_fields(one.row, one.place, {"question": TEXT, "gpt4_ans": TEXT})) for one in table]
+        given = harnesses.read(file)
+        if given.table is not None:
+            named = [(one, with_fields(one.row, one.place, {"question": TEXT, "gpt4_ans": TEXT})) for one in given.table]
             return self._by_words((one, row["question"], row["gpt4_ans"]) for one, row in named)
-        if (log := harnesses.logged(file)) is not None:
-            named = [(one, harnesses.kept(one, {"question": TEXT, "ans1": TEXT})) for one in log]
+        if given.log is not None:
+            named = [(one, harnesses.kept(one, {"question": TEXT, "ans1": TEXT})) for one in given.log]
             return self._by_words((one, row["question"], row["ans1"]) for one, row in named)
-        rows = json_rows(file)
-        if is_review(rows[0]):
+        if is_review(given.placed[0][1]):
             raise UserError(f"{file} holds reviews, not answers; sum them up with --protocol reviews")
-        return [(id_text(row["question_id"]), row["text"]) for row in json_rows(file, ANSWER)]
+        return [(id_text(row["question_id"]), row["text"]) for row in given.rows(ANSWER)]
 
     def _by_words(self, given: Iterable[tuple[Given, str, str]]) -> list[tuple[str, str]]:
         keyed = [(one, [(words(question), words(reference))]) for one, question, reference in given]

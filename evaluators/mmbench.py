@@ -22,7 +22,8 @@ from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.answers import harnesses, lmms_eval
 from suder_bench.evaluators.answers.choices import ERAS, LATEST, explain, extract
 from suder_bench.evaluators.answers.fields import ID, TEXT, Row, id_text, quoted
-from suder_bench.evaluators.answers.files import check_pictures, given_in, json_rows, pair
+from suder_bench.evaluators.answers.files import check_pictures, given_in, pair
+from suder_bench.evaluators.answers.harnesses import read_once
 from suder_bench.evaluators.answers.matching import same_words
 from suder_bench.evaluators.answers.tables import DROPPED, EMPTY, SUFFIXES
 from suder_bench.evaluators.forms import mmbench as forms
@@ -166,12 +167,14 @@ class MMBench:
         answers = self._answers(file)
         return pair(self.asked([name for name, _ in answers]), answers, file)
 
+    @read_once
     def _answers(self, file: Path) -> list[tuple[str, str]]:
-        if (given := harnesses.predictions(file)) is not None:
-            return [(self._index(one.row, one.place), one.text) for one in given]
-        if (log := harnesses.logged(file)) is not None:
-            return [(self._index(harnesses.kept(one, {"index": ID}), one.place), one.text) for one in log]
-        return [(id_text(row["question_id"]), row["text"]) for row in json_rows(file, {"question_id": ID, "text": TEXT})]
+        given = harnesses.read(file)
+        if given.table is not None:
+            return [(self._index(one.row, one.place), one.text) for one in given.table]
+        if given.log is not None:
+            return [(self._index(harnesses.kept(one, {"index": ID}), one.place), one.text) for one in given.log]
+        return [(id_text(row["question_id"]), row["text"]) for row in given.rows({"question_id": ID, "text": TEXT})]
 
     def _index(self, row: Mapping[str, Any], place: str) -> str:
         """The index of an answer. Raises `UserError` where it stands beside another question than the data's, whose indices the

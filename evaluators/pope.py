@@ -26,7 +26,7 @@ from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import harnesses, yes_no
 from suder_bench.evaluators.answers.fields import ID, TEXT, Fields, Row, id_text, one_of, quoted, with_fields
 from suder_bench.evaluators.answers.files import check_pictures, given_in, json_rows, pair, picture_folder
-from suder_bench.evaluators.answers.harnesses import Given
+from suder_bench.evaluators.answers.harnesses import Given, read_once
 from suder_bench.evaluators.answers.matching import Key, matched
 from suder_bench.evaluators.forms import pope as forms
 from suder_bench.evaluators.forms.found import PICTURE, Form
@@ -76,6 +76,7 @@ class Pope:
     def __init__(self, data: Path, protocol: str = "official") -> None:
         self.data, self.protocol, self.prompt_style = data, protocol, JANUS
         self._prefix = "" if protocol == "official" else f"{protocol}/"
+        self._unnamed = False  # of the answers that were read last, whether no column names their pictures
         self.headline = f"{self._prefix}{self.headline}"
         self.paper_metrics = tuple(f"{self._prefix}{name}" for name in self.paper_metrics)
 
@@ -144,6 +145,7 @@ class Pope:
     def samples(self) -> list[Sample]:
         return check_pictures(self.questions, wanting(self.name, self.data, self.protocol))
 
+    @read_once
     def read_answers(self, file: Path) -> list[tuple[Sample, str]]:
         """Answers in LLaVA's format to all tracks; in POPE's own, or as lmms-eval logs them, to one track or to several, one
         after another; or VLMEvalKit's table, whose `category` tells the tracks that an answer is for.
@@ -152,27 +154,27 @@ class Pope:
         release), or ours ("random/1"). POPE's lines hold question and answer, in the order of the tracks' files. Questions
         and answers are texts: a null or a list is refused with its line, where the official script stops or reads "yes".
         """
-        if (table := harnesses.predictions(file)) is not None:
-            return self._table_answers(table, file)
-        if (log := harnesses.logged(file)) is not None:
-            return self._log_answers(log, file)
-        rows = json_rows(file)
-        if {"question", "answer"} <= rows[0].keys():
-            rows = json_rows(file, {"question": TEXT, "answer": TEXT})
+        given = harnesses.read(file)
+        self._unnamed = given.table is not None and self._named_in(given.table) is None
+        if given.table is not None:
+            return self._table_answers(given.table, file)
+        if given.log is not None:
+            return self._log_answers(given.log, file)
+        if {"question", "answer"} <= given.placed[0][1].keys():
+            rows = given.rows({"question": TEXT, "answer": TEXT})
             return self._track_answers([(row["question"], row["answer"]) for row in rows], file)
-        rows = json_rows(file, {"question_id": ID, "text": TEXT})
+        rows = given.rows({"question_id": ID, "text": TEXT})
         answers = [(id_text(row["question_id"]), row["text"]) for row in rows]
         if self.protocol != "official" or "/" in answers[0][0]:
             return pair(self.questions, answers, file)
         return pair(self._llava_questions(), ((f"llava/{name}", text) for name, text in answers), file)
 
     def remarks(self, file: Path) -> list[str]:
-        table = harnesses.predictions(file)
-        unnamed = table is not None and self._named_in(table) is None
+        texts = given_in(self.read_answers, file)
         told = "no column names the pictures: questions with the same words and label are taken in order, which changes no number"
         return [
-            *harnesses.remarks(given_in(self.read_answers, file), file),
-            *([f"{told} but makes intervals approximate"] if unnamed else []),
+            *harnesses.remarks(texts, file),
+            *([f"{told} but makes intervals approximate"] if self._unnamed else []),
         ]
 
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:

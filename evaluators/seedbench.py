@@ -25,7 +25,8 @@ from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import harnesses
 from suder_bench.evaluators.answers.choices import ERAS, LATEST, explain, extract
 from suder_bench.evaluators.answers.fields import ID, LIST, OBJECT, TEXT, Fields, Row, id_text, quoted, shown, with_fields
-from suder_bench.evaluators.answers.files import by_id, check_pictures, json_document, json_rows, picture_folder
+from suder_bench.evaluators.answers.files import by_id, check_pictures, json_document, picture_folder
+from suder_bench.evaluators.answers.harnesses import read_once
 from suder_bench.evaluators.answers.matching import Key, matched, words
 from suder_bench.evaluators.answers.tables import DROPPED, EMPTY
 from suder_bench.evaluators.forms import seedbench as forms
@@ -177,13 +178,15 @@ class SeedBench:
     def _about_pictures(self, file: Path) -> list[tuple[str, str]]:
         return [(name, text) for name, text in self._answers(file) if not name.startswith("v") or name in self.rows]
 
+    @read_once
     def _answers(self, file: Path) -> list[tuple[str, str]]:
-        if (table := harnesses.predictions(file)) is not None:
-            keyed = [(one, [key_of_row(with_fields(one.row, one.place, PREDICTED))]) for one in table]
+        given = harnesses.read(file)
+        if given.table is not None:
+            keyed = [(one, [key_of_row(with_fields(one.row, one.place, PREDICTED))]) for one in given.table]
             return matched(self.questions, self._key, keyed)
-        if (log := harnesses.logged(file)) is not None:
-            return [(id_text(harnesses.kept(one, {"question_id": ID})["question_id"]), one.text) for one in log]
-        rows = enumerate(json_rows(file, {"question_id": ID}), start=1)
+        if given.log is not None:
+            return [(id_text(harnesses.kept(one, {"question_id": ID})["question_id"]), one.text) for one in given.log]
+        rows = enumerate(given.rows({"question_id": ID}), start=1)
         return [(id_text(row["question_id"]), answer_of(row, f"{file}: answer {number}")) for number, row in rows]
 
     def _key(self, sample: Sample) -> Key:

@@ -8,12 +8,13 @@ computed from; earlier versions kept the question's whole row as `doc`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from suder_bench.errors import UserError
+from suder_bench.errors import MissingAnswers, UserError
 from suder_bench.evaluators.answers.fields import ID, TEXT, Fields, Kind, Row, id_text, shown, with_fields
 from suder_bench.evaluators.answers.files import placed_rows
 from suder_bench.evaluators.answers.tables import SUFFIXES, table
@@ -38,10 +39,25 @@ class Given:
     row: Row
 
 
-def predictions(file: Path) -> list[Given] | None:
-    """The rows of a table of predictions, with texts in every column; None where the file is none.
+@dataclass(frozen=True)
+class Answers:
+    """A file of answers: a harness's `table` of predictions or `log` of samples, or neither: then what its lines or its list
+    hold, each with its place."""
 
-    Raises `UserError` with file and row for a table without these columns, and for a pickle, which could run code.
+    table: list[Given] | None = None
+    log: list[Given] | None = None
+    placed: Sequence[tuple[str, Row]] = ()
+
+    def rows(self, fields: Fields) -> list[Row]:
+        """The objects, each holding `fields`. Raises `UserError` with the place of one that does not."""
+        return [with_fields(row, place, fields) for place, row in self.placed]
+
+
+def read(file: Path) -> Answers:
+    """What kind of file it is, and what it holds.
+
+    Raises `UserError` with file and row for a table that lacks index or prediction, for a pickle, which could run code, and with
+    file and line where a log answers a document twice, or by likelihoods.
     """
     if file.suffix.lower() in (".pkl", ".pickle"):
         raise UserError(
@@ -49,12 +65,44 @@ def predictions(file: Path) -> list[Given] | None:
         )
     if file.suffix.lower() in SUFFIXES:
         rows = [(f"{file}: row {number}", row) for number, row in enumerate(table(file, *PREDICTED), start=1)]
-    else:
-        rows = placed_rows(file)
-        if not PREDICTED.keys() <= rows[0][1].keys():
-            return None
-        rows = [(place, _as_in_a_table(with_fields(row, place, PREDICTED))) for place, row in rows]
-    return [Given(place, row["index"].removesuffix(".0"), row["prediction"], row) for place, row in rows]
+        return Answers(table=[_predicted(place, row) for place, row in rows])
+    rows = placed_rows(file)
+    if PREDICTED.keys() <= rows[0][1].keys():
+        return Answers(table=[_predicted(place, _as_in_a_table(with_fields(row, place, PREDICTED))) for place, row in rows])
+    return Answers(log=_logged(rows)) if is_log(rows[0][1]) else Answers(placed=rows)
+
+
+Reader = TypeVar("Reader")
+Found = TypeVar("Found")
+
+
+def read_once(read: Callable[[Reader, Path], Found]) -> Callable[[Reader, Path], Found]:
+    """A method that reads a file of answers: of the file that it read last it gives what it gave, while that is what it was.
+    Scores and remarks ask for the same one, and what was read of it is too much to keep of several."""
+    name = f"_last_{read.__name__}"
+
+    @wraps(read)
+    def remembered(self: Reader, file: Path) -> Found:
+        status = file.stat() if file.is_file() else None
+        stamp = (file, status and (status.st_size, status.st_mtime_ns, status.st_ino))
+        kept = vars(self).get(name)
+        if kept is None or kept[0] != stamp:
+            try:
+                kept = (stamp, read(self, file), None)
+            except MissingAnswers as error:
+                kept = (stamp, None, error)
+            vars(self)[name] = kept
+        _, found, missing = kept
+        if missing is not None:
+            raise missing
+        return cast(Found, found)
+
+    return remembered
+
+
+def _predicted(place: str, row: Row) -> Given:
+    """A row with texts in every column."""
+    return Given(place, row["index"].removesuffix(".0"), row["prediction"], row)
 
 
 def _as_in_a_table(row: Row) -> Row:
@@ -66,14 +114,8 @@ def is_log(row: Mapping[str, Any]) -> bool:
     return {"doc_id", RESPONSES} <= row.keys()
 
 
-def logged(file: Path) -> list[Given] | None:
-    """The lines of a log of samples, in the order of their documents; None where the file is none.
-
-    Raises `UserError` with file and line where a document was answered twice, or by likelihoods.
-    """
-    rows = placed_rows(file)
-    if not is_log(rows[0][1]):
-        return None
+def _logged(rows: Iterable[tuple[str, Row]]) -> list[Given]:
+    """The lines of a log of samples, in the order of their documents."""
     found: dict[int, Given] = {}
     for place, row in rows:
         number = with_fields(row, place, LOGGED)["doc_id"]

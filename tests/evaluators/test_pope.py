@@ -250,7 +250,7 @@ def test_labels_of_llavas_questions_come_from_the_tracks(tmp_path: Path) -> None
     assert [sample.truth["label"] for sample, _ in pope.read_answers(answers)] == ["yes", "no", "no"]
     jsonl(tmp_path / "pope" / "llava_pope_test.jsonl", [rows[0] | {"text": "Is there a cow in the image?"}])
     with pytest.raises(UserError, match=r"no track has a label for 1\.png / cow"):
-        pope.read_answers(answers)
+        Pope(tmp_path).read_answers(answers)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from suder_bench.cli import main
 from suder_bench.data.source import write_world
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers.fields import ID
-from suder_bench.evaluators.answers.harnesses import CELL, Given, kept, logged, predictions
+from suder_bench.evaluators.answers.harnesses import CELL, Given, kept, read
 from suder_bench.evaluators.answers.matching import matched
 from suder_bench.evaluators.pope import LMMS_ORDER
 from suder_bench.records import Sample
@@ -274,7 +274,7 @@ def test_answers_that_fill_a_cell_are_told(data: Path, tmp_path: Path, capsys: p
 def test_tables_that_are_none_are_refused(name: str, content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
-        predictions(tmp_path / name)
+        read(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -289,11 +289,11 @@ def test_tables_that_are_none_are_refused(name: str, content: bytes, message: st
 def test_logs_of_another_kind_are_refused(change: Row, message: str, tmp_path: Path) -> None:
     lines = [{"doc_id": number, "filtered_resps": "yes", "doc": {"index": number}} for number in range(2)]
     with pytest.raises(UserError, match=message):
-        logged(jsonl(tmp_path / "a.jsonl", [lines[0] | change, lines[1]]))
+        read(jsonl(tmp_path / "a.jsonl", [lines[0] | change, lines[1]]))
 
 
 def test_a_log_that_keeps_whole_documents_is_read_too(tmp_path: Path) -> None:
-    found = logged(jsonl(tmp_path / "a.jsonl", [{"doc_id": 0, "filtered_resps": ["yes"], "doc": {"index": 7}}]))
+    found = read(jsonl(tmp_path / "a.jsonl", [{"doc_id": 0, "filtered_resps": ["yes"], "doc": {"index": 7}}])).log
     assert found is not None
     assert [(one.text, kept(one, {"index": ID})) for one in found] == [("yes", {"index": 7})]
     with pytest.raises(UserError, match="is this the log of another task"):
@@ -311,3 +311,37 @@ def test_alike_questions_are_answered_once_each(asked: list[tuple[str, str]], ra
     if asked:
         with pytest.raises(UserError, match="an answer too many to"):
             matched(samples, lambda sample: sample.truth["key"], [*answers, answers[0]])
+
+
+@pytest.mark.parametrize("form", ["own.jsonl", "table.tsv", "log.jsonl"])
+@pytest.mark.parametrize("name", NAMES)
+def test_scoring_opens_a_file_of_answers_once_and_again_where_it_changed(
+    name: str, form: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = build(name, data, "official")
+    rows = {"own.jsonl": own, "table.tsv": predicted, "log.jsonl": log}[form](name, bench.questions)
+    put = jsonl if form.endswith("jsonl") else write
+    file = put(tmp_path / form, rows)
+    opened = counted(file, monkeypatch)
+    scored(name, file, data, capsys)
+    assert len(opened) == 1
+    first = bench.read_answers(file)
+    assert bench.read_answers(file) == first
+    said = {"text", "prediction", "model_prediction", "filtered_resps"}
+    put(file, [row | dict.fromkeys(said & row.keys(), "other words") for row in rows])
+    del opened[:]
+    assert {text for _, text in bench.read_answers(file)} == {"other words"}
+    assert len(opened) == 1
+
+
+def counted(file: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Gets an entry each time that the file is opened."""
+    opened: list[Path] = []
+    whole = Path.open
+
+    def counting(self: Path, *arguments: Any, **options: Any) -> Any:
+        opened.extend([self] if self == file else [])
+        return whole(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", counting)
+    return opened
