@@ -128,6 +128,9 @@ class HallusionBench:
         """How many questions are asked of how many, and from where."""
         asked, pictured = len(self.questions), sum(bool(row.get("filename")) for row in self.rows.values())
         source = f"from {self.file}" if self.form is None else self.form.told
+        known = (forms.PICTURED, forms.ALL)
+        if len(self.rows) not in known and not of_world(self.data):
+            source = f"which is neither {known[0]} nor {known[1]:,}, {source}"
         return [f"{asked:,} questions are asked, of {len(self.rows):,} of which {pictured:,} have a picture, {source}"]
 
     @cached_property

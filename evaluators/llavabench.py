@@ -152,7 +152,9 @@ class LlavaBench:
             return []
         pictures = len({sample.images for sample in self.questions if sample.images})
         source = f"from {self.folder / QUESTIONS}" if self.form is None else self.form.told
-        return [f"{len(self.questions)} questions about {pictures} pictures, {source}"]
+        whole = len(self.questions) == forms.QUESTIONS or of_world(self.data)
+        told = "" if whole else f" (the benchmark has {forms.QUESTIONS})"
+        return [f"{len(self.questions)} questions{told} about {pictures} pictures, {source}"]
 
     @cached_property
     def _asked_about(self) -> list[Sample]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from suder_bench.benchmark import Kind
-from suder_bench.data.folder import benchmark_folder
+from suder_bench.data.folder import benchmark_folder, of_world
 from suder_bench.data.prompts import LETTERS, PASS
 from suder_bench.data.styles import JANUS, STYLES, worded
 from suder_bench.errors import JudgeError, UserError
@@ -43,6 +43,15 @@ TABLES = {
     "test-cn-v11": ("MMBench_TEST_CN_V11",),
 }
 """The names of each protocol's table, without .tsv, .csv or .xlsx. "official" is the English dev table of 2023."""
+
+EDITIONS = {
+    **{name.lower(): protocol for protocol, names in TABLES.items() for name in names},
+    **{f"{config}/{split}": protocol for protocol, (config, split) in forms.SPLITS.items()},
+    **{f"mmbench_{config}_{split}": protocol for protocol, (config, split) in forms.SPLITS.items() if "v11" not in config},
+    "dev-en": "official",
+    "v11": "dev-en-v11",
+}
+"""What others call the protocols: their tables, the hub's configurations with their splits, and lmms-eval its tasks."""
 
 FILES = tuple(f"{name}.tsv" for name in TABLES["official"])
 BEFORE = tuple(f"vlmevalkit-{era}" for era in ERAS if era != LATEST)
@@ -78,6 +87,7 @@ class MMBench:
     paper_metrics: tuple[str, ...] = ("vanilla/overall", *(f"vanilla/{name}" for name in ABILITIES.values()), "circular/overall")
     judge_roles: tuple[str, ...] = ()
     protocols: tuple[str, ...] = tuple(TABLES)
+    editions: Mapping[str, str] = EDITIONS
     prompt_styles: tuple[str, ...] = tuple(STYLES["mmbench"])
     usual_style: str = JANUS
 
@@ -127,7 +137,8 @@ class MMBench:
         passes = Counter(Counter(index % PASS for index in self.rows).values())
         several = ", ".join(f"{n:,} of {k} passes" for k, n in sorted(passes.items()))
         source = f"from {self.file}" if self.form is None else self.form.told
-        return [f"{sum(passes.values()):,} questions in {len(self.rows):,} rows ({several}), {source}"]
+        which = forms.edition(self.protocol, len(self.rows), world=of_world(self.data))
+        return [f"{sum(passes.values()):,} questions in {len(self.rows):,} rows ({several}){which}, {source}"]
 
     @property
     def secret(self) -> bool:

@@ -150,6 +150,13 @@ class DescribesData(Protocol):
 
 
 @runtime_checkable
+class NamesEditions(Protocol):
+    """A benchmark whose protocols others call by other names: `editions` maps these, in small letters, to ours."""
+
+    editions: Mapping[str, str]
+
+
+@runtime_checkable
 class RemarksOnAnswers(Protocol):
     """An understanding benchmark that reads files of answers with something to tell."""
 

@@ -94,11 +94,13 @@ def _fetch(argv: Sequence[str]) -> int:
 
 
 def _check_protocol(args: argparse.Namespace) -> None:
-    """Raises `UserError` for a protocol that none of the benchmarks has."""
+    """Take the protocol by its own name. Raises `UserError` for one that none of the benchmarks has."""
     from suder_bench import registry
     from suder_bench.data.owners import materials
+    from suder_bench.runs.plan import protocol_named
 
-    names = args.benchmarks or dict.fromkeys(one.benchmark for one in materials())
+    names = args.benchmarks or list(dict.fromkeys(one.benchmark for one in materials()))
+    args.protocol = protocol_named(args.protocol, names)
     known = {protocol for name in names for protocol in registry.load("benchmarks", name).protocols}
     if args.protocol != "official" and args.protocol not in known:
         raise unknown("protocol", args.protocol, known)

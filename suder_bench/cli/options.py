@@ -287,7 +287,7 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
     from suder_bench import suites
     from suder_bench.data import source
     from suder_bench.models.protocols import ImageSampling
-    from suder_bench.runs.plan import Settings, raise_all
+    from suder_bench.runs.plan import Settings, protocol_named, raise_all
 
     mistakes: list[UserError] = []
     model = _collected(mistakes, choose_model)
@@ -301,7 +301,7 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
         suite=suite,
         benchmarks=benchmarks,
         source=source.choose(args.data, args.size, world_model=model.world),
-        protocol=args.protocol,
+        protocol=protocol_named(args.protocol, benchmarks),
         prompt_style=getattr(args, "prompt_style", None),
         seed=args.seed,
         limit=args.limit,

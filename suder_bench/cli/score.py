@@ -97,6 +97,7 @@ def _elsewhere(args: argparse.Namespace, screen: Screen) -> Outcome:
     from suder_bench import registry
     from suder_bench.data import source
     from suder_bench.runs.elsewhere import Elsewhere
+    from suder_bench.runs.plan import protocol_named
 
     kind = registry.load("benchmarks", args.benchmark).kind
     if (kind == "generation") != (args.images is not None):
@@ -106,7 +107,7 @@ def _elsewhere(args: argparse.Namespace, screen: Screen) -> Outcome:
         benchmark=args.benchmark,
         responses=args.images if args.images is not None else args.answers,
         source=source.choose(args.data, args.size, world_model=False),
-        protocol=args.protocol or "official",
+        protocol=protocol_named(args.protocol or "official", [args.benchmark]),
         judges=options.judges(args.judge),
         device=choose_device(args.judge_device or args.device),
         dtype=args.judge_dtype or "auto",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from suder_bench import registry
-from suder_bench.benchmark import Benchmark, DescribesData, GenerationBenchmark, WordsQuestions
+from suder_bench.benchmark import Benchmark, DescribesData, GenerationBenchmark, NamesEditions, WordsQuestions
 from suder_bench.data.source import Source
 from suder_bench.errors import MissingPictures, UserError, unknown
 from suder_bench.models.protocols import ImageSampling, TextSampling
@@ -112,6 +112,15 @@ def plan(settings: Settings, say: Callable[[str], None]) -> list[Task]:
         names = " and ".join(task.name for task in tasks)
         raise UserError(f"--prompt-style {settings.prompt_style} is for questions, and {names} asks none; leave it out")
     return tasks
+
+
+def protocol_named(given: str, benchmarks: Iterable[str]) -> str:
+    """The protocol's own name, also where one of the benchmarks knows it by another (`NamesEditions`)."""
+    for name in benchmarks:
+        factory = registry.load("benchmarks", name)
+        if given not in factory.protocols and isinstance(factory, NamesEditions) and given.lower() in factory.editions:
+            return factory.editions[given.lower()]
+    return given
 
 
 def raise_all(mistakes: Sequence[UserError]) -> None:

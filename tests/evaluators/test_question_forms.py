@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 from answering import score
-from forms_of_world import FORMS, TRACKS, lines, parquet, picture, pope, pope_hub, shared, table
+from forms_of_world import FORMS, TRACKS, lines, mmbench, parquet, picture, pope, pope_hub, shared, table
 
 from suder_bench import registry
 from suder_bench.cli import main
 from suder_bench.data.folder import WORLD_FILE
 from suder_bench.data.source import write_world
 from suder_bench.errors import UserError
+from suder_bench.evaluators.forms.mmbench import edition
 from suder_bench.evaluators.forms.pope import release
 from suder_bench.records import Embedded, content, open_image
 from suder_bench.runs.plan import samples_digest
@@ -151,6 +152,51 @@ def test_the_two_releases_of_pope_are_told_apart() -> None:
     )
 
 
+@pytest.mark.parametrize(("name", "form"), [("MMBench_DEV_EN_V11", "tsv"), ("v11", "xlsx"), ("dev-en-v11", "hub")])
+def test_v11_is_run_by_its_name_from_every_form(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, form: str
+) -> None:
+    data = tmp_path / "data"
+    if form == "hub":
+        written(world, "mmbench", "hub", data)
+        (data / "mmbench" / "en").rename(data / "mmbench" / "en_v11")
+    else:
+        table(data / f"MMBench_DEV_EN_V11.{form}", mmbench(world / "mmbench"))
+        shutil.copy(world / WORLD_FILE, data)
+    run = ["run", "--model", "tiny-janus", "--benchmark", "mmbench", "--data", str(data), "--limit", "1", "--protocol", name]
+    assert main([*run, "--out", str(tmp_path / "run"), "--dry-run"]) == 0
+    count = len(mmbench(world / "mmbench"))
+    assert re.search(rf"mmbench: \d+ questions in {count} rows \(.*\), from .*", capsys.readouterr().err)
+    assert built("mmbench", data, "dev-en-v11").headline == "dev-en-v11/vanilla/overall"
+
+
+def test_a_protocol_s_other_names_are_its_own_in_a_run_and_a_score(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that a run that was made under one is gone on with under another."""
+    run = ["run", "--model", "tiny-janus", "--benchmark", "mmbench", "--data", str(world), "--limit", "1"]
+    assert main([*run, "--out", str(tmp_path / "run"), "--protocol", "MMBENCH_dev_en"]) == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["protocol"] == "official"
+    assert main([*run, "--out", str(tmp_path / "run"), "--protocol", "en/dev"]) == 0
+    assert main([*run, "--out", str(tmp_path / "run")]) == 0
+    answers = tmp_path / "a.jsonl"
+    rows = [{"question_id": sample.id, "text": "A"} for sample in built("mmbench", world).questions]
+    answers.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    score_it = ["score", "--benchmark", "mmbench", "--answers", str(answers), "--data", str(world), "--json"]
+    capsys.readouterr()
+    assert main([*score_it, "--protocol", "mmbench_en_dev"]) == 0
+    assert json.loads(capsys.readouterr().out)["benchmarks"]["mmbench"]["protocol"] == "official"
+    assert main([*score_it, "--protocol", "mmbench_dev_de"]) == 2
+    assert "unknown mmbench protocol 'mmbench_dev_de'" in capsys.readouterr().err
+
+
+def test_the_editions_of_a_table_are_told_by_their_rows() -> None:
+    assert edition("official", 4329) == edition("dev-cn", 4329) == ": v1.0"
+    assert edition("official", 4377) == ": the first edition, which LLaVA uses"
+    assert edition("official", 4300) == ", where the table has 4,329 or 4,377"
+    assert edition("official", 40, world=True) == edition("dev-en-v11", 4876) == ""
+
+
 @pytest.mark.parametrize(
     ("benchmark", "form", "message"),
     [
@@ -160,6 +206,7 @@ def test_the_two_releases_of_pope_are_told_apart() -> None:
         ("hallusionbench", "hub", r"image-00000-of-00003\.parquet: \d+ rows; the benchmark has 951 or 1,129:"),
         ("llavabench", "table", r"LLaVABench\.tsv: \d+ questions; the benchmark has 60:"),
         ("llavabench", "hub", r"train-00000-of-00001\.parquet: \d+ questions; the benchmark has 60:"),
+        ("mmbench", "hub", r"dev-00000-of-00003\.parquet: \d+ rows; the benchmark has 4,329 or 4,377: get the whole file again"),
         ("seedbench", "table", r"SEEDBench_IMG\.tsv: \d+ image questions; the benchmark has 14,232:"),
         ("seedbench", "hub", r"test-00000-of-00003\.parquet: \d+ image questions; the benchmark has 14,232:"),
     ],
