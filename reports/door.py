@@ -10,15 +10,14 @@ their digest is the run's, and the recipe.yaml of the training that a checkpoint
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from PIL import Image
 
 from suder_bench.errors import PictureError
-from suder_bench.records import Response, open_image
-from suder_bench.runs.jsonl import Row
+from suder_bench.records import Response, Verdict, open_image
 from suder_bench.runs.paired import Side
 from suder_bench.runs.store import Key, RunFolder
 from suder_bench.training.track import TrainingRun
@@ -65,10 +64,10 @@ def document(folder: Path, name: str) -> dict[str, Any] | None:
     return RunFolder(folder).read(name)
 
 
-def rows(folder: Path, kind: Literal["responses", "verdicts"], benchmark: str) -> Iterator[Row]:
-    """The lines of a run that are as it wrote them: what was edited since is not shown."""
-    _lines_inside(folder, kind, benchmark)
-    return RunFolder(folder).rows(kind, benchmark)
+def judged(folder: Path, benchmark: str, shown: Container[Key]) -> tuple[set[str], list[tuple[str, Verdict]]]:
+    """`RunFolder.judged`: what was edited since is not shown."""
+    _lines_inside(folder, "verdicts", benchmark)
+    return RunFolder(folder).judged(benchmark, shown)
 
 
 def responses(folder: Path, benchmark: str) -> dict[Key, Response]:

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from suder_bench.records import Statistic
 
@@ -66,6 +65,8 @@ class Spread:
 
     def p(self) -> float | None:
         """Two-sided, of the value being zero."""
+        from scipy.special import stdtr  # a third of a second to import
+
         return 2 * float(stdtr(self.freedom, -abs(self.value) / self.error)) if self.error else None
 
     def detectable(self) -> float | None:
@@ -75,6 +76,8 @@ class Spread:
 
     def _times(self, quantile: float) -> float | None:
         """So many standard errors; None where there is no error, or hardly more than one cluster."""
+        from scipy.special import stdtrit
+
         reach = float(stdtrit(self.freedom, quantile)) * self.error if self.error else 0.0
         return reach if reach and np.isfinite(reach) else None
 

@@ -83,7 +83,7 @@ def _why(error: Exception) -> str:
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One item of a benchmark.
 
@@ -100,7 +100,7 @@ class Sample:
     truth: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Response:
     """What the model made of one sample and one repeat: `text`, or `image` (a path inside the run folder).
 
@@ -117,7 +117,7 @@ class Response:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answered:
     """A sample with one response to it, as a benchmark judges it. `source` is the picture, for generation."""
 
@@ -146,7 +146,7 @@ class Stranger:
     sample: Sample | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a benchmark says of one response: numbers, right or not (None where the benchmark has no such word), and why.
 

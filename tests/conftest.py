@@ -39,7 +39,7 @@ def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     from suder_bench.runs import recomputed
     from suder_bench.runs.store import RunFolder
 
-    def confirmed(path: Path, stamp: object) -> tuple[recomputed.Recomputed, set[str]]:
+    def confirmed(path: Path, stamp: object, pictures: bool) -> tuple[recomputed.Recomputed, set[str]]:
         written = RunFolder(path).read("summary.json")
         assert written is not None
         return recomputed.Recomputed(written), set()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from suder_bench.errors import UserError
+from suder_bench.records import Verdict
 from suder_bench.reports import door
 from suder_bench.reports.figures.figure import Figure, Picture, Pictures
 from suder_bench.reports.measured import Measured, evolution, quoted, read
@@ -124,20 +125,20 @@ def _task(drawer: Drawer, benchmark: str) -> Task:
 
 def _first_pictures(run: Path, task: Task) -> dict[str, Picture]:
     """The first picture of each sample, with its verdict by the run's last judges where that is there."""
-    verdicts = [row for row in door.rows(run, "verdicts", task.name) if row["repeat"] == 0]
+    _, verdicts = door.judged(run, task.name, {(sample.id, 0) for sample in task.samples})
     keys = set(filing(task, (door.document(run, "run.json") or {}).get("judges", {}).get(task.name, {})).values())
-    mine = [row for row in verdicts if row.get("judges") in keys] or verdicts  # the benchmark's code may have changed since
-    judged = {(row.get("sample"), row.get("digest")): _told(row) for row in mine}
+    mine = [pair for pair in verdicts if pair[0] in keys] or verdicts  # the benchmark's code may have changed since
+    judged = {(one.sample, one.digest): _told(one) for _, one in mine}
     return {
-        str(row["sample"]): Picture(door.inside(run / row["image"], run), judged.get((row["sample"], row["digest"]), ()))
-        for row in door.rows(run, "responses", task.name)
-        if row.get("repeat") == 0 and row.get("image") and (run / row["image"]).is_file()
+        one.sample: Picture(door.inside(run / one.image, run), judged.get((one.sample, one.digest), ()))
+        for one in door.responses(run, task.name).values()
+        if one.repeat == 0 and one.image and (run / one.image).is_file()
     }
 
 
-def _told(verdict: Mapping[str, Any]) -> tuple[str, ...]:
+def _told(verdict: Verdict) -> tuple[str, ...]:
     """Right or wrong, or the score where the benchmark has no such words."""
-    if verdict.get("correct") is not None:
-        return ("right" if verdict["correct"] else "wrong",)
-    score = verdict.get("scores", {}).get("score")
-    return () if score is None else (f"{score:z.2f}",)
+    if verdict.correct is not None:
+        return ("right" if verdict.correct else "wrong",)
+    score = verdict.scores.get("score")
+    return () if score is None or math.isnan(score) else (f"{score:z.2f}",)

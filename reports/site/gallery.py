@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from suder_bench.errors import UserError
-from suder_bench.records import Response, Sample, Verdict
+from suder_bench.records import Response, Sample
 from suder_bench.reports import door
 from suder_bench.reports.site.pictures import Pictures
 from suder_bench.reports.site.runs import Shown
@@ -19,12 +19,10 @@ from suder_bench.runs.jsonl import plain
 from suder_bench.runs.plan import Task, evenly, plan
 from suder_bench.runs.recipe import settings_of
 from suder_bench.runs.score import filing
-from suder_bench.runs.store import Key, read_verdict
+from suder_bench.runs.store import Key, Verdicts
 
 TASK_KEYS = ("tag", "category", "track", "dimension")
 """Where the ground truth of a sample says which of its benchmark's tasks it belongs to."""
-
-Verdicts = dict[tuple[str, int, str], Verdict]
 
 
 @dataclass(frozen=True)
@@ -43,13 +41,11 @@ class Told:
         """
         judges = self.run.summary["benchmarks"][self.benchmark]["judges"]
         keys = set(filing(self.task, judges).values()) if isinstance(self.task, Task) else set()
-        known, found, others = False, Verdicts(), Verdicts()
-        for row in door.rows(self.run.path, "verdicts", self.benchmark):
-            known |= row["judges"] in keys
-            if (row["sample"], row["repeat"]) in shown:
-                one = read_verdict(self.benchmark, row)
-                (found if row["judges"] in keys else others)[one.sample, one.repeat, one.digest] = one
-        return found if known else others
+        found, others = Verdicts(), Verdicts()
+        stored, judged = door.judged(self.run.path, self.benchmark, shown)
+        for key, one in judged:
+            (found if key in keys else others)[one.sample, one.repeat, one.digest] = one
+        return others if keys.isdisjoint(stored) else found
 
 
 @dataclass(frozen=True)

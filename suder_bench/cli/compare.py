@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from suder_bench.cli import options, parsing
+from suder_bench.machine import use_one_thread
 
 
 def main(argv: Sequence[str]) -> int:
@@ -23,9 +24,12 @@ def main(argv: Sequence[str]) -> int:
     options.add_verbose(parser)
     options.add_json(parser)
     arguments = parser.parse_args(argv)
+    use_one_thread()
     from suder_bench.runs.paired import Side, compare
+    from suder_bench.runs.plan import data_read_once
 
-    found = compare(Side.open(arguments.a), Side.open(arguments.b), arguments.benchmark)
+    with data_read_once():
+        found = compare(Side.open(arguments.a), Side.open(arguments.b), arguments.benchmark)
     if arguments.json:
         from suder_bench.runs.jsonl import document
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suder_bench.cli import options, parsing
+from suder_bench.machine import use_one_thread
 
 if TYPE_CHECKING:
     from suder_bench.reports.figures.figure import Figure
@@ -40,6 +41,14 @@ def main(argv: Sequence[str]) -> int:
     options.add_site(parser)
     options.add_json(parser)
     arguments = parser.parse_args(argv)
+    use_one_thread()
+    from suder_bench.runs.plan import data_read_once
+
+    with data_read_once():
+        return _report(arguments)
+
+
+def _report(arguments: argparse.Namespace) -> int:
     from suder_bench.reports import findings, measured, tables
     from suder_bench.reports.site import folder as site_folder
     from suder_bench.reports.site.runs import is_comparison, not_comparisons

@@ -24,7 +24,6 @@ from math import comb
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from suder_bench import stats
 from suder_bench.records import Statistic
@@ -168,6 +167,8 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray, scale: Scale | None) 
 
 
 def _spearman(one: np.ndarray, other: np.ndarray) -> Statistic:
+    from scipy.stats import rankdata  # half a second to import
+
     a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (one, other))
 
     def of(weights: np.ndarray) -> np.ndarray:

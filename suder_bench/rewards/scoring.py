@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from suder_bench.errors import UserError
 from suder_bench.runs.batches import free_memory
@@ -70,10 +70,11 @@ def batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 def _held() -> int | None:
     """The bytes held now, after the peak was set back to them; None where that cannot be."""
-    if torch.cuda.is_initialized():
+    torch = sys.modules.get("torch")  # without it nothing is on a GPU
+    if torch is not None and torch.cuda.is_initialized():
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
-        return torch.cuda.memory_allocated()
+        return int(torch.cuda.memory_allocated())
     try:
         # What was freed before must not hide what is taken now.
         ctypes.CDLL(None).malloc_trim(0)
@@ -85,9 +86,10 @@ def _held() -> int | None:
 
 def _peak(before: int) -> int:
     """The most bytes held since `_held`, above those it told."""
-    if torch.cuda.is_initialized():
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
         torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before
+        return int(torch.cuda.max_memory_allocated()) - before
     return max(_resident("VmHWM") - before, 0)
 
 

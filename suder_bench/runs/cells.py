@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TypeVar
 
+from suder_bench.runs import plan
 from suder_bench.runs.plan import Item, Task
 
 Kept = TypeVar("Kept")
@@ -24,9 +25,9 @@ def cells(task: Task, items: Sequence[Item], size: int) -> list[list[Item]]:
 
 
 def places(task: Task, items: Sequence[Item]) -> list[int]:
-    """Where in the plan the items stand."""
-    place = {item.key: number for number, item in enumerate(task.items)}
-    return [place[item.key] for item in items]
+    """Where in the plan the items stand, all of which are of it."""
+    place = plan.places(task.items)
+    return [found for item in items if (found := place(*item.key)) is not None]
 
 
 def cut(items: Sequence[Kept], places: Sequence[int], size: int) -> list[list[Kept]]:

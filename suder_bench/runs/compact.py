@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from suder_bench.records import Verdict
+from suder_bench.runs import scanned, shapes
 from suder_bench.runs.jsonl import Row
 
 MOST_SHARED = 4096
@@ -16,6 +18,8 @@ MOST_SHARED = 4096
 
 _ORDER = ("correct", "details", "digest", "judges", "reason", "repeat", "sample", "scores", "checksum")
 _START, _END = b'"details": ', b', "digest": "'
+_CORRECT = {b"true": True, b"false": False, b"null": None}
+_ARE_SCORES = shapes.fits(shapes.VERDICT["scores"])
 
 
 class Details(Mapping[str, Any]):
@@ -49,6 +53,30 @@ class Compact:
     def __init__(self) -> None:
         self._scores: dict[tuple[tuple[str, float | None], ...], dict[str, float]] = {}
         self._reasons: dict[str, str] = {}
+        self._scanned: dict[bytes, Mapping[str, float]] = {}
+
+    def scanned(self, benchmark: str, found: re.Match[bytes]) -> Verdict | None:
+        """The verdict of a line that `scanned.verdict` has matched and whose checksum is its own; None where its scores are of
+        another shape."""
+        correct, details, digest, _, reason, repeat, sample, content = found.groups()
+        scores = self._scanned.get(content)
+        if scores is None:
+            read = json.loads(content)
+            if not _ARE_SCORES(read):
+                return None
+            scores = self._shared(read)
+            if len(self._scanned) < MOST_SHARED:
+                self._scanned[content] = scores
+        return Verdict(
+            benchmark,
+            sys.intern(sample.decode()),
+            int(repeat),
+            digest.decode(),
+            scores,
+            _CORRECT[correct],
+            self._told(scanned.string(reason)),
+            Details(details),
+        )
 
     def verdict(self, benchmark: str, row: Row, content: bytes) -> Verdict:
         """The verdict of a line and the row that it holds; a score that is null there is NaN here."""
@@ -56,7 +84,7 @@ class Compact:
             benchmark=benchmark,
             sample=sys.intern(row["sample"]),
             repeat=row["repeat"],
-            digest=sys.intern(row["digest"]),
+            digest=row["digest"],
             scores=self._shared(row["scores"]),
             correct=row["correct"],
             reason=self._told(row["reason"]),

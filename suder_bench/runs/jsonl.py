@@ -20,6 +20,9 @@ from suder_bench.errors import REFUSALS, refused
 
 Row = dict[str, Any]
 
+ALONE = "0"
+"""The name of the only writer."""
+
 BLOCK = 1024
 """Lines looked at together."""
 
@@ -114,7 +117,7 @@ class Ledger:
     """A folder of append-only JSON-lines files, one writer per file; this process writes `writer`.jsonl."""
 
     folder: Path
-    writer: str = "0"
+    writer: str = ALONE
 
     def rows(self) -> list[Row]:
         """All whole rows, file by file; torn and damaged lines are left out."""
@@ -139,13 +142,13 @@ class Ledger:
         self.sift(lambda lines: map(keeps, lines))
         return kept
 
-    def sift(self, keep: Callable[[Sequence[Line]], Iterable[bool]], *, own: bool = False) -> None:
-        """Leave only the `lines` that `keep` keeps, called for all in order, some at a time; with `own` others' files stay as
-        they are.
+    def sift(self, keep: Callable[[Sequence[Line]], Iterable[bool]], *, repair: bool = True) -> bool:
+        """Leave only the `lines` that `keep` keeps, called for all in order, some at a time; returns whether these are all.
 
-        Only the holder of the run's lock may call this, or with `own` the writer. A file that holds anything else is
-        rewritten in one piece.
+        With `repair` a file that holds anything else is rewritten in one piece, which needs the run's lock; one of several
+        writers rewrites its own alone.
         """
+        whole = True
         for file in self._files():
             dropped, size = set(), 0
             for lines in blocks(_lines(file)):
@@ -154,8 +157,11 @@ class Ledger:
                         size += len(line.content) + 1
                     else:
                         dropped.add(line.number)
-            if (not own or file.stem == self.writer) and not _is_of(file, size):
-                replace_file(file, b"".join(line.content + b"\n" for line in _lines(file) if line.number not in dropped))
+            if not _is_of(file, size):
+                whole = False
+                if repair and self.writer in (ALONE, file.stem):
+                    replace_file(file, b"".join(line.content + b"\n" for line in _lines(file) if line.number not in dropped))
+        return whole
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add whole lines in one write. ASCII only, so that no character of an answer can be taken for a line's end.
@@ -178,6 +184,10 @@ class Ledger:
                 opened.write(content)
         except OSError as error:
             raise refused(error, file) from None
+
+    def stamp(self) -> tuple[object, ...]:
+        """Changes with the files."""
+        return tuple((file.name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for file in self._files() if (stat := file.stat()))
 
     def _files(self) -> list[Path]:
         return sorted(file for file in self.folder.glob("[!.]*.jsonl") if file.is_file())

@@ -19,7 +19,7 @@ from suder_bench.runs.plan import plan
 from suder_bench.runs.recipe import settings_of
 from suder_bench.runs.recomputed import recomputed
 from suder_bench.runs.roles import by_metric
-from suder_bench.runs.score import Scored, judged_before
+from suder_bench.runs.score import judged_before
 from suder_bench.runs.store import RunFolder
 
 
@@ -191,23 +191,15 @@ def _read(name: str, side: Side) -> Read:
         return side.read[name]
     found = recomputed(side.path, rows=True)  # tells what was edited since
     scored = found.scored.pop(name, None) if found else None
-    if scored is None:
+    if found is None or scored is None:
         side.read[name] = _judged_before(name, side)
     else:
-        open_ = scored.unjudged.metrics if scored.unjudged else ()
-        side.read[name] = Read(scored.benchmark, _with_pictures(scored, RunFolder(side.path)), open_)
+        gone = found.gone[name]
+        rows = [row for row in scored.rows if (row[0].id, row[1].repeat) not in gone] if gone else scored.rows
+        side.read[name] = Read(scored.benchmark, rows, scored.unjudged.metrics if scored.unjudged else ())
     if not side.read[name].rows:
         raise UserError(f"{side.path} has no {name} verdicts of this version; score it again: suder-bench score {side.path}")
     return side.read[name]
-
-
-def _with_pictures(scored: Scored, folder: RunFolder) -> list[tuple[Sample, Verdict]]:
-    """The rows whose pictures are still those that were drawn."""
-    if scored.benchmark.kind != "generation":
-        return scored.rows
-    whole = folder.responses(scored.benchmark.name, repair=False)
-    there = {key: response.digest for key, response in whole.items()}
-    return [row for row in scored.rows if there.get((row[1].sample, row[1].repeat)) == row[1].digest]
 
 
 def _judged_before(name: str, side: Side) -> Read:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from suder_bench.runs.jsonl import Ledger
+from suder_bench.runs.jsonl import ALONE, Ledger
 from suder_bench.runs.judges import Panel
 from suder_bench.runs.recipe import versions
-from suder_bench.runs.store import ALONE, RunFolder
+from suder_bench.runs.store import RunFolder
 
 
 @dataclass

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar, cast, overload
 
 from suder_bench import registry
 from suder_bench.benchmark import Benchmark, DescribesData, GenerationBenchmark, NamesEditions, WordsQuestions
@@ -53,17 +56,61 @@ class Settings:
     allow_missing: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
-    """One response to make: `seed` decides its random stream."""
+    """One response to make, of a run with this seed: its own `seed` decides its random stream."""
 
+    benchmark: str
     sample: Sample
     repeat: int
-    seed: int
+    run_seed: int
 
     @property
     def key(self) -> tuple[str, int]:
         return self.sample.id, self.repeat
+
+    @property
+    def seed(self) -> int:
+        return seed_of(self.run_seed, self.benchmark, self.sample.id, self.repeat)
+
+
+@dataclass(frozen=True)
+class Items(Sequence[Item]):
+    """The items of a plan, each made when it is looked at: a sample's repeats, then the next sample's."""
+
+    benchmark: str
+    samples: tuple[Sample, ...]
+    repeats: int
+    run_seed: int
+
+    def __len__(self) -> int:
+        return len(self.samples) * self.repeats
+
+    @overload
+    def __getitem__(self, place: int) -> Item: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Item, ...]: ...
+    def __getitem__(self, place: int | slice) -> Item | tuple[Item, ...]:
+        found = range(len(self))[place]
+        return self._at(found) if isinstance(found, int) else tuple(map(self._at, found))
+
+    def __iter__(self) -> Iterator[Item]:
+        for sample in self.samples:
+            for repeat in range(self.repeats):
+                yield Item(self.benchmark, sample, repeat, self.run_seed)
+
+    def place(self, sample: str, repeat: int) -> int | None:
+        """Where an item stands, None for one that is not among them."""
+        found = self._numbers.get(sample)
+        return None if found is None or not 0 <= repeat < self.repeats else found * self.repeats + repeat
+
+    def _at(self, place: int) -> Item:
+        sample, repeat = divmod(place, self.repeats)
+        return Item(self.benchmark, self.samples[sample], repeat, self.run_seed)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {sample.id: number for number, sample in enumerate(self.samples)}
 
 
 @dataclass(frozen=True)
@@ -78,7 +125,7 @@ class Task:
     protocol: str
     repeats: int
     samples: tuple[Sample, ...]
-    items: tuple[Item, ...]
+    items: Sequence[Item]
     data: str
     left_out: int = 0
 
@@ -152,14 +199,16 @@ def word(benchmark: Benchmark, style: str) -> None:
 
 def seed_of(run_seed: int, benchmark: str, sample: str, repeat: int) -> int:
     """The random stream of one response, 63 bits: a pure function of what it is a response to."""
-    return seeds_of(run_seed, benchmark, sample, [repeat])[0]
+    name = json.dumps([run_seed, benchmark, sample, repeat]).encode()
+    return int.from_bytes(hashlib.sha256(name).digest()[:8]) >> 1
 
 
-def seeds_of(run_seed: int, benchmark: str, sample: str, repeats: Iterable[int]) -> list[int]:
-    """`seed_of` for several repeats."""
-    start = json.dumps([run_seed, benchmark, sample])[:-1]
-    names = (f"{start}, {repeat}]".encode() for repeat in repeats)
-    return [int.from_bytes(hashlib.sha256(name).digest()[:8]) >> 1 for name in names]
+def places(items: Sequence[Item]) -> Callable[[str, int], int | None]:
+    """Tells where a sample's repeat stands among items, None where it does not."""
+    if isinstance(items, Items):
+        return items.place
+    place = {item.key: number for number, item in enumerate(items)}
+    return lambda sample, repeat: place.get((sample, repeat))
 
 
 def evenly(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
@@ -193,8 +242,33 @@ def samples_digest(samples: Sequence[Sample]) -> str:
     return digest.hexdigest()[:16]
 
 
+_planned: ContextVar[dict[tuple[object, ...], Task] | None] = ContextVar("_planned", default=None)
+
+
+@contextmanager
+def data_read_once() -> Iterator[None]:
+    """Within, all plans over the same data share what was read first: for commands that look at runs and change none."""
+    token = _planned.set({})
+    try:
+        yield
+    finally:
+        _planned.reset(token)
+
+
 def _task(name: str, protocol: str, settings: Settings, say: Callable[[str], None]) -> Task:
-    benchmark = build(name, settings.source.folder(name, say, offline=settings.offline, protocol=protocol), protocol)
+    folder = settings.source.folder(name, say, offline=settings.offline, protocol=protocol)
+    asked = (name, folder, protocol, settings.prompt_style, settings.allow_missing, settings.limit, settings.repeats)
+    planned = _planned.get()
+    if planned is None:
+        return _read(name, folder, protocol, settings, say)
+    if asked not in planned:
+        planned[asked] = _read(name, folder, protocol, settings, say)
+    task = planned[asked]
+    return replace(task, items=replace(cast(Items, task.items), run_seed=settings.seed))
+
+
+def _read(name: str, folder: Path, protocol: str, settings: Settings, say: Callable[[str], None]) -> Task:
+    benchmark = build(name, folder, protocol)
     if settings.prompt_style is not None:
         word(benchmark, settings.prompt_style)
     samples, lost = _at_hand(benchmark, settings.allow_missing)
@@ -209,12 +283,7 @@ def _task(name: str, protocol: str, settings: Settings, say: Callable[[str], Non
             f"{name}: {len(left_out):,} of {len(chosen):,} questions are left out, the first ({left_out[0].id}) lacks its picture"
         )
     repeats = settings.repeats or benchmark.repeats
-    items = tuple(
-        Item(sample, repeat, seed)
-        for sample in chosen
-        if sample.id not in lost
-        for repeat, seed in enumerate(seeds_of(settings.seed, name, sample.id, range(repeats)))
-    )
+    items = Items(name, tuple(sample for sample in chosen if sample.id not in lost) if lost else chosen, repeats, settings.seed)
     if benchmark.kind == "generation":
         _refuse_shared_files(cast(GenerationBenchmark, benchmark), items)
     return Task(benchmark, protocol, repeats, chosen, items, samples_digest(samples), len(left_out))
@@ -222,11 +291,11 @@ def _task(name: str, protocol: str, settings: Settings, say: Callable[[str], Non
 
 def _refuse_shared_files(benchmark: GenerationBenchmark, items: Sequence[Item]) -> None:
     """Raises `UserError` where a layout gives two pictures one name, also for disks that know no capitals: one would be lost."""
-    owners: dict[str, Item] = {}
-    for item in items:
+    owners: dict[str, int] = {}
+    for place, item in enumerate(items):
         file = benchmark.image_path(item.sample, item.repeat)
-        first = owners.setdefault(_folded(file), item)
-        if first is not item:
+        if (owner := owners.setdefault(_folded(file), place)) != place:
+            first = items[owner]
             raise UserError(
                 f"{benchmark.name}: picture {first.repeat} of {first.sample.id} and picture {item.repeat} of {item.sample.id}"
                 f" would both be {file}; choose --repeats {benchmark.repeats} or fewer, or give the two prompts different words;"

@@ -19,7 +19,7 @@ from suder_bench.runs.recipe import settings_of
 from suder_bench.runs.roles import Unjudged
 from suder_bench.runs.score import Scored, judged_before
 from suder_bench.runs.screen import SOME
-from suder_bench.runs.store import RunFolder
+from suder_bench.runs.store import Key, RunFolder
 from suder_bench.runs.summary import summarise
 
 KEPT = 64
@@ -38,18 +38,20 @@ class Recomputed:
     unbacked: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     scored: dict[str, Scored] = field(default_factory=dict, compare=False, repr=False)
+    gone: Mapping[str, set[Key]] = field(default_factory=dict, compare=False, repr=False)
 
 
 def recomputed(path: Path, say: Callable[[str], None] | None = None, *, rows: bool = False) -> Recomputed | None:
     """The summary of a run folder, or None where none was written yet. Each remark is said once, by default on stderr.
 
-    With `rows` what it was made of is in `scored`, by benchmark, unless it was made before and only remembered.
-    Reads no picture. Raises `UserError` for a summary.json or run.json that no run wrote.
+    With `rows` what it was made of is in `scored`, by benchmark, unless it was made before and only remembered; then the pictures
+    are looked at, and `gone` names the responses whose picture is not what was drawn, which count all the same.
+    Raises `UserError` for a summary.json or run.json that no run wrote.
     """
     file = path / "summary.json"
     if not file.is_file():
         return None
-    found, told = _recomputed(path, _stamp(path))
+    found, told = _recomputed(path, _stamp(path), rows)
     for remark in found.remarks if not told else ():
         (say or _say)(remark)
         told.add(remark)
@@ -59,7 +61,7 @@ def recomputed(path: Path, say: Callable[[str], None] | None = None, *, rows: bo
 
 
 @lru_cache(maxsize=KEPT)
-def _recomputed(path: Path, stamp: object) -> tuple[Recomputed, set[str]]:
+def _recomputed(path: Path, stamp: object, pictures: bool) -> tuple[Recomputed, set[str]]:
     folder = RunFolder(path)
     written, recipe = folder.read("summary.json"), folder.read()
     assert written is not None
@@ -71,11 +73,12 @@ def _recomputed(path: Path, stamp: object) -> tuple[Recomputed, set[str]]:
     scored: list[Scored] = []
     unbacked: dict[str, str] = {}
     lost: list[str] = []
+    gone: dict[str, set[Key]] = {name: set() for name in recipe["benchmarks"]} if pictures else {}
     for name in recipe["benchmarks"]:
         if name not in written["benchmarks"]:
             continue
         try:
-            scored.append(_scored(folder, recipe, name, written["benchmarks"][name], lost.append))
+            scored.append(_scored(folder, recipe, name, written["benchmarks"][name], lost.append, gone.get(name)))
         except UserError as error:
             unbacked[name] = str(error)
     summary = summarise({**recipe, "world": recipe["world"] or settings_of(recipe, judges={}, offline=True).source.world}, scored)
@@ -88,13 +91,21 @@ def _recomputed(path: Path, stamp: object) -> tuple[Recomputed, set[str]]:
     difference = next(_differences(written, summary), None)
     if difference is not None:
         remarks.append(f"suder-bench: {file} disagrees with the verdicts: {difference}; these count. Make it anew with: {again}")
-    return Recomputed(summary, unbacked, tuple(remarks), {one.benchmark.name: one for one in scored}), set()
+    return Recomputed(summary, unbacked, tuple(remarks), {one.benchmark.name: one for one in scored}, gone), set()
 
 
 def _scored(
-    folder: RunFolder, recipe: Mapping[str, Any], name: str, written: Mapping[str, Any], lost: Callable[[str], None]
+    folder: RunFolder,
+    recipe: Mapping[str, Any],
+    name: str,
+    written: Mapping[str, Any],
+    lost: Callable[[str], None],
+    gone: set[Key] | None,
 ) -> Scored:
-    """A benchmark's verdicts. Raises `UserError` where its data or its verdicts are not there, or of another version."""
+    """A benchmark's verdicts; `gone` as in `judged_before`.
+
+    Raises `UserError` where its data or its verdicts are not there, or of another version.
+    """
     settings = replace(settings_of(recipe, judges={}, offline=True), benchmarks=(name,))
     [task] = plan(settings, _say)
     if task.data != recipe["benchmarks"][name]["data"]:
@@ -103,7 +114,7 @@ def _scored(
     rows: list[tuple[Sample, Verdict]] = []
     unjudged = Unjudged(**written["unjudged"]) if "unjudged" in written else None
     if identity is not None:
-        rows, unjudged = judged_before(task, identity, folder, pictures=False, lost=lost)
+        rows, unjudged = judged_before(task, identity, folder, pictures=False, lost=lost, gone=gone)
     if identity is not None and not rows and written["metrics"]:
         raise UserError(
             f"it has none by these judges, by this version and with a checksum; suder-bench score {shlex.quote(str(folder.path))}"

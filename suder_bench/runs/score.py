@@ -16,7 +16,7 @@ from suder_bench.runs.batches import AUTO, BatchSize, tell
 from suder_bench.runs.cells import cut
 from suder_bench.runs.judges import Panel, key_of
 from suder_bench.runs.judging import Handed, Jury
-from suder_bench.runs.plan import Task
+from suder_bench.runs.plan import Task, places
 from suder_bench.runs.roles import Unjudged, can_judge, needed, roles_of
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.store import Key, RunFolder
@@ -121,9 +121,9 @@ def _still_count(
 
 def together(task: Task, answered: Sequence[Answered]) -> Callable[[int], list[list[Answered]]]:
     """Cuts the responses in the cells of the task's plan."""
-    place = {item.key: number for number, item in enumerate(task.items)}
-    places = [place[one.sample.id, one.response.repeat] for one in answered]
-    return lambda size: cut(answered, places, size)
+    place = places(task.items)
+    found = [where for one in answered if (where := place(one.sample.id, one.response.repeat)) is not None]
+    return lambda size: cut(answered, found, size)
 
 
 def to_judge(task: Task, responses: Mapping[Key, Response], folder: RunFolder) -> list[Answered]:
@@ -162,14 +162,31 @@ def judged_before(
     *,
     pictures: bool = True,
     lost: Callable[[str], None] = lambda why: None,
+    gone: set[Key] | None = None,
 ) -> tuple[list[tuple[Sample, Verdict]], Unjudged | None]:
-    """`judged_rows`, and which responses lack a judge."""
-    responses = folder.responses(task.name, repair=False, pictures=pictures)
-    keyed = [(item.sample, _key(responses.pop(item.key))) for item in task.items if item.key in responses]
-    del responses
-    known = folder.verdicts(task.name, set(filing(task, identity).values()), repair=False, lost=lost)
-    unjudged = Unjudged.among(task.benchmark, [sample for sample, _ in keyed], identity)
-    return [(sample, known[key]) for sample, key in keyed if key in known], unjudged
+    """`judged_rows`, and which responses lack a judge. With `gone` the pictures are looked at, but those that are not what was
+    drawn are only noted there."""
+    place = places(task.items)
+    digests: list[str | None] = [None] * len(task.items)
+    found: list[Verdict | None] = [None] * len(task.items)
+
+    def respond(response: Response) -> bool:
+        where = place(response.sample, response.repeat)
+        if where is not None and digests[where] is None:
+            digests[where] = response.digest
+        return True
+
+    def judge(verdict: Verdict) -> bool:
+        where = place(verdict.sample, verdict.repeat)
+        if where is not None and found[where] is None and digests[where] == verdict.digest:
+            found[where], digests[where] = verdict, verdict.digest  # one text for both
+        return True
+
+    folder.each_response(task.name, respond, pictures=pictures, gone=gone)
+    folder.each_verdict(task.name, set(filing(task, identity).values()), judge, lost=lost)
+    responded = [item.sample for item, digest in zip(task.items, digests, strict=True) if digest is not None]
+    rows = [(item.sample, verdict) for item, verdict in zip(task.items, found, strict=True) if verdict is not None]
+    return rows, Unjudged.among(task.benchmark, responded, identity)
 
 
 def filing(task: Task, identity: Identity) -> dict[str, str]:

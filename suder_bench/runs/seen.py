@@ -21,6 +21,7 @@ from suder_bench.records import Response, open_image
 
 FOLDER = ".seen"
 STAMP = np.dtype("<u8")
+_LAST = np.iinfo(STAMP).max
 
 
 def picture_digest(picture: Image.Image) -> str:
@@ -51,7 +52,7 @@ class Seen:
         """Each response, or why its picture is not the one that was drawn. What was decoded for it is remembered with `note`."""
         drawn = [(place, one) for place, one in enumerate(read) if isinstance(one, Response) and one.image is not None]
         stamps = np.array([self._stamp(one) for _, one in drawn], dtype=STAMP)
-        strange = np.flatnonzero(~np.isin(stamps, self._all()) | (stamps == 0))
+        strange = np.flatnonzero((self._all()[np.searchsorted(self._all(), stamps)] != stamps) | (stamps == 0))
         if not len(strange):
             return list(read)
         found, again = list(read), [drawn[i] for i in strange]
@@ -81,11 +82,12 @@ class Seen:
         return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
     def _all(self) -> np.ndarray:
+        """What is known, in order, and `_LAST` at the end, so that there is always one that is not smaller."""
         if self._known is None:
             contents = []
             for file in sorted(self._folder.glob("*")):
                 with suppress(OSError):  # a shard's of another user, perhaps; then its pictures are looked at
                     contents.append(file.read_bytes())
             parts = [np.frombuffer(one[: len(one) // STAMP.itemsize * STAMP.itemsize], STAMP) for one in contents]
-            self._known = np.unique(np.concatenate([np.empty(0, STAMP), *parts]))
+            self._known = np.sort(np.concatenate([*parts, [_LAST]]).astype(STAMP, copy=False))
         return self._known

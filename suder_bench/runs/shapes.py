@@ -158,7 +158,7 @@ RESPONSE: Shape = {
     "image?": Maybe("text"),
     "seconds?": "number",
 }
-VERDICT: Shape = {
+VERDICT: Mapping[str, Any] = {
     "judges": "text",
     "sample": "text",
     "repeat": "count",

@@ -20,34 +20,35 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 from PIL import Image
 
 from suder_bench import locks, partial
 from suder_bench.errors import UserError, refused
 from suder_bench.records import Response, Verdict
-from suder_bench.runs import shapes, signed
+from suder_bench.runs import scanned, shapes, signed
 from suder_bench.runs.compact import Compact
 from suder_bench.runs.encoding import encoded, text_digest
-from suder_bench.runs.jsonl import Ledger, Line, Row, blocks, document, plain, read_object, replace_file
+from suder_bench.runs.jsonl import ALONE, Ledger, Line, Row, document, plain, read_object, replace_file
 from suder_bench.runs.seen import Seen
 
 Key = tuple[str, int]
 """A response's place in its benchmark: (sample id, repeat)."""
+Verdicts = dict[tuple[str, int, str], Verdict]
+"""By (sample, repeat, response digest)."""
 
 _PARTS = ("run.json", "responses", "images", "verdicts", "speed.json", "summary.json")
 _LOCK = ".lock"
 _WRITERS = ".*.writer"
-ALONE = "0"
 LOOK, LOOKS = 0.2, 15
 """Seconds between two tries for a lock that others hold for a short while, and after how many a wait is told."""
 
-_FIELDS = frozenset(field.name for field in fields(Response))
+_FIELDS = tuple(field.name for field in fields(Response))
 _IS_RESPONSE, _IS_VERDICT = shapes.fits(shapes.RESPONSE), shapes.fits(shapes.VERDICT)
 
 
@@ -57,6 +58,7 @@ class RunFolder:
 
     path: Path
     writer: str = ALONE
+    _read: dict[str, tuple[object, Verdicts]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -185,19 +187,40 @@ class RunFolder:
         `pictures` these are not decoded, and taken for what their lines say.
         """
         found: dict[Key, Response] = {}
-        seen = self._seen(benchmark) if pictures else None
+
+        def take(response: Response) -> bool:
+            return found.setdefault((response.sample, response.repeat), response) is response
+
+        self.each_response(benchmark, take, repair=repair, pictures=pictures, lost=lost)
+        return found
+
+    def each_response(
+        self,
+        benchmark: str,
+        take: Callable[[Response], bool],
+        *,
+        repair: bool = False,
+        pictures: bool = True,
+        gone: set[Key] | None = None,
+        lost: Callable[[str], None] = lambda why: None,
+    ) -> None:
+        """`responses`, one at a time: `take` says of each whether it is to stay on disk. With `gone` one that lost its picture is
+        noted there, and taken all the same."""
+        seen = self._seen(benchmark) if pictures or gone is not None else None
 
         def keep(lines: Sequence[Line]) -> Iterator[bool]:
             read = [_response(benchmark, line) for line in lines]
-            for response in seen.checked(read, note=repair) if seen else read:
+            for before, response in zip(read, seen.checked(read, note=repair) if seen else read, strict=True):
+                if gone is not None and before is not response and isinstance(before, Response):
+                    gone.add((before.sample, before.repeat))
+                    response = before
                 if isinstance(response, str):
                     lost(response)
                     yield False
                 else:
-                    yield found.setdefault((response.sample, response.repeat), response) is response
+                    yield take(response)
 
-        _read(Ledger(self.path / "responses" / benchmark, self.writer), keep, repair=repair)
-        return found
+        Ledger(self.path / "responses" / benchmark, self.writer).sift(keep, repair=repair)
 
     def add_responses(self, benchmark: str, responses: list[Response]) -> None:
         Ledger(self.path / "responses" / benchmark, self.writer).append(map(_row_of, responses))
@@ -219,17 +242,55 @@ class RunFolder:
             replace_file(self.path / relative, text.encode(), partial=self._picture_partial())
 
     def verdicts(
-        self, benchmark: str, judges: Container[str], *, repair: bool, lost: Callable[[str], None] = lambda why: None
-    ) -> dict[tuple[str, int, str], Verdict]:
+        self, benchmark: str, judges: Collection[str], *, repair: bool, lost: Callable[[str], None] = lambda why: None
+    ) -> Verdicts:
         """The verdicts filed under one of the keys `judges`, by (sample, repeat, response digest).
 
         One that was edited since it was written, as its checksum tells, counts as not made, and so does one without a
         checksum. With `repair` such and doubled ones are removed from disk, which needs the lock; `lost` is told of them.
+        Without it the result may not be changed: it is kept for whoever asks for the same before the files change.
         """
-        found: dict[tuple[str, int, str], Verdict] = {}
+        ledger = Ledger(self.path / "verdicts" / benchmark, self.writer)
+        asked = frozenset(judges), ledger.stamp()
+        before = self._read.pop(benchmark, None)
+        if before is not None and before[0] == asked:
+            found = before[1]
+        else:
+            found = {}
+
+            def take(verdict: Verdict) -> bool:
+                return found.setdefault((verdict.sample, verdict.repeat, verdict.digest), verdict) is verdict
+
+            if not self.each_verdict(benchmark, asked[0], take, repair=repair, lost=lost):
+                return found
+        if not repair:
+            self._read[benchmark] = asked, found
+        return found
+
+    def each_verdict(
+        self,
+        benchmark: str,
+        judges: Container[str],
+        take: Callable[[Verdict], bool],
+        *,
+        repair: bool = False,
+        lost: Callable[[str], None] = lambda why: None,
+    ) -> bool:
+        """`verdicts`, one at a time: `take` says of each whether it is to stay on disk. Returns whether all are to stay."""
         compact, without = Compact(), 0
 
         def keep(line: Line) -> bool:
+            scan = scanned.verdict(line.content)
+            if scan is None:
+                return keep_read(line)
+            if scan[scanned.JUDGES].decode() not in judges:
+                return True
+            verdict = compact.scanned(benchmark, scan) if signed.stands(line.content) else None
+            if verdict is None:
+                return keep_read(line)
+            return take(verdict)
+
+        def keep_read(line: Line) -> bool:
             nonlocal without
             row = line.row()
             if row is not None and isinstance(row.get("judges"), str) and row["judges"] not in judges:
@@ -243,32 +304,42 @@ class RunFolder:
                 lost(f"{line.place}: no verdict ({error})")
                 return False
             assert row is not None
-            verdict = compact.verdict(benchmark, row, line.content)
-            return found.setdefault((verdict.sample, verdict.repeat, verdict.digest), verdict) is verdict
+            return take(compact.verdict(benchmark, row, line.content))
 
         ledger = Ledger(self.path / "verdicts" / benchmark, self.writer)
-        _read(ledger, lambda lines: map(keep, lines), repair=repair)
+        whole = ledger.sift(lambda lines: map(keep, lines), repair=repair)
         if without:
             lost(f"{ledger.folder}: {without:,} verdicts without a checksum, as versions before wrote them, count as not made")
-        return found
+        return whole
 
     def add_verdicts(self, benchmark: str, judges: str, verdicts: Sequence[Verdict]) -> None:
         rows = ({"judges": judges, **verdict_row(verdict)} for verdict in verdicts)
         Ledger(self.path / "verdicts" / benchmark, self.writer).append_lines(signed.line(row) for row in rows)
 
-    def rows(self, kind: Literal["responses", "verdicts"], benchmark: str) -> Iterator[Row]:
-        """The lines of a benchmark that are as a run wrote them, for whoever only shows them; no picture is looked at."""
-        for line in Ledger(self.path / kind / benchmark).lines():
-            if kind == "responses":
-                response = _response(benchmark, line)
-                if isinstance(response, Response):
-                    yield _row_of(response)
-            else:
-                row = line.row()
-                with suppress(shapes.ShapeError):
-                    _check_verdict(row, line.content)
-                    assert row is not None
-                    yield row
+    def judged(self, benchmark: str, shown: Container[Key]) -> tuple[set[str], list[tuple[str, Verdict]]]:
+        """Under which keys of judges verdicts are filed, and those on the responses `shown` with these keys, in their order, for
+        whoever only shows them."""
+        keys: set[str] = set()
+        found: list[tuple[str, Verdict]] = []
+        compact = Compact()
+        for line in Ledger(self.path / "verdicts" / benchmark).lines():
+            scan = scanned.verdict(line.content)
+            if scan is not None and signed.stands(line.content):
+                judges, sample, repeat = scan[scanned.JUDGES], scan[scanned.SAMPLE], scan[scanned.REPEAT]
+                keys.add(judges.decode())
+                if (sample.decode(), int(repeat)) not in shown:
+                    continue
+                if (verdict := compact.scanned(benchmark, scan)) is not None:
+                    found.append((judges.decode(), verdict))
+                    continue
+            row = line.row()
+            with suppress(shapes.ShapeError):
+                _check_verdict(row, line.content)
+                assert row is not None
+                keys.add(row["judges"])
+                if (row["sample"], row["repeat"]) in shown:
+                    found.append((row["judges"], compact.verdict(benchmark, row, line.content)))
+        return keys, found
 
     @property
     def _partial(self) -> Path:
@@ -305,20 +376,10 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _read(ledger: Ledger, keep: Callable[[Sequence[Line]], Iterable[bool]], *, repair: bool) -> None:
-    """Have `keep` look at every line, and with `repair` drop those of this writer that it declines."""
-    if repair:
-        ledger.sift(keep, own=ledger.writer != ALONE)
-        return
-    for lines in blocks(ledger.lines()):
-        for _ in keep(lines):
-            pass
-
-
 def _response(benchmark: str, line: Line) -> Response | str:
     """The response of a line, its picture unseen, or why there is none."""
     try:
-        response = _of_row(benchmark, line.row())
+        response = scanned.response(benchmark, line.content) or _of_row(benchmark, line.row())
     except shapes.ShapeError as error:
         return f"{line.place}: no response ({error})"
     if response.text is not None and text_digest(response.text) != response.digest:
@@ -342,8 +403,8 @@ def _of_row(benchmark: str, row: Row | None) -> Response:
         raise shapes.ShapeError("it is not a JSON object")
     if not _IS_RESPONSE(row):
         shapes.check(row, shapes.RESPONSE)
-    if not row.keys() <= _FIELDS:
-        raise shapes.ShapeError(f"it has an unknown key {min(row.keys() - _FIELDS)!a}")
+    if strange := row.keys() - set(_FIELDS):
+        raise shapes.ShapeError(f"it has an unknown key {min(strange)!a}")
     if row["benchmark"] != benchmark:
         raise shapes.ShapeError(f"it is one of {row['benchmark']!a}")
     image = row.get("image")
@@ -351,12 +412,11 @@ def _of_row(benchmark: str, row: Row | None) -> Response:
         raise shapes.ShapeError("it has not either a text or a picture")
     if image is not None and (image.startswith("/") or ".." in image.split("/")):
         raise shapes.ShapeError("its picture lies outside the run folder")
-    shared = {"benchmark": benchmark, "sample": sys.intern(row["sample"]), "digest": sys.intern(row["digest"])}
-    return Response(**row | shared)
+    return Response(**row | {"benchmark": benchmark, "sample": sys.intern(row["sample"])})
 
 
 def _row_of(response: Response) -> Row:
-    return {name: value for name, value in vars(response).items() if value is not None}
+    return {name: value for name in _FIELDS if (value := getattr(response, name)) is not None}
 
 
 def verdict_row(verdict: Verdict) -> Row:

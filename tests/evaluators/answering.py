@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -67,9 +68,5 @@ def picture(file: Path) -> Path:
 def duplicating(rows: Sequence[tuple[Sample, Verdict]], multiplicity: Mapping[str, int]) -> tuple[list[Any], np.ndarray]:
     """The rows with each cluster repeated, as other clusters, and the weights that should say the same."""
     weights = np.array([float(multiplicity[sample.cluster]) for sample, _ in rows])
-    copies = [
-        (sample, Verdict(**{**vars(verdict), "repeat": copy}))
-        for sample, verdict in rows
-        for copy in range(multiplicity[sample.cluster])
-    ]
+    copies = [(sample, replace(verdict, repeat=copy)) for sample, verdict in rows for copy in range(multiplicity[sample.cluster])]
     return copies, weights

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from suder_bench.errors import UserError
 from suder_bench.records import Sample
-from suder_bench.runs.plan import evenly, plan, samples_digest, seed_of
+from suder_bench.runs.plan import data_read_once, evenly, places, plan, samples_digest, seed_of
 
 
 def quiet(line: str) -> None:
@@ -69,6 +69,41 @@ def test_a_picture_file_counts_by_name_and_size_wherever_it_lies(tmp_path: Path)
 def test_repeats_of_a_prompt_stay_together() -> None:
     (task,) = plan(settings("drawing", repeats=3, limit=2), quiet)
     assert [item.key for item in task.items] == [("000", 0), ("000", 1), ("000", 2), ("006", 0), ("006", 1), ("006", 2)]
+
+
+@pytest.mark.usefixtures("fakes")
+def test_items_are_the_same_by_place_in_slices_and_in_turn() -> None:
+    [task] = plan(settings("drawing", repeats=3, seed=7), quiet)
+    items = list(task.items)
+    assert len(items) == len(task.items) == 3 * len(task.samples)
+    assert [task.items[place] for place in range(len(items))] == items
+    assert task.items[-1] == items[-1]
+    assert task.items[4:9:2] == tuple(items[4:9:2])
+    assert [item.seed for item in items] == [seed_of(7, "drawing", item.sample.id, item.repeat) for item in items]
+    for some in (task.items, items[::2]):
+        place = places(some)
+        assert [place(*item.key) for item in some] == list(range(len(some)))
+        assert place("nobody", 0) is None
+        assert place(items[0].sample.id, 3) is None
+
+
+@pytest.mark.usefixtures("fakes")
+def test_data_are_read_once_for_all_runs_on_them_and_each_keeps_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[Path] = []
+    samples = Drawing.samples
+    monkeypatch.setattr(Drawing, "samples", lambda self: reads.append(self) or samples(self))
+    asked = [settings("drawing", seed=seed) for seed in (0, 1)]
+    apart = [plan(one, quiet)[0] for one in asked]
+    assert len(reads) == 2
+    with data_read_once():
+        shared = [plan(one, quiet)[0] for one in asked]
+        assert len(reads) == 3
+        plan(replace(asked[0], limit=2), quiet)
+        assert len(reads) == 4
+    plan(asked[0], quiet)
+    assert len(reads) == 5
+    assert [list(one.items) for one in shared] == [list(one.items) for one in apart]
+    assert [one.data for one in shared] == [one.data for one in apart]
 
 
 @pytest.mark.usefixtures("fakes")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suder_bench.records import Verdict
-from suder_bench.runs import shapes, signed
+from suder_bench.runs import scanned, shapes, signed
 from suder_bench.runs.compact import Compact
 from suder_bench.runs.store import read_verdict
 
@@ -41,6 +41,12 @@ def test_a_line_comes_back_with_its_details_whatever_they_hold(row: dict[str, An
     assert read.pop("checksum") == signed.checksum(row) == signed.checksum(read)
     found = Compact().verdict("a", json.loads(line), line)
     assert isinstance(found, Verdict)
+    scan = scanned.verdict(line)
+    if row["sample"].isascii() and row["sample"].isalnum() and row["digest"] == row["judges"] == "":
+        assert scan is not None
+    if scan is not None:
+        assert Compact().scanned("a", scan) == found
+        assert scan[scanned.JUDGES].decode() == row["judges"]
     expected = read_verdict("a", row)
     assert (found.details, found.reason, found.sample, found.digest) == (
         row["details"],
