@@ -50,7 +50,8 @@ class DiskError(UserError):
 
 def install(*extras: str) -> str:
     """The command that brings extras, as the README gives it: the package is on no index, so that its name installs nothing."""
-    return f'pip install -c constraints.txt ".[{",".join(extras)}]"'
+    pins = "constraints-lmms.txt" if "lmms" in extras else "constraints.txt"  # lmms-eval needs other versions of some
+    return f'pip install -c {pins} ".[{",".join(extras)}]"'
 
 
 REFUSALS = frozenset(

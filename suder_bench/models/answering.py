@@ -7,10 +7,10 @@ from itertools import takewhile
 from typing import Any
 
 
-def check_asked(images: Sequence[Any], questions: Sequence[str], seeds: Sequence[int]) -> None:
+def check_asked(images: Sequence[Any], questions: Sequence[str], others: Sequence[Any], what: str = "seeds") -> None:
     """Raises `ValueError` unless there are as many of each."""
-    if not len(images) == len(questions) == len(seeds):
-        raise ValueError(f"{len(images)} picture lists, {len(questions)} questions, {len(seeds)} seeds")
+    if not len(images) == len(questions) == len(others):
+        raise ValueError(f"{len(images)} picture lists, {len(questions)} questions, {len(others)} {what}")
 
 
 def texts(tokenizer: Any, answers: Iterable[Sequence[int]]) -> list[str]:

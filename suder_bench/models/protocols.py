@@ -205,6 +205,18 @@ class DualLikelihood(TextLikelihood, Protocol):
 
 
 @runtime_checkable
+class AnswerLikelihood(Protocol):
+    """The likelihoods of answers to any question, also about several pictures or none; as `TextLikelihood`."""
+
+    def answer_logprobs(
+        self, images: Sequence[Sequence[Image.Image]], questions: Sequence[str], answers: Sequence[str]
+    ) -> list[torch.Tensor]:
+        """log p(answer token k | pictures, question, answer tokens < k), shape (answer tokens,) a question; the end token is not
+        scored."""
+        ...
+
+
+@runtime_checkable
 class ChoiceLikelihood(Protocol):
     """What a model would begin its answer with: differentiable and in float32, as `DualLikelihood`."""
 

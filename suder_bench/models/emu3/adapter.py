@@ -94,15 +94,20 @@ class Emu3Model(Emu3Painter):
     def text_logprobs(self, images: Sequence[Image.Image], texts: Sequence[str]) -> list[torch.Tensor]:
         """log p(text | picture) token by token: the picture and the caption request in the user's turn, the text in the
         assistant's; see `TextLikelihood`."""
-        if len(images) != len(texts):
-            raise ValueError(f"{len(images)} pictures, {len(texts)} texts")
-        if not texts:
+        return self.answer_logprobs([[one] for one in images], [CAPTION_REQUEST] * len(texts), texts)
+
+    def answer_logprobs(
+        self, images: Sequence[Sequence[Image.Image]], questions: Sequence[str], answers: Sequence[str]
+    ) -> list[torch.Tensor]:
+        """log p(answer | pictures, question) token by token; see `AnswerLikelihood`."""
+        check_asked(images, questions, answers, "answers")
+        if not questions:
             return []
-        prompts = self._questions([[one] for one in images], [CAPTION_REQUEST] * len(texts))
-        answers = [self.reader.vocabulary.answer_ids(text, self.template) for text in texts]
-        for prompt, answer, text in zip(prompts, answers, texts, strict=True):
-            check_room(self.reader, len(prompt) + len(answer) - 1, "a picture and its text", text)
-        return likelihood.text_scores(self.reader.model, prompts, answers)
+        prompts = self._questions(images, questions)
+        ids = [self.reader.vocabulary.answer_ids(answer, self.template) for answer in answers]
+        for prompt, row, answer in zip(prompts, ids, answers, strict=True):
+            check_room(self.reader, len(prompt) + len(row) - 1, "a picture and its text", answer)
+        return likelihood.text_scores(self.reader.model, prompts, ids)
 
     def choice_logprobs(self, images: Sequence[Image.Image], questions: Sequence[str], choices: Sequence[str]) -> torch.Tensor:
         """log p(choice | picture, question) by the first token that differs, (questions, choices); see `ChoiceLikelihood`."""

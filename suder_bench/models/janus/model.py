@@ -173,9 +173,7 @@ class JanusModel:
         if not questions:
             return []
         with torch.no_grad():
-            features, pictures = self._features([one for several in images for one in several])
-            counts = torch.tensor([len(several) for several in images])
-            asked = list(zip(questions, pictures.split(counts.tolist()), strict=True))
+            features, asked = self._asked(images, questions)
             rows = {(question, *which.tolist()): (question, which) for question, which in asked}
             order = {key: i for i, key in enumerate(rows)}
             prompts = [self._question(question, features[which]) for question, which in rows.values()]
@@ -198,6 +196,20 @@ class JanusModel:
         end = [int(self.tokenizer.eos_token_id)] if self.score_end else []
         answers = [answer_ids(self.tokenizer, text) + end for text in texts]
         return self.answer_scores(images, [self.caption_request] * len(texts), answers).logprobs
+
+    def answer_logprobs(
+        self, images: Sequence[Sequence[Image.Image]], questions: Sequence[str], answers: Sequence[str]
+    ) -> list[torch.Tensor]:
+        """log p(answer | pictures, question) token by token; see `AnswerLikelihood`."""
+        check_asked(images, questions, answers, "answers")
+        if not questions:
+            return []
+        features, asked = self._asked(images, questions)
+        prompts = [self._question(question, features[which]) for question, which in asked]
+        ids = [answer_ids(self.tokenizer, answer) for answer in answers]
+        for prompt, row, answer in zip(prompts, ids, answers, strict=True):
+            self._check_room(len(prompt) + len(row) - 1, "pictures, a question and its answer", answer)
+        return likelihood.answer_scores(self.model, prompts, ids, entropy=False).logprobs
 
     def answer_scores(
         self,
@@ -284,6 +296,13 @@ class JanusModel:
         ids = prompt_ids(self.tokenizer, question_text(question, block, self.roles))
         self._check_room(len(ids), "a question and its pictures", question)
         return likelihood.embed(self.model, ids, features if len(features) else None)
+
+    def _asked(
+        self, images: Sequence[Sequence[Image.Image]], questions: Sequence[str]
+    ) -> tuple[torch.Tensor, list[tuple[str, torch.Tensor]]]:
+        """The features of each distinct picture, and every question with the places of its pictures among them."""
+        features, pictures = self._features([one for several in images for one in several])
+        return features, list(zip(questions, pictures.split([len(several) for several in images]), strict=True))
 
     def _features(self, images: Sequence[Image.Image] | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What the language model reads of each distinct picture, (distinct, image tokens, width), and which is whose."""

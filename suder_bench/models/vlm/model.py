@@ -105,13 +105,16 @@ class VlmModel:
     def text_logprobs(self, images: Pictures, texts: Sequence[str]) -> list[torch.Tensor]:
         """log p(text | picture) token by token, the text being the answer to the caption request. `images` may be pixels
         (pictures, 3, height, width) in [-1, 1], which are taken as pictures, so that no gradient reaches them."""
-        return self.answer_logprobs(images, [CAPTION_REQUEST] * len(texts), texts)
+        return self.answer_logprobs(_each(images), [CAPTION_REQUEST] * len(texts), texts)
 
-    def answer_logprobs(self, images: Pictures, questions: Sequence[str], answers: Sequence[str]) -> list[torch.Tensor]:
-        """log p(answer token k | picture, question, answer tokens < k), (answer tokens,) a question; the end is not scored."""
+    def answer_logprobs(
+        self, images: Sequence[Sequence[Image.Image]], questions: Sequence[str], answers: Sequence[str]
+    ) -> list[torch.Tensor]:
+        """log p(answer token k | pictures, question, answer tokens < k), (answer tokens,) a question; see `AnswerLikelihood`."""
         self._prove()
         rows = self._rows(images, questions)
-        ids = [self._answer_ids(answer, question) for answer, question in zip(answers, questions, strict=True)]
+        counts = [len(several) for several in images]
+        ids = [self._answer_ids(*each) for each in zip(answers, questions, counts, strict=True)]
         for row, answer, question in zip(rows, ids, questions, strict=True):
             self._room(row, len(answer), question)
         kept = [i for i, answer in enumerate(ids) if answer]
@@ -122,7 +125,7 @@ class VlmModel:
     def choice_logprobs(self, images: Pictures, questions: Sequence[str], choices: Sequence[str]) -> torch.Tensor:
         """log p(choice | picture, question) by the first token that differs, (questions, choices); see `ChoiceLikelihood`."""
         self._prove()
-        rows = self._rows(images, questions)
+        rows = self._rows(_each(images), questions)
         if not rows:
             return torch.empty(0, len(choices))
         told = [apart([self._answer_ids(choice, question) for choice in choices], choices) for question in questions]
@@ -131,14 +134,13 @@ class VlmModel:
         last = [torch.log_softmax(each[-1], dim=-1)[different] for each, (_, different) in zip(logits, told, strict=True)]
         return torch.stack(last)
 
-    def _rows(self, images: Pictures, questions: Sequence[str]) -> list[Row]:
-        shown = _pictures(images) if isinstance(images, torch.Tensor) else list(images)
-        if len(shown) != len(questions):
-            raise ValueError(f"{len(shown)} pictures, {len(questions)} questions")
-        return [self.prompts.row([image], question) for image, question in zip(shown, questions, strict=True)]
+    def _rows(self, images: Sequence[Sequence[Image.Image]], questions: Sequence[str]) -> list[Row]:
+        if len(images) != len(questions):
+            raise ValueError(f"{len(images)} pictures, {len(questions)} questions")
+        return [self.prompts.row(several, question) for several, question in zip(images, questions, strict=True)]
 
-    def _answer_ids(self, answer: str, question: str) -> list[int]:
-        return self.prompts.answer_ids(answer, question, 1, alone=likelihood.encoder_decoder(self.model))
+    def _answer_ids(self, answer: str, question: str, pictures: int = 1) -> list[int]:
+        return self.prompts.answer_ids(answer, question, pictures, alone=likelihood.encoder_decoder(self.model))
 
     def _room(self, row: Row, least: int, question: str) -> int | None:
         """Tokens that may follow a prompt; None for a model without a limit. Raises `UserError` where `least` have no room."""
@@ -197,6 +199,11 @@ def _joiner(model: Any, processor: Any) -> Joiner:
     reader = getattr(processor, "qformer_tokenizer", None)
     pads = [one.pad_token_id for one in (processor.tokenizer, reader or processor.tokenizer)]
     return Joiner(pads[0] or 0, pads[1] or 0, model.device, model.dtype)
+
+
+def _each(images: Pictures) -> list[list[Image.Image]]:
+    """One picture a question."""
+    return [[one] for one in (_pictures(images) if isinstance(images, torch.Tensor) else images)]
 
 
 def _pictures(pixels: torch.Tensor) -> list[Image.Image]:
