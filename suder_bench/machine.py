@@ -14,6 +14,9 @@ JUDGE_DTYPES = (*DTYPES, "float16")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 """What numerical libraries read once, when they are imported."""
+LARGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
+"""Has torch ask the kernel for pages of 2 MB, where it gives them when asked (Linux): keys and values of a batch are read from
+all over their memory, which takes a tenth less of the time so."""
 
 
 def choose_device(device: str) -> str:
@@ -67,6 +70,12 @@ def wait_passively() -> None:
     threads took 10 to 20 times as long. To be called before torch is imported.
     """
     for name, value in PASSIVE.items():
+        os.environ.setdefault(name, value)
+
+
+def use_large_pages() -> None:
+    """Unless the user's environment says otherwise; to be called before torch is imported."""
+    for name, value in LARGE_PAGES.items():
         os.environ.setdefault(name, value)
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from suder_bench.errors import IN_THE_WAY, REFUSALS, UserError, refused, unknown
-from suder_bench.machine import wait_passively
+from suder_bench.machine import use_large_pages, wait_passively
 
 COMMANDS = {
     "run": "evaluate a model on a suite of benchmarks",
@@ -99,6 +99,7 @@ def _dispatch(arguments: list[str]) -> int:
     if command not in COMMANDS:
         raise unknown("command", command, COMMANDS)
     wait_passively()
+    use_large_pages()
     status: int = import_module(f"suder_bench.cli.{command.replace('-', '_')}").main(arguments[1:])
     return status
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby, pairwise
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,14 +23,32 @@ FEW = 8
 """Rows that share their prompts attend to them together from so many on: two products more cost more than that saves."""
 
 
+class AnyLayer(Protocol):
+    """One layer's linear products, norms and rotation, for one token of each row or several."""
+
+    queries: int
+    """Heads of queries that share one of keys."""
+    scaling: float
+    """Of the scores, once `heads` has made the queries."""
+
+    def heads(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Rotated queries and keys, and values, each (..., heads, width of a head), of `x` (..., width)."""
+        ...
+
+    def rest(self, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        """What the layer makes of its input and of what the heads attended to, (..., heads * width of a head)."""
+        ...
+
+
 class Decoder:
     """Rows of one batch: `start` reads the prompts, `select` repeats or drops rows, `step` appends one position to each."""
+
+    layers: Sequence[AnyLayer]
 
     def __init__(self, llama: LlamaModel, *, spare: int):
         """`spare` columns are allocated behind the prompt, and again whenever they are full."""
         self.llama = llama
-        pack = worth_packing(llama)
-        self.layers = [_Layer(layer, pack=pack) for layer in cast("list[LlamaDecoderLayer]", list(llama.layers))]
+        self.layers = self.layers_of(cast("list[LlamaDecoderLayer]", list(llama.layers)))
         self.spare = spare
         self.read: list[torch.Tensor] = []  # keys and values of the prompts, (2, prompts, heads, tokens, width of a head)
         self.padding = torch.empty(0)  # (prompts,), columns before the first token
@@ -38,6 +56,10 @@ class Decoder:
         self.sizes: list[int] = []  # rows of each group
         self.appended = 0
         self.positions = torch.empty(0)  # (rows,), the next position of each row
+
+    def layers_of(self, layers: Sequence[LlamaDecoderLayer]) -> Sequence[AnyLayer]:
+        pack = worth_packing(self.llama)
+        return [_Layer(layer, pack=pack) for layer in layers]
 
     def start(self, prompts: Sequence[torch.Tensor]) -> torch.Tensor:
         """Read prompts of embeddings, each (tokens, width); returns the last hidden state of each, (prompts, width)."""
@@ -137,7 +159,7 @@ def stretches(prompts: Sequence[int]) -> list[tuple[int, int]]:
 
 
 class _Layer:
-    """One layer's linear products, norms and rotation, for one token of each row or several."""
+    """Implements `AnyLayer` for whatever stands in the layer's places."""
 
     def __init__(self, layer: LlamaDecoderLayer, *, pack: bool):
         attention = layer.self_attn
@@ -149,14 +171,12 @@ class _Layer:
         self.mlp = gated_onto(layer.mlp, pack=pack)
 
     def heads(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> list[torch.Tensor]:
-        """Rotated queries and keys, and values, each (..., heads, width of a head), of `x` (..., width)."""
         qkv = self.qkv(norm(self.layer.input_layernorm, x)).unflatten(-1, (-1, self.width))
         both = qkv[..., : -self.shared, :]
         both = torch.addcmul(both * cos, both.roll(self.width // 2, dims=-1), sin)
         return [both[..., : -self.shared, :], both[..., -self.shared :, :], qkv[..., -self.shared :, :]]
 
     def rest(self, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-        """What the layer makes of its input and of what the heads attended to, (..., heads * width of a head)."""
         x = self.out(attended, x)
         return self.mlp(norm(self.layer.post_attention_layernorm, x), x)
 

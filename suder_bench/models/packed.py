@@ -7,7 +7,7 @@ changes them. Whatever is not a plain layer (LoRA, sharded weights, hooks) is ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -45,7 +45,9 @@ def _packs() -> bool:
     try:
         with torch.no_grad():
             layer.weight.copy_(torch.linspace(-1, 1, 64).view(4, 16))
-            return torch.allclose(_Packed(layer)(x), layer(x), atol=1e-5)
+            packed, y = Packed.of(layer), layer(x)
+            pairs = [(packed(x), y), (packed.onto(x, y), 2 * y), (packed.times(x, y), y * y)]
+            return all(torch.allclose(one, other, atol=1e-5) for one, other in pairs)
     except (AttributeError, RuntimeError, TypeError):
         return False
 
@@ -57,43 +59,37 @@ def hooked(module: nn.Module) -> bool:
 
 def beside(layers: list[nn.Module], *, pack: bool) -> Function:
     """x (..., inputs) to the outputs of linear layers side by side, (..., sum of outputs)."""
-    if pack and all(_is_plain(layer) for layer in layers):
-        return _Packed(*layers)
+    if pack and all(is_plain(layer) for layer in layers):
+        return Packed.of(*layers)
     return lambda x: torch.cat([layer(x) for layer in layers], dim=-1)
 
 
 def onto(layer: nn.Module, *, pack: bool) -> Onto:
     """x (..., inputs) and y (..., outputs) to y + layer(x)."""
-    if pack and _is_plain(layer):
-        packed = _Packed(layer)
-        return lambda x, y: packed(x).add_(y)
+    if pack and is_plain(layer):
+        return Packed.of(layer).onto
     return lambda x, y: y + layer(x)
 
 
 def gated_onto(mlp: LlamaMLP | Emu3MLP, *, pack: bool) -> Onto:
     """x and y, both (..., width), to y + mlp(x), of a gated multilayer perceptron."""
     parts = [mlp.gate_proj, mlp.up_proj, mlp.down_proj]
-    if not pack or hooked(mlp) or not isinstance(mlp, LlamaMLP | Emu3MLP) or not all(_is_plain(part) for part in parts):
+    if not pack or hooked(mlp) or not isinstance(mlp, LlamaMLP | Emu3MLP) or not all(is_plain(part) for part in parts):
         return lambda x, y: y + mlp(x)
-    both, down = _Packed(mlp.gate_proj, mlp.up_proj), _Packed(mlp.down_proj)
-
-    def forward(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        gate, up = both(x).chunk(2, dim=-1)
-        return down(mlp.act_fn(gate).mul_(up)).add_(y)
-
-    return forward
+    gate, up, down = (Packed.of(part) for part in parts)
+    return lambda x, y: down.onto(up.times(x, mlp.act_fn(gate(x))), y)
 
 
 def image_head(head: JanusVQVAEHead, *, pack: bool) -> Function:
     """Hidden states (..., width) to the logits of image tokens."""
     first, second = head.proj_out, head.vision_head
-    if not pack or hooked(head) or not (_is_plain(first) and _is_plain(second)):
+    if not pack or hooked(head) or not (is_plain(first) and is_plain(second)):
         return cast(Function, head)
-    inner, outer = _Packed(first), _Packed(second)
+    inner, outer = Packed.of(first), Packed.of(second)
     return lambda hidden: outer(head.activation_fn(inner(hidden)))
 
 
-def _is_plain(layer: nn.Module) -> bool:
+def is_plain(layer: nn.Module) -> bool:
     return (
         type(layer) is nn.Linear
         and not hooked(layer)
@@ -103,15 +99,37 @@ def _is_plain(layer: nn.Module) -> bool:
     )
 
 
-class _Packed:
-    """Plain linear layers side by side, by what torch.compile writes for one on a CPU: torch has no other name for it."""
+class Packed:
+    """A linear product, by what torch.compile writes for one on a CPU: torch has no other name for it."""
 
-    def __init__(self, *layers: Any):
-        weight = torch.cat([layer.weight.detach() for layer in layers])
-        biases = [weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias.detach() for layer in layers]
-        self.bias = None if all(layer.bias is None for layer in layers) else torch.cat(biases)
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
+        """Of weights (outputs, inputs), and bias (outputs,)."""
+        self.bias = bias
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight)
+
+    @classmethod
+    def of(cls, *layers: Any) -> Packed:
+        """Of plain linear layers side by side."""
+        return cls(*joined(layers))
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         made: torch.Tensor = torch.ops.mkldnn._linear_pointwise.default(x, self.weight, self.bias, "none", [], "")
         return made
+
+    def onto(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """y + the product."""
+        made: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, y, self.weight, self.bias, "add")
+        return made
+
+    def times(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """y * the product, number by number."""
+        made: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, y, self.weight, self.bias, "mul")
+        return made
+
+
+def joined(layers: Sequence[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Weights and bias of linear layers side by side."""
+    weight = torch.cat([layer.weight.detach() for layer in layers])
+    if all(layer.bias is None for layer in layers):
+        return weight, None
+    return weight, torch.cat([weight.new_zeros(one.out_features) if one.bias is None else one.bias.detach() for one in layers])

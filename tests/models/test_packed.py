@@ -97,7 +97,7 @@ def test_large_models_and_other_precisions_are_not_copied(monkeypatch: pytest.Mo
 def test_a_torch_without_the_product_computes_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     assert worth_packing(model)
     packed._packs.cache_clear()
-    monkeypatch.setattr(packed._Packed, "__call__", lambda self, x: torch.ops.mkldnn._no_such_product(x))
+    monkeypatch.setattr(packed.Packed, "__call__", lambda self, x: torch.ops.mkldnn._no_such_product(x))
     assert not worth_packing(model)
     monkeypatch.undo()
     packed._packs.cache_clear()

@@ -9,6 +9,7 @@ import torch
 from transformers import JanusForConditionalGeneration
 
 from suder_bench.models.decoder import Decoder
+from suder_bench.models.lean import LeanDecoder, lean_enough
 from suder_bench.models.packed import image_head, worth_packing
 from suder_bench.models.protocols import ImageSampling
 from suder_bench.models.sampling import check_numbers, choose, noise_of, numbers, shared_beginnings
@@ -82,7 +83,9 @@ class Drawing:
         janus, place, samples = model.model, model.device, len(seeds)
         self.steps = janus.vision_model.config.num_image_tokens
         self.samples, self.sampling = samples, sampling
-        self.decoder = (StaticDecoder if static else Decoder)(janus.language_model, spare=self.steps)
+        llama = janus.language_model
+        kind = StaticDecoder if static else LeanDecoder if lean_enough(llama) else Decoder
+        self.decoder = kind(llama, spare=self.steps)
         read, which, lengths = shared_beginnings([row[:-1] for row in rows], place)
         embed = janus.language_model.embed_tokens
         self.decoder.start([embed(torch.tensor(row, device=place)) for row in read])

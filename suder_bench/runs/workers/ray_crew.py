@@ -20,7 +20,7 @@ from typing import Any
 
 from suder_bench import registry
 from suder_bench.errors import UserError, install
-from suder_bench.machine import ONE_THREAD, PASSIVE, cores
+from suder_bench.machine import LARGE_PAGES, ONE_THREAD, PASSIVE, cores
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.workers import frames as frames  # whose import has records pickled
 from suder_bench.runs.workers.protocol import Died, Done, Duty, Event, Gave, Ready, Unfit, WorkerError
@@ -163,7 +163,7 @@ class RayCrew:
 
         from suder_bench.runs.workers.ray_actor import Actor
 
-        threads = {name: os.environ.get(name, value) for name, value in {**ONE_THREAD, **PASSIVE}.items()}
+        threads = {name: os.environ.get(name, value) for name, value in {**ONE_THREAD, **PASSIVE, **LARGE_PAGES}.items()}
         carried = {name: os.environ[name] for name in CARRIED if name in os.environ}
         kind = ray.remote(max_restarts=0, max_task_retries=0)(Actor)
         where = kind.options(num_cpus=cpus, num_gpus=seat.gpus, scheduling_strategy="SPREAD")

@@ -129,6 +129,7 @@ def test_rows_of_a_batch(janus: JanusModel, monkeypatch: pytest.MonkeyPatch, gui
             return super().step(x)
 
     monkeypatch.setattr(janus_sampler, "Decoder", Spy)
+    monkeypatch.setattr(janus_sampler, "lean_enough", lambda llama: False)
     janus.draw(["a star"] * 4, seeds=range(4), sampling=ImageSampling(guidance=guidance))
     assert seen == {"read": read, "rows": rows}
 
