@@ -36,6 +36,7 @@ def _id(value: object) -> bool:
 
 
 TEXT = Kind("a text", _text)
+FILLED = Kind("a text that is not empty", lambda value: _text(value) and bool(str(value).strip()))
 ID = Kind("a text or a whole number", _id)
 BIT = Kind('"0" or "1"', lambda value: not isinstance(value, bool) and value in ("0", "1", 0, 1))
 WORDS = Kind("a text or a number", lambda value: _id(value) or (isinstance(value, float) and math.isfinite(value)))

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from suder_bench.data.embedded import Cell, first_line, parquet_file
+from suder_bench.data.embedded import ROWS, Cell, first_line, parquet_file
 from suder_bench.errors import UserError
-from suder_bench.evaluators.answers.fields import Row
+from suder_bench.evaluators.answers.fields import Row, id_text
+from suder_bench.evaluators.forms.tables import REFERENCE_LENGTH
 from suder_bench.records import ImageSource
 
 IMAGE = "image"
@@ -48,6 +49,7 @@ def _whole(files: Sequence[Path]) -> list[Path]:
 
 def rows(files: Sequence[Path]) -> Iterator[tuple[str, Row]]:
     """Each row with its place, as a message starts. Its picture is not read: `PLACE` holds a `Cell`, or None where it has none.
+    Of a column of texts the short ones are: they may refer to another row (`referred`).
 
     Raises `UserError` naming a file that cannot be read.
     """
@@ -57,14 +59,34 @@ def rows(files: Sequence[Path]) -> Iterator[tuple[str, Row]]:
         asked = [leaf for leaf in leaves if leaf != IMAGE and not (leaf.startswith(f"{IMAGE}.") and leaf.endswith("bytes"))]
         unseen = not any(leaf.startswith(f"{IMAGE}.") for leaf in asked)  # a column of bytes says nothing until it is read
         pictured = any(leaf.partition(".")[0] == IMAGE for leaf in leaves)
+        if texts := IMAGE in leaves and str(opened.schema_arrow.field(IMAGE).type) in ("string", "large_string"):
+            asked, unseen = leaves, False
         try:
-            for batch in opened.iter_batches(1024, columns=asked, use_threads=False):
+            for batch in opened.iter_batches(ROWS if texts else 1024, columns=asked, use_threads=False):
                 for row in batch.to_pylist():
                     there = pictured and (unseen or bool(row.get(IMAGE)))
+                    if texts and len(row[IMAGE] or "") > REFERENCE_LENGTH:
+                        row[IMAGE] = None
                     yield f"{file}: row {number + 1}", row | {PLACE: Cell(file, IMAGE, number) if there else None}
                     number += 1
         except (OSError, ValueError) as error:
             raise UserError(f"{file}: cannot be read as parquet: {first_line(error)}; get the whole file again") from None
+
+
+def referred(found: Sequence[tuple[str, Row]], key: str) -> list[tuple[str, Row]]:
+    """The rows, where a picture that is the `key` of another row is that row's. Raises `UserError` for rows that refer to each
+    other."""
+    homes = {id_text(row.get(key)): row for _, row in found}
+    done = []
+    for place, row in found:
+        home, seen = row, {id_text(row.get(key))}
+        while isinstance(text := home.get(IMAGE), str) and (name := text.strip().removesuffix(".0")) in homes:
+            if name in seen:
+                raise UserError(f"{place}: its picture refers to row {name}, which has none")
+            home = homes[name]
+            seen.add(name)
+        done.append((place, row | {PLACE: home[PLACE]}))
+    return done
 
 
 def named(picture: Any, name: str, place: str) -> ImageSource:

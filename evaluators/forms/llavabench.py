@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from suder_bench.evaluators.answers.fields import ID, TEXT, TEXTS, Fields, Row, id_text, with_fields
+from suder_bench.evaluators.answers.fields import FILLED, ID, TEXT, TEXTS, Fields, Row, id_text, with_fields
 from suder_bench.evaluators.forms import hub
 from suder_bench.evaluators.forms.found import PICTURE, Form, table_file, whole
 from suder_bench.evaluators.forms.tables import Pictures, by_index, pictured
 from suder_bench.records import ImageSource
 
 QUESTIONS = 60
-HUB: Fields = {"question_id": ID, "question": TEXT, "category": TEXT, "caption": TEXTS, "gpt_answer": TEXT}
+HUB: Fields = {"question_id": ID, "question": FILLED, "category": TEXT, "caption": TEXTS, "gpt_answer": FILLED}
+TABLE: Fields = {"question": FILLED, "gpt4_ans": FILLED}
 
 
 def find(data: Path) -> Form | None:
@@ -29,6 +30,8 @@ def find(data: Path) -> Form | None:
 
 def _table(file: Path) -> list[Row]:
     rows = by_index(pictured(file, "question", "caption", "gpt4_ans", "category"), file)
+    for name, row in rows.items():
+        with_fields(row, f"{file}: index {name}", TABLE)
     pictures = Pictures(rows, file)
     return [
         {"question_id": name, "image": image, "category": row["category"], "text": row["question"], PICTURE: picture}

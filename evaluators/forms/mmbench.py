@@ -34,7 +34,8 @@ def find(data: Path, protocol: str) -> Form | None:
     files = hub.shards(data, "mmbench", *SPLITS[protocol])
     if not files:
         return None
-    form = Form([_row(row, place) for place, row in hub.rows(files)], files)
+    rows = [(place, with_fields(row, place, HUB)) for place, row in hub.rows(files)]
+    form = Form([_row(row, place) for place, row in hub.referred(rows, "index")], files)
     return whole(form, data, ROWS[protocol], "rows") if protocol in ROWS else form
 
 
@@ -48,7 +49,6 @@ def edition(protocol: str, rows: int, *, world: bool = False) -> str:
 
 
 def _row(row: Row, place: str) -> Row:
-    with_fields(row, place, HUB)
     kept = {
         name.lower() if name.startswith("L2") else name: value for name, value in row.items() if not name.startswith(hub.IMAGE)
     }

@@ -8,6 +8,7 @@ import csv
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping
+from os.path import isfile  # which says no of what can be no name, where Path.is_file raises
 from pathlib import Path
 
 from suder_bench.data.embedded import Encoded
@@ -17,7 +18,10 @@ from suder_bench.evaluators.answers.tables import delimiter, headed, table
 from suder_bench.records import ImageSource
 
 REFERENCE_LENGTH = 64
-"""A picture cell of at most this many characters is the index of the row that holds the picture."""
+"""A picture cell of at most this many characters is the index of the row that holds the picture, or the path of its file."""
+
+PATH_LENGTH = 1024
+"""No picture cell with more characters is looked for as a file."""
 
 PICTURE, PATH, INDEX = "image", "image_path", "index"
 CONTENT = "image content"
@@ -34,7 +38,7 @@ def pictured(file: Path, *columns: str) -> Iterator[Row]:
     """
     if file.suffix.lower() == ".xlsx":
         for row in table(file, INDEX, *columns):
-            if len(cell := row.get(PICTURE, "")) > REFERENCE_LENGTH:
+            if len(cell := row.get(PICTURE, "")) > REFERENCE_LENGTH and not _is_path(cell, file):
                 row[PICTURE] = _decoded(cell, row, file)
                 row[CONTENT] = hashlib.sha256(row[PICTURE]).hexdigest()
             yield row
@@ -43,7 +47,7 @@ def pictured(file: Path, *columns: str) -> Iterator[Row]:
     for row in headed(file, _placed(file, places), INDEX, *columns):
         start, lines = places[-1]
         del places[:]
-        if len(cell := row.get(PICTURE, "")) > REFERENCE_LENGTH:
+        if len(cell := row.get(PICTURE, "")) > REFERENCE_LENGTH and not _is_path(cell, file):
             row[CONTENT] = hashlib.sha256(_decoded(cell, row, file)).hexdigest()
             row[PICTURE] = Encoded(file, start + lines.index(cell.encode()), len(cell))
         yield row
@@ -69,15 +73,16 @@ class Pictures:
         self._known: dict[str, ImageSource] = {}
 
     def of(self, name: str) -> ImageSource:
-        """The picture of the row `name`, through references, or the file that its column "image_path" names.
+        """The picture of the row `name`, through references, or the file that its cell or its column "image_path" names.
 
         One that is nowhere stands as a file below the table, which is never there. Raises `UserError` for a reference to a row
         that has none.
         """
         row = self._rows[self._home(name)]
-        if picture := row.get(PICTURE):
+        picture = row.get(PICTURE)
+        if picture and not isinstance(picture, str):
             return self._known.setdefault(row[CONTENT], picture)
-        path = row.get(PATH)
+        path = picture or row.get(PATH)
         return _beside(self._file, path) if path else self._file / f"index {row[INDEX]}"
 
     def named(self, name: str) -> tuple[str, ImageSource]:
@@ -92,17 +97,24 @@ class Pictures:
         """The row that `name` leads to by its references, which has no reference."""
         home, seen = name, {name}
         while isinstance(cell := self._rows[home].get(PICTURE), str) and cell:
-            home = cell.strip().removesuffix(".0")
-            if home not in self._rows or home in seen:
-                raise UserError(f"{self._file}: index {name}: its picture refers to row {home}, which has none")
+            if (target := cell.strip().removesuffix(".0")) not in self._rows and _is_path(cell, self._file):
+                return home
+            if target not in self._rows or target in seen:
+                raise UserError(f"{self._file}: index {name}: its picture refers to row {target}, which has none")
+            home = target
             seen.add(home)
         return home
+
+
+def _is_path(cell: str, file: Path) -> bool:
+    """Whether a picture cell names a file that is there."""
+    return len(cell) <= PATH_LENGTH and isfile(_beside(file, cell))
 
 
 def _beside(file: Path, path: str) -> Path:
     """Where VLMEvalKit puts the pictures that its tables name: `images/TABLE/` beside the table."""
     places = [file.parent / path, file.parent / "images" / file.stem / path, file.parent / "images" / path]
-    return next((place for place in places if place.is_file()), places[1])
+    return next((place for place in places if isfile(place)), places[1])
 
 
 def _decoded(cell: str, row: Row, file: Path) -> bytes:

@@ -8,6 +8,7 @@ import binascii
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from os.path import isfile  # which says no of what can be no name, where Path.is_file raises
 from pathlib import Path
 from threading import Lock
 from typing import Any, cast
@@ -96,15 +97,17 @@ class Cell(Embedded):
         if not isinstance(value, str) or not value:
             raise PictureError(f"{self} holds no picture")
         try:
-            if len(value) > _PATH:
-                return base64.b64decode(value, validate=True)
-            return (self.file.parent / value).read_bytes()
-        except (OSError, binascii.Error) as error:
+            place = self.file.parent / value if len(value) <= _PATH else None
+            if place is not None and (isfile(place) or len(value) <= _SHORT):
+                return place.read_bytes()
+            return base64.b64decode(value, validate=True)
+        except (OSError, ValueError) as error:  # a name with a zero in it is no path
             raise PictureError(f"{self} holds no picture that can be read ({error})") from None
 
 
-_PATH = 1024
-"""A text of at most this many characters is a path, a longer one a picture in base64."""
+_SHORT, _PATH = 64, 1024
+"""A text of at most the former number of characters is a path, of more than the latter a picture in base64, and in between a
+path if a file is there."""
 
 
 class _Cursor:

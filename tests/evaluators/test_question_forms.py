@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import csv
 import json
 import re
 import shutil
@@ -17,6 +19,7 @@ from forms_of_world import FORMS, TRACKS, lines, mmbench, parquet, picture, pope
 from suder_bench import registry
 from suder_bench.cli import main
 from suder_bench.data.folder import WORLD_FILE
+from suder_bench.data.prompts import PASS
 from suder_bench.data.source import write_world
 from suder_bench.errors import UserError
 from suder_bench.evaluators.forms.mmbench import edition
@@ -279,3 +282,85 @@ def test_reading_parquet_needs_pyarrow(world: Path, tmp_path: Path, monkeypatch:
         UserError, match=r'parquet: reading \.parquet needs pyarrow: pip install -c constraints.txt "\.\[parquet\]"'
     ):
         built("pope", data).samples()
+
+
+WAYS = ("base64", "bytes", "struct", "list", "path", "reference")
+
+
+def put(way: str, row: dict[str, Any], main: int, folder: Path) -> Any:
+    """A row's picture in one of the ways in which a cell may hold it; later passes of a question refer to the first."""
+    encoded = row["image"]
+    file = folder / "files" / f"{main}.png"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(encoded)
+    if way == "reference" and int(row["index"]) != main:
+        return str(main)
+    return {
+        "bytes": encoded,
+        "struct": {"bytes": encoded, "path": None},
+        "list": [{"bytes": None, "path": f"files/{file.name}"}],
+        "path": f"files/{file.name}",
+    }.get(way, base64.b64encode(encoded).decode())
+
+
+@pytest.mark.parametrize(
+    ("form", "way"),
+    [(form, way) for form in ("tsv", "csv", "xlsx") for way in ("base64", "path", "reference")] + [("parquet", w) for w in WAYS],
+)
+def test_a_picture_may_be_base64_bytes_a_path_or_another_row_s(world: Path, tmp_path: Path, form: str, way: str) -> None:
+    bench = built("mmbench", world)
+    rows = [
+        row | {"image": content(sample.images[0])}
+        for row, sample in zip(mmbench(world / "mmbench"), bench.samples(), strict=True)
+    ]
+    folder = tmp_path / "mmbench" if form != "parquet" else tmp_path / "mmbench" / "en"
+    done = [row | {"index": int(row["index"]), "image": put(way, row, int(row["index"]) % PASS, folder)} for row in rows]
+    if form == "parquet":
+        parquet(folder, "dev", done, shards=1)
+    elif form == "csv":
+        table(folder / "MMBench_DEV_EN.tsv", done)
+        lines_of = list(csv.reader((folder / "MMBench_DEV_EN.tsv").open(newline=""), delimiter="\t"))
+        (folder / "MMBench_DEV_EN.tsv").unlink()
+        with (folder / "MMBench_DEV_EN.csv").open("w", newline="") as stream:
+            csv.writer(stream).writerows(lines_of)
+    else:
+        table(folder / f"MMBench_DEV_EN.{form}", done)
+    shutil.copy(world / WORLD_FILE, tmp_path)
+    found = built("mmbench", tmp_path).samples()
+    assert [sample.id for sample in found] == [sample.id for sample in bench.samples()]
+    assert [content(one.images[0]) for one in found] == [row["image"] for row in rows]
+    assert all(open_image(one.images[0]).size for one in found[:3])
+
+
+@pytest.mark.parametrize("form", ["tsv", "parquet"])
+def test_rows_that_refer_to_each_other_are_told(world: Path, tmp_path: Path, form: str) -> None:
+    texts = {"question": "q", "hint": "", "A": "a", "B": "b", "answer": "A"}
+    rows: list[dict[str, Any]] = [{"index": 1, **texts, "image": "2"}, {"index": 2, **texts, "image": "1"}]
+    shutil.copy(world / WORLD_FILE, tmp_path)
+    if form == "tsv":
+        table(tmp_path / "mmbench" / "MMBench_DEV_EN.tsv", rows)
+    else:
+        parquet(tmp_path / "mmbench" / "en", "dev", rows, shards=1)
+    with pytest.raises(UserError, match=r"(index|row) 1: its picture refers to row 1, which has none"):
+        built("mmbench", tmp_path).samples()
+
+
+@pytest.mark.parametrize("form", ["table", "hub"])
+def test_a_reference_answer_that_is_empty_is_told(world: Path, tmp_path: Path, form: str) -> None:
+    """It would be marked against."""
+    data = written(world, "llavabench", form, tmp_path)
+    if form == "table":
+        file = data / "llavabench" / "LLaVABench.tsv"
+        cells = list(csv.reader(file.open(newline=""), delimiter="\t"))
+        cells[2][cells[0].index("gpt4_ans")] = " "
+        table(file, [dict(zip(cells[0], line, strict=True)) for line in cells[1:]])
+    else:
+        import pyarrow
+        from pyarrow import parquet as files
+
+        [file] = (data / "llavabench" / "data").glob("*")
+        rows = files.read_table(file).to_pylist()
+        rows[1]["gpt_answer"] = ""
+        files.write_table(pyarrow.Table.from_pylist(rows), file)
+    with pytest.raises(UserError, match=r"'gpt(4_ans|_answer)' is ' ?'; expected a text that is not empty"):
+        built("llavabench", data).samples()
