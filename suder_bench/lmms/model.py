@@ -89,7 +89,7 @@ class SuderBench(lmms):
 
     @classmethod
     def create_from_arg_string(cls, arg_string: str, additional_config: Mapping[str, Any] | None = None) -> Self:
-        """As lmms-eval's, but `batch_size` and `device` may stand in `--model_args` too, where its own breaks on them."""
+        """As lmms-eval's, but `batch_size` may stand in `--model_args` too, where its own breaks on a second one."""
         with _told():
             given = arguments.read(simple_parse_args_string(arg_string), additional_config or {})
         return cls(given)

@@ -118,6 +118,17 @@ def test_text_scores_are_those_of_the_models_forward(emu3: Emu3Model) -> None:
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
+def test_answers_to_any_question_are_scored_as_the_models_forward_does(emu3: Emu3Model) -> None:
+    seen, questions = pictures(), ["Is there a ball?", "How many?", "Why?"]
+    found = emu3.answer_logprobs([[one] for one in seen], questions, PROMPTS)
+    for one, question, text, logprobs in zip(seen, questions, PROMPTS, found, strict=True):
+        inputs = asked(question, one, f" {text}")
+        logits = emu3.reader.model(**inputs).logits[0, :-1]
+        expected = torch.log_softmax(logits.float(), dim=-1).gather(1, inputs["input_ids"][0, 1:, None])[-len(logprobs) :, 0]
+        torch.testing.assert_close(logprobs, expected, atol=1e-5, rtol=0)
+    assert emu3.answer_logprobs([], [], []) == []
+
+
 def test_image_scores_are_those_of_the_models_forward_among_the_visual_ids(emu3: Emu3Model) -> None:
     codes = torch.randint(CODES, (3, SIDE * SIDE), generator=torch.Generator().manual_seed(0))
     scored = emu3.image_logprobs(PROMPTS, codes)

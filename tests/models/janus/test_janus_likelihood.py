@@ -10,6 +10,7 @@ from PIL import Image
 
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.janus.prompts import CAPTION_REQUEST, answer_ids, generation_text, image_block, question_text
+from suder_bench.models.protocols import AnswerLikelihood
 
 TEXTS = ["a red ball", "three striped hearts and a small green cup behind a tall yellow tree", "a star"]
 
@@ -35,6 +36,27 @@ def test_text_scores_are_those_of_the_models_forward(janus: JanusModel) -> None:
         expected = torch.log_softmax(logits[0, :-1].float(), dim=-1).gather(1, ids[0, 1:, None])[-n:, 0]
         assert logprobs.shape == (n,)
         torch.testing.assert_close(logprobs, expected, atol=1e-5, rtol=0)
+
+
+def test_answers_are_scored_after_several_pictures_one_and_none(janus: JanusModel) -> None:
+    seen = [pictures(2), pictures(1), []]
+    questions = ["What is in both?", "What is it?", "What is red?"]
+    with torch.no_grad():
+        found = janus.answer_logprobs(seen, questions, TEXTS)
+        for several, question, text, logprobs in zip(seen, questions, TEXTS, found, strict=True):
+            count = {"image_tokens": 16, "images": len(several)}
+            block = image_block("<begin_of_image>", "<image_placeholder>", "<end_of_image>", **count) if several else ""
+            whole = f"<bos>{question_text(question, block)} {text}"
+            ids = torch.tensor([janus.tokenizer.encode(whole, add_special_tokens=False)])
+            shown = {"pixel_values": janus.squares.values(janus.squares.pixels(several))} if several else {}
+            logits = janus.model(input_ids=ids, **shown).logits[0, :-1].float()
+            expected = torch.log_softmax(logits, dim=-1).gather(1, ids[0, 1:, None])[-len(logprobs) :, 0]
+            assert len(logprobs) == len(answer_ids(janus.tokenizer, text))
+            torch.testing.assert_close(logprobs, expected, atol=1e-5, rtol=0)
+    assert isinstance(janus, AnswerLikelihood)
+    assert janus.answer_logprobs([], [], []) == []
+    with pytest.raises(ValueError, match="2 picture lists, 1 questions, 1 answers"):
+        janus.answer_logprobs([[], []], ["?"], ["a"])
 
 
 def test_choices_are_told_apart_by_the_first_token_that_differs(janus: JanusModel) -> None:

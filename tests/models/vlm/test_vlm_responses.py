@@ -106,6 +106,11 @@ def test_several_pictures_and_none_stand_beside_each_other_in_a_batch(vlm: VlmMo
     alone = [vlm.answer([few], ["Why"], seeds=[0], sampling=sampling)[0] for few in asked]
     assert together == alone
     assert len(set(together)) > 1
+    with torch.no_grad():
+        scored = vlm.answer_logprobs(asked, ["Why"] * 4, ["a red ball"] * 4)
+        for few, logprobs in zip(asked, scored, strict=True):
+            torch.testing.assert_close(vlm.answer_logprobs([few], ["Why"], ["a red ball"])[0], logprobs, atol=1e-4, rtol=1e-4)
+    assert len({round(float(each.sum()), 4) for each in scored}) > 1
 
 
 def test_no_questions_have_no_answers(vlm: VlmModel) -> None:
