@@ -18,9 +18,14 @@ def texts(tokenizer: Any, answers: Iterable[Sequence[int]]) -> list[str]:
     return [str(tokenizer.decode(list(ids), skip_special_tokens=True)).strip() for ids in answers]
 
 
+def beginning(ids: Sequence[Sequence[int]]) -> list[int]:
+    """The tokens that all rows begin with."""
+    return [same[0] for same in takewhile(lambda column: len(set(column)) == 1, zip(*ids, strict=False))]
+
+
 def apart(ids: Sequence[Sequence[int]], choices: Sequence[str]) -> tuple[list[int], list[int]]:
     """The tokens that all choices begin with, and the first of each that differs. Raises `ValueError` where none does."""
-    shared = [same[0] for same in takewhile(lambda column: len(set(column)) == 1, zip(*ids, strict=False))]
+    shared = beginning(ids)
     different = [each[len(shared)] for each in ids if len(each) > len(shared)]
     if len(set(different)) < len(choices):
         raise ValueError(f"no one token tells the choices {', '.join(choices)} apart")

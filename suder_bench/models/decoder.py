@@ -18,6 +18,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMS
 
 from suder_bench.models.group import Group
 from suder_bench.models.packed import beside, gated_onto, onto, worth_packing
+from suder_bench.models.prompt_rows import PromptRows, Shared
 
 FEW = 8
 """Rows that share their prompts attend to them together from so many on: two products more cost more than that saves."""
@@ -51,7 +52,8 @@ class Decoder:
         self.layers = self.layers_of(cast("list[LlamaDecoderLayer]", list(llama.layers)))
         self.spare = spare
         self.read: list[torch.Tensor] = []  # keys and values of the prompts, (2, prompts, heads, tokens, width of a head)
-        self.padding = torch.empty(0)  # (prompts,), columns before the first token
+        self.padding = torch.empty(0)  # (prompts,), empty columns
+        self.shared = 0  # columns before those
         self.groups: list[Group] = []
         self.sizes: list[int] = []  # rows of each group
         self.appended = 0
@@ -61,30 +63,24 @@ class Decoder:
         pack = worth_packing(self.llama)
         return [_Layer(layer, pack=pack) for layer in layers]
 
-    def start(self, prompts: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Read prompts of embeddings, each (tokens, width); returns the last hidden state of each, (prompts, width)."""
-        device = prompts[0].device
-        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-        longest = int(lengths.max())
-        x = torch.stack([F.pad(prompt, (0, 0, longest - len(prompt), 0)) for prompt in prompts])
-        self.padding = longest - lengths
-        columns = torch.arange(longest, device=device)
-        mask = None
-        if bool(self.padding.any()):
-            real = columns >= self.padding[:, None]
-            # A padded query would see nothing and turn into NaN: let it see itself; no real query sees it.
-            causal = (columns[:, None] >= columns) & real[:, None, :] | torch.eye(longest, dtype=torch.bool, device=device)
-            mask = causal[:, None]
-        cos, sin = self.rotary(x, (columns - self.padding[:, None]).clamp(min=0))
+    def start(self, prompts: Sequence[torch.Tensor], shared: Shared | None = None) -> torch.Tensor:
+        """Read prompts of embeddings, each (tokens, width); returns the last hidden state of each, (prompts, width).
+
+        With `shared` the prompts go on beginnings, each of which is read once. In the last layer only the ends are followed
+        further than to their keys and values.
+        """
+        read = PromptRows(prompts, shared)
+        self.padding, self.shared, x = read.padding, read.before, read.x
+        cos, sin = (part[0] for part in self.rotary(x[None], read.positions[None]))
         for layer in self.layers:
-            q, k, v = (part.transpose(1, 2) for part in layer.heads(x, cos, sin))
-            self.read.append(torch.stack([k, v.to(k.dtype)]))
-            k, v = self.read[-1]
-            attended = F.scaled_dot_product_attention(
-                q, k, v, mask, is_causal=mask is None, scale=layer.scaling, enable_gqa=layer.queries > 1
-            )
-            x = layer.rest(x, attended.transpose(1, 2).flatten(2))
-        return norm(self.llama.norm, x[:, -1])
+            q, k, v = layer.heads(x, cos, sin)
+            kv = torch.stack([k, v.to(k.dtype)])
+            self.read.append(read.rows(kv))
+            if layer is self.layers[-1]:
+                x = layer.rest(x[read.ends], read.attend_at_ends(q, self.read[-1], layer.scaling))
+            else:
+                x = layer.rest(x, read.attend(q, kv, self.read[-1], layer.scaling))
+        return norm(self.llama.norm, x)
 
     def select(self, rows: torch.Tensor, lengths: torch.Tensor | None = None) -> None:
         """Go on with these rows. At first they are prompts in any order, each as often as it is to be continued, from its first
@@ -124,7 +120,8 @@ class Decoder:
         longest, begin = self.read[0].shape[3], self.padding[rows]
         lengths = longest - begin if lengths is None else lengths
         columns = torch.arange(longest, device=rows.device)
-        unseen = (columns < begin[:, None]) | (columns >= (begin + lengths)[:, None])
+        begun = (columns < self.shared) | (columns >= (self.shared + begin)[:, None])
+        unseen = ~begun | (columns >= (begin + lengths)[:, None])
         mask = torch.zeros(unseen.shape, dtype=self.read[0].dtype, device=rows.device)
         return lengths, mask.masked_fill(unseen, -torch.inf)
 

@@ -8,6 +8,7 @@ import torch
 from transformers import LlamaModel
 
 from suder_bench.models.decoder import Decoder
+from suder_bench.models.prompt_rows import Shared
 from suder_bench.models.protocols import TextSampling
 from suder_bench.models.sampling import check_numbers, choose, noise_of, numbers
 
@@ -27,21 +28,23 @@ def write_tokens(
     sampling: TextSampling,
     ends: set[int],
     suppressed: Sequence[int] = (),
+    shared: Shared | None = None,
 ) -> list[list[int]]:
-    """Answers as ids, without the end token. Sample i follows the embeddings `prompts[place[i]]`, each (tokens, width);
-    `head` turns hidden states of `text_model` into logits.
+    """Answers as ids, without the end token. Sample i follows the embeddings `prompts[place[i]]`, each (tokens, width), which go
+    on what is `shared`; `head` turns hidden states of `text_model` into logits.
 
     `suppressed` ids are never written. A finished row leaves the batch once half of the rows have finished. An answer ends
     where the `positions` that the model was made for do. Raises `NoNumbersError` when logits are not finite.
     """
     decoder = Decoder(text_model, spare=TEXT_COLUMNS)
-    hidden = decoder.start(prompts)[place]
+    hidden = decoder.start(prompts, shared)[place]
     decoder.select(place)
     written: list[list[int]] = [[] for _ in seeds]
     noise = noise_of(seeds, sampling.max_new_tokens, place.device)
     going = list(range(len(seeds)))  # the sample in each row of the batch
     done = [False] * len(seeds)
-    room = [positions + 1 - len(prompts[row]) for row in place.tolist()]
+    before = 0 if shared is None else shared.tokens
+    room = [positions + 1 - before - len(prompts[row]) for row in place.tolist()]
     for k in range(sampling.max_new_tokens):
         logits = head(hidden).float()
         unfinished = torch.tensor([not done[sample] for sample in going], device=place.device)

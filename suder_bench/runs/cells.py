@@ -1,7 +1,8 @@
 """How a task's items go together: where rounding depends on a batch's shape, a number depends on which items share a batch.
 
-The plan is cut into cells of the batch size, and what is left of a cell, after a kill or a failure, goes together as it did
-before. So it does not matter how many workers there are, in which order they end, or where a run was stopped.
+The plan, in the order in which a model responds, is cut into cells of the batch size, and what is left of a cell, after a kill
+or a failure, goes together as it did before. So it does not matter how many workers there are, in which order they end, or
+where a run was stopped.
 """
 
 from __future__ import annotations
@@ -20,8 +21,24 @@ WASTE = 1.25
 
 
 def cells(task: Task, items: Sequence[Item], size: int) -> list[list[Item]]:
-    """`items` of the task in the order of its plan, in chunks of at most `size`."""
-    return cut(items, places(task, items), size)
+    """`items` of the task in the order of its work, in chunks of at most `size`."""
+    ordered = in_order(task, items)
+    return cut(ordered, work_places(task, ordered), size)
+
+
+def in_order(task: Task, items: Sequence[Item]) -> Sequence[Item]:
+    """`items` of the task, which are in the order of its plan, in the order of its work."""
+    if not task.work:
+        return items
+    placed = sorted(zip(work_places(task, items), items, strict=True), key=lambda pair: pair[0])
+    return [item for _, item in placed]
+
+
+def work_places(task: Task, items: Sequence[Item]) -> list[int]:
+    """Where in the order of the task's work the items stand; samples that are not asked about keep theirs free."""
+    if not task.work:
+        return places(task, items)
+    return [task.work[item.sample.id] * task.repeats + item.repeat for item in items]
 
 
 def places(task: Task, items: Sequence[Item]) -> list[int]:

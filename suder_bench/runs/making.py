@@ -94,11 +94,18 @@ class Maker:
             ]
         reader = cast(ImageToText, model)
         return lambda batch: reader.answer(
-            [[open_image(source) for source in item.sample.images] for item in batch],
+            _opened(batch),
             [item.sample.prompt for item in batch],
             seeds=[item.seed for item in batch],
             sampling=self.text,
         )
+
+
+def _opened(batch: Sequence[Item]) -> list[list[Image.Image]]:
+    """The pictures that each question is about; several questions about one get the same object."""
+    sources = dict.fromkeys(source for item in batch for source in item.sample.images)
+    opened = {source: open_image(source) for source in sources}
+    return [[opened[source] for source in item.sample.images] for item in batch]
 
 
 def _made(content: Image.Image | str, seconds: float) -> Made:

@@ -137,6 +137,19 @@ class Task:
     def draws(self) -> bool:
         return self.benchmark.kind == "generation"
 
+    @cached_property
+    def work(self) -> dict[str, int]:
+        """The place of each sample in the order in which a model answers, whichever of the items it is asked: questions about
+        the same pictures beside each other, so that a batch has few pictures, and these by their longest question, so that a
+        batch has questions of like length. Empty where pictures are drawn, in the order of the items."""
+        if self.draws:
+            return {}
+        about: dict[tuple[ImageSource, ...], list[Sample]] = {}
+        for sample in self.samples:
+            about.setdefault(sample.images, []).append(sample)
+        together = sorted(about.values(), key=lambda group: max(len(sample.prompt) for sample in group))
+        return {sample.id: place for place, sample in enumerate(sample for group in together for sample in group)}
+
 
 def plan(settings: Settings, say: Callable[[str], None]) -> list[Task]:
     """The tasks of a run, from the benchmarks' files.

@@ -18,6 +18,7 @@ from suder_bench.errors import UserError
 from suder_bench.models.protocols import Model
 from suder_bench.runs import effort
 from suder_bench.runs.batches import AUTO
+from suder_bench.runs.cells import work_places
 from suder_bench.runs.effort import Effort
 from suder_bench.runs.execute import Outcome, Run, stored
 from suder_bench.runs.plan import Task, plan
@@ -46,8 +47,8 @@ class Shard:
     def of(self, task: Task, size: int) -> Task:
         """Its part of a task: every `count`-th of the cells that hold whole batches of `size` and of judging alike."""
         cell = math.lcm(size, AUTO)
-        starts = range((self.index - 1) * cell, len(task.items), self.count * cell)
-        return replace(task, items=tuple(item for start in starts for item in task.items[start : start + cell]))
+        placed = zip(work_places(task, task.items), task.items, strict=True)
+        return replace(task, items=tuple(item for place, item in placed if place // cell % self.count == self.index - 1))
 
 
 def read(text: str) -> Shard:

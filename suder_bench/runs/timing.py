@@ -13,6 +13,7 @@ import numpy as np
 from suder_bench.models.protocols import Model
 from suder_bench.records import Answered, Response, Verdict
 from suder_bench.runs.batches import AUTO, BatchSize
+from suder_bench.runs.cells import in_order
 from suder_bench.runs.judges import Panel
 from suder_bench.runs.plan import Settings, Task
 from suder_bench.runs.respond import respond
@@ -67,7 +68,7 @@ def of_responding(
     """Make some of a task's responses in `folder`, which is thrown away; returns them too. Where all fail that is told."""
     made: dict[Key, Response] = {}
     batches: list[tuple[float, int]] = []
-    for items in _spread(task.items, size.value):
+    for items in _spread(in_order(task, task.items), size.value):
         fresh: dict[Key, Response] = {}
         started = time.perf_counter()
         failures = respond(replace(task, items=tuple(items)), fresh, model, folder, settings, size, Screen(io.StringIO()))

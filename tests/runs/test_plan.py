@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 import pytest
-from fakes import Drawing, encoded, settings
+from fakes import Drawing, Reading, encoded, settings
 from hypothesis import given
 from hypothesis import strategies as st
 
 from suder_bench.errors import UserError
 from suder_bench.records import Sample
-from suder_bench.runs.plan import data_read_once, evenly, places, plan, samples_digest, seed_of
+from suder_bench.runs.cells import cells, in_order
+from suder_bench.runs.plan import Items, Task, data_read_once, evenly, places, plan, samples_digest, seed_of
+from suder_bench.runs.shards import Shard
 
 
 def quiet(line: str) -> None:
@@ -104,6 +107,26 @@ def test_data_are_read_once_for_all_runs_on_them_and_each_keeps_its_seed(monkeyp
     assert len(reads) == 5
     assert [list(one.items) for one in shared] == [list(one.items) for one in apart]
     assert [one.data for one in shared] == [one.data for one in apart]
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), max_size=40), st.integers(1, 3), st.integers(1, 8))
+def test_questions_about_a_picture_are_asked_together(asked: list[tuple[int, int]], repeats: int, size: int) -> None:
+    """Whatever is left of the plan, in the cells of the whole; a benchmark of pictures goes by its plan."""
+    samples = tuple(Sample(str(i), "", "?" * length, (bytes([which]),)) for i, (which, length) in enumerate(asked))
+    items = Items("reading", samples, repeats, 0)
+    task = Task(Reading(Path()), "official", repeats, samples, items, "")
+    ordered = in_order(task, items)
+    assert sorted(item.key for item in ordered) == sorted(item.key for item in items)
+    runs = [which for which, _ in groupby(item.sample.images for item in ordered)]
+    assert len(runs) == len(set(runs))
+    longest = [max(len(sample.prompt) for sample in samples if sample.images == which) for which in runs]
+    assert longest == sorted(longest)
+    whole = cells(task, items, size)
+    assert [len(cell) for cell in whole] == [len(items[at : at + size]) for at in range(0, len(items), size)]
+    parts = [Shard(number, 2).of(task, size) for number in (1, 2)]
+    assert sorted(item.key for part in parts for item in part.items) == sorted(item.key for item in items)
+    assert all(cell in whole for part in parts for cell in cells(part, part.items, size))
+    assert in_order(replace(task, benchmark=Drawing(Path())), items) == items
 
 
 @pytest.mark.usefixtures("fakes")

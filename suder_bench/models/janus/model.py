@@ -15,7 +15,7 @@ from transformers import JanusForConditionalGeneration, PreTrainedTokenizerBase
 from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
 
 from suder_bench.errors import UserError
-from suder_bench.models.answering import apart, check_asked, texts
+from suder_bench.models.answering import apart, beginning, check_asked, texts
 from suder_bench.models.janus import files, likelihood, sampler, vq
 from suder_bench.models.janus.pixels import POSTPROCESSING, Squares, picture
 from suder_bench.models.janus.prompts import (
@@ -27,6 +27,7 @@ from suder_bench.models.janus.prompts import (
     question_text,
     roles_of,
 )
+from suder_bench.models.prompt_rows import Shared
 from suder_bench.models.protocols import GeneratedImage, ImageSampling, TextSampling
 from suder_bench.models.reference import WORLD_MARKER
 from suder_bench.models.sampling import check_numbers
@@ -168,7 +169,8 @@ class JanusModel:
         seeds: Sequence[int],
         sampling: TextSampling,
     ) -> list[list[int]]:
-        """Answers as ids without the end token. Every distinct picture, and every distinct question about it, is read once."""
+        """Answers as ids without the end token. Every distinct picture, and every distinct question about it, is read once, and
+        so is what comes before and right behind the picture in all questions."""
         check_asked(images, questions, seeds)
         if not questions:
             return []
@@ -176,7 +178,7 @@ class JanusModel:
             features, asked = self._asked(images, questions)
             rows = {(question, *which.tolist()): (question, which) for question, which in asked}
             order = {key: i for i, key in enumerate(rows)}
-            prompts = [self._question(question, features[which]) for question, which in rows.values()]
+            prompts, shared = self._questions(list(rows.values()), features)
         place = torch.tensor([order[(question, *which.tolist())] for question, which in asked], device=self.model.device)
         return write_tokens(
             self.model.model.language_model,
@@ -188,6 +190,7 @@ class JanusModel:
             sampling=sampling,
             ends=self._ends,
             suppressed=self._suppressed,
+            shared=shared,
         )
 
     def text_logprobs(self, images: Sequence[Image.Image] | torch.Tensor, texts: Sequence[str]) -> list[torch.Tensor]:
@@ -292,10 +295,29 @@ class JanusModel:
 
     def _question(self, question: str, features: torch.Tensor) -> torch.Tensor:
         """Embeddings of a question about the pictures whose features (pictures, image tokens, width) are given."""
-        block = self._block(len(features)) if len(features) else ""
+        ids = self._question_ids(question, len(features))
+        return likelihood.embed(self.model, ids, features if len(features) else None)
+
+    def _question_ids(self, question: str, pictures: int) -> list[int]:
+        block = self._block(pictures) if pictures else ""
         ids = prompt_ids(self.tokenizer, question_text(question, block, self.roles))
         self._check_room(len(ids), "a question and its pictures", question)
-        return likelihood.embed(self.model, ids, features if len(features) else None)
+        return ids
+
+    def _questions(
+        self, asked: Sequence[tuple[str, torch.Tensor]], features: torch.Tensor
+    ) -> tuple[list[torch.Tensor], Shared | None]:
+        """Embeddings of questions about those of the pictures' `features`, without the beginnings that they share."""
+        rows = [self._question_ids(question, len(which)) for question, which in asked]
+        alike = min(len(beginning(rows)), min(map(len, rows)) - 1)  # placeholders are, whatever picture they stand for
+        picture = self.model.config.image_token_id
+        if picture not in rows[0][:alike] or any(picture in row[alike:] for row in rows):
+            return [self._question(question, features[which]) for question, which in asked], None
+        shown = {tuple(which.tolist()): which for _, which in asked}
+        order = {key: i for i, key in enumerate(shown)}
+        begun = [likelihood.embed(self.model, rows[0][:alike], features[which]) for which in shown.values()]
+        of = torch.tensor([order[tuple(which.tolist())] for _, which in asked], device=self.model.device)
+        return [likelihood.embed(self.model, row[alike:]) for row in rows], Shared(torch.stack(begun), of)
 
     def _asked(
         self, images: Sequence[Sequence[Image.Image]], questions: Sequence[str]
@@ -312,8 +334,10 @@ class JanusModel:
             if images.shape[1:] != (3, side, side):
                 raise ValueError(f"pixels of shape {tuple(images.shape)}, not (pictures, 3, {side}, {side})")
         elif images:
+            objects = {id(one): one for one in images}
             first: dict[tuple[str, tuple[int, int], bytes], int] = {}
-            places = [first.setdefault((one.mode, one.size, one.tobytes()), len(first)) for one in images]
+            place = {name: first.setdefault((one.mode, one.size, one.tobytes()), len(first)) for name, one in objects.items()}
+            places = [place[id(one)] for one in images]
             which = torch.tensor(places)
             pixels = self.squares.pixels([images[places.index(i)] for i in range(len(first))])
         else:

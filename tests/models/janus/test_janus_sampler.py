@@ -15,6 +15,7 @@ from suder_bench.models.janus import JanusModel
 from suder_bench.models.janus import sampler as janus_sampler
 from suder_bench.models.janus.prompts import generation_text, image_block, prompt_ids, question_text
 from suder_bench.models.janus.sampler import draw_tokens, unconditional
+from suder_bench.models.prompt_rows import Shared
 from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.models.sampling import NoNumbersError, choose
 
@@ -205,6 +206,33 @@ def test_equal_pictures_are_read_once(janus: JanusModel, monkeypatch: pytest.Mon
     images = [[picture(0)], [picture(1)], [picture(0)], [picture(0), picture(1)]]
     janus.answer(images, ["yes or no?"] * 4, seeds=range(4), sampling=TextSampling(max_new_tokens=2))
     assert read == [2]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "begun"),
+    [([[0], [1], [0], [0]], 2), ([[0, 1], [1, 0], [0, 1]], 2), ([[0], [], [0]], None), ([[0], [0, 1]], None), ([[], []], None)],
+    ids=["one", "two", "one or none", "one or two", "none"],
+)
+def test_what_comes_before_questions_about_a_picture_is_read_once(
+    janus: JanusModel, monkeypatch: pytest.MonkeyPatch, pictures: list[list[int]], begun: int | None
+) -> None:
+    read: list[int | None] = []
+    start = Decoder.start
+
+    def spied(self: Decoder, prompts: list[torch.Tensor], shared: Shared | None = None) -> torch.Tensor:
+        read.append(None if shared is None else len(shared.beginnings))
+        return start(self, prompts, shared)
+
+    monkeypatch.setattr(Decoder, "start", spied)
+    images = [[picture(i) for i in several] for several in pictures]
+    questions = [f"What is {'very ' * i}red?" for i in range(len(images))]
+    sampling = TextSampling(temperature=2.0, max_new_tokens=6)
+    together = janus.write(images, questions, seeds=range(len(images)), sampling=sampling)
+    assert read == [begun]
+    alone = [
+        janus.write([p], [q], seeds=[s], sampling=sampling)[0] for s, (p, q) in enumerate(zip(images, questions, strict=True))
+    ]
+    assert together == alone
 
 
 def test_mismatched_lengths_are_refused(janus: JanusModel) -> None:
