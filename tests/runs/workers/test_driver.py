@@ -130,7 +130,7 @@ def test_remote_workers_get_content_and_no_paths(tmp_path: Path) -> None:
     assert all(chunk.with_content for chunk in crew.sent)
     flat(7).save(tmp_path / "a.png")
     sample = Sample("a", "a", "which shade?", (tmp_path / "a.png",))
-    [item] = Asked("reading", False, (Item(sample, 0, 1),)).loaded().items
+    [item] = Asked("reading", False, (Item("reading", sample, 0, 1),)).loaded().items
     assert item.sample.images == ((tmp_path / "a.png").read_bytes(),)
     there = Answered(sample, Response("drawing", "a", 0, 1, "", image="a.png"), tmp_path / "a.png")
     torn = Answered(sample, Response("drawing", "a", 1, 1, "", image="b.png"), tmp_path / "b.png")
