@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from importlib import metadata
 
 from suder_bench.errors import UserError, unknown
 
@@ -26,8 +27,8 @@ def choose_device(device: str) -> str:
     """
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise UserError(f"unknown device '{device}' (choices: auto, cpu, cuda, cuda:N, mps)")
-    if device == "cpu":
-        return device
+    if device == "cpu" or (device == "auto" and _cpu_alone()):
+        return "cpu"
     import torch
 
     if device == "auto":
@@ -37,6 +38,16 @@ def choose_device(device: str) -> str:
     if not here or (number and int(number) >= torch.cuda.device_count()):
         raise UserError(f"device '{device}' is not available on this machine; use --device cpu")
     return device
+
+
+def _cpu_alone() -> bool:
+    """Whether torch, which nobody has imported yet, was built for the CPU: then a driver of workers need not import it."""
+    if "torch" in sys.modules:
+        return False
+    try:
+        return metadata.version("torch").endswith("+cpu")
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def cores() -> int:

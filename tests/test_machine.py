@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
+
+from suder_bench.machine import use_large_pages
 
 ASK = "import os; from suder_bench.cli import main; main(['list', 'suites']); print(os.environ['OMP_WAIT_POLICY'])"
 
@@ -22,3 +25,23 @@ def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(said: str 
         check=True,
     )
     assert asked.stdout.splitlines()[-1] == heeded
+
+
+def test_a_build_for_the_cpu_need_not_be_imported_to_be_told() -> None:
+    ask = "import sys; from suder_bench.machine import choose_device; print(choose_device('auto'), 'torch' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+    if metadata.version("torch").endswith("+cpu"):
+        assert told == ["cpu", "False"]
+    else:
+        import torch
+
+        assert told == ["cuda" if torch.cuda.is_available() else "cpu", "True"]
+
+
+def test_large_pages_are_asked_for_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
+    use_large_pages()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
+    use_large_pages()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
