@@ -6,6 +6,7 @@ questions are left out.
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from suder_bench.errors import UserError
 from suder_bench.evaluators.answers import harnesses
 from suder_bench.evaluators.answers.choices import ERAS, LATEST, explain, extract
 from suder_bench.evaluators.answers.fields import ID, LIST, OBJECT, TEXT, Fields, Row, id_text, quoted, shown, with_fields
-from suder_bench.evaluators.answers.files import by_id, check_pictures, json_document, picture_folder
+from suder_bench.evaluators.answers.files import by_id, check_pictures, json_document, picture_folder, placed_rows
 from suder_bench.evaluators.answers.harnesses import read_once
 from suder_bench.evaluators.answers.matching import Key, matched, words
 from suder_bench.evaluators.answers.tables import DROPPED, EMPTY
@@ -40,6 +41,10 @@ FILE = "SEED-Bench.json"
 PICTURES = ("images", "SEED-Bench-image")
 PREDICTED: Fields = dict.fromkeys(("question", *LETTERS, "answer"), TEXT)
 """What VLMEvalKit's table tells of a question."""
+
+LIKELIHOOD = "likelihood"
+RANKED = "Question: {}\nAnswer:"
+"""What stands before each choice, as the authors have it."""
 
 BEFORE = tuple(f"vlmevalkit-{era}" for era in ERAS if era != LATEST)
 
@@ -63,20 +68,29 @@ class SeedBench:
     its random guess (`unextracted` counts what cannot be read); `vlmevalkit-2024/` are its rules until August 2025,
     `vlmevalkit-2025-08/` those until June 2026, `llava/` wants exactly the letter, and `lmms-eval/` compares the first
     character in any case ("Apple" is an A there).
+
+    Protocol "likelihood", with its metrics under its name, is the authors' own evaluation: no answer is written, and the choice
+    counts whose text the model finds likeliest after `RANKED` (`runs.ranking`), the first of equals.
     """
 
     name = "seedbench"
     kind: Kind = "understanding"
     repeats = 1
-    headline = "overall"
+    headline: str = "overall"
     paper_metrics: tuple[str, ...] = ("overall", *DIMENSIONS, "category_mean")
     judge_roles: tuple[str, ...] = ()
-    protocols: tuple[str, ...] = ("official",)
+    protocols: tuple[str, ...] = ("official", LIKELIHOOD)
     prompt_styles: tuple[str, ...] = tuple(STYLES["seedbench"])
     usual_style: str = JANUS
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
-        self.data, self.prompt_style = data, JANUS
+        self.data, self.prompt_style, self.ranks = data, JANUS, protocol == LIKELIHOOD
+        self._prefix = ""
+        if self.ranks:
+            self.usual_style = self.prompt_style = "official"
+            self.prompt_styles, self._prefix = (self.prompt_style,), f"{protocol}/"
+            self.headline = f"{self._prefix}{self.headline}"
+            self.paper_metrics = tuple(f"{self._prefix}{name}" for name in self.paper_metrics)
 
     @cached_property
     def folder(self) -> Path:
@@ -139,12 +153,16 @@ class SeedBench:
                 Sample(
                     id=name,
                     cluster=row["data_id"],
-                    prompt=worded(self.name, self.prompt_style, row["question"], list(options.values())),
+                    prompt=self._asked(row["question"], list(options.values())),
                     images=(row.get(PICTURE) or pictures / row["data_id"],),
                     truth={"answer": row["answer"], "options": options, "dimension": row["dimension"]},
+                    choices=tuple(options.values()) if self.ranks else (),
                 )
             )
         return samples
+
+    def _asked(self, question: str, options: Sequence[str]) -> str:
+        return RANKED.format(question) if self.ranks else worded(self.name, self.prompt_style, question, options)
 
     def samples(self) -> list[Sample]:
         return check_pictures(self.questions, wanting(self.name, self.data))
@@ -156,7 +174,7 @@ class SeedBench:
 
         A question without an answer gets an empty one, which is wrong, and of two answers the last counts, as in LLaVA's script:
         official files answer some questions twice, because the key lists them twice. Answers to video questions (ids that
-        start with "v") are passed over.
+        start with "v") are passed over. The protocol "likelihood" reads lines with losses alone.
         """
         found = by_id(self._about_pictures(file), set(self.rows), file, again=True)
         if not found:
@@ -180,6 +198,9 @@ class SeedBench:
 
     @read_once
     def _answers(self, file: Path) -> list[tuple[str, str]]:
+        if self.ranks:
+            lines = placed_rows(file, {"question_id": ID, "losses": LIST})
+            return [(id_text(row["question_id"]), json.dumps({"losses": four(row["losses"], place)})) for place, row in lines]
         given = harnesses.read(file)
         if given.table is not None:
             keyed = [(one, [key_of_row(with_fields(one.row, one.place, PREDICTED))]) for one in given.table]
@@ -196,6 +217,9 @@ class SeedBench:
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         for one in answered:
             options, answer = one.sample.truth["options"], one.sample.truth["answer"]
+            if self.ranks:
+                yield self._ranked(one)
+                continue
             picked = extract(one.text, options)
             yield Verdict(
                 benchmark=self.name,
@@ -214,18 +238,35 @@ class SeedBench:
                 details={"letter": picked},
             )
 
+    def _ranked(self, one: Answered) -> Verdict:
+        options, answer = one.sample.truth["options"], one.sample.truth["answer"]
+        losses = four(json.loads(one.text)["losses"], one.sample.id) if one.text else None
+        picked = None if losses is None else LETTERS[int(np.argmin(losses))]
+        told = "no losses" if losses is None else f"losses {', '.join(f'{loss:.2f}' for loss in losses)}"
+        return Verdict(
+            benchmark=self.name,
+            sample=one.sample.id,
+            repeat=one.response.repeat,
+            digest=one.response.digest,
+            scores={"correct": float(picked == answer), "unextracted": float(picked is None)},
+            correct=picked == answer,
+            reason=f"{told}: {explain(picked, answer, options)}",
+            details={"letter": picked},
+        )
+
     def statistics(self, rows: Sequence[tuple[Sample, Verdict]]) -> dict[str, Statistic]:
         dimensions = np.array([sample.truth["dimension"] for sample, _ in rows], dtype=object)
         names = list(dict.fromkeys(dimensions))
         found: dict[str, Statistic] = {}
-        for score in ("correct", *BEFORE, "llava", "lmms-eval"):
+        for score in ("correct",) if self.ranks else ("correct", *BEFORE, "llava", "lmms-eval"):
             prefix = "" if score == "correct" else f"{score}/"
             right = np.array([verdict.scores[score] for _, verdict in rows])
             parts = {name: mean(right, dimensions == name) for name in names}
             found[f"{prefix}overall"] = mean(right)
             found |= {f"{prefix}{name}": part for name, part in parts.items()}
             found[f"{prefix}category_mean"] = average(list(parts.values()), n=len(rows))
-        return found | {"unextracted": count(np.array([verdict.scores["unextracted"] > 0 for _, verdict in rows], dtype=bool))}
+        found["unextracted"] = count(np.array([verdict.scores["unextracted"] > 0 for _, verdict in rows], dtype=bool))
+        return {f"{self._prefix}{name}": statistic for name, statistic in found.items()}
 
 
 def key_of_row(row: Mapping[str, str]) -> Key:
@@ -249,6 +290,11 @@ def answer_of(row: Mapping[str, Any], place: str) -> str:
 
 def lowest_loss(losses: Any, place: str) -> str:
     """The official likelihood ranking: the letter of the choice whose text has the smallest summed loss, ties to the first."""
+    return LETTERS[int(np.argmin(four(losses, place)))]
+
+
+def four(losses: Any, place: str) -> list[float]:
+    """The losses of the four choices. Raises `UserError` for anything else."""
     numbers = (
         [loss for loss in losses if isinstance(loss, int | float) and not isinstance(loss, bool)]
         if isinstance(losses, list)
@@ -256,7 +302,7 @@ def lowest_loss(losses: Any, place: str) -> str:
     )
     if len(numbers) != len(LETTERS) or len(losses) != len(LETTERS) or not all(map(math.isfinite, numbers)):
         raise UserError(f"{place}: expected {len(LETTERS)} losses, finite numbers, found {shown(losses)}")
-    return LETTERS[int(np.argmin(losses))]
+    return numbers
 
 
 def dimension(name: str) -> str:

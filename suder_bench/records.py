@@ -90,7 +90,8 @@ class Sample:
     `id` is unique in the benchmark and stable across runs; with the run's seed and the repeat it decides the
     random stream. `cluster` names what the bootstrap resamples: the prompt, the image, or the group of questions
     that a metric must see whole. `prompt` is the final text for the model (a prompt, or a question with its
-    official wording). `truth` is the benchmark's own ground truth.
+    official wording). `truth` is the benchmark's own ground truth. Where there are `choices`, a model is not asked to
+    write, but how likely it finds each of them after the prompt (`suder_bench.runs.ranking`).
     """
 
     id: str
@@ -98,6 +99,7 @@ class Sample:
     prompt: str
     images: tuple[ImageSource, ...] = ()
     truth: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

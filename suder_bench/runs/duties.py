@@ -120,7 +120,9 @@ class _Outline:
 
 def _outline(task: Task) -> Task:
     """A task without its pictures and ground truth, which may be large."""
-    samples = tuple(Sample(one.id, one.cluster, one.prompt, (b"",) * len(one.images)) for one in task.samples)
+    samples = tuple(
+        Sample(one.id, one.cluster, one.prompt, (b"",) * len(one.images), choices=one.choices) for one in task.samples
+    )
     benchmark = cast(Benchmark, _Outline(task.name, task.benchmark.kind))
     return replace(task, benchmark=benchmark, samples=samples, items=())
 

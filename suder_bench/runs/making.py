@@ -12,11 +12,20 @@ from PIL import Image
 
 from suder_bench.benchmark import Benchmark, GenerationBenchmark
 from suder_bench.errors import UserError
-from suder_bench.models.protocols import ImageSampling, ImageToText, Model, StoredPictures, TextSampling, TextToImage
+from suder_bench.models.protocols import (
+    ImageSampling,
+    ImageToText,
+    Model,
+    StoredPictures,
+    TextLikelihood,
+    TextSampling,
+    TextToImage,
+)
 from suder_bench.records import content, open_image
 from suder_bench.runs.batches import Batch, BatchSize, Lost, attempts
 from suder_bench.runs.encoding import encoded, text_digest
 from suder_bench.runs.plan import Item
+from suder_bench.runs.ranking import rank
 from suder_bench.runs.workers.protocol import Card, Part
 
 
@@ -92,6 +101,9 @@ class Maker:
                     [item.sample.prompt for item in batch], seeds=[item.seed for item in batch], sampling=self.image
                 )
             ]
+        if any(item.sample.choices for item in chunk.items):
+            scorer = cast(TextLikelihood, model)
+            return lambda batch: rank(scorer, batch)
         reader = cast(ImageToText, model)
         return lambda batch: reader.answer(
             _opened(batch),

@@ -250,6 +250,7 @@ def samples_digest(samples: Sequence[Sample]) -> str:
     for sample in samples:
         pictures = [_picture(source, measures) for source in sample.images]
         row = [sample.id, sample.cluster, sample.prompt, pictures, plain(sample.truth)]
+        row += [sample.choices] if sample.choices else []
         digest.update(encode(row).encode())
     measures.keep()
     return digest.hexdigest()[:16]

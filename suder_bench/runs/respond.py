@@ -17,6 +17,7 @@ from suder_bench.models.protocols import (
     Model,
     StoredPictures,
     TellsOfPictures,
+    TextLikelihood,
     TextToImage,
 )
 from suder_bench.records import Response
@@ -41,11 +42,21 @@ def check_able(model: Model, tasks: Sequence[Task], sampling: ImageSampling) -> 
             raise UserError(f"model '{model.name}' draws no pictures, which {task.name} asks for; choose --suite und")
         if task.draws and isinstance(model, StoredPictures):
             model.pictures(cast(GenerationBenchmark, task.benchmark))  # which says where there are none
-        if not task.draws and not isinstance(model, ImageToText):
+        if ranks(task) and not isinstance(model, TextLikelihood):
+            raise UserError(
+                f"model '{model.name}' has no text_logprobs, by which {task.name} ranks its choices; leave out --protocol"
+                f" {task.protocol}"
+            )
+        if not task.draws and not ranks(task) and not isinstance(model, ImageToText):
             raise UserError(f"model '{model.name}' answers no questions, which {task.name} asks for; choose --suite gen")
         if not task.draws and isinstance(model, LimitsPictures):
             _check_pictures(model, task)
     check_sampling(model, sampling)
+
+
+def ranks(task: Task) -> bool:
+    """Whether a model is asked how likely it finds answers, and not for one."""
+    return any(sample.choices for sample in task.samples)
 
 
 def _check_pictures(model: LimitsPictures, task: Task) -> None:
