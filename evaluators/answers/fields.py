@@ -46,6 +46,8 @@ OBJECT = Kind("an object", lambda value: isinstance(value, dict))
 LIST = Kind("a list", lambda value: isinstance(value, list))
 
 Fields = Mapping[str, Kind]
+QUOTED = 60
+"""Characters of a text that a message shows."""
 
 
 def one_of(*values: str) -> Kind:
@@ -85,4 +87,5 @@ def shown(value: object) -> str:
 
 def quoted(text: str) -> str:
     """A text in quotes, shortened, for reasons and messages."""
-    return repr(textwrap.shorten(text, 60, placeholder=" ...")) if text.strip() else repr(text)
+    words = [word[: 3 * QUOTED] for word in text.split(None, QUOTED)]  # no more is ever shown, of 10,000 words either
+    return repr(textwrap.shorten(" ".join(words), QUOTED, placeholder=" ...")) if words else repr(text)

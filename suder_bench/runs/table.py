@@ -82,6 +82,16 @@ def losses(entry: Mapping[str, Any]) -> list[str]:
     return [f"{count:,} {what}" for what, count in counts.items() if count]
 
 
+UNREAD = "unextracted"
+"""The metric, under the name of a protocol or not, that counts the answers which its rules cannot read."""
+
+
+def unread(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How many answers could not be read, by whose rules: '12 lmms-eval/unextracted'."""
+    counts = {name: one["value"] for name, one in metrics.items() if name.rpartition("/")[2] == UNREAD}
+    return [f"{count:,.0f} {name}" for name, count in counts.items() if count]
+
+
 def partial(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The metrics without some of what they average: 'average without shape'."""
     return [f"{name} without {', '.join(one['without'])}" for name, one in metrics.items() if "without" in one]
@@ -107,7 +117,7 @@ def _block(name: str, entry: Mapping[str, Any], names: Sequence[str], first: int
         found = metrics[metric]
         label = fitted(("* " if metric == headline else "  ") + metric, first)
         lines.append(f"{label}{number(found['value']):>8}{interval_of(found):>20}{found['n']:>8,}")
-    notes = losses(entry)
+    notes = losses(entry) + unread(metrics)
     if len(names) < len(metrics):
         more = len(metrics) - len(names)
         notes.append(f"{more} more metric{'s' if more > 1 else ''} {rest}")

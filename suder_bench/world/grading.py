@@ -36,7 +36,7 @@ class Grade:
     def reason(self) -> str:
         parts = [f"{len(self.right)} right"]
         for name, facts in (("wrong", self.wrong), ("missing", self.missing)):
-            parts.append(f"{len(facts)} {name}" + (f" ({'; '.join(map(words, facts))})" if facts else ""))
+            parts.append(f"{len(facts)} {name}" + (f" ({'; '.join(dict.fromkeys(map(words, facts)))})" if facts else ""))
         return ", ".join(parts)
 
 

@@ -135,6 +135,7 @@ def _sentence(words: list[str], subjects: list[Phrase]) -> list[Fact]:
     subject: Shown | None = None
     last: Shown | None = None
     relation, copula = None, False
+    unclear = Unclear(" ".join(words))  # once: an answer of 10,000 words may be unclear at each of them
     for kind, value in _items(words):
         if kind == "is":
             copula = True
@@ -149,7 +150,7 @@ def _sentence(words: list[str], subjects: list[Phrase]) -> list[Fact]:
         elif isinstance(value, Shown) and subject is not None:
             told = _merged(subject, value.phrase)
             if told is None:
-                facts.append(Unclear(" ".join(words)))
+                facts.append(unclear)
             else:
                 facts[_last_place(facts, subject)] = subject = told
         elif kind == "place" and subject is not None:
@@ -162,9 +163,9 @@ def _sentence(words: list[str], subjects: list[Phrase]) -> list[Fact]:
         elif kind == "it" and not facts:
             facts.append(Shown(Phrase("it")))
         elif kind not in ("nothing", "they"):
-            facts.append(Unclear(" ".join(words)))
+            facts.append(unclear)
     if relation is not None or not facts:
-        facts.append(Unclear(" ".join(words)))
+        facts.append(unclear)
     if subject is not None and subject.phrase not in subjects:
         subjects.append(subject.phrase)
     return facts
