@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from answering import jsonl
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from suder_bench.cli import main
@@ -345,3 +346,30 @@ def counted(file: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     monkeypatch.setattr(Path, "open", counting)
     return opened
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("form", ["table.tsv", "table.json", "log.jsonl"])
+@given(
+    random=st.randoms(use_true_random=False),
+    extra=st.dictionaries(st.from_regex("[e-z]{9}", fullmatch=True), st.text("ab 1"), max_size=2),
+)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_order_and_company_of_rows_and_columns_change_no_answer(
+    name: str, form: str, data: Path, tmp_path: Path, random: Any, extra: dict[str, str]
+) -> None:
+    """Alike questions of SEED-Bench are answered in the order of the file, so that only what is answered counts there."""
+    bench = build(name, data, "official")
+    rows = (log if form == "log.jsonl" else predicted)(name, bench.questions)
+    put = jsonl if form == "log.jsonl" else write
+    expected = [(sample.id, said) for sample, said in bench.read_answers(put(tmp_path / form, rows))]
+    columns = [*rows[0], *extra]
+    random.shuffle(columns)
+    random.shuffle(rows)
+    changed = [{column: {**extra, **row}[column] for column in columns} for row in rows]
+    found = [(sample.id, said) for sample, said in bench.read_answers(put(tmp_path / f"changed-{form}", changed))]
+    if name == "seedbench" and form != "log.jsonl":
+        assert Counter(said for _, said in found) == Counter(said for _, said in expected)
+        assert [sample for sample, _ in found] == [sample for sample, _ in expected]
+    else:
+        assert found == expected
