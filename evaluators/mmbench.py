@@ -19,8 +19,9 @@ from suder_bench.data.folder import benchmark_folder, of_world
 from suder_bench.data.prompts import LETTERS, PASS
 from suder_bench.data.styles import JANUS, STYLES, worded
 from suder_bench.errors import JudgeError, UserError
-from suder_bench.evaluators.answers import harnesses, lmms_eval
+from suder_bench.evaluators.answers import harnesses, lmms_eval, thoughts
 from suder_bench.evaluators.answers.choices import ERAS, LATEST, explain, extract
+from suder_bench.evaluators.answers.extractor import Extractor, Unread
 from suder_bench.evaluators.answers.fields import ID, TEXT, Row, id_text, quoted
 from suder_bench.evaluators.answers.files import check_pictures, given_in, pair
 from suder_bench.evaluators.answers.harnesses import read_once
@@ -29,6 +30,7 @@ from suder_bench.evaluators.answers.tables import DROPPED, EMPTY, SUFFIXES
 from suder_bench.evaluators.forms import mmbench as forms
 from suder_bench.evaluators.forms.found import PICTURE, Form, table_file
 from suder_bench.evaluators.forms.tables import Pictures, pictured
+from suder_bench.evaluators.judges.protocols import LanguageJudge
 from suder_bench.evaluators.weighted import all_correct, count, mean
 from suder_bench.records import Answered, ImageSource, Sample, Statistic, Verdict
 
@@ -52,6 +54,9 @@ EDITIONS = {
     "v11": "dev-en-v11",
 }
 """What others call the protocols: their tables, the hub's configurations with their splits, and lmms-eval its tasks."""
+
+JUDGED = {"suder-bench-llm": "official", **{f"{name}-llm": name for name in TABLES if name != "official"}}
+"""The protocols that ask a language model, and whose table each reads."""
 
 FILES = tuple(f"{name}.tsv" for name in TABLES["official"])
 BEFORE = tuple(f"vlmevalkit-{era}" for era in ERAS if era != LATEST)
@@ -78,6 +83,10 @@ class MMBench:
     Protocols: "official" is the English dev table of 2023. Every other table (V1.1, Chinese, test) has a protocol of its own,
     with its metrics under its name, so that its numbers never stand among those of another. Test tables come without answers,
     which only MMBench's server has: models can respond to them, and what is scored needs a table with an answer column.
+
+    "suder-bench-llm", and every other table's name with "-llm" behind it, asks a language model (role "llm", `answers.extractor`)
+    about the answers from which VLMEvalKit's newest rules read no option, as VLMEvalKit does, in our words. Its metrics stand
+    under its name; `judged` counts the answers that it was asked about, `unextracted` those that it could not tell either.
     """
 
     name = "mmbench"
@@ -86,13 +95,17 @@ class MMBench:
     headline: str = "vanilla/overall"
     paper_metrics: tuple[str, ...] = ("vanilla/overall", *(f"vanilla/{name}" for name in ABILITIES.values()), "circular/overall")
     judge_roles: tuple[str, ...] = ()
-    protocols: tuple[str, ...] = tuple(TABLES)
+    protocols: tuple[str, ...] = (*TABLES, *JUDGED)
     editions: Mapping[str, str] = EDITIONS
     prompt_styles: tuple[str, ...] = tuple(STYLES["mmbench"])
     usual_style: str = JANUS
 
     def __init__(self, data: Path, protocol: str = "official") -> None:
         self.data, self.protocol, self.prompt_style = data, protocol, JANUS
+        self.table, self.judged = JUDGED.get(protocol, protocol), protocol in JUDGED
+        self._extractor = Extractor({})
+        if self.judged:
+            self.judge_roles = ("llm",)
         self._prefix = "" if protocol == "official" else f"{protocol}/"
         self.headline = f"{self._prefix}{self.headline}"
         self.paper_metrics = tuple(f"{self._prefix}{name}" for name in self.paper_metrics)
@@ -100,25 +113,25 @@ class MMBench:
     @cached_property
     def form(self) -> Form | None:
         """The hub's parquet files of the protocol's table, where there is no table."""
-        tables = (table_file(self.data, self.name, name) for name in TABLES[self.protocol])
-        return forms.find(self.data, self.protocol) if not any(tables) else None
+        tables = (table_file(self.data, self.name, name) for name in TABLES[self.table])
+        return forms.find(self.data, self.table) if not any(tables) else None
 
     @cached_property
     def file(self) -> Path:
         """The protocol's table. Raises `UserError` naming it, and the protocol of a table that is there instead."""
         if self.form is not None:
             return self.form.files[0]
-        for protocol in (self.protocol, *TABLES):
+        for protocol in (self.table, *TABLES):
             for name in TABLES[protocol]:
                 for folder in (self.data / self.name, self.data):
                     for file in (folder / f"{name}{suffix}" for suffix in SUFFIXES):
-                        if file.is_file() and protocol != self.protocol:
+                        if file.is_file() and protocol != self.table:
                             raise UserError(
-                                f"no {TABLES[self.protocol][0]}.tsv in {self.data}; for {file} give --protocol {protocol}"
+                                f"no {TABLES[self.table][0]}.tsv in {self.data}; for {file} give --protocol {protocol}"
                             )
                         if file.is_file():
                             return file
-        return benchmark_folder(self.data, self.name, f"{TABLES[self.protocol][0]}.tsv", self.protocol)
+        return benchmark_folder(self.data, self.name, f"{TABLES[self.table][0]}.tsv", self.table)
 
     @cached_property
     def rows(self) -> dict[int, Row]:
@@ -137,13 +150,13 @@ class MMBench:
         passes = Counter(Counter(index % PASS for index in self.rows).values())
         several = ", ".join(f"{n:,} of {k} passes" for k, n in sorted(passes.items()))
         source = f"from {self.file}" if self.form is None else self.form.told
-        which = forms.edition(self.protocol, len(self.rows), world=of_world(self.data))
+        which = forms.edition(self.table, len(self.rows), world=of_world(self.data))
         return [f"{sum(passes.values()):,} questions in {len(self.rows):,} rows ({several}){which}, {source}"]
 
     @property
     def secret(self) -> bool:
         """Whether the table may come without its answers."""
-        return self.protocol.startswith("test-")
+        return self.table.startswith("test-")
 
     @cached_property
     def answerless(self) -> bool:
@@ -219,6 +232,9 @@ class MMBench:
     def verdicts(self, answered: Sequence[Answered], judges: Mapping[str, Any]) -> Iterator[Verdict]:
         if self.answerless:
             raise JudgeError(self._unanswered)
+        if self.judged:
+            yield from self._extracted(answered, judges["llm"])
+            return
         for one in answered:
             options, answer = one.sample.truth["options"], one.sample.truth["answer"]
             picked = extract(one.text, options)
@@ -238,6 +254,30 @@ class MMBench:
                 details={"letter": picked},
             )
 
+    def _extracted(self, answered: Sequence[Answered], judge: LanguageJudge) -> Iterator[Verdict]:
+        read = [extract(one.text, one.sample.truth["options"]) for one in answered]
+        unread = [one for one, letter in zip(answered, read, strict=True) if letter is None]
+        asked = [Unread(one.sample.truth["asked"], one.sample.truth["options"], one.text) for one in unread]
+        told = iter(self._extractor.ask(judge, asked))
+        for one, found in zip(answered, read, strict=True):
+            options, answer = one.sample.truth["options"], one.sample.truth["answer"]
+            letter, replies = next(told) if found is None else (found, [])
+            heard = f" (judged {quoted(thoughts.split(replies[-1])[1])})" if replies else ""
+            yield Verdict(
+                benchmark=self.name,
+                sample=one.sample.id,
+                repeat=one.response.repeat,
+                digest=one.response.digest,
+                scores={
+                    "correct": float(letter == answer),
+                    "judged": float(bool(replies)),
+                    "unextracted": float(letter is None),
+                },
+                correct=letter == answer,
+                reason=f"answered {quoted(one.text)}{heard}: {explain(letter, answer, options)}",
+                details={"letter": letter, "replies": replies},
+            )
+
     def statistics(self, rows: Sequence[tuple[Sample, Verdict]]) -> dict[str, Statistic]:
         truths = [sample.truth for sample, _ in rows]
         main = np.array([truth["pass"] == 0 for truth in truths], dtype=bool)
@@ -251,14 +291,15 @@ class MMBench:
             names = np.array([truth[level] for truth in truths], dtype=object)
             parts |= {name: names == name for name in sorted(set(names) - {""})}
         found: dict[str, Statistic] = {}
-        for score in ("correct", *BEFORE, "lmms-eval"):
+        for score in ("correct",) if self.judged else ("correct", *BEFORE, "lmms-eval"):
             prefix = "" if score == "correct" else f"{score}/"
             right = np.array([verdict.scores[score] for _, verdict in rows])
             circular = all_correct(right, questions, everything, complete=lambda question, n: n == passes[question])
             for part, keep in parts.items():
                 found[f"{prefix}vanilla/{part}"] = mean(right, main & keep)
                 found[f"{prefix}circular/{part}"] = mean(circular[0], circular[1] & keep)
-        found["unextracted"] = count(np.array([verdict.scores["unextracted"] > 0 for _, verdict in rows], dtype=bool))
+        for score in ("judged", "unextracted") if self.judged else ("unextracted",):
+            found[score] = count(np.array([verdict.scores[score] > 0 for _, verdict in rows], dtype=bool))
         return {f"{self._prefix}{name}": statistic for name, statistic in found.items()}
 
     def _sample(self, index: int, row: Row, passes: int, picture: ImageSource) -> Sample:
@@ -282,6 +323,7 @@ class MMBench:
                 "passes": passes,
                 "ability": ABILITIES.get(ability, ability),
                 "category": row.get("category") or "",
+                **({"asked": row["question"]} if self.judged else {}),
             },
         )
 

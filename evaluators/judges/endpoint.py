@@ -121,7 +121,7 @@ class Endpoint:
         return self._replies(turns, temperature=0.2, max_tokens=1024)
 
     def mark(self, prompts: Sequence[str]) -> list[str]:
-        """HallusionBench's settings: the endpoint's own."""
+        """The settings of HallusionBench and of MMBench's extractor: the endpoint's own."""
         return self._replies([[{"role": "user", "content": prompt}] for prompt in prompts])
 
     def rate(self, pictures: Sequence[Picture], requests: Sequence[str]) -> list[str]:

@@ -99,7 +99,7 @@ class LanguageJudge(Judge, Protocol):
         ...
 
     def mark(self, prompts: Sequence[str]) -> list[str]:
-        """The judge's raw reply to each prompt of HallusionBench."""
+        """The judge's raw reply to each prompt of HallusionBench, or of MMBench's extractor."""
         ...
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from suder_bench import world
 from suder_bench.errors import JudgeError
+from suder_bench.evaluators.answers import extractor
 from suder_bench.evaluators.judges import known_answers
 from suder_bench.evaluators.judges.protocols import Detection, Parse, Picture, Token
 from suder_bench.world.grading import grade, mark
@@ -145,8 +146,9 @@ class WorldParser(_WorldJudge):
 
 
 class WorldLlm(_WorldJudge):
-    """Implements `LanguageJudge` for the prompts of LLaVA-Bench (facts right, wrong and missing, against the context) and
-    of HallusionBench (correct, incorrect or unclear, against the reference). Raises `JudgeError` for any other prompt."""
+    """Implements `LanguageJudge` for the prompts of LLaVA-Bench (facts right, wrong and missing, against the context), of
+    HallusionBench (correct, incorrect or unclear, against the reference) and of MMBench's extractor (the one option that the
+    answer agrees with). Raises `JudgeError` for any other prompt."""
 
     def review(self, system: str, prompts: Sequence[str]) -> list[str]:
         return [_review(prompt) for prompt in prompts]
@@ -195,7 +197,22 @@ _BLOCKS = re.compile(
 _TEACHER = re.compile(r"\n\nQuestion: (?P<question>.*?)\nReference: (?P<reference>.*?)\nAnswer: (?P<answer>.*)\n\n", re.DOTALL)
 
 
+_PICKING = re.compile(
+    r"Question: (?P<question>.*?)\nOptions:\n(?P<options>(?:[A-D]\. [^\n]*\n)+)Answer: (?P<answer>.*)\nLetter:", re.DOTALL
+)
+
+
+def _pick(question: str, options: dict[str, str], answer: str) -> str:
+    """The letter of the option that is named by its letter alone, in any case, or is the only one that the answer agrees with."""
+    alone = answer.strip(" .()*\n").upper()
+    fit = [letter for letter, option in options.items() if mark(answer, question, option) == "correct"]
+    return alone if alone in options else fit[0] if len(fit) == 1 else "Z"
+
+
 def _review(prompt: str) -> str:
+    if prompt.startswith(extractor.HEAD) and (asked := _PICKING.fullmatch(prompt.removeprefix(extractor.HEAD))):
+        options = dict(line.split(". ", 1) for line in asked["options"].splitlines())
+        return _pick(asked["question"], options, asked["answer"])
     if blocks := _BLOCKS.search(prompt):
         pairs = (("one", "reference"), ("two", "answer"))
         graded = [(blocks[name], grade(blocks[text], blocks["reference"], blocks["context"])) for name, text in pairs]
@@ -204,5 +221,5 @@ def _review(prompt: str) -> str:
     if asked := _TEACHER.search(prompt):
         return mark(asked["answer"], asked["question"], asked["reference"])
     raise JudgeError(
-        "the world's judge of texts reads LLaVA-Bench's and HallusionBench's prompts only; give --judge llm=official"
+        "the world's judge of texts reads the prompts of LLaVA-Bench, HallusionBench and MMBench only; give --judge llm=official"
     )

@@ -267,7 +267,7 @@ def test_answers_are_marked_against_a_reference(answer: str, expected: str) -> N
 
 
 def test_a_prompt_in_another_layout_is_refused() -> None:
-    with pytest.raises(JudgeError, match="reads LLaVA-Bench's and HallusionBench's prompts only"):
+    with pytest.raises(JudgeError, match="reads the prompts of LLaVA-Bench, HallusionBench and MMBench only"):
         WorldLlm().review("", ["Rate this."])
 
 
