@@ -13,6 +13,7 @@ from answering import duplicating, judge, official, picture, score
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from suder_bench.cli import main
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers.reviews import judge_mark
 from suder_bench.evaluators.hallusionbench import HallusionBench
@@ -364,3 +365,29 @@ def test_official_rows(tmp_path: Path, protocol: str, counts: list[int]) -> None
     else:
         with pytest.raises(UserError, match="951 answers against 1,129 questions"):
             bench.read_answers(answers)
+
+
+def test_lmms_eval_s_numbers_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two figures with two questions each: "yes" within a word is a yes to lmms-eval, and anything else a no."""
+    said = {
+        "VD_ocr_1_1_0": ("1", "My eyes say it is so"),  # right
+        "VD_ocr_1_1_1": ("0", "It is not"),  # right
+        "VD_ocr_1_2_0": ("0", "Not yesterday"),  # a yes
+        "VD_ocr_1_2_1": ("1", "It is."),  # a no
+    }
+    rows = [row(key, answer) for key, (answer, _) in said.items()]
+    write(tmp_path, rows)
+    file = tmp_path / "answers.json"
+    file.write_text(json.dumps([{**one, "model_prediction": text} for one, (_, text) in zip(rows, said.values(), strict=True)]))
+    assert main(["score", "--benchmark", "hallusionbench", "--data", str(tmp_path), "--answers", str(file), "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)["benchmarks"]["hallusionbench"]["metrics"]
+    expected = {
+        "lmms-eval/aAcc": 2 / 4,
+        "lmms-eval/fAcc": 1 / 2,  # the first figure
+        "lmms-eval/qAcc": 0.0,  # each question is wrong about the second
+        "lmms-eval/average": 1 / 3,
+        "lmms-eval/VD_ocr/aAcc": 2 / 4,
+        "aAcc": 0.0,  # no word is yes or no to VLMEvalKit
+        "unextracted": 4.0,
+    }
+    assert {name: metrics[name]["value"] for name in expected} == pytest.approx(expected)

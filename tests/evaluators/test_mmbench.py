@@ -383,3 +383,31 @@ def test_weights_are_copies(data: st.DataObject) -> None:
 
 def test_the_short_table_has_the_six_abilities() -> None:
     assert MMBench.paper_metrics[1:-1] == tuple(f"vanilla/{name}" for name in ABILITIES.values())
+
+
+def test_lmms_eval_s_numbers_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each answer with what lmms-eval's rules and VLMEvalKit's newest make of it; the last question has two passes."""
+    said = {
+        1: ("A", True, True),
+        1 + PASS: ("(B)", True, True),
+        1 + 2 * PASS: ("C.", True, True),
+        1 + 3 * PASS: ("I think D", True, True),
+        2: ("A dog is what I see", False, False),  # an article, and the dog is B
+        3: ("E", False, False),  # a letter to lmms-eval, and nobody's option
+        4: ("Certainly", True, False),  # its capital letter counts
+        5: ("The best option is B, as far as I can tell from here", True, False),  # too far from the end for VLMEvalKit
+        6: ("A.", True, True),
+        6 + PASS: ("A dog, I would say", False, False),
+    }
+    rows = [*rotations(1), row(2), row(3, answer="B"), row(4, answer="C"), row(5, answer="B"), *rotations(6, passes=2)]
+    write(tmp_path, rows)
+    answers = jsonl(tmp_path / "a.jsonl", [{"question_id": index, "text": text} for index, (text, _, _) in said.items()])
+    assert main(["score", "--benchmark", "mmbench", "--data", str(tmp_path), "--answers", str(answers), "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)["benchmarks"]["mmbench"]["metrics"]
+    for prefix, reader in (("lmms-eval/", 1), ("", 2)):
+        main_rows = [said[index][reader] for index in range(1, 7)]
+        whole = [all(read[reader] for index, read in said.items() if index % PASS == question) for question in range(1, 7)]
+        assert metrics[f"{prefix}vanilla/overall"]["value"] == pytest.approx(sum(main_rows) / 6)
+        assert metrics[f"{prefix}circular/overall"]["value"] == pytest.approx(sum(whole) / 6)
+    names = ("lmms-eval/vanilla/overall", "lmms-eval/circular/overall", "vanilla/overall", "circular/overall")
+    assert [metrics[name]["value"] for name in names] == pytest.approx([4 / 6, 3 / 6, 2 / 6, 1 / 6])
