@@ -25,10 +25,12 @@ class Group:
     def add_layer(self, read: torch.Tensor) -> None:
         """Take a layer's keys and values of all prompts, (2, prompts, heads, tokens, width of a head)."""
         if self.even > 1:
-            self.tables.append(read[:, self.prompts[:: self.even]])
+            self.tables.append(read.index_select(1, self.prompts[:: self.even]))
             read = read[:, :, :, :0]
-        self.before = read.shape[3]
-        self.cache.append(F.pad(read[:, self.prompts], (0, 0, 0, self.spare)))
+        two, _, heads, self.before, width = read.shape
+        cache = read.new_empty(two, len(self.prompts), heads, self.before + self.spare, width)
+        cache[:, :, :, : self.before] = read.index_select(1, self.prompts)
+        self.cache.append(cache)
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these of the rows, in rising order."""

@@ -58,7 +58,7 @@ class PromptRows:
         own = torch.stack([self._padded(part) for part in kv[:, self.begun :]])
         if self.shared is None:
             return own.transpose(2, 3)
-        begun = kv[:, : self.begun].unflatten(1, (-1, self.before))[:, self.shared.of]
+        begun = kv[:, : self.begun].unflatten(1, (-1, self.before)).index_select(1, self.shared.of)
         return torch.cat([begun, own], dim=2).transpose(2, 3)
 
     def attend(self, q: torch.Tensor, kv: torch.Tensor, rows: torch.Tensor, scaling: float) -> torch.Tensor:
