@@ -124,6 +124,10 @@ class HallusionBench:
             raise UserError(f"{source}: {len(found):,} rows; the benchmark has {OFFICIAL_ROWS:,} (951 with a picture)")
         return found
 
+    @property
+    def origin(self) -> str:
+        return self.form.origin if self.form is not None else ""
+
     def described(self) -> list[str]:
         """How many questions are asked of how many, and from where."""
         asked, pictured = len(self.questions), sum(bool(row.get("filename")) for row in self.rows.values())

@@ -146,6 +146,10 @@ class LlavaBench:
             )
         return contexts, references, list(form.rows)
 
+    @property
+    def origin(self) -> str:
+        return self.form.origin if self.protocol != "reviews" and self.form is not None else ""
+
     def described(self) -> list[str]:
         """How many questions and pictures there are, and from where."""
         if self.protocol == "reviews":

@@ -145,6 +145,10 @@ class MMBench:
             rows[index] = {name: "" if cell == EMPTY and name != "question" else cell for name, cell in row.items()}
         return rows
 
+    @property
+    def origin(self) -> str:
+        return self.form.origin if self.form is not None else ""
+
     def described(self) -> list[str]:
         """How many questions and passes there are, and from where."""
         passes = Counter(Counter(index % PASS for index in self.rows).values())

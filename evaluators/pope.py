@@ -129,6 +129,10 @@ class Pope:
             for row in json_rows(self.folder / self.track_file(track), {**ASKED, **LABEL})
         )
 
+    @property
+    def origin(self) -> str:
+        return self.form.origin if self.form is not None else ""
+
     def described(self) -> list[str]:
         """How many questions there are, of which release, and from where."""
         tracks = (sample.truth["track"] for sample in self.questions)

@@ -134,6 +134,10 @@ class SeedBench:
                 raise UserError(f"{place}: answer '{row['answer']}' or question_type_id '{kind}' is unknown")
             yield row | {"dimension": dimension(names[kind]), "place": place}
 
+    @property
+    def origin(self) -> str:
+        return self.form.origin if self.form is not None else ""
+
     def described(self) -> list[str]:
         """How many questions there are, and from where."""
         source = f"from {self.folder / FILE}" if self.form is None else self.form.told

@@ -150,6 +150,16 @@ class DescribesData(Protocol):
 
 
 @runtime_checkable
+class KnowsOrigin(Protocol):
+    """A benchmark whose data may be a set that was fetched."""
+
+    @property
+    def origin(self) -> str:
+        """The set and its commit, or "" for data of which that is not known."""
+        ...
+
+
+@runtime_checkable
 class NamesEditions(Protocol):
     """A benchmark whose protocols others call by other names: `editions` maps these, in small letters, to ours."""
 

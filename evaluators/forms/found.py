@@ -26,8 +26,12 @@ class Form:
     @property
     def told(self) -> str:
         more = f" and {len(self.files) - 1} more" if self.files[1:] else ""
-        whose = origin(self.files[0])
-        return f"from {self.files[0]}{more}{f' ({whose})' if whose else ''}"
+        return f"from {self.files[0]}{more}{f' ({self.origin})' if self.origin else ''}"
+
+    @property
+    def origin(self) -> str:
+        """The hub's set and its commit, of files that `data fetch` brought, else ""."""
+        return origin(self.files[0])
 
 
 def table_file(data: Path, name: str, stem: str) -> Path | None:

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from suder_bench.benchmark import Benchmark, WordsQuestions
+from suder_bench.benchmark import Benchmark, KnowsOrigin, WordsQuestions
 from suder_bench.data.source import Source
 from suder_bench.errors import UserError
 from suder_bench.models.protocols import ImageSampling, Model, TellsItsParts, TextSampling
@@ -38,6 +38,7 @@ def recipe_of(run: str, settings: Settings, tasks: Sequence[Task], model: Mappin
         "benchmarks": {
             task.name: {"protocol": task.protocol, "samples": len(task.samples), "repeats": task.repeats, "data": task.data}
             | style_of(task.benchmark)
+            | origin_of(task.benchmark)
             | noted(rewritten={}, left_out=task.left_out)
             for task in tasks
         },
@@ -62,6 +63,11 @@ def style_of(benchmark: Benchmark) -> dict[str, str]:
         return {}
     unusual = {"worded": benchmark.prompt_style} if benchmark.prompt_style != benchmark.usual_style else {}
     return {"prompt_style": benchmark.prompt_style, **unusual}
+
+
+def origin_of(benchmark: Benchmark) -> dict[str, str]:
+    """Which set of the hub a benchmark's questions are, where they are one that was fetched."""
+    return {"origin": benchmark.origin} if isinstance(benchmark, KnowsOrigin) and benchmark.origin else {}
 
 
 @dataclass(frozen=True)

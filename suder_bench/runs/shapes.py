@@ -75,6 +75,7 @@ PLANNED: Shape = {
     "cut?": Each("count"),
     "prompt_style?": "name",
     "worded?": "name",
+    "origin?": "name",
 }
 
 MODEL: Shape = {

@@ -106,6 +106,9 @@ def test_a_run_on_official_data_finds_the_fetched_set(
     run = ["run", "--model", "tiny-janus", "--benchmark", "hallusionbench", "--data", str(own_cache / "official"), "--limit", "2"]
     assert main([*run, "--out", str(tmp_path / "run")]) == 0
     assert "(lmms-lab/HallusionBench at c0ffee000000)" in capsys.readouterr().err
+    recorded = json.loads((tmp_path / "run" / "run.json").read_text())["benchmarks"]["hallusionbench"]
+    assert recorded["origin"] == "lmms-lab/HallusionBench at c0ffee000000"
+    assert main([*run, "--out", str(tmp_path / "run")]) == 0
 
 
 @pytest.mark.usefixtures("none_official")
