@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import sys
@@ -18,6 +19,11 @@ PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 LARGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
 """Has torch ask the kernel for pages of 2 MB, where it gives them when asked (Linux): keys and values of a batch are read from
 all over their memory, which takes a tenth less of the time so."""
+
+KEPT, LARGEST_KEPT = 256 * 2**20, 32 * 2**20
+"""Bytes of freed memory that a process keeps, and of the largest block among them, beyond which glibc takes none."""
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def choose_device(device: str) -> str:
@@ -88,6 +94,17 @@ def use_large_pages() -> None:
     """Unless the user's environment says otherwise; to be called before torch is imported."""
     for name, value in LARGE_PAGES.items():
         os.environ.setdefault(name, value)
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep up to `KEPT` bytes that are freed, where it is the C library: a model's batches ask for the same amounts
+    again and again, and pages that the kernel hands out anew, and clears, took a twentieth of drawing's time on a CPU."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(_MMAP_THRESHOLD, LARGEST_KEPT)
+    mallopt(_TRIM_THRESHOLD, KEPT)
 
 
 def side_by_side() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from importlib import metadata
@@ -45,3 +46,29 @@ def test_large_pages_are_asked_for_unless_the_user_says_otherwise(monkeypatch: p
     monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
     use_large_pages()
     assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
+
+
+FAULTS = """
+import resource
+import sys
+from suder_bench.machine import keep_freed_memory
+
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+for turn in range(40):
+    if turn == 4:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [b"1" * (8 << 20) for _ in range(4)]
+    del blocks
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what is freed is kept in glibc's way")
+def test_what_a_batch_has_freed_is_there_for_the_next() -> None:
+    def faults(how: str) -> int:
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
+        command = [sys.executable, "-c", FAULTS, how]
+        return int(subprocess.run(command, env=plain, capture_output=True, text=True, check=True).stdout)
+
+    assert faults("keep") < faults("give back") / 2

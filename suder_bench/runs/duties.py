@@ -10,6 +10,7 @@ from typing import cast
 
 from suder_bench.benchmark import Benchmark, Kind
 from suder_bench.errors import UserError
+from suder_bench.machine import keep_freed_memory
 from suder_bench.models.protocols import ImageSampling, Model, StoredPictures, TellsItsParts, TextSampling
 from suder_bench.models.reference import ModelReference
 from suder_bench.records import Sample
@@ -56,6 +57,8 @@ class ModelDuty:
 
     def begin(self) -> Maker:
         """Raises `UserError` for a model that cannot be loaded here, or cannot do what is asked."""
+        if self.device == "cpu":
+            keep_freed_memory()
         model = self.load() if self.load is not None else self.model.load(device=self.device, dtype=self.dtype)
         if isinstance(model, StoredPictures):
             raise UserError(f"model '{model.name}' holds pictures made elsewhere, which need no workers; leave out --workers")

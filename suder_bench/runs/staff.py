@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from suder_bench.benchmark import Judge
 from suder_bench.errors import JudgeError, UserError
-from suder_bench.machine import environments
+from suder_bench.machine import environments, keep_freed_memory
 from suder_bench.models.protocols import Model
 from suder_bench.models.reference import ModelReference
 from suder_bench.records import Answered, Response, Verdict
@@ -125,6 +125,8 @@ class Alone:
     def begin(self, expected: str | None) -> Introduction:
         job = self._job
         if self._model is None:
+            if job.settings.device == "cpu":
+                keep_freed_memory()
             self._model = (job.load or partial(job.model.load, device=job.settings.device, dtype=job.settings.dtype))()
             check_able(self._model, job.tasks, job.settings.image)
         return introduce(self._model, job.tasks)
