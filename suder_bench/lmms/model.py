@@ -173,12 +173,10 @@ class SuderBench(lmms):
         fail than may, the last result does not come: lmms-eval asks for no more than there are questions."""
         failures: list[Failure[Question]] = []
         with _told():
-            held: list[Result] = []
-            for result in self._results(asked, do, failures, lacking):
-                yield from held
-                held = [result]
-            self._judge(failures, len(asked))
-            yield from held
+            for count, result in enumerate(self._results(asked, do, failures, lacking), start=1):
+                if count == len(asked):
+                    self._judge(failures, len(asked))
+                yield result
 
     def _results(
         self,

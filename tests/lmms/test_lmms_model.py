@@ -19,6 +19,8 @@ pytest.importorskip("lmms_eval", reason='lmms-eval is not installed: pip install
 
 import fakes as fake_models
 import lmms_tasks
+from lmms_eval.api.instance import Instance
+from lmms_eval.caching.response_cache import ResponseCache
 from lmms_tasks import lmms_eval, mean, results, samples
 
 from suder_bench.lmms.model import SuderBench
@@ -178,6 +180,31 @@ def test_answers_come_as_they_are_made():
     assert len(model._model.batches) == 1
     assert list(stream) == ["20", "30", "40", "50"]
     assert [len(batch) for batch in model._model.batches] == [2, 2, 1]
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_run_that_broke_off_goes_on_from_lmms_eval_s_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LMMS_CACHE_RUN_ID", "one")
+    shades = (10, 20, 30, 40, 50)
+    requests = [
+        Instance("generate_until", request.args, 0, {"task": "shades", "doc_id": number, "repeats": 1})
+        for number, request in enumerate(asked(*shades))
+    ]
+
+    def answers(model: SuderBench) -> list[str]:
+        cache = ResponseCache.create(str(tmp_path), model="suder_bench", model_args="pretrained=fake")
+        try:
+            return cache.execute(model, "generate_until", requests)
+        finally:
+            cache.finalize(success=False)
+
+    first = fake(*shades, batch_size=2)
+    first._model.interrupt_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        answers(first)
+    second = fake(*shades, batch_size=2)
+    assert answers(second) == ["10", "20", "30", "40", "50"]
+    assert second._model.batches == [["shade 30", "shade 40"], ["shade 50"]]
 
 
 @pytest.mark.usefixtures("fakes")
