@@ -30,7 +30,6 @@ from suder_bench.data.source import Source
 from suder_bench.evaluators.pope import Pope
 from suder_bench.machine import use_one_thread
 from suder_bench.models import reference
-from suder_bench.records import open_image
 from suder_bench.runs.execute import Run
 from suder_bench.runs.plan import Settings, evenly
 from suder_bench.runs.screen import Screen
@@ -55,8 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pope.write(folder / "pope", "quick")
-        samples = evenly(Pope(folder / "pope").samples(), given.questions)
-        rows = [{"image": open_image(one.images[0]), "question": one.prompt, "answer": one.truth["label"]} for one in samples]
+        rows = lmms_tasks.documents(evenly(Pope(folder / "pope").samples(), given.questions))
         lmms_tasks.write(folder, {TASK: {"generation_kwargs": {"max_new_tokens": 1024, "temperature": 0}}}, rows)
         ways = {
             "plugin": through(plugin(), folder),

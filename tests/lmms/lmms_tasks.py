@@ -8,10 +8,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-UTILS = """
+from suder_bench.records import Sample, open_image
+
+WORDING = "\nAnswer the question using a single word or phrase."
+"""What lmms-eval's POPE puts behind a question."""
+
+UTILS = (
+    f"WORDING = {WORDING!r}\n"
+    + """
 import json
 
 def look(doc):
@@ -21,7 +29,7 @@ def nothing(doc):
     return []
 
 def read(doc, lmms_eval_specific_kwargs=None):
-    return doc["question"]
+    return doc["question"] + WORDING
 
 def judge(doc, results):
     return {"right": float(results[0].strip().lower() == doc["answer"])}
@@ -30,13 +38,13 @@ def drawn(doc, results):
     return {"drawn": float(len(json.loads(results[0])["images"]))}
 
 def chain(doc, lmms_eval_specific_kwargs=None):
-    return "[GEN_PROMPT]a red square[/GEN_PROMPT][QUESTION]" + doc["question"] + "[/QUESTION]"
+    return "[GEN_PROMPT]a red square[/GEN_PROMPT][QUESTION]" + read(doc) + "[/QUESTION]"
 
 def rounds(doc, lmms_eval_specific_kwargs=None, previous_output=None, round_idx=None, previous_round_info=None):
     if round_idx is None:
-        return doc["question"]
+        return read(doc)
     info = (previous_round_info or 0) + 1
-    return look(doc), doc["question"], round_idx == 2, previous_output, info
+    return look(doc), read(doc), round_idx == 2, previous_output, info
 
 def both(doc, results):
     return {"rounds": float(len(results[0]))}
@@ -47,6 +55,7 @@ def choices(doc):
 def place(doc):
     return choices(doc).index(doc["answer"].capitalize())
 """
+)
 
 ANSWER = {
     "output_type": "generate_until",
@@ -60,20 +69,38 @@ ANSWER = {
 """A task of yes and no."""
 
 
+def theirs(file: str) -> dict[str, str]:
+    """The settings of a task of lmms-eval's own, by its file among its tasks."""
+    package = find_spec("lmms_eval")
+    assert package is not None
+    assert package.origin is not None
+    return {"include": str(Path(package.origin).parent / "tasks" / file)}
+
+
 def mean(metric: str) -> dict[str, Any]:
     """The settings of a task of one metric, which `utils` has under the same name as a judge of results."""
     return {"metric_list": [{"metric": metric, "aggregation": "mean", "higher_is_better": True}]}
 
 
+def documents(samples: Sequence[Sample]) -> list[dict[str, Any]]:
+    """POPE's samples as `write` takes them and lmms-eval's POPE reads them: without what it puts behind a question itself."""
+    bare = [one.prompt.strip().removesuffix(WORDING) for one in samples]
+    return [
+        {"image": open_image(one.images[0]), "question": question, "answer": one.truth["label"], "question_id": one.id}
+        for one, question in zip(samples, bare, strict=True)
+    ]
+
+
 def write(folder: Path, tasks: Mapping[str, Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> Path:
-    """The folder of tasks by name, each `ANSWER` with other settings, None for none. `rows` are documents: image, question,
-    answer."""
+    """The folder of tasks by name, each `ANSWER` with other settings, None for none, or one of lmms-eval's own that it includes.
+    `rows` are documents: image, question, answer and what else a task reads."""
     from datasets import Dataset, DatasetDict
 
     DatasetDict({"test": Dataset.from_list([dict(row) for row in rows])}).save_to_disk(folder / "data")
     (folder / "utils.py").write_text(UTILS)
     for name, others in tasks.items():
-        kept = {key: value for key, value in {**ANSWER, **others}.items() if value is not None}
+        own = {} if "include" in others else ANSWER
+        kept = {key: value for key, value in {**own, **others}.items() if value is not None}
         known = {"task": name, "dataset_path": str(folder / "data"), "dataset_kwargs": {"load_from_disk": True}}
         lines = [f"{key}: {json.dumps(value)}\n" for key, value in {**known, "test_split": "test", **kept}.items()]
         (folder / f"{name}.yaml").write_text(re.sub(r'"(!function [\w.]+)"', r"\1", "".join(lines)))
