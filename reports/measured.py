@@ -301,9 +301,8 @@ def command_of(path: Path, recipe: Mapping[str, Any] | None) -> str:
         return f"suder-bench run --model MODEL --suite all --out {quoted(path)}"
     words = ["--model", recipe["model"]["name"]]
     suite = recipe["suite"]
-    words += (
-        ["--suite", suite] if suite in suites.SUITES else [word for name in suite.split("+") for word in ("--benchmark", name)]
-    )
+    whole = suite in suites.SUITES or (":" in suite and "+" not in suite)  # a family's
+    words += ["--suite", suite] if whole else [word for name in suite.split("+") for word in ("--benchmark", name)]
     data = recipe["data"]
     words += ["--data", data["folder"] or data["source"]]
     words += ["--size", data["size"]] if data["size"] else []

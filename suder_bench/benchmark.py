@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from suder_bench.records import Answered, Sample, Statistic, Stranger, Verdict
+
+if TYPE_CHECKING:
+    from suder_bench.models.protocols import TextSampling
 
 Kind = Literal["generation", "understanding"]
 
@@ -194,6 +197,24 @@ class WordsQuestions(Protocol):
     prompt_styles: tuple[str, ...]
     usual_style: str
     prompt_style: str
+
+
+@runtime_checkable
+class LimitsAnswers(Protocol):
+    """An understanding benchmark that says how its answers are to be written."""
+
+    @property
+    def text_sampling(self) -> TextSampling: ...
+
+
+@runtime_checkable
+class TellsRules(Protocol):
+    """A benchmark whose rules are another package's: verdicts by other rules than `rules` do not count, nor compare."""
+
+    @property
+    def rules(self) -> str:
+        """That package's release, and what else tells two such rules apart."""
+        ...
 
 
 @runtime_checkable

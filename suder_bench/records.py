@@ -20,10 +20,12 @@ from suder_bench.rgb import to_rgb
 class Embedded(ABC):
     """A picture inside a file that holds many, read when somebody looks at it. Equal ones are one picture.
 
-    `name` is the picture's own file name, where the benchmark gives it one, else "".
+    `name` is the picture's own file name, where the benchmark gives it one, else "". `mark` is what it counts as in a digest of
+    questions; where it is "", its content does.
     """
 
     name: str
+    mark: str = ""
 
     @abstractmethod
     def read(self) -> bytes:
@@ -91,7 +93,8 @@ class Sample:
     random stream. `cluster` names what the bootstrap resamples: the prompt, the image, or the group of questions
     that a metric must see whole. `prompt` is the final text for the model (a prompt, or a question with its
     official wording). `truth` is the benchmark's own ground truth. Where there are `choices`, a model is not asked to
-    write, but how likely it finds each of them after the prompt (`suder_bench.runs.ranking`).
+    write, but how likely it finds each of them after the prompt (`suder_bench.runs.ranking`). `draw` is what the model is to
+    draw before it answers, "" for nothing: it is then shown that picture after the others.
     """
 
     id: str
@@ -100,6 +103,7 @@ class Sample:
     images: tuple[ImageSource, ...] = ()
     truth: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     choices: tuple[str, ...] = ()
+    draw: str = ""
 
 
 @dataclass(frozen=True, slots=True)

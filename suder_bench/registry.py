@@ -83,6 +83,17 @@ CHECKPOINTS: Mapping[str, tuple[str, str]] = {"tiny-janus": ("janus", "suder_ben
 """Shipped checkpoints: name -> (adapter, "module:function" that turns the name into a folder)."""
 
 
+FAMILIES: Mapping[str, str] = {"lmms": "suder_bench.lmms.family"}
+"""Benchmarks that are too many to name: what stands before the colon of their names -> a module with `benchmark(name)`, which
+makes what a table's name stands for, and `members(suite, data)`, the names that a suite of such a name holds."""
+
+
+def family(name: str) -> Any:
+    """The module of the family that a name such as "lmms:pope" belongs to; None for any other name."""
+    prefix, colon, _ = name.partition(":")
+    return import_module(FAMILIES[prefix]) if colon and prefix in FAMILIES else None
+
+
 @cache
 def table(group: Group) -> Mapping[str, str]:
     """Every known name of a group with its "module:attribute".
@@ -103,6 +114,8 @@ def table(group: Group) -> Mapping[str, str]:
 def load(group: Group, name: str) -> Any:
     """Import what `name` stands for. Raises `UserError` with the nearest name when there is none."""
     targets = table(group)
+    if group == "benchmarks" and (found := family(name)) is not None:
+        return found.benchmark(name)
     if name not in targets:
         raise unknown(group.removesuffix("s"), name, targets)
     return resolve(targets[name])

@@ -31,21 +31,25 @@ def half(suite: str | None, only: Sequence[str], able: str | None) -> str | None
     return able if able is not None and suite in WHOLE and not only else suite
 
 
-def choose(suite: str | None, only: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
+def choose(suite: str | None, only: Sequence[str] = (), data: str | None = None) -> tuple[str, tuple[str, ...]]:
     """(name, benchmarks) of a suite, restricted to the benchmarks in `only`; without a suite, just those of `only`.
 
-    A part of a suite is named after its benchmarks, so that it never passes for the whole. Raises `UserError` for an
-    unknown name, for a benchmark outside the suite, and when neither is given.
+    A part of a suite is named after its benchmarks, so that it never passes for the whole. A family's suite ("lmms:pope,mme") may
+    look into `data`, the value of `--data`. Raises `UserError` for an unknown name, for a benchmark outside the suite, and when
+    neither is given.
     """
     known = registry.table("benchmarks")
     for name in only:
-        if name not in known:
+        if name not in known and registry.family(name) is None:
             raise unknown("benchmark", name, known)
-    if suite is not None and suite not in SUITES:
-        raise unknown("suite", suite, SUITES)
+    family = registry.family(suite or "")
+    if suite is not None and suite not in SUITES and family is None:
+        raise unknown("suite", suite, [*SUITES, *(f"{prefix}:TASK" for prefix in registry.FAMILIES)])
     if suite is None and not only:
         raise UserError(f"nothing to run; give --suite ({', '.join(SUITES)}) or --benchmark ({', '.join(sorted(known))})")
-    inside = SUITES[suite] if suite is not None else tuple(dict.fromkeys(only))
+    inside: tuple[str, ...] = tuple(dict.fromkeys(only))
+    if suite is not None:
+        inside = SUITES[suite] if family is None else family.members(suite, data)
     outside = [name for name in only if name not in inside]
     if outside:
         raise UserError(f"benchmark '{outside[0]}' is not in suite '{suite}' ({', '.join(inside)}); leave --suite out")

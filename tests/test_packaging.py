@@ -58,4 +58,6 @@ def test_every_extra_that_people_are_told_of_is_there():
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     source = "\n".join(file.read_text(encoding="utf-8") for top in FOLDERS.values() for file in top.rglob("*.py"))
     named = set(re.findall(r"install\(['\"](\w+)['\"]\)", source)) | {"deepspeed"}
-    assert named == {"train", "mmdet", "clip", "parser", "xlsx", "parquet", "deepspeed", "diffusers", "ray"} <= set(extras)
+    assert (
+        named == {"train", "mmdet", "clip", "parser", "xlsx", "parquet", "deepspeed", "diffusers", "ray", "lmms"} <= set(extras)
+    )

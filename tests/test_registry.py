@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from suder_bench import registry, suites
+from suder_bench.cli import main
+from suder_bench.data import source
 from suder_bench.errors import UserError
 
 
@@ -102,3 +105,31 @@ def test_suites(suite: str | None, only: list[str], expected: tuple[str, tuple[s
 def test_wrong_suites_are_told(suite: str | None, only: list[str], told: str) -> None:
     with pytest.raises(UserError, match=told):
         suites.choose(suite, only)
+
+
+def test_a_benchmark_of_a_family_is_known_without_its_package() -> None:
+    factory = registry.load("benchmarks", "lmms:pope")
+    assert (factory.name, factory.kind, factory.judge_roles, factory.protocols) == (
+        "lmms:pope",
+        "understanding",
+        (),
+        ("official",),
+    )
+    assert suites.choose(None, ["lmms:pope", "pope"]) == ("lmms:pope+pope", ("lmms:pope", "pope"))
+    assert "lmms_eval" not in sys.modules
+
+
+@pytest.mark.parametrize("argv", [["run", "--model", "tiny-janus", "--suite", "lmms:pope"], ["list", "--lmms", "pope*"]])
+def test_without_its_package_a_family_s_names_are_told_with_what_brings_it(
+    argv: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "lmms_eval", None)
+    assert main(argv) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "tasks of lmms-eval need the package lmms-eval" in line
+    assert line.endswith('pip install -c constraints-lmms.txt ".[lmms]"')
+
+
+def test_a_family_has_no_world(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="lmms:pope has no form in the world"):
+        source.Source("world", size="quick").folder("lmms:pope", print, offline=True)

@@ -7,11 +7,13 @@ import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from suder_bench import registry, suites
 from suder_bench.about import ABOUT
 from suder_bench.cli import options, parsing
+from suder_bench.errors import UserError
 
 KINDS = ("benchmarks", "models", "judges", "recipes", "rewards", "suites")
 
@@ -19,9 +21,11 @@ KINDS = ("benchmarks", "models", "judges", "recipes", "rewards", "suites")
 def main(argv: Sequence[str]) -> int:
     parser = parsing.Parser("list", "List names: of everything, or of one kind.")
     parser.add_argument("kind", nargs="?", choices=KINDS, help="what to list")
+    parser.add_argument("--lmms", nargs="?", const="*", metavar="PATTERN", help="tasks and groups of lmms-eval, such as 'pope*'")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="with --lmms, a folder of YAML files of more tasks")
     options.add_json(parser)
     args = parser.parse_args(argv)
-    names = {kind: listed(kind) for kind in ([args.kind] if args.kind else KINDS)}
+    names = tasks(args.lmms, args.data) if args.lmms else {kind: listed(kind) for kind in ([args.kind] if args.kind else KINDS)}
     if args.json:
         import json
 
@@ -30,10 +34,19 @@ def main(argv: Sequence[str]) -> int:
     for kind, found in names.items():
         print(kind)
         for name, says in found.items():
-            _show(name, *((ABOUT[kind].get(name, ""), ", ".join(says)) if isinstance(says, list) else (says, "")))
+            _show(name, *((ABOUT.get(kind, {}).get(name, ""), ", ".join(says)) if isinstance(says, list) else (says, "")))
         if not found:
             print("  (none)")
     return 0
+
+
+def tasks(pattern: str, data: Path | None) -> dict[str, Any]:
+    """{"lmms": names}; see `suder_bench.lmms.catalogue.listed`."""
+    from suder_bench.lmms.catalogue import listed
+
+    if data is not None and not data.is_dir():
+        raise UserError(f"--data '{data}' is no folder")
+    return {"lmms": listed(pattern, None if data is None else data.resolve())}
 
 
 def _show(name: str, says: str, holds: str) -> None:

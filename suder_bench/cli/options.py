@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def add_settings(parser: Parser, model: str) -> None:
     """What `settings` reads; `model` says in the help whose guidance is the default."""
     group = parser.under("benchmarks and data")
-    group.add_argument("--suite", help="gen, und, all or paper; this or --benchmark")
+    group.add_argument("--suite", help="gen, und, all, paper or lmms:TASK[,TASK] of lmms-eval; this or --benchmark")
     group.add_argument("--benchmark", action="append", default=[], metavar="NAME", help="only this benchmark; may be repeated")
     group.add_argument("--repeats", type=positive, metavar="N", help="responses to a sample (default: the benchmark's)")
     group.add_argument(
@@ -284,14 +284,14 @@ def add_verbose(parser: Parser) -> None:
 
 def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference]) -> tuple[ModelReference, Settings]:
     """The model, and what the options of `add_settings` ask of it; a wrong model and a wrong suite are told together."""
-    from suder_bench import suites
+    from suder_bench import registry, suites
     from suder_bench.data import source
     from suder_bench.models.protocols import ImageSampling
     from suder_bench.runs.plan import Settings, protocol_named, raise_all
 
     mistakes: list[UserError] = []
     model = _collected(mistakes, choose_model)
-    chosen = _collected(mistakes, lambda: suites.choose(args.suite, args.benchmark))
+    chosen = _collected(mistakes, lambda: suites.choose(args.suite, args.benchmark, args.data))
     overrides = _collected(mistakes, lambda: judges(args.judge))
     given = _collected(mistakes, lambda: arguments(args.judge_args))
     raise_all(mistakes)
@@ -300,7 +300,7 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
     return model, Settings(
         suite=suite,
         benchmarks=benchmarks,
-        source=source.choose(args.data, args.size, world_model=model.world),
+        source=source.choose(args.data, args.size, world_model=model.world and not all(map(registry.family, benchmarks))),
         protocol=protocol_named(args.protocol, benchmarks),
         prompt_style=getattr(args, "prompt_style", None),
         seed=args.seed,

@@ -59,7 +59,7 @@ def _run(args: argparse.Namespace) -> Run:
     from suder_bench.runs.execute import Run
 
     model, settings = options.settings(args, lambda: options.choose_model(args, args.model))
-    out = args.out or Path("runs") / f"{model.label}-{settings.suite}"
+    out = args.out or Path("runs") / f"{model.label}-{settings.suite.replace(':', '-')}"
     how: dict[str, Any] = {"stage": args.stage, "batch_size": args.batch_size, "fresh": args.fresh}
     how["staffing"] = options.staffing(args, settings.device)
     if args.shard is None:

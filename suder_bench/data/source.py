@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from suder_bench import registry
 from suder_bench.data.catalogue import catalogue
 from suder_bench.data.fetch import ensure
 from suder_bench.data.folder import SIZES, WORLD_FILE, of_world, unwritable
@@ -38,10 +39,15 @@ class Source:
         """The folder to hand to the benchmark, and `say` is told what is done for it.
 
         The world's files are written on first use, official ones fetched unless `offline`, and checked at each use; a folder
-        of the user's is taken as it is. Raises `UserError` for official files that are damaged or cannot be had.
+        of the user's is taken as it is. A family's benchmarks (`registry.FAMILIES`) find their own files.
+        Raises `UserError` for official files that are damaged or cannot be had, and for a family's benchmarks of the world.
         """
         if self.path is not None:
             return self.path
+        if registry.family(benchmark) is not None:
+            if self.kind == "world":
+                raise UserError(f"{benchmark} has no form in the world; leave --data out, or give --data DIR")
+            return official()
         if self.kind == "official":
             needed = [file for file in catalogue() if file.benchmark == benchmark and file.needed(protocol)]
             ensure(needed, official(), say, offline=offline)

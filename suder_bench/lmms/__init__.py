@@ -1,1 +1,2 @@
-"""lmms-eval, another harness: models of ours in its evaluations. Nothing else imports this, and the extra `lmms` brings it."""
+"""lmms-eval, another harness: models of ours in its evaluations, and its tasks in our runs. Only a name such as `lmms:pope`
+imports it, and the extra `lmms` brings it."""

@@ -124,7 +124,8 @@ class _Outline:
 def _outline(task: Task) -> Task:
     """A task without its pictures and ground truth, which may be large."""
     samples = tuple(
-        Sample(one.id, one.cluster, one.prompt, (b"",) * len(one.images), choices=one.choices) for one in task.samples
+        Sample(one.id, one.cluster, one.prompt, (b"",) * len(one.images), choices=one.choices, draw=one.draw)
+        for one in task.samples
     )
     benchmark = cast(Benchmark, _Outline(task.name, task.benchmark.kind))
     return replace(task, benchmark=benchmark, samples=samples, items=())

@@ -40,11 +40,13 @@ class Made:
 
 @dataclass(frozen=True)
 class Asked:
-    """A chunk: items of one benchmark; `draws` tells whether they ask for pictures."""
+    """A chunk: items of one benchmark; `draws` tells whether they ask for pictures, `text` how answers are written where that is
+    the benchmark's to say."""
 
     benchmark: str
     draws: bool
     items: tuple[Item, ...]
+    text: TextSampling | None = None
 
     def loaded(self) -> Asked:
         """With the content of the pictures that questions are about, for a worker that cannot read this machine's files."""
@@ -104,13 +106,25 @@ class Maker:
         if any(item.sample.choices for item in chunk.items):
             scorer = cast(TextLikelihood, model)
             return lambda batch: rank(scorer, batch)
-        reader = cast(ImageToText, model)
+        reader, sampling = cast(ImageToText, model), chunk.text or self.text
         return lambda batch: reader.answer(
-            _opened(batch),
+            [[*shown, *drawn] for shown, drawn in zip(_opened(batch), self._drawn(batch), strict=True)],
             [item.sample.prompt for item in batch],
             seeds=[item.seed for item in batch],
-            sampling=self.text,
+            sampling=sampling,
         )
+
+    def _drawn(self, batch: Sequence[Item]) -> list[list[Image.Image]]:
+        """What the model draws before it answers: for each item a picture, or none."""
+        asking = [item for item in batch if item.sample.draw]
+        if not asking:
+            return [[] for _ in batch]
+        drawn = iter(
+            cast(TextToImage, self.model).generate(
+                [item.sample.draw for item in asking], seeds=[item.seed for item in asking], sampling=self.image
+            )
+        )
+        return [[next(drawn).picture] if item.sample.draw else [] for item in batch]
 
 
 def _opened(batch: Sequence[Item]) -> list[list[Image.Image]]:

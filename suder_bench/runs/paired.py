@@ -116,7 +116,7 @@ def _refuse_difference(name: str, a: Side, b: Side) -> None:
     """Numbers of one name that measured two things must not be subtracted. Some judges may differ, since not each is in every
     metric."""
     entries = a.recipe["benchmarks"][name], b.recipe["benchmarks"][name]
-    for what in ("protocol", "prompt_style", "data"):
+    for what in ("protocol", "prompt_style", "data", "text", "rules"):
         if all(what in entry for entry in entries):
             _refuse(name, what.replace("_", " "), a, b, entries[0][what], entries[1][what])
     mine, theirs = a.judges(name), b.judges(name)

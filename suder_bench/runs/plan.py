@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar, cast, overload
 
 from suder_bench import registry
-from suder_bench.benchmark import Benchmark, DescribesData, GenerationBenchmark, NamesEditions, WordsQuestions
+from suder_bench.benchmark import Benchmark, DescribesData, GenerationBenchmark, LimitsAnswers, NamesEditions, WordsQuestions
 from suder_bench.data.source import Source
 from suder_bench.errors import MissingPictures, UserError, unknown
 from suder_bench.models.protocols import ImageSampling, TextSampling
@@ -137,6 +137,11 @@ class Task:
     def draws(self) -> bool:
         return self.benchmark.kind == "generation"
 
+    @property
+    def text(self) -> TextSampling | None:
+        """How its answers are written, where the benchmark says so."""
+        return self.benchmark.text_sampling if isinstance(self.benchmark, LimitsAnswers) else None
+
     @cached_property
     def work(self) -> dict[str, int]:
         """The place of each sample in the order in which a model answers, whichever of the items it is asked: questions about
@@ -251,6 +256,7 @@ def samples_digest(samples: Sequence[Sample]) -> str:
         pictures = [_picture(source, measures) for source in sample.images]
         row = [sample.id, sample.cluster, sample.prompt, pictures, plain(sample.truth)]
         row += [sample.choices] if sample.choices else []
+        row += [sample.draw] if sample.draw else []
         digest.update(encode(row).encode())
     measures.keep()
     return digest.hexdigest()[:16]
@@ -340,6 +346,8 @@ def _spread(values: Sequence[Value], count: int) -> list[Value]:
 
 def _picture(source: ImageSource, measures: Measures) -> str:
     if isinstance(source, Embedded):
+        if source.mark:
+            return source.mark
         return f"{source.name}:{measures.size(source)}" if source.name else measures.sha256(source)
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from suder_bench.benchmark import Benchmark, KnowsOrigin, WordsQuestions
+from suder_bench.benchmark import Benchmark, KnowsOrigin, TellsRules, WordsQuestions
 from suder_bench.data.source import Source
 from suder_bench.errors import UserError
 from suder_bench.models.protocols import ImageSampling, Model, TellsItsParts, TextSampling
@@ -39,6 +39,8 @@ def recipe_of(run: str, settings: Settings, tasks: Sequence[Task], model: Mappin
             task.name: {"protocol": task.protocol, "samples": len(task.samples), "repeats": task.repeats, "data": task.data}
             | style_of(task.benchmark)
             | origin_of(task.benchmark)
+            | ({} if task.text is None else {"text": asdict(task.text)})
+            | ({"rules": task.benchmark.rules} if isinstance(task.benchmark, TellsRules) else {})
             | noted(rewritten={}, left_out=task.left_out)
             for task in tasks
         },
@@ -176,6 +178,7 @@ def _responsible(recipe: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
         settings |= {f"{name} protocol": entry["protocol"]}
         settings |= {f"{name} prompt style": entry["prompt_style"]} if "prompt_style" in entry else {}
         settings |= {f"{name} data": entry["data"]}
+        settings |= {f"{name} text {what}": value for what, value in entry.get("text", {}).items()}
     settings |= {"seed": recipe["seed"], **sampling["image"]}
     settings |= {f"text {name}": value for name, value in sampling["text"].items()}
     settings |= {"device": recipe["device"], "dtype": recipe["dtype"]}

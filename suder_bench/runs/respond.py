@@ -49,6 +49,8 @@ def check_able(model: Model, tasks: Sequence[Task], sampling: ImageSampling) -> 
             )
         if not task.draws and not ranks(task) and not isinstance(model, ImageToText):
             raise UserError(f"model '{model.name}' answers no questions, which {task.name} asks for; choose --suite gen")
+        if any(sample.draw for sample in task.samples) and not isinstance(model, TextToImage):
+            raise UserError(f"model '{model.name}' draws no pictures, which {task.name} wants before its answers; leave it out")
         if not task.draws and isinstance(model, LimitsPictures):
             _check_pictures(model, task)
     check_sampling(model, sampling)
@@ -119,7 +121,8 @@ def lot_of(
         made.update({(response.sample, response.repeat): response for response in responses})
         came([item for item, _ in pairs])
 
-    return Lot(task.name, MODEL, pack=lambda items: Asked(task.name, task.draws, tuple(items)), keep=keep)
+    text = task.text
+    return Lot(task.name, MODEL, pack=lambda items: Asked(task.name, task.draws, tuple(items), text), keep=keep)
 
 
 def tell_failed(task: Task, lot: Lot[Item], screen: Screen) -> None:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from suder_bench.benchmark import Benchmark
+from suder_bench.benchmark import Benchmark, TellsRules
 from suder_bench.errors import PictureError
 from suder_bench.records import Answered, Response, Sample, Verdict
 from suder_bench.runs import sources
@@ -207,7 +207,9 @@ def filing(task: Task, identity: Identity) -> dict[str, str]:
 
 def filed_under(task: Task, identity: Identity) -> str:
     """The key of verdicts by just these judges. It changes with the data and the code, so that no stale verdict counts."""
-    return key_of(identity, [task.name, task.protocol, task.data, version("suder-bench"), sources.digest(task.benchmark)])
+    rules = [task.benchmark.rules] if isinstance(task.benchmark, TellsRules) else []
+    code = sources.digest(task.benchmark)
+    return key_of(identity, [task.name, task.protocol, task.data, version("suder-bench"), code, *rules])
 
 
 @dataclass(frozen=True)

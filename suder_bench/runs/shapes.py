@@ -76,6 +76,8 @@ PLANNED: Shape = {
     "prompt_style?": "name",
     "worded?": "name",
     "origin?": "name",
+    "text?": "object",
+    "rules?": "name",
 }
 
 MODEL: Shape = {
