@@ -17,8 +17,6 @@ PREFIX = "lmms:"
 MODEL = "suder_bench"
 """The model that tasks with a wording for some models are asked for."""
 
-ALL = "*"
-
 
 @cache
 def library() -> Any:

@@ -32,9 +32,10 @@ def benchmark(name: str) -> Factory:
 
 
 def members(suite: str, data: str | None) -> tuple[str, ...]:
-    """The benchmarks of `lmms:NAME[,NAME]`, names of tasks, groups and tags; `data` is the value of `--data`.
+    """The benchmarks of `lmms:NAME[,NAME]`, names of tasks, groups and tags, without those of names behind a minus; `data` is the
+    value of `--data`.
 
-    Raises `UserError` for an unknown name.
+    Raises `UserError` for an unknown name, and where nothing is left.
     """
     names = suite.removeprefix(PREFIX).split(",")
     if not all(names):
@@ -42,7 +43,16 @@ def members(suite: str, data: str | None) -> tuple[str, ...]:
             f"suite '{suite}' lacks a name; write {PREFIX}TASK or {PREFIX}TASK,TASK; suder-bench list --lmms shows all"
         )
     folder = None if data is None else yours(Path(data).expanduser().resolve())
-    return tuple(dict.fromkeys(f"{PREFIX}{leaf}" for name in names for leaf in leaves(name.removeprefix(PREFIX), folder)))
+    found: dict[str, None] = {}
+    for name in names:
+        named = [f"{PREFIX}{leaf}" for leaf in leaves(name.removeprefix("-").removeprefix(PREFIX), folder)]
+        if name.startswith("-"):
+            found = {one: None for one in found if one not in named}
+        else:
+            found |= dict.fromkeys(named)
+    if not found:
+        raise UserError(f"suite '{suite}' leaves all its tasks out")
+    return tuple(found)
 
 
 def yours(data: Path) -> Path | None:

@@ -14,7 +14,7 @@ from lmms_world import config
 from PIL import Image
 
 from suder_bench.cli import main
-from suder_bench.models.protocols import TextSampling
+from suder_bench.models.protocols import GeneratedImage, TextSampling
 from suder_bench.reports.site.documents import build
 from suder_bench.runs.store import RunFolder
 
@@ -209,6 +209,50 @@ def test_a_model_draws_before_it_answers(tasks: Path, tmp_path: Path, monkeypatc
     assert summary(tmp_path / "run")["lmms:shade_cot"]["metrics"]["right"]["value"] == 1.0
 
 
+def test_unig2u_s_own_tasks_ask_with_and_without_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datasets import Dataset, DatasetDict, Image
+    from lmms_eval import tasks as own
+
+    picture = {"bytes": fakes.encoded(7), "path": None}
+    rows = [
+        {
+            "image": picture,
+            "question": f"How high is bar {number}?",
+            "answer": "7",
+            "type": ("human_test", "augmented_test")[number % 3 > 0],
+        }
+        for number in range(12)
+    ]
+    found = Dataset.from_list(rows).cast_column("image", Image())
+    DatasetDict({"train": found}).save_to_disk(tmp_path / "data")
+    for name in ("chartqa100", "chartqa100_visual_cot"):
+        include = str(Path(own.__file__).parent / "unig2u" / "chartqa100" / f"{name}.yaml")
+        known = {"include": include, "task": f"here_{name}", "dataset_path": str(tmp_path / "data")}
+        config(tmp_path / f"{name}.yaml", {**known, "dataset_kwargs": {"load_from_disk": True}})
+    drawn: list[str] = []
+    seen: list[tuple[int, str]] = []
+
+    def generate(self: Any, prompts: Sequence[str], **_: Any) -> list[GeneratedImage]:
+        drawn.extend(prompts)
+        return [GeneratedImage(fakes.flat(0)) for _ in prompts]
+
+    def answer(self: Any, images: Sequence[Sequence[Any]], questions: Sequence[str], **_: Any) -> list[str]:
+        seen.extend(zip(map(len, images), questions, strict=True))
+        return ["7.2" if "bar 0" in question else "5" for question in questions]
+
+    monkeypatch.setattr("fakes.FakeModel.generate", generate)
+    monkeypatch.setattr("fakes.FakeModel.answer", answer)
+    assert run(tmp_path, tmp_path / "run", "lmms:here_chartqa100,here_chartqa100_visual_cot") == 0
+    assert {count for count, _ in seen[:12]} == {1}
+    assert {count for count, _ in seen[12:]} == {2}
+    assert "In addition to the original chart" in seen[12][1]
+    assert len(drawn) == 12
+    assert drawn[0].startswith("Based on this chart")
+    for entry in summary(tmp_path / "run").values():
+        values = {name: (metric["value"], metric["n"]) for name, metric in entry["metrics"].items()}
+        assert values == {"relaxed_overall": (1 / 12, 12), "relaxed_human_split": (1 / 4, 4), "relaxed_augmented_split": (0.0, 8)}
+
+
 def test_a_model_that_cannot_draw_is_refused_by_the_task_s_name(
     tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,6 +271,7 @@ def test_a_model_that_cannot_draw_is_refused_by_the_task_s_name(
         ("lmms:shade_gone", "lmms:shade_gone cannot be loaded (FileNotFoundError"),
         ("lmms:gedit_bench_shade", "gedit_bench_shade: what is asked for is the question's own picture, edited"),
         ("lmms:shad", "lmms-eval has no task or group 'shad'"),
+        ("lmms:shades,-shade,-shade_crop", "suite 'lmms:shades,-shade,-shade_crop' leaves all its tasks out"),
         ("lmms:", "suite 'lmms:' lacks a name"),
         ("lmms:shade,", "suite 'lmms:shade,' lacks a name"),
     ],
