@@ -57,17 +57,17 @@ def main(argv: list[str] | None = None) -> int:
 def run(build: Path, options: Sequence[str]) -> tuple[float, float]:
     """Seconds on the clock and of the processors that the command takes in a process and a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        before, started = _children(), time.perf_counter()
+        before, started = children(), time.perf_counter()
         command = [sys.executable, "-c", START, str(build), *COMMAND, *options]
         place = {**os.environ, "PYTHONPATH": str(build)}  # for the workers, which are processes of their own
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=place)
-        taken = time.perf_counter() - started, _children() - before
+        taken = time.perf_counter() - started, children() - before
         if done.returncode or not (Path(folder) / "run/summary.json").is_file():
             raise SystemExit(done.stderr)
     return taken
 
 
-def _children() -> float:
+def children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
