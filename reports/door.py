@@ -17,9 +17,10 @@ from typing import Any
 from PIL import Image
 
 from suder_bench.errors import PictureError
-from suder_bench.records import Response, Verdict, open_image
+from suder_bench.records import Verdict, open_image
 from suder_bench.runs.paired import Side
-from suder_bench.runs.store import Key, RunFolder
+from suder_bench.runs.responses import Columns, Key
+from suder_bench.runs.store import RunFolder
 from suder_bench.training.track import TrainingRun
 
 DOCUMENTS = ("run.json", "summary.json", "responses/*/*", "verdicts/*/*")
@@ -70,7 +71,7 @@ def judged(folder: Path, benchmark: str, shown: Container[Key]) -> tuple[set[str
     return RunFolder(folder).judged(benchmark, shown)
 
 
-def responses(folder: Path, benchmark: str) -> dict[Key, Response]:
+def responses(folder: Path, benchmark: str) -> Columns:
     """The whole responses of a run, one per key, their pictures unseen."""
     _lines_inside(folder, "responses", benchmark)
     return RunFolder(folder).responses(benchmark, repair=False, pictures=False)

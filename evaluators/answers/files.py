@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,17 @@ def json_rows(file: Path, fields: Fields = NOTHING) -> list[Row]:
 
 def placed_rows(file: Path, fields: Fields = NOTHING) -> list[tuple[str, Row]]:
     """`json_rows` with the place of each, as a message starts: "FILE:LINE", or "FILE: row NUMBER" of a list."""
-    rows = [(place, with_fields(row, place, fields)) for place, row in _placed(file)]
-    if not rows:
+    return list(rows_in_turn(file, fields))
+
+
+def rows_in_turn(file: Path, fields: Fields = NOTHING) -> Iterator[tuple[str, Row]]:
+    """`placed_rows` one at a time, so that those of a large file need not be in memory together."""
+    empty = True
+    for place, row in _placed(file):
+        empty = False
+        yield place, with_fields(row, place, fields)
+    if empty:
         raise UserError(f"{file} is empty; put the whole file there")
-    return rows
 
 
 def text_lines(file: Path) -> list[str]:
@@ -50,12 +58,14 @@ def json_document(file: Path) -> Any:
     return _document(file, text_of(file))
 
 
-def _placed(file: Path) -> list[tuple[str, Any]]:
+def _placed(file: Path) -> Iterator[tuple[str, Any]]:
     text = text_of(file)
     if text.lstrip().startswith("["):
-        return [(f"{file}: row {number}", row) for number, row in enumerate(_document(file, text), start=1)]
-    lines = [(f"{file}:{number}", line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    return [(place, _value(line.strip().rstrip(","), place)) for place, line in lines]
+        yield from ((f"{file}: row {number}", row) for number, row in enumerate(_document(file, text), start=1))
+        return
+    for number, line in enumerate(io.StringIO(text, newline="\n"), start=1):
+        if line := line.strip():
+            yield (place := f"{file}:{number}"), _value(line.rstrip(","), place)
 
 
 def _document(file: Path, text: str) -> Any:

@@ -6,7 +6,9 @@ prompts in six tags; the headline is the plain mean of the six tag scores, not t
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from suder_bench.data.folder import benchmark_folder
 from suder_bench.errors import UserError
 from suder_bench.evaluators import weighted
 from suder_bench.evaluators.answers.fields import LIST, TEXT
-from suder_bench.evaluators.answers.files import placed_rows, text_lines
+from suder_bench.evaluators.answers.files import rows_in_turn, text_lines
 from suder_bench.evaluators.geneval import layout as geneval_layout
 from suder_bench.evaluators.geneval.rules import COLORS, Task, colors_to_ask, found_objects, isolate, overlooked, ruling
 from suder_bench.evaluators.judges.protocols import Detection, NumberedClasses
@@ -142,10 +144,10 @@ class GenEval:
         """
         if not rows:
             return {}
-        correct = np.array([verdict.correct is True for _, verdict in rows])
-        tags = np.array([sample.truth["tag"] for sample, _ in rows])
+        asked, right = zip(*((sample, verdict.correct is True) for sample, verdict in rows), strict=True)
+        correct, tags = np.array(right), np.array([sample.truth["tag"] for sample in asked])
         scores = {tag: weighted.mean(correct, tags == tag) for tag in _in_order(set(tags.tolist()))}
-        prompts = np.array([sample.cluster for sample, _ in rows])
+        prompts = np.array([sample.cluster for sample in asked])
         _, first, of_row = np.unique(prompts, return_index=True, return_inverse=True)
         one_per_prompt = np.zeros(len(rows), dtype=bool)
         one_per_prompt[first] = True
@@ -162,13 +164,20 @@ class GenEval:
 
 
 def _read_metadata(file: Path) -> Iterator[Sample]:
-    """The prompts of the file; those with the same record are one cluster, as they are one prompt to the official summary."""
-    first: dict[str, str] = {}
-    for index, (place, record) in enumerate(placed_rows(file, {"tag": TEXT, "include": LIST, "prompt": TEXT})):
+    """The prompts of the file; those with the same record are one cluster, as they are one prompt to the official summary.
+
+    Clauses are few and prompts may be many, so equal clauses are one object.
+    """
+    first: dict[bytes, str] = {}
+    clauses: dict[str, Any] = {}
+    for index, (place, record) in enumerate(rows_in_turn(file, {"tag": TEXT, "include": LIST, "prompt": TEXT})):
         if fault := _fault(record):
             raise UserError(f"{place}: {fault}")
-        cluster = first.setdefault(json.dumps(record, sort_keys=True), f"{index:05d}")
-        yield Sample(id=f"{index:05d}", cluster=cluster, prompt=record["prompt"], truth=record)
+        name = f"{index:05d}"
+        cluster = first.setdefault(hashlib.sha256(json.dumps(record, sort_keys=True).encode()).digest(), name)
+        record["tag"] = sys.intern(record["tag"])
+        record["include"] = [clauses.setdefault(repr(clause), clause) for clause in record["include"]]
+        yield Sample(id=name, cluster=cluster, prompt=record["prompt"], truth=record)
 
 
 def _fault(record: Mapping[str, Any]) -> str | None:

@@ -18,8 +18,9 @@ from suder_bench.reports.site.runs import Shown
 from suder_bench.runs.jsonl import plain
 from suder_bench.runs.plan import Task, evenly, plan
 from suder_bench.runs.recipe import settings_of
+from suder_bench.runs.responses import Key
 from suder_bench.runs.score import filing
-from suder_bench.runs.store import Key, Verdicts
+from suder_bench.runs.store import Verdicts
 
 TASK_KEYS = ("tag", "category", "track", "dimension")
 """Where the ground truth of a sample says which of its benchmark's tasks it belongs to."""

@@ -8,7 +8,7 @@ where a run was stopped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import pairwise
 from typing import TypeVar
 
 from suder_bench.runs import plan
@@ -20,7 +20,7 @@ WASTE = 1.25
 """By how much more batches than needed the cells of the plan may cost: a plan that has grown, as by more repeats, is cut anew."""
 
 
-def cells(task: Task, items: Sequence[Item], size: int) -> list[list[Item]]:
+def cells(task: Task, items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     """`items` of the task in the order of its work, in chunks of at most `size`."""
     ordered = in_order(task, items)
     return cut(ordered, work_places(task, ordered), size)
@@ -47,10 +47,9 @@ def places(task: Task, items: Sequence[Item]) -> list[int]:
     return [found for item in items if (found := place(*item.key)) is not None]
 
 
-def cut(items: Sequence[Kept], places: Sequence[int], size: int) -> list[list[Kept]]:
+def cut(items: Sequence[Kept], places: Sequence[int], size: int) -> list[Sequence[Kept]]:
     """Items, by the increasing places of their cells, in chunks of at most `size`."""
-    pairs = zip(places, items, strict=True)
-    found = [[item for _, item in cell] for _, cell in groupby(pairs, key=lambda pair: pair[0] // size)]
-    if len(found) > WASTE * max(1, -(-len(items) // size)):
-        return [list(items[start : start + size]) for start in range(0, len(items), size)]
-    return found
+    starts = [number for number, place in enumerate(places) if not number or place // size != places[number - 1] // size]
+    if len(starts) > WASTE * max(1, -(-len(items) // size)):
+        starts = list(range(0, len(items), size))
+    return [items[start:end] for start, end in pairwise([*starts, len(items)])]

@@ -21,11 +21,12 @@ from suder_bench.runs.plan import Settings, Task, plan
 from suder_bench.runs.recipe import Recipe, judge_settings, model_entry, recipe_of, refuse_change
 from suder_bench.runs.recomputed import recomputed
 from suder_bench.runs.respond import check_able
+from suder_bench.runs.responses import Columns, Key
 from suder_bench.runs.roles import can_judge, needed
 from suder_bench.runs.score import Scored, left_to_judge, score
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.staff import RESPOND, SCORE, Alone, Job, Responses, Staff, Staffing, Workers, load_judges
-from suder_bench.runs.store import Key, RunFolder
+from suder_bench.runs.store import RunFolder
 from suder_bench.runs.summary import summarise
 from suder_bench.runs.timing import Rate
 
@@ -106,7 +107,7 @@ class Run:
         if old is not None:
             expected = self._expected(old, errors, load)
             refuse_change(self.out, old, recipe_of(self.out.name, self.settings, tasks, expected))
-        made = {task.name: {} for task in tasks} if self.fresh else stored(folder, tasks, screen, repair=False)
+        made = {task.name: Columns(task.name) for task in tasks} if self.fresh else stored(folder, tasks, screen, repair=False)
         timed = self._time(tasks, made, screen, errors, load or self._load)
         for error in errors:
             screen.say(f"suder-bench: {error}")
@@ -132,7 +133,9 @@ class Run:
         tell or, of judging, where the replies of a judge cost. Responses at hand tell without the model."""
         chosen = self._backends(tasks)
         rates = {task.name: timing.of_stored(made[task.name].values()) for task in tasks}
-        shown: dict[str, tuple[RunFolder, dict[Key, Response]]] = {name: (RunFolder(self.out), own) for name, own in made.items()}
+        shown: dict[str, tuple[RunFolder, Mapping[Key, Response]]] = {
+            name: (RunFolder(self.out), own) for name, own in made.items()
+        }
         unknown = [task for task in tasks if rates[task.name] is None and self.stage != "score"]
         with TemporaryDirectory() as scratch:
             if unknown and not errors:
@@ -150,7 +153,7 @@ class Run:
     def _time_judging(
         self,
         tasks: Sequence[Task],
-        shown: Mapping[str, tuple[RunFolder, dict[Key, Response]]],
+        shown: Mapping[str, tuple[RunFolder, Mapping[Key, Response]]],
         made: Responses,
         chosen: Mapping[str, str],
         screen: Screen,
@@ -248,7 +251,7 @@ class Run:
             recipe |= {"workers": old["workers"]} if "workers" in old else {}
             if old["judges"]:  # what the scores at hand were made with, until there are new ones
                 recipe |= {"judges": old["judges"]} | {name: old[name] for name in judge_settings(self.settings) if name in old}
-        made = {task.name: {} for task in tasks} if old is None else stored(folder, tasks, screen, repair=True)
+        made = {task.name: Columns(task.name) for task in tasks} if old is None else stored(folder, tasks, screen, repair=True)
         total, done = sum(len(task.items) for task in tasks), sum(map(len, made.values()))
         if done:
             screen.say(f"resuming: {done:,} of {total:,} done")
@@ -328,7 +331,7 @@ class Run:
 
 def stored(folder: RunFolder, tasks: Sequence[Task], screen: Screen, *, repair: bool) -> Responses:
     """The responses at hand, by task and key; `screen` is told of each that is damaged, which counts as not made."""
-    found: Responses = {}
+    found: dict[str, Columns] = {}
     for task in tasks:
         repeats: dict[str, set[int]] = {}
         for item in task.items:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from suder_bench.records import Answered, Response
-from suder_bench.runs.cells import places
 from suder_bench.runs.judges import Panel
-from suder_bench.runs.plan import Item, Task
+from suder_bench.runs.plan import Item, Task, places
+from suder_bench.runs.responses import Key
 from suder_bench.runs.score import filing, judging_of, keep_verdicts, key_of_verdict, to_judge
-from suder_bench.runs.store import Key, RunFolder
+from suder_bench.runs.store import RunFolder
 from suder_bench.runs.workers.driver import Lot
 
 
@@ -20,7 +20,7 @@ class Scoring:
     def __init__(
         self,
         task: Task,
-        made: dict[Key, Response],
+        made: Mapping[Key, Response],
         folder: RunFolder,
         panel: Panel,
         size: int,
@@ -30,7 +30,7 @@ class Scoring:
         self._keys = filing(task, panel.identity(panel.judges))
         self._known = set(folder.verdicts(task.name, set(self._keys.values()), repair=False))
         self.judging = judging_of(task.benchmark, lambda verdicts: keep_verdicts(folder, task, self._keys, verdicts))
-        self._place = dict(zip((item.key for item in task.items), places(task, task.items), strict=True))
+        self._place = places(task.items)
         self._cells = [task.items[start : start + size] for start in range(0, len(task.items), size)]
         self._size = size
         self._missing = [sum(item.key not in made for item in cell) for cell in self._cells]
@@ -52,7 +52,9 @@ class Scoring:
     def came(self, items: Sequence[Item]) -> None:
         """Told of responses that are kept now."""
         for item in items:
-            number = self._place[item.key] // self._size
+            place = self._place(*item.key)
+            assert place is not None  # it is of the task
+            number = place // self._size
             self._missing[number] -= 1
             if not self._missing[number]:
                 self._hand(number)

@@ -28,7 +28,7 @@ class Read:
     """A benchmark over the data of one run, that run's verdicts, and the metrics that lack a judge there."""
 
     benchmark: Benchmark
-    rows: list[tuple[Sample, Verdict]]
+    rows: Sequence[tuple[Sample, Verdict]]
     open: tuple[str, ...]
 
 

@@ -16,10 +16,11 @@ from suder_bench.errors import UserError
 from suder_bench.records import Sample, Verdict
 from suder_bench.runs.plan import plan
 from suder_bench.runs.recipe import settings_of
+from suder_bench.runs.responses import Key
 from suder_bench.runs.roles import Unjudged
 from suder_bench.runs.score import Scored, judged_before
 from suder_bench.runs.screen import SOME
-from suder_bench.runs.store import Key, RunFolder
+from suder_bench.runs.store import RunFolder
 from suder_bench.runs.summary import summarise
 
 KEPT = 64

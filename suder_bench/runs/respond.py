@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -25,9 +25,10 @@ from suder_bench.runs import deviations
 from suder_bench.runs.batches import BatchSize, Failure, tell
 from suder_bench.runs.cells import cells
 from suder_bench.runs.making import Asked, Made, Maker
-from suder_bench.runs.plan import Item, Settings, Task
+from suder_bench.runs.plan import Item, Settings, Task, places
+from suder_bench.runs.responses import Key
 from suder_bench.runs.screen import Screen
-from suder_bench.runs.store import Key, RunFolder
+from suder_bench.runs.store import RunFolder
 from suder_bench.runs.workers.driver import Driver, Lot
 from suder_bench.runs.workers.here import UNSEEN, Here, Holding
 
@@ -83,7 +84,7 @@ def check_sampling(model: Model, sampling: ImageSampling) -> None:
 
 def respond(
     task: Task,
-    made: dict[Key, Response],
+    made: MutableMapping[Key, Response],
     model: Model,
     folder: RunFolder,
     settings: Settings,
@@ -108,7 +109,7 @@ def unmade(task: Task, made: Mapping[Key, Response]) -> list[Item]:
 
 def lot_of(
     task: Task,
-    made: dict[Key, Response],
+    made: MutableMapping[Key, Response],
     folder: RunFolder,
     rewritten: Mapping[str, str],
     came: Callable[[Sequence[Item]], None] = lambda items: None,
@@ -127,8 +128,9 @@ def lot_of(
 
 def tell_failed(task: Task, lot: Lot[Item], screen: Screen) -> None:
     """In the order of the plan, whichever failed first."""
-    place = {item.key: number for number, item in enumerate(task.items)}
-    lot.failures.sort(key=lambda failure: place[failure.item.key])
+    if lot.failures:
+        place = places(task.items)
+        lot.failures.sort(key=lambda failure: place(*failure.item.key) or 0)
     tell(lot.failures, lambda item: f"{task.name} {item.sample.id}, repeat {item.repeat}", screen)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from suder_bench.benchmark import Benchmark, TellsRules
 from suder_bench.errors import PictureError
@@ -14,12 +16,14 @@ from suder_bench.records import Answered, Response, Sample, Verdict
 from suder_bench.runs import sources
 from suder_bench.runs.batches import AUTO, BatchSize, tell
 from suder_bench.runs.cells import cut
+from suder_bench.runs.compact import Filed, Rows
 from suder_bench.runs.judges import Panel, key_of
 from suder_bench.runs.judging import Handed, Jury
-from suder_bench.runs.plan import Task, places
+from suder_bench.runs.plan import Item, Task, places
+from suder_bench.runs.responses import Columns, Key
 from suder_bench.runs.roles import Unjudged, can_judge, needed, roles_of
 from suder_bench.runs.screen import Screen
-from suder_bench.runs.store import Key, RunFolder
+from suder_bench.runs.store import RunFolder
 from suder_bench.runs.workers.driver import Driver, Lot
 from suder_bench.runs.workers.here import UNSEEN, Here, Holding
 
@@ -44,7 +48,7 @@ class Scored:
 
     benchmark: Benchmark
     protocol: str
-    rows: list[tuple[Sample, Verdict]] = field(default_factory=list)
+    rows: Sequence[tuple[Sample, Verdict]] = ()
     judges: dict[str, dict[str, object]] = field(default_factory=dict)
     planned: Sequence[Sample] = ()
     skipped: int = 0
@@ -54,7 +58,7 @@ class Scored:
 
 def score(
     task: Task,
-    responses: dict[Key, Response],
+    responses: Columns,
     unmade: int,
     panel: Panel,
     folder: RunFolder,
@@ -67,23 +71,32 @@ def score(
     What needs a missing judge is not judged and counts as failed. Where the rest is judged, the verdicts of a missing judge
     that is among the `earlier` ones still count if there is one on each response that needs it.
     """
-    there = [(item.sample, responses[item.key]) for item in task.items if item.key in responses]
-    responded = [sample for sample, _ in there]
+    there, responded, repeats = array("q"), list[Sample](), array("q")
+    for number, item in enumerate(task.items):
+        if item.key in responses:
+            there.append(number)
+            responded.append(item.sample)
+            repeats.append(item.repeat)
     identity = panel.identity(role for role in needed(task.benchmark, responded) if role in panel.judges)
     if any(can_judge(task.benchmark, sample, identity) for sample in responded):
-        identity |= _still_count(task, there, folder, identity, earlier or {})
-    keys = filing(task, identity)
+        identity |= _still_count(task, responses, folder, identity, earlier or {})
+    keys, place = filing(task, identity), places(task.items)
     lost: list[str] = []
-    known = folder.verdicts(task.name, set(keys.values()), repair=True, lost=lost.append)
+    known = _known(task, responses, keys, folder, repair=True, lost=lost.append)
     screen.say_some([f"lost: {task.name}: {why}; judged again" for why in lost], "verdicts")
-    fresh = [_answered(folder.path, sample, one) for sample, one in there if sample.id in keys and _key(one) not in known]
+    left = [number not in known and sample.id in keys for number, sample in zip(there, responded, strict=True)]
+    fresh = Answers(task.items, array("q", compress(there, left)), responses, folder.path)
 
     def keep(verdicts: Sequence[Verdict]) -> None:
         keep_verdicts(folder, task, keys, verdicts)
-        known.update({(verdict.sample, verdict.repeat, verdict.digest): verdict for verdict in verdicts})
+        for verdict in verdicts:
+            if (number := place(verdict.sample, verdict.repeat)) is not None:
+                known.put(number, verdict)
 
     judged = judge_by(task, fresh, keep)
-    rows = [(sample, verdict) for sample, one in there if (verdict := known.get(_key(one)))]
+    has = [number in known for number in there]
+    numbers, times = (array("q", compress(column, has)) for column in (there, repeats))
+    rows = Rows(known, numbers, list(compress(responded, has)), times, responses.digest)
     unjudged = Unjudged.among(task.benchmark, responded, identity)
     return Scored(
         benchmark=task.benchmark,
@@ -104,14 +117,13 @@ def keep_verdicts(folder: RunFolder, task: Task, keys: Mapping[str, str], verdic
 
 
 def _still_count(
-    task: Task, answered: Sequence[tuple[Sample, Response]], folder: RunFolder, there: Identity, earlier: Identity
+    task: Task, responses: Columns, folder: RunFolder, there: Identity, earlier: Identity
 ) -> dict[str, dict[str, object]]:
     """The missing judges whose stored verdicts are all that is asked of them."""
     left = {role: dict(judge) for role, judge in earlier.items() if role not in there}
     while left:
         keys = filing(task, {**there, **left})
-        known = folder.verdicts(task.name, set(keys.values()), repair=False)
-        open_ = [sample for sample, one in answered if sample.id in keys and _key(one) not in known]
+        open_ = _without(task, responses, keys, _known(task, responses, keys, folder, repair=False))
         wanting = left.keys() & set(needed(task.benchmark, open_))
         if not wanting:
             return left
@@ -119,10 +131,34 @@ def _still_count(
     return {}
 
 
-def together(task: Task, answered: Sequence[Answered]) -> Callable[[int], list[list[Answered]]]:
+class Answers(Sequence[Answered]):
+    """The responses to items at some places, each with its sample and picture, made when it is looked at."""
+
+    def __init__(self, items: Sequence[Item], places: array[int], responses: Mapping[Key, Response], folder: Path) -> None:
+        self.places = places
+        self._items, self._responses, self._folder = items, responses, folder
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, number: int) -> Answered: ...
+    @overload
+    def __getitem__(self, number: slice) -> Answers: ...
+    def __getitem__(self, number: int | slice) -> Answered | Answers:
+        if isinstance(number, slice):
+            return Answers(self._items, self.places[number], self._responses, self._folder)
+        item = self._items[self.places[number]]
+        return _answered(self._folder, item.sample, self._responses[item.key])
+
+
+def together(task: Task, answered: Sequence[Answered]) -> Callable[[int], list[Sequence[Answered]]]:
     """Cuts the responses in the cells of the task's plan."""
     place = places(task.items)
-    found = [where for one in answered if (where := place(one.sample.id, one.response.repeat)) is not None]
+    if isinstance(answered, Answers):
+        found: Sequence[int] = answered.places
+    else:
+        found = [where for one in answered if (where := place(one.sample.id, one.response.repeat)) is not None]
     return lambda size: cut(answered, found, size)
 
 
@@ -131,12 +167,53 @@ def to_judge(task: Task, responses: Mapping[Key, Response], folder: RunFolder) -
     return [_answered(folder.path, item.sample, responses[item.key]) for item in task.items if item.key in responses]
 
 
-def left_to_judge(task: Task, responses: Mapping[Key, Response], panel: Panel, folder: RunFolder) -> list[Sample]:
+def left_to_judge(task: Task, responses: Columns, panel: Panel, folder: RunFolder) -> list[Sample]:
     """The samples, one each, of these responses that `score` would have to judge, those that lack a judge left out."""
     keys = filing(task, panel.identity(panel.judges))
-    known = folder.verdicts(task.name, set(keys.values()), repair=False)
-    wanted = ((item.sample, responses.get(item.key)) for item in task.items if item.sample.id in keys)
-    return [sample for sample, one in wanted if one is not None and _key(one) not in known]
+    return _without(task, responses, keys, _known(task, responses, keys, folder, repair=False))
+
+
+def _without(task: Task, responses: Columns, keys: Mapping[str, str], known: Filed) -> list[Sample]:
+    """The samples, one each, of the responses without a verdict, of those that have all their judges."""
+    return [
+        item.sample
+        for number, item in enumerate(task.items)
+        if number not in known and item.sample.id in keys and item.key in responses
+    ]
+
+
+def _known(
+    task: Task,
+    responses: Columns,
+    keys: Mapping[str, str],
+    folder: RunFolder,
+    *,
+    repair: bool,
+    lost: Callable[[str], None] = lambda why: None,
+) -> Filed:
+    """The verdicts on these responses that are filed under `keys`; what was read is kept for the next to ask the same of a folder
+    that has not changed."""
+    asked = frozenset(keys.values()), folder.stamp(task.name)
+    before = folder.remembered.pop(task.name, None)
+    if before is not None and before[0] == asked and before[1] is task.items and before[2] is responses:
+        found: Filed = before[3]
+    else:
+        found, place = Filed(task.name, len(task.items)), places(task.items)
+
+        def take(verdict: Verdict) -> bool:
+            number = place(verdict.sample, verdict.repeat)
+            if number is None or responses.digest((verdict.sample, verdict.repeat)) != verdict.digest:
+                return True
+            if number in found:
+                return False
+            found.put(number, verdict)
+            return True
+
+        if not folder.each_verdict(task.name, asked[0], take, repair=repair, lost=lost):
+            return found
+    if not repair:
+        folder.remembered[task.name] = asked, task.items, responses, found
+    return found
 
 
 def judged_rows(
@@ -282,6 +359,8 @@ def judging_of(benchmark: Benchmark, keep: Callable[[Sequence[Verdict]], None]) 
 
 def tell_judged(benchmark: Benchmark, judging: Judging, answered: Sequence[Answered], screen: Screen) -> Judged:
     """Say what could not be read or judged, in the order of the responses, whichever came first."""
+    if not judging.unread and not judging.work.failures:
+        return Judged(failed=0, unread=0)
     place = {(one.sample.id, one.response.repeat): number for number, one in enumerate(answered)}
     judging.unread.sort(key=lambda pair: place[pair[0].sample.id, pair[0].response.repeat])
     judging.work.failures.sort(key=lambda failure: place[failure.item.sample.id, failure.item.response.repeat])

@@ -13,7 +13,7 @@ from suder_bench.errors import JudgeError, UserError
 from suder_bench.machine import environments, keep_freed_memory
 from suder_bench.models.protocols import Model
 from suder_bench.models.reference import ModelReference
-from suder_bench.records import Answered, Response, Verdict
+from suder_bench.records import Answered, Verdict
 from suder_bench.runs import judges
 from suder_bench.runs.batches import AUTO, BatchSize, free_memory
 from suder_bench.runs.cells import cells
@@ -24,16 +24,17 @@ from suder_bench.runs.passed import passed
 from suder_bench.runs.plan import Settings, Task
 from suder_bench.runs.recipe import Introduction, versions
 from suder_bench.runs.respond import MODEL, check_able, lot_of, respond, tell_cut, tell_failed, unmade
+from suder_bench.runs.responses import Columns
 from suder_bench.runs.roles import needed
 from suder_bench.runs.score import JUDGES, Judged, judge_task, judging_of, key_of_verdict, left_to_judge, tell_judged, together
 from suder_bench.runs.screen import Screen, duration
-from suder_bench.runs.store import Key, RunFolder
+from suder_bench.runs.store import RunFolder
 from suder_bench.runs.workers.driver import Driver
 from suder_bench.runs.workers.processes import Processes
 from suder_bench.runs.workers.protocol import Card, Crew, Deserted, WorkerError
 from suder_bench.runs.workers.ray_crew import Cluster, RayCrew, Seat
 
-Responses = dict[str, dict[Key, Response]]
+Responses = Mapping[str, Columns]
 Keep = Callable[[Sequence[Verdict]], None]
 
 RESPOND, SCORE = "respond", "score"
@@ -261,7 +262,7 @@ class Workers:
         failed = [] if before is None else [one for one, _ in before.judging.unread]
         failed += [] if before is None else [lost.item for lost in before.judging.work.failures]
         settled = set(map(key_of_verdict, failed))
-        left = [one for one in answered if key_of_verdict(one) not in settled]
+        left = [one for one in answered if key_of_verdict(one) not in settled] if settled else answered
         judging = judging_of(task.benchmark, keep)
         self._driver.add(judging.work, together(task, left)(AUTO))
         if left:

@@ -20,7 +20,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
@@ -35,10 +35,9 @@ from suder_bench.runs import scanned, shapes, signed
 from suder_bench.runs.compact import Compact
 from suder_bench.runs.encoding import encoded, text_digest
 from suder_bench.runs.jsonl import ALONE, Ledger, Line, Row, document, plain, read_object, replace_file
+from suder_bench.runs.responses import Columns, Key
 from suder_bench.runs.seen import Seen
 
-Key = tuple[str, int]
-"""A response's place in its benchmark: (sample id, repeat)."""
 Verdicts = dict[tuple[str, int, str], Verdict]
 """By (sample, repeat, response digest)."""
 
@@ -58,7 +57,8 @@ class RunFolder:
 
     path: Path
     writer: str = ALONE
-    _read: dict[str, tuple[object, Verdicts]] = field(default_factory=dict, init=False, compare=False, repr=False)
+    remembered: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """By benchmark, what its readers want to read only once."""
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -180,16 +180,20 @@ class RunFolder:
 
     def responses(
         self, benchmark: str, *, repair: bool, pictures: bool = True, lost: Callable[[str], None] = lambda why: None
-    ) -> dict[Key, Response]:
+    ) -> Columns:
         """The whole responses, one per key: what cannot be read, or lost its picture, counts as not made.
 
         With `repair` the rest is removed from disk too, which needs the lock; `lost` is told of each, and why. Without
         `pictures` these are not decoded, and taken for what their lines say.
         """
-        found: dict[Key, Response] = {}
+        found = Columns(benchmark)
 
         def take(response: Response) -> bool:
-            return found.setdefault((response.sample, response.repeat), response) is response
+            key = response.sample, response.repeat
+            if key in found:
+                return False
+            found[key] = response
+            return True
 
         self.each_response(benchmark, take, repair=repair, pictures=pictures, lost=lost)
         return found
@@ -242,30 +246,24 @@ class RunFolder:
             replace_file(self.path / relative, text.encode(), partial=self._picture_partial())
 
     def verdicts(
-        self, benchmark: str, judges: Collection[str], *, repair: bool, lost: Callable[[str], None] = lambda why: None
+        self, benchmark: str, judges: Container[str], *, repair: bool, lost: Callable[[str], None] = lambda why: None
     ) -> Verdicts:
         """The verdicts filed under one of the keys `judges`, by (sample, repeat, response digest).
 
         One that was edited since it was written, as its checksum tells, counts as not made, and so does one without a
         checksum. With `repair` such and doubled ones are removed from disk, which needs the lock; `lost` is told of them.
-        Without it the result may not be changed: it is kept for whoever asks for the same before the files change.
         """
-        ledger = Ledger(self.path / "verdicts" / benchmark, self.writer)
-        asked = frozenset(judges), ledger.stamp()
-        before = self._read.pop(benchmark, None)
-        if before is not None and before[0] == asked:
-            found = before[1]
-        else:
-            found = {}
+        found: Verdicts = {}
 
-            def take(verdict: Verdict) -> bool:
-                return found.setdefault((verdict.sample, verdict.repeat, verdict.digest), verdict) is verdict
+        def take(verdict: Verdict) -> bool:
+            return found.setdefault((verdict.sample, verdict.repeat, verdict.digest), verdict) is verdict
 
-            if not self.each_verdict(benchmark, asked[0], take, repair=repair, lost=lost):
-                return found
-        if not repair:
-            self._read[benchmark] = asked, found
+        self.each_verdict(benchmark, judges, take, repair=repair, lost=lost)
         return found
+
+    def stamp(self, benchmark: str) -> tuple[object, ...]:
+        """Changes with the files of a benchmark's verdicts."""
+        return Ledger(self.path / "verdicts" / benchmark).stamp()
 
     def each_verdict(
         self,

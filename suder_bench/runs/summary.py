@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from suder_bench import stats
+from suder_bench.runs.compact import Rows
 from suder_bench.runs.deviations import deviations
 from suder_bench.runs.jsonl import plain
 from suder_bench.runs.roles import absent, by_metric
@@ -33,12 +34,12 @@ def summarise(recipe: Mapping[str, Any], scored: Sequence[Scored]) -> dict[str, 
 
 
 def _entry(scored: Scored) -> dict[str, Any]:
-    clusters = [sample.cluster for sample, _ in scored.rows]
+    judged = scored.rows.samples if isinstance(scored.rows, Rows) else [sample for sample, _ in scored.rows]
+    clusters = [sample.cluster for sample in judged]
     statistics = scored.benchmark.statistics(scored.rows) if scored.rows else {}
     unjudged = scored.unjudged
     open_ = set(unjudged.metrics) if unjudged else set()
     found = stats.metrics({name: one for name, one in statistics.items() if name not in open_}, clusters) if statistics else {}
-    judged = [sample for sample, _ in scored.rows]
     told = {"judges": by_metric(scored.benchmark, judged), "without": absent(scored.benchmark, scored.planned, judged)}
     return {
         "headline": scored.benchmark.headline,

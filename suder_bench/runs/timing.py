@@ -17,9 +17,10 @@ from suder_bench.runs.cells import in_order
 from suder_bench.runs.judges import Panel
 from suder_bench.runs.plan import Settings, Task
 from suder_bench.runs.respond import respond
+from suder_bench.runs.responses import Key
 from suder_bench.runs.score import judge, to_judge
 from suder_bench.runs.screen import Screen
-from suder_bench.runs.store import Key, RunFolder
+from suder_bench.runs.store import RunFolder
 
 BATCHES = 6
 """Timed of a benchmark at most, besides the first, which warms up."""

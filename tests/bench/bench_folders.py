@@ -1,9 +1,11 @@
-"""Large run folders, this build against an older one: python tests/bench/bench_folders.py --old CHECKOUT [--responses 20000].
+"""Large run folders, this build against an older one: python tests/bench/bench_folders.py --old CHECKOUT [--responses 20000];
+or the driver of many workers: python tests/bench/bench_folders.py --workers 4.
 
 A fake model responds to GenEval, four pictures a prompt, and fake judges judge them; each build makes the folder in its own
 layout, and a copy of it to compare with. Then each command runs in a process of its own, build by build in turns, and twice:
 on the large folder and on one of forty responses, whose peak of memory is what the program takes without any. The older build
-is a checkout, made with: git worktree add DIR 1d5114e. The last line is one JSON document.
+is a checkout, made with: git worktree add DIR 1d5114e. With --workers so many processes make 20,000 and 200,000 responses (or
+those of --responses), and judge them; `mb` is the peak of the driver's memory alone. The last line is one JSON document.
 """
 
 from __future__ import annotations
@@ -38,11 +40,16 @@ JUDGES = ("--judge", "detector=bench", "--judge", "color=bench")
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--old", type=Path, metavar="DIR", help="a checkout of the build to compare with")
-    parser.add_argument("--responses", type=int, default=20_000, metavar="N")
+    parser.add_argument("--responses", type=int, default=None, metavar="N")
+    parser.add_argument("--workers", type=int, metavar="N", help="how its driver fares where so many processes work")
     parser.add_argument("--command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.command:
         return _command(Path(arguments.command[0]), arguments.command[1:])
+    if arguments.workers:
+        print(json.dumps(of_workers(arguments.workers, [20_000, arguments.responses or 200_000])))
+        return 0
+    arguments.responses = arguments.responses or 20_000
     builds = {"new": HERE} | ({"old": arguments.old.absolute()} if arguments.old else {})
     found: dict[str, dict[str, Any]] = {command: {} for command in COMMANDS}
     with tempfile.TemporaryDirectory() as scratch:
@@ -66,8 +73,27 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def of_workers(workers: int, counts: Sequence[int]) -> dict[str, Any]:
+    """What a driver of workers takes for so many responses, by stage."""
+    found: dict[str, Any] = {"workers": workers}
+    for count in counts:
+        with tempfile.TemporaryDirectory() as scratch:
+            prompts(Path(scratch), count)
+            for stage, line in (("respond", ("run", *RUN, "--stage", "respond")), ("score", ("score", "a", *JUDGES))):
+                found[f"{stage} {count}"] = measured = run(Path(scratch), HERE, [*line, "--workers", str(workers)])
+                print(stage, count, measured, flush=True)
+    return found
+
+
 def make(folder: Path, build: Path, count: int) -> None:
     """A finished run `a` of so many responses and a copy of it, `b`."""
+    prompts(folder, count)
+    print("make", build.name, run(folder, build, ("run", *RUN, *JUDGES)), flush=True)
+    shutil.copytree(folder / "a", folder / "b")
+
+
+def prompts(folder: Path, count: int) -> None:
+    """GenEval's files for so many responses."""
     (folder / "data/geneval").mkdir(parents=True)
     tags = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
     records = [
@@ -76,8 +102,6 @@ def make(folder: Path, build: Path, count: int) -> None:
     ]
     (folder / "data/geneval/evaluation_metadata.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
     (folder / "data/geneval/object_names.txt").write_text("star\ncat\n")
-    print("make", build.name, run(folder, build, ("run", *RUN, *JUDGES)), flush=True)
-    shutil.copytree(folder / "a", folder / "b")
 
 
 def run(folder: Path, build: Path, line: Sequence[str]) -> dict[str, float]:
@@ -121,6 +145,7 @@ def _command(build: Path, line: Sequence[str]) -> int:
             {
                 "wall": round(seconds, 2),
                 "cpu": round(sum(one.ru_utime + one.ru_stime for one in taken), 2),
+                "own_cpu": round(taken[0].ru_utime + taken[0].ru_stime, 2),
                 "mb": round(taken[0].ru_maxrss / 1024, 1),
             }
         )

@@ -53,7 +53,7 @@ def test_the_run_draws_it_again(drawn: Path) -> None:
 def test_a_picture_that_breaks_while_the_judges_work_is_skipped(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was whole when the run folder was read."""
     known = RunFolder(drawn).responses("drawing", repair=False)
-    monkeypatch.setattr(RunFolder, "responses", lambda *_, **__: dict(known))
+    monkeypatch.setattr(RunFolder, "responses", lambda *_, **__: known)
     truncated(drawn / "images/drawing/003/samples/00001.png")
     stderr = io.StringIO()
     black = settings("drawing", judges={"shade": "black"})

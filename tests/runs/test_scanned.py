@@ -88,21 +88,6 @@ def test_scores_that_are_no_numbers_count_for_nothing_though_the_checksum_is_rig
     assert "line 2: no verdict (scores.p is " in lost[0]
 
 
-def test_verdicts_that_were_read_are_not_read_again_until_a_file_changes(tmp_path: Path) -> None:
-    folder, ledger = RunFolder(tmp_path), Ledger(tmp_path / "verdicts/b")
-    ledger.append_lines([signed.line(JUDGED)])
-    first = folder.verdicts("b", {"k"}, repair=False)
-    assert folder.verdicts("b", {"other"}, repair=False) == {}
-    again = folder.verdicts("b", {"k"}, repair=False)
-    assert again == first
-    assert folder.verdicts("b", {"k"}, repair=True) is again
-    folder.verdicts("b", {"k"}, repair=False)
-    with open(tmp_path / "verdicts/b/0.jsonl", "ab") as opened:
-        opened.write(b'{"torn')
-    assert folder.verdicts("b", {"k"}, repair=True) == first
-    assert (tmp_path / "verdicts/b/0.jsonl").read_text() == signed.line(JUDGED) + "\n"
-
-
 def test_a_line_of_thousands_of_bytes_that_does_not_match_is_told_soon(tmp_path: Path) -> None:
     told = {**ROW, "text": "a" * 200_000 + "\x7f"}
     told["digest"] = text_digest(str(told["text"]))

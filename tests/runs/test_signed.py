@@ -45,7 +45,7 @@ def test_a_line_comes_back_with_its_details_whatever_they_hold(row: dict[str, An
     if row["sample"].isascii() and row["sample"].isalnum() and row["digest"] == row["judges"] == "":
         assert scan is not None
     if scan is not None:
-        assert Compact().scanned("a", scan) == found
+        assert Compact().scanned("a", scan) in (None, found)  # None where a score's name cannot be printed
         assert scan[scanned.JUDGES].decode() == row["judges"]
     expected = read_verdict("a", row)
     assert (found.details, found.reason, found.sample, found.digest) == (

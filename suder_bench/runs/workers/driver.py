@@ -67,15 +67,12 @@ class Lot(Generic[Item]):
 
 @dataclass
 class Chunk:
-    """Items of a lot that go to a worker together; `open` are the places of those without a result."""
+    """Items of a lot that go to a worker together; once they have gone, `open` are the places of those without a result."""
 
     lot: Lot[Any]
     items: Sequence[Any]
     deaths: int = 0
     open: set[int] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.open = set(range(len(self.items)))
 
     def left(self) -> Chunk:
         return Chunk(self.lot, [self.items[place] for place in sorted(self.open)], self.deaths)
@@ -206,6 +203,7 @@ class Driver:
             self._fail(chunk, chunk.lot.stopped)
             return
         ticket = next(self._tickets)
+        chunk.open = set(range(len(chunk.items)))
         if not place.flight:
             place.since = time.monotonic()
         place.flight[ticket] = chunk

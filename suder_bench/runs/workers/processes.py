@@ -44,6 +44,8 @@ class Processes:
         self._environments = environments
         self._events: _Events = queue.SimpleQueue()
         self._processes: dict[int, _Process] = {}
+        self._duty: tuple[Duty, bytes] | None = None
+        """The last one that was sent, which others are to have too, and its pickle: of a large plan it is large."""
 
     def name(self, worker: int) -> str:
         return f"worker {worker + 1} on {socket.gethostname()}"
@@ -56,7 +58,9 @@ class Processes:
                 self._events.put((None, Unfit(worker, WorkerError(f"it cannot be started ({error.strerror})"))))
                 return
         setting = Setting(list(sys.path), {group: dict(names) for group, names in registry.TABLE.items()})
-        self._processes[worker].send(Begin(setting, pickle.dumps(duty)))
+        if self._duty is None or self._duty[0] is not duty:
+            self._duty = duty, pickle.dumps(duty)
+        self._processes[worker].send(Begin(setting, self._duty[1]))
 
     def submit(self, worker: int, ticket: int, chunk: Any) -> None:
         if worker in self._processes:
