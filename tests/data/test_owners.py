@@ -12,9 +12,10 @@ from mirror import described
 from suder_bench.data import fetch as fetching
 from suder_bench.data.catalogue import MIRROR
 from suder_bench.data.fetch import FetchError, fetch
+from suder_bench.data.hub import hub_sets
 from suder_bench.data.owners import COCO, materials, owners_files, wanting
 from suder_bench.errors import UserError
-from suder_bench.evaluators.mmbench import TABLES
+from suder_bench.evaluators.mmbench import JUDGED, TABLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 NAMES = ("pope", "hallusionbench", "llavabench", "mmbench", "seedbench")
@@ -107,3 +108,10 @@ def test_a_proxy_that_may_be_the_cause_is_named(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(FetchError) as told:
         fetch(file, file.place(tmp_path))
     assert "through the proxy" not in str(told.value)
+
+
+@pytest.mark.parametrize(("protocol", "table"), JUDGED.items())
+def test_a_protocol_that_asks_a_language_model_fetches_the_table_that_it_asks_about(protocol: str, table: str) -> None:
+    theirs = [file.name for file in owners_files(["mmbench"], Path("data"), protocol)]
+    assert theirs == [file.name for file in owners_files(["mmbench"], Path("data"), table)]
+    assert [one.name for one in hub_sets(["mmbench"], protocol)] == [one.name for one in hub_sets(["mmbench"], table)]
