@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -14,6 +14,7 @@ from suder_bench.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from suder_bench.benchmark import GenerationBenchmark
     from suder_bench.records import Stranger
@@ -226,4 +227,171 @@ class ChoiceLikelihood(Protocol):
 
         Raises `ValueError` for choices that one token does not tell apart.
         """
+        ...
+
+
+Task = Literal["gen", "und"]
+"""What is learned: to draw, or to write about pictures."""
+
+
+@dataclass(frozen=True)
+class DrawnTokens:
+    """`tokens` (samples, image tokens), int64, on the CPU; `logprobs` of them, same shape, float32, at temperature 1 without
+    guidance, where they were asked for."""
+
+    tokens: torch.Tensor
+    logprobs: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """`logprobs` of the given tokens, float32 and differentiable, one tensor (tokens,) a row; `entropy` of the distributions
+    they were taken from, in nats, alike but without gradient, and empty when it was not asked for."""
+
+    logprobs: list[torch.Tensor]
+    entropy: list[torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Where in a network stands what may learn, by the names of its submodules.
+
+    `parts` is what a recipe's `trainable` may name, `usual` what learns where it names none. `language_model` has `layers`, is
+    alone in training mode, and takes LoRA adapters into its linear layers. `idle` are the parts that a task's log-probabilities
+    do not touch, and `frozen` submodules that never learn, also where a part holds them.
+    """
+
+    parts: Mapping[str, str]
+    usual: tuple[str, ...]
+    language_model: str
+    idle: Mapping[Task, tuple[str, ...]]
+    frozen: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Trainable(Model, DualLikelihood, Protocol):
+    """A model that learns from its own samples: it draws and writes tokens, and scores tokens that it is given, both ways.
+
+    `network` is all that may learn, whatever stands beside it is frozen; its `state_dict` names the weights of `save`. Captions
+    are asked for by `caption_request`, and end with `end_token`, which `score_end` counts in `text_logprobs`; a trainer sets both
+    after loading. Where the likelihood of pictures is not exact, `estimator` names how it is estimated and with what settings.
+    """
+
+    anatomy: ClassVar[Anatomy]
+    network: nn.Module
+    caption_request: str
+    score_end: bool
+    end_token: int
+    estimator: str | None
+
+    def draw(self, prompts: Sequence[str], *, seeds: Sequence[int], sampling: ImageSampling) -> DrawnTokens:
+        """Image tokens of a picture for each prompt, which depend on (prompt, seed, sampling) only."""
+        ...
+
+    def decode_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Pixels in [-1, 1], (pictures, 3, size, size), float32, of image tokens (pictures, image tokens)."""
+        ...
+
+    def write(
+        self,
+        images: Sequence[Sequence[Image.Image]],
+        questions: Sequence[str],
+        *,
+        seeds: Sequence[int],
+        sampling: TextSampling,
+    ) -> list[list[int]]:
+        """Answers as ids without the end token; as `ImageToText.answer`."""
+        ...
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of ids such as `write` returns, without special tokens and outer blanks."""
+        ...
+
+    def answer_scores(
+        self,
+        images: Sequence[Image.Image] | torch.Tensor,
+        questions: Sequence[str],
+        answers: Sequence[Sequence[int]],
+        *,
+        entropy: bool = False,
+    ) -> TokenScores:
+        """log p(answer token k | picture, question, answer tokens < k) of ids such as `write` returns, exactly; one picture, or
+        pixels as `decode_tokens` makes them, a question."""
+        ...
+
+    def image_scores(
+        self,
+        texts: Sequence[str],
+        image_tokens: torch.Tensor,
+        *,
+        guidance: float = 1.0,
+        entropy: bool = False,
+        seeds: Sequence[int] | None = None,
+    ) -> TokenScores:
+        """log p(image token k | text) of tokens (texts, image tokens), under guidance u + w (c - u) where it is not 1.
+
+        What an estimator draws at random for a row follows from its seed: passes with the same seeds differ by the weights
+        alone, and rows with the same seed by what they hold. Exact likelihoods ask for none.
+        """
+        ...
+
+    def check_prompt(self, prompt: str) -> None:
+        """Raises `UserError` for a prompt too long to be drawn, or to be scored as the text of a picture."""
+        ...
+
+    def save(self, folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
+        """Write a checkpoint that loads by itself: `weights` by the names of `network`, and all that a response depends on."""
+        ...
+
+    def saved(self, folder: Path) -> dict[str, torch.Tensor]:
+        """The weights of `network` that `save` wrote, whole, on the CPU. Raises `UserError` where they are not."""
+        ...
+
+
+@runtime_checkable
+class ReadsCodes(Protocol):
+    """A model that understands a picture by its image tokens: `text_logprobs` and `answer_scores` take those that were drawn,
+    (pictures, image tokens), int64, in place of pixels, which would be encoded to others."""
+
+    reads_codes: bool
+
+
+@runtime_checkable
+class TellsWhyNot(Protocol):
+    """An adapter that knows of checkpoints which cannot be trained, although its class may have all that it takes."""
+
+    @classmethod
+    def cannot_learn(cls, reference: str) -> str | None:
+        """Why, as the end of "it cannot be trained: ..."; None where it can. Loads nothing."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the memory of a training follows from. `network` as the adapter's, on the device meta; the rest in numbers: the
+    language model's `width`, `inner` width, `layers`, numbers of keys and of values of a token in a layer (`keys`) and
+    `vocabulary`; image `codes` to choose from, `image_tokens` and `side` in pixels of a picture; `channels` of the widest
+    feature map at full size while it is decoded. With `parallel` a picture's tokens are drawn in steps of all at once, without
+    a cache."""
+
+    network: nn.Module
+    width: int
+    inner: int
+    layers: int
+    keys: int
+    vocabulary: int
+    codes: int
+    image_tokens: int
+    side: int
+    channels: int
+    parallel: bool = False
+
+
+@runtime_checkable
+class TellsSizes(Protocol):
+    """An adapter that knows its checkpoints' sizes without their weights."""
+
+    @classmethod
+    def sizes(cls, reference: Any) -> Sizes | None:
+        """Of a `ModelReference`; None where its configuration is not here, and nobody knows it by heart."""
         ...
