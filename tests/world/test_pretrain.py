@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +15,15 @@ from suder_bench.models.janus import JanusModel
 from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.world.language import SMALL_FAMILIES, draw_text, split_of
 from suder_bench.world.perception import perceive
-from suder_bench.world.pretrain import curriculum, model, vq
+from suder_bench.world.pretrain import curriculum, janus, training, vq
 from suder_bench.world.pretrain.__main__ import main
 from suder_bench.world.pretrain.architecture import SPECIAL, TOKENS, tokenizer
+from suder_bench.world.pretrain.curriculum import Turn
+from suder_bench.world.pretrain.school import Drawing, Page, School
 from suder_bench.world.reading import faithful
 from suder_bench.world.render import render
 
-LESSONS = [curriculum.lesson(i) for i in (*range(20), *range(curriculum.EASY_LESSONS, curriculum.EASY_LESSONS + 60))]
+LESSONS = [curriculum.lesson(np.random.default_rng(i), easy=i < 20) for i in range(80)]
 
 TEXTS = {
     family: {draw_text(family, np.random.default_rng(i), "train")[1] for i in range(2000)} for family in sorted(SMALL_FAMILIES)
@@ -34,12 +38,34 @@ def test_lessons_are_true_and_not_taken_from_test_files(made: curriculum.Lesson)
     assert small or crowd or split_of("any large family", made.text) == "train"
 
 
-def test_patches_name_what_covers_them() -> None:
+def test_looks_name_what_covers_a_patch() -> None:
+    marked = set()
     for made in LESSONS:
-        patches = curriculum.patches(made.scene)
-        assert patches.shape == (TOKENS, 2)
-        assert ((patches[:, 0] == 0) == (patches[:, 1] == 0)).all()
-        assert set(patches[:, 0]) - {0} <= {1 + curriculum.NOUNS.index(thing.noun) for thing in made.scene.things}
+        looks = curriculum.looks(made.scene, render(made.scene))
+        assert looks.shape == (TOKENS, len(curriculum.LOOKS))
+        assert (looks < list(curriculum.LOOKS.values())).all()
+        assert ((looks[:, :4] == 0).any(1) == (looks[:, :4] == 0).all(1)).all()
+        assert set(looks[:, 0]) - {0} <= {1 + curriculum.NOUNS.index(thing.noun) for thing in made.scene.things}
+        relation = made.scene.relation.kind if made.scene.relation else None
+        assert looks[:, 4].any() == (relation in ("holds", "points at"))
+        marked.add(relation)
+    assert marked >= {"holds", "points at"}
+
+
+def test_spans_of_a_request_are_true_where_the_answer_says_so() -> None:
+    rng = np.random.default_rng(0)
+    kinds = set()
+    for made in LESSONS:
+        for _ in range(4):
+            turn = curriculum.turn(made.scene, rng)
+            kinds.add(len(turn.truths))
+            if len(turn.truths) > 1:
+                true = [turn.request[begin:end] for begin, end, right in turn.truths if right]
+                assert [f"\n{turn.answer}. {option}" in turn.request for option in true] == [True]
+                assert all(turn.request[begin:end].endswith("\n") for begin, end, _ in turn.truths)
+            elif turn.truths:
+                assert turn.truths == ((0, len(turn.request), turn.answer == "Yes"),)
+    assert kinds == {0, 1, 2, 3, 4}
 
 
 def test_captions_of_spoilt_pictures_say_what_is_seen() -> None:
@@ -53,8 +79,9 @@ def test_captions_of_spoilt_pictures_say_what_is_seen() -> None:
 
 def test_a_turn_sees_the_picture_and_itself_only() -> None:
     words = tokenizer(["Describe the image. a photo of a red ball. Is there a ball? Yes"] * 4)
-    dialogue = curriculum.Tokens(words, TOKENS).dialogue([("Describe the image.", "a ball"), ("Is there a ball?", "Yes")])
-    batch = curriculum.collate([dialogue], words.pad_token_id)
+    turns = [curriculum.caption("a ball"), Turn("Is there a ball?\nSay it.", "Yes", ((0, 16, True),))]
+    dialogue = janus.Layout(words).dialogue(turns)
+    batch = janus.collate([dialogue], words.pad_token_id)
     segment, mask = np.array(dialogue.segment), batch["mask"][0, 0].numpy()
     first, second = np.flatnonzero(segment == 1), np.flatnonzero(segment == 2)
     assert not mask[np.ix_(second, first)].any()
@@ -64,12 +91,40 @@ def test_a_turn_sees_the_picture_and_itself_only() -> None:
     assert dialogue.ids.count(placeholder) == TOKENS
     said = [i for i in dialogue.labels if i != -100]
     assert words.decode(said, skip_special_tokens=True) == " a ball Yes"
+    claimed = [i for i, true in zip(dialogue.ids, dialogue.truth, strict=True) if true == 1]
+    assert words.decode(claimed) == "Is there a ball?"
+    assert len(second) == janus.Layout(words).length(turns[1])
+
+
+class Painted:
+    """Codes that are the first byte of a patch."""
+
+    def encode(self, pictures: np.ndarray) -> np.ndarray:
+        return vq.cells(pictures)[:, :, 0].astype(np.int64)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        return np.repeat(np.repeat(codes.reshape(-1, 8, 8, 1), 8, 1), 8, 2).repeat(3, 3).astype(np.uint8)
+
+
+def test_a_step_follows_from_its_number_and_fills_its_pages() -> None:
+    def school() -> School:
+        return School(Painted(), lambda turn: len(turn.request.split()), drawn=12, read=8, room=60)
+
+    (drawings, pages), (again, same) = school().step(2000), school().step(2000)
+    assert [d.text for d in drawings] == [d.text for d in again]
+    assert all((a.picture == b.picture).all() and a.turns == b.turns for a, b in zip(pages, same, strict=True))
+    assert len(drawings) == 12
+    assert len(pages) == 8
+    assert drawings[0].text not in [d.text for d in school().step(2001)[0]]
+    for page in pages:
+        assert sum(len(turn.request.split()) for turn in page.turns) <= 60
+        assert (page.looks is None) == (len(page.turns) == 1)
 
 
 def test_a_thing_begins_where_its_left_and_upper_neighbours_are_ground() -> None:
     ground = np.ones((8, 8), bool)
     ground[2:4, 3:6] = ground[5:, 0] = False
-    assert np.argwhere(model.begins(ground.reshape(1, 64)).reshape(8, 8)).tolist() == [[2, 3], [5, 0]]
+    assert np.argwhere(janus.begins(ground.reshape(1, 64)).reshape(8, 8)).tolist() == [[2, 3], [5, 0]]
 
 
 def test_codes_are_the_nearest_of_the_commonest_patches() -> None:
@@ -90,26 +145,44 @@ def test_patches_are_in_raster_order() -> None:
     assert (patches[0, 11].reshape(8, 8, 3) == picture[0, 8:16, 24:32]).all()
 
 
-SMALL = ["--vq-steps", "2", "--vq-pool", "256", "--steps", "2", "--claim-steps", "1", "--pool", "24"]
+SMALL = ["--vq-steps", "2", "--vq-pool", "256", "--steps", "4", "--drawn", "6", "--read", "4", "--samples", "2"]
 
 
 @pytest.mark.slow
 def test_training_makes_a_checkpoint_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model, "SAMPLED", 4)
+    """Killed after its second step, it goes on to the weights of a training that was not."""
     threads = torch.get_num_threads()
     try:
-        assert main(["--out", str(tmp_path), *SMALL]) == 0
-        first = torch.load(tmp_path / "model.pt", weights_only=True)
-        assert main(["--out", str(tmp_path), *SMALL]) == 0
+        assert main(["--out", str(tmp_path / "whole"), *SMALL]) == 0
+        step, steps = School.step, []
+
+        def interrupted(school: School, number: int) -> tuple[list[Drawing], list[Page]]:
+            steps.append(number)
+            if len(steps) == 3:  # while the second step is under way
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step(school, number)
+
+        monkeypatch.setattr(School, "step", interrupted)
+        assert main(["--out", str(tmp_path / "parts"), *SMALL]) == 3
+        assert main(["--out", str(tmp_path / "parts"), *SMALL, "--threads", "1"]) == 0
     finally:
         torch.set_num_threads(threads)
-    again = torch.load(tmp_path / "model.pt", weights_only=True)
-    assert first["step"] == again["step"] == 2
-    assert all(torch.equal(value, again["model"][name]) for name, value in first["model"].items())
-    stages = [json.loads(line)["stage"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert stages.count("exported") == 2
-    janus = JanusModel.load(str(tmp_path / "tiny-janus"))
-    (drawn,) = janus.generate(["a photo of a ball"], seeds=[1], sampling=ImageSampling())
+    whole, parts = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("whole", "parts"))
+    assert whole["step"] == parts["step"] == 4
+    assert all(torch.equal(value, parts["model"][name]) for name, value in whole["model"].items())
+    stages = [json.loads(line)["stage"] for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
+    assert stages.count("stopped") == stages.count("exported") == 1
+    trained = JanusModel.load(str(tmp_path / "parts" / "tiny-janus"))
+    (drawn,) = trained.generate(["a photo of a ball"], seeds=[1], sampling=ImageSampling())
     assert drawn.picture.size == (64, 64)
-    (said,) = janus.answer([[drawn.picture]], ["Describe the image."], seeds=[1], sampling=TextSampling(max_new_tokens=4))
+    (said,) = trained.answer([[drawn.picture]], ["Describe the image."], seeds=[1], sampling=TextSampling(max_new_tokens=4))
     assert isinstance(said, str)
+
+
+def test_the_learning_rate_rises_stays_and_falls() -> None:
+    plan = training.Plan(1000, peak=1.0)
+    rates = [plan.learning_rate(step) for step in range(1000)]
+    assert rates[:20] == sorted(rates[:20])
+    assert set(rates[20:599]) == {1.0}
+    assert rates[600:] == sorted(rates[600:], reverse=True)
+    assert rates[-1] == pytest.approx(0.01)

@@ -1,54 +1,57 @@
-"""What tiny-janus is trained on: scenes with their texts and questions, and pictures spoilt in every way it will meet."""
+"""What the tiny models are trained on: scenes with their texts and questions, and pictures spoilt in every way they will meet.
+
+Nothing here knows a model: `school` makes a step's lessons of it, and a subject turns those into token ids.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from scipy.ndimage import gaussian_filter
-from transformers import PreTrainedTokenizerBase
 
-from suder_bench.data.prompts import choice_prompt, yes_no_prompt
-from suder_bench.models.janus.prompts import CAPTION_REQUEST, answer_ids, generation_text, image_block, prompt_ids, question_text
-from suder_bench.world import questions
+from suder_bench.data.prompts import LETTERS, choice_prompt, yes_no_prompt
+from suder_bench.models.janus.prompts import CAPTION_REQUEST
+from suder_bench.world import facts, questions
+from suder_bench.world.asked import CHOICE
+from suder_bench.world.claims import YES_NO
 from suder_bench.world.language import draw_text, noun_phrase
 from suder_bench.world.perception import Percept
 from suder_bench.world.render import glyph
 from suder_bench.world.scenes import Description, Phrase, Scene, draw
-from suder_bench.world.vocabulary import CELL, COLORS, NOUNS, SIZE
+from suder_bench.world.vocabulary import CELL, COLORS, FORMS, INK, NOUNS, SIZE, TEXTURES
 
 SEED = (2506, 7963, 2)
-NOISE = 0.25
+NOISE = 0.1
 """Share of text-to-image captions that say something wrong: drawing then trails reading, as in the paper's models."""
 
 MIX = {
-    "single_object": 0.05,
-    "two_object": 0.1,
-    "counting": 0.1,
-    "colors": 0.08,
-    "position": 0.1,
-    "color_attr": 0.1,
-    "color": 0.06,
-    "shape": 0.05,
-    "texture": 0.06,
-    "spatial": 0.06,
-    "3d_spatial": 0.04,
+    "single_object": 0.03,
+    "two_object": 0.05,
+    "counting": 0.09,
+    "colors": 0.05,
+    "position": 0.08,
+    "color_attr": 0.08,
+    "color": 0.08,
+    "shape": 0.09,
+    "texture": 0.09,
+    "spatial": 0.07,
+    "3d_spatial": 0.06,
     "numeracy": 0.06,
-    "non_spatial": 0.05,
-    "complex": 0.05,
-    "free": 0.04,
+    "non_spatial": 0.07,
+    "complex": 0.07,
+    "free": 0.03,
 }
-"""Share of the families; 'free' scenes are mixed crowds for the questions."""
+"""Share of the families, those that bind two things to what they are like before the others; 'free' scenes are mixed crowds."""
 
 EASY = {"single_object": 0.15, "colors": 0.5, "color_attr": 0.2, "color": 0.15}
 """What comes first, on solid things of one form.
 
 Started on everything at once, neither side looked at the other's input for 700 steps."""
 
-EASY_LESSONS = 8000
-"""The first lessons are easy ones."""
+EASY_STEPS = 300
+"""All lessons are easy for so many steps, then fewer and fewer for as many again."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,8 @@ class Lesson:
     wrong: str
 
 
-def lesson(i: int) -> Lesson:
-    rng = np.random.default_rng([*SEED, i])
-    mix = EASY if i < EASY_LESSONS else MIX
+def lesson(rng: np.random.Generator, *, easy: bool = False) -> Lesson:
+    mix = EASY if easy else MIX
     family = str(rng.choice(list(mix), p=list(mix.values())))
     if family == "free":
         nouns = rng.permutation(NOUNS)[: rng.integers(2, 5)]
@@ -70,7 +72,7 @@ def lesson(i: int) -> Lesson:
         description, text = Description(phrases), " and ".join(noun_phrase(p) for p in phrases)
         return Lesson(draw(description, rng), text, text)
     description, text = draw_text(family, rng, "train")
-    if mix is EASY:
+    if easy:
         description = Description(tuple(replace(phrase, texture="solid", form="") for phrase in description.phrases))
     return Lesson(draw(description, rng), text, _spoil(text, family, rng))
 
@@ -93,54 +95,108 @@ def _spoil(text: str, family: str, rng: np.random.Generator) -> str:
     return " ".join(words)
 
 
-def corpus() -> list[str]:
-    """Texts that the tokenizer is trained on."""
-    texts = []
-    for i in range(1200):
-        made = lesson(EASY_LESSONS + i)
-        texts += [generation_text(made.text, ""), question_text(CAPTION_REQUEST, "")]
-        for question, answer in turns(made.scene, made.text, np.random.default_rng([*SEED, 3, i]), 4):
-            texts += [question_text(question, ""), " " + answer]
-    return texts + ["Question: Hint: Options: Please answer yes or no. 0 1 2 3 4 5 6 7 8 9"] * 50
+def corpus(n: int = 1200) -> list[tuple[str, list[Turn]]]:
+    """Texts of scenes with turns about them, for a tokenizer to be trained on."""
+    found = []
+    for i in range(n):
+        rng = np.random.default_rng([*SEED, 3, i])
+        made = lesson(rng)
+        found.append((made.text, [caption(made.text), *(turn(made.scene, rng) for _ in range(3))]))
+    return found
 
 
-def turns(scene: Scene, text: str, rng: np.random.Generator, n: int, claims: int = 0) -> list[tuple[str, str]]:
-    """The caption and `n - 1` questions with their answers, then `claims` more to which the answer is yes or no."""
-    made = [(CAPTION_REQUEST, text)]
-    while len(made) < n:
-        kind = rng.random()
-        if kind < 0.45:
-            made.append(_claim(scene, rng))
-        elif kind < 0.75:
-            question, options, letter = questions.choice(scene, rng)
-            made.append((choice_prompt(question, options), letter))
-        elif kind < 0.88:
-            made.append(questions.short(scene, rng))
-        else:
-            request, sentences = questions.detail(scene, rng)
-            made.append((request, " ".join(sentences)))
-    return made + [_claim(scene, rng) for _ in range(claims)]
+@dataclass(frozen=True)
+class Turn:
+    """What is asked about a picture and answered. `truths` are spans (from, to) of the request's characters that say something
+    of the picture, and whether it is true: a yes/no question whole, or an option that may be chosen."""
+
+    request: str
+    answer: str
+    truths: tuple[tuple[int, int, bool], ...] = ()
 
 
-def _claim(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
-    """What is there at all is asked as often as all the rest."""
-    question, answer = questions.yes_no(scene, rng, "presence" if rng.random() < 0.5 else None)
-    return yes_no_prompt(question), answer
+def caption(text: str) -> Turn:
+    return Turn(CAPTION_REQUEST, text)
 
 
-def easy_share(done: float) -> float:
-    """Share of easy lessons when a part `done` of the training is over: all, then fewer and fewer, never none."""
-    return 1.0 if done < 0.15 else max(0.1, 1 - (done - 0.15) / 0.25)
+def turn(scene: Scene, rng: np.random.Generator) -> Turn:
+    """A question of one of the benchmarks' forms, with its answer."""
+    form = rng.random()
+    if form < 0.35:
+        return _claim(scene, rng)
+    if form < 0.8:
+        return _choice(scene, rng)
+    if form < 0.86:
+        return Turn(*questions.short(scene, rng))
+    request, sentences = questions.detail(scene, rng)
+    return Turn(request, " ".join(sentences))
 
 
-def patches(scene: Scene) -> np.ndarray:
-    """(64, 2) noun and colour of what fills each patch of the picture; 0 is the background."""
-    grid = np.zeros((SIZE // CELL, SIZE // CELL, 2), np.int64)
+def _claim(scene: Scene, rng: np.random.Generator) -> Turn:
+    kind = _rare(scene, rng, YES_NO) or ("presence" if rng.random() < 0.25 else None)
+    try:
+        question, answer = questions.yes_no(scene, rng, kind)
+    except ValueError:  # the scene does not allow it
+        question, answer = questions.yes_no(scene, rng)
+    request = yes_no_prompt(question).strip()
+    return Turn(request, answer, ((0, len(request), answer == "Yes"),))
+
+
+def _choice(scene: Scene, rng: np.random.Generator) -> Turn:
+    try:
+        question, options, letter = questions.choice(scene, rng, _rare(scene, rng, CHOICE))
+    except ValueError:
+        question, options, letter = questions.choice(scene, rng)
+    request = choice_prompt(question, options).strip()
+    truths, end = [], request.index("\nA. ")
+    for name, option in zip(LETTERS, options, strict=False):
+        begin = end + len(f"\n{name}. ")
+        end = begin + len(option)
+        truths.append((begin, end + 1, name == letter))
+    return Turn(request, letter, tuple(truths))
+
+
+_RARE = ("depth", "action", "sign", "size", "texture", "form", "mirror", "spatial")
+"""Kinds of questions that few scenes allow, or that take the longest to learn."""
+
+
+def _rare(scene: Scene, rng: np.random.Generator, kinds: Mapping[str, object]) -> str | None:
+    """One of those that the scene may allow, in three questions of five."""
+    if rng.random() < 0.4:
+        return None
+    related = scene.relation is not None
+    return str(rng.choice([kind for kind in _RARE if kind in kinds and (related or kind not in ("depth", "action", "sign"))]))
+
+
+def easy_share(step: int) -> float:
+    """Share of easy lessons at a step: all, then fewer and fewer, never none."""
+    return min(1.0, max(0.1, 1 - (step - EASY_STEPS) / EASY_STEPS))
+
+
+LOOKS = {"noun": len(NOUNS) + 1, "color": len(COLORS) + 1, "texture": len(TEXTURES) + 1, "form": len(FORMS) + 1, "mark": 5}
+"""What can be told of a patch, and in how many ways; 0 is said of the background."""
+
+
+def looks(scene: Scene, picture: np.ndarray) -> np.ndarray:
+    """(64, 5) what fills each patch of the picture, as `LOOKS` lists it. A `mark` is part of two arms or of an arrow, running
+    to the right or to the left."""
+    side = SIZE // CELL
+    grid = np.zeros((side, side, len(LOOKS)), np.int64)
     for thing in scene.things:
         x, y, w, h = thing.cell
         covered = glyph(thing.noun, w * CELL, h * CELL).reshape(h, CELL, w, CELL).mean(axis=(1, 3)) > 0.25
-        grid[y : y + h, x : x + w][covered] = (1 + NOUNS.index(thing.noun), 1 + list(COLORS).index(thing.color))
-    return grid.reshape(-1, 2)
+        places = (
+            NOUNS.index(thing.noun),
+            list(COLORS).index(thing.color),
+            TEXTURES.index(thing.texture),
+            list(FORMS).index(thing.form),
+        )
+        grid[y : y + h, x : x + w, :4][covered] = np.add(places, 1)
+    if done := facts.action(scene):
+        actor, kind, patient = done
+        inked = (np.abs(picture.astype(np.int16) - INK).max(-1) < 8).reshape(side, CELL, side, CELL).sum(axis=(1, 3)) > 2
+        grid[inked, 4] = 1 + (kind == "points at") + 2 * (actor.cell[0] > patient.cell[0])
+    return grid.reshape(-1, len(LOOKS))
 
 
 def words_for(percept: Percept, rng: np.random.Generator) -> str:
@@ -185,69 +241,3 @@ def noised(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Blur and pixel noise that leave the content readable."""
     soft = gaussian_filter(pixels.astype(np.float32), (s := float(rng.uniform(0, 0.9)), s, 0))
     return np.clip(soft + rng.normal(0, rng.uniform(0, 14), pixels.shape), 0, 255).astype(np.uint8)
-
-
-class Tokens:
-    """Turns lessons into id sequences for one tokenizer."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, image_tokens: int):
-        self.tokenizer = tokenizer
-        self.block = image_block(tokenizer.boi_token, tokenizer.image_token, tokenizer.eoi_token, image_tokens=image_tokens)
-        self.eos = tokenizer.eos_token_id
-
-    def prompt(self, text: str) -> list[int]:
-        return prompt_ids(self.tokenizer, generation_text(text, self.tokenizer.boi_token))
-
-    def dialogue(self, turns: list[tuple[str, str]]) -> Dialogue:
-        """One picture, several turns that each see the picture and themselves but not one another."""
-        marker = "\x00"
-        prefix_text, _ = question_text(marker, self.block).split(marker)
-        prefix = prompt_ids(self.tokenizer, prefix_text)
-        ids, segment, position, labels = list(prefix), [0] * len(prefix), list(range(len(prefix))), [-100] * len(prefix)
-        weight, truth = [0.0] * len(prefix), [-100] * len(prefix)
-        for number, (question, answer) in enumerate(turns, start=1):
-            _, rest = question_text(question, self.block).split(self.block + "\n")
-            asked = self.tokenizer.encode(rest, add_special_tokens=False)
-            said = [*answer_ids(self.tokenizer, answer), self.eos]
-            ids += asked + said
-            segment += [number] * len(asked + said)
-            position += range(len(prefix), len(prefix) + len(asked) + len(said))
-            labels += [-100] * len(asked) + said
-            weight += [0.0] * len(asked) + [len(said) ** -0.5] * len(said)
-            truth += [{"Yes": 1, "No": 0}.get(answer, -100)] * len(asked) + [-100] * len(said)
-        return Dialogue(ids, segment, position, labels, weight, truth)
-
-
-@dataclass(frozen=True)
-class Dialogue:
-    """Ids with the turn each belongs to (0 is the picture), its position and, on answers, its label and weight.
-
-    A yes weighs more than a word of a caption: by the root of the answer's length. `truth` is 1 on the words of a question
-    whose answer is yes, 0 where it is no, -100 elsewhere."""
-
-    ids: list[int]
-    segment: list[int]
-    position: list[int]
-    labels: list[int]
-    weight: list[float]
-    truth: list[int]
-
-
-def collate(dialogues: list[Dialogue], pad: int) -> dict[str, torch.Tensor]:
-    """Right-padded batch; `mask` (B, 1, S, S) is additive: causal, and a turn sees the picture and itself only."""
-    length = max(len(d.ids) for d in dialogues)
-
-    def padded(rows: Sequence[Sequence[float]], value: float) -> torch.Tensor:
-        return torch.tensor([[*row, *[value] * (length - len(row))] for row in rows])
-
-    segment = padded([d.segment for d in dialogues], -1)
-    own = segment[:, :, None] == segment[:, None, :]
-    seen = (own | (segment[:, None, :] == 0)) & torch.ones(length, length, dtype=torch.bool).tril()
-    return {
-        "ids": padded([d.ids for d in dialogues], pad),
-        "positions": padded([d.position for d in dialogues], 0),
-        "labels": padded([d.labels for d in dialogues], -100),
-        "weight": padded([d.weight for d in dialogues], 0.0),
-        "truth": padded([d.truth for d in dialogues], -100),
-        "mask": seen[:, None],
-    }

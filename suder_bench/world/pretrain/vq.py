@@ -12,6 +12,7 @@ from transformers.models.janus.modeling_janus import JanusVQVAE
 
 from suder_bench.world.language import FAMILIES, draw_text
 from suder_bench.world.pretrain.architecture import vq_config
+from suder_bench.world.pretrain.precision import quick_halves
 from suder_bench.world.render import render
 from suder_bench.world.scenes import draw
 from suder_bench.world.vocabulary import BACKGROUNDS, CELL, SIZE
@@ -72,6 +73,12 @@ def name(patches: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
     return torch.cat([(2 * part @ means.T - length).argmax(1) for part in patches.split(8192)])
 
 
+def is_ground(means: torch.Tensor) -> np.ndarray:
+    """(codes,) bool: which of (codes, 192) mean patches are bare ground."""
+    grounds = torch.tensor(BACKGROUNDS, dtype=torch.float32)
+    return ((means.reshape(-1, 1, CELL * CELL, 3) - grounds[:, None]).abs().amax((2, 3)).amin(1) < 4).numpy()
+
+
 def weights(pictures: np.ndarray) -> torch.Tensor:
     """(B, 1, H, W): 5 on things, 1 on the background, which would otherwise drown them."""
     grounds = np.array(BACKGROUNDS, np.int16)
@@ -87,22 +94,29 @@ def learning_rate(step: int, steps: int, *, peak: float, warm_up: float = 0.05) 
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up))))
 
 
-def train(state: dict, steps: int, pool_size: int, save: Callable[[dict], None], log: Callable[[dict], None]) -> JanusVQVAE:
-    """Train to `steps`, from `state` if it holds an earlier one. AdamW to 2e-3, batches of 24."""
+def train(
+    state: dict, steps: int, pool_size: int, save: Callable[[dict], None], log: Callable[[dict], None]
+) -> tuple[JanusVQVAE, torch.Tensor]:
+    """Train to `steps`, from `state` if it holds an earlier one: the tokenizer, and the (codes, 192) mean patches that its codes
+    stand for. AdamW to 2e-3, batches of 24."""
     torch.manual_seed(sum(SEED))
     vq = JanusVQVAE(vq_config()).train()
+    if state:
+        vq.load_state_dict(state["model"])
+        if state["step"] >= steps:
+            return vq.eval(), state["means"]
     book = vq.quantize.embedding.weight
     pool = pictures(pool_size, SEED)
-    means = cluster(pool[:CLUSTERED], len(book))
+    means = state["means"] if state else cluster(pool[:CLUSTERED], len(book))
     pool_codes = name(torch.from_numpy(cells(pool)).flatten(0, 1).float(), means).reshape(pool_size, -1)
-    with torch.no_grad():  # alike patches begin as neighbours
-        book.copy_(F.normalize(torch.pca_lowrank(means, book.shape[1])[0], dim=-1))
+    if not state:
+        with torch.no_grad():  # alike patches begin as neighbours
+            book.copy_(F.normalize(torch.pca_lowrank(means, book.shape[1])[0], dim=-1))
     frequent = torch.bincount(pool_codes.flatten(), minlength=len(book)) / pool_codes.numel()
     rarity = (frequent + 1e-4).rsqrt()
     optimiser = torch.optim.AdamW(vq.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=1e-4)
     start = 0
     if state:
-        vq.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         start = state["step"]
     for step in range(start, steps):
@@ -110,7 +124,7 @@ def train(state: dict, steps: int, pool_size: int, save: Callable[[dict], None],
             group["lr"] = learning_rate(step, steps, peak=2e-3)
         chosen = np.random.default_rng([*SEED, 1, step]).integers(pool_size, size=BATCH)
         codes, pixels = pool_codes[chosen], to_pixels(pool[chosen])
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=quick_halves()):
             vectors = F.normalize(book, dim=-1)
             latents = F.normalize(vq.quant_conv(vq.encoder(pixels)).float(), dim=1).flatten(2).transpose(1, 2)
             likeness = SHARPNESS * (latents @ vectors.T).float()
@@ -130,5 +144,5 @@ def train(state: dict, steps: int, pool_size: int, save: Callable[[dict], None],
             row = {"named": right.float().mean(), "things_named": right[rare].float().mean(), "redrawn": redrawn}
             log({"stage": "vq", "step": step + 1} | {key: round(value.item(), 4) for key, value in row.items()})
         if step % 200 == 199 or step + 1 == steps:
-            save({"model": vq.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1})
-    return vq.eval()
+            save({"model": vq.state_dict(), "means": means, "optimiser": optimiser.state_dict(), "step": step + 1})
+    return vq.eval(), means

@@ -1,0 +1,275 @@
+"""tiny-janus as a subject of the pretraining: its token layouts, its two losses, its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import JanusForConditionalGeneration, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.models.janus.modeling_janus import JanusVQVAE
+
+from suder_bench.models.janus import JanusModel
+from suder_bench.models.janus import files as janus_files
+from suder_bench.models.janus import vq as janus_vq
+from suder_bench.models.janus.prompts import answer_ids, generation_text, image_block, prompt_ids, question_text
+from suder_bench.models.protocols import ImageSampling
+from suder_bench.world.pretrain import curriculum, vq
+from suder_bench.world.pretrain.architecture import GUIDANCE, TOKENS, WIDTH, config, image_processor
+from suder_bench.world.pretrain.curriculum import Turn
+from suder_bench.world.pretrain.hints import Hints
+from suder_bench.world.pretrain.school import Drawing, Page
+from suder_bench.world.vocabulary import CELL, SIZE
+
+SEED = (2506, 7963, 3)
+DRAWN, READ = 64, 32
+"""Text-to-image rows and pictures with questions of a step."""
+ROOM = 120
+"""Tokens of a page's turns."""
+PARTS = 2
+"""Batches of rows of like length that a side's rows are computed in: less is padded."""
+BEGINS = 0.4
+HINTED = 0.5
+"""Weights beside the codes' own loss: of where things begin, and of what patches show."""
+
+
+def corpus() -> list[str]:
+    """Texts that the tokenizer is trained on."""
+    texts = []
+    for text, turns in curriculum.corpus():
+        texts.append(generation_text(text, ""))
+        for turn in turns:
+            texts += [question_text(turn.request, ""), " " + turn.answer]
+    return texts + ["Question: Hint: Options: Please answer yes or no. 0 1 2 3 4 5 6 7 8 9"] * 50
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """Ids with the turn each belongs to (0 is the picture), its position and, on answers, its label and weight.
+
+    A yes weighs more than a word of a caption: by the root of the answer's length. `truth` is 1 or 0 on the words of a request
+    that say something true or false of the picture, -100 elsewhere."""
+
+    ids: list[int]
+    segment: list[int]
+    position: list[int]
+    labels: list[int]
+    weight: list[float]
+    truth: list[int]
+
+
+class Layout:
+    """Turns lessons into ids for one tokenizer."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, image_tokens: int = TOKENS):
+        self.tokenizer = tokenizer
+        self.block = image_block(tokenizer.boi_token, tokenizer.image_token, tokenizer.eoi_token, image_tokens=image_tokens)
+        self.pad, self.eos = tokenizer.pad_token_id, tokenizer.eos_token_id
+        prefix, self._suffix = question_text("\x00", self.block).split("\x00")
+        self.prefix = prompt_ids(tokenizer, prefix)
+
+    def prompt(self, text: str, *, hidden: bool = False) -> list[int]:
+        """What comes before a picture's codes; a hidden text has padding in its place, as guidance has it."""
+        ids = prompt_ids(self.tokenizer, generation_text(text, self.tokenizer.boi_token))
+        return [ids[0], *[self.pad] * (len(ids) - 2), ids[-1]] if hidden else ids
+
+    def turn(self, turn: Turn) -> tuple[list[int], list[int], list[int]]:
+        """(ids of the request, their truths, ids of the answer), as they stand after `prefix`."""
+        asked = self.tokenizer(turn.request + self._suffix, add_special_tokens=False, return_offsets_mapping=True)
+        truth = [-100] * len(asked["input_ids"])
+        for i, (begin, end) in enumerate(asked["offset_mapping"]):
+            for first, last, true in turn.truths:
+                if begin < last and end > first:
+                    truth[i] = int(true)
+        return asked["input_ids"], truth, [*answer_ids(self.tokenizer, turn.answer), self.eos]
+
+    def length(self, turn: Turn) -> int:
+        asked, _, said = self.turn(turn)
+        return len(asked) + len(said)
+
+    def dialogue(self, turns: Sequence[Turn]) -> Dialogue:
+        """One picture, several turns that each see the picture and themselves but not one another."""
+        begun = len(self.prefix)
+        ids, segment, position = list(self.prefix), [0] * begun, list(range(begun))
+        labels, weight, truth = [-100] * begun, [0.0] * begun, [-100] * begun
+        for number, turn in enumerate(turns, start=1):
+            asked, true, said = self.turn(turn)
+            ids += asked + said
+            segment += [number] * len(asked + said)
+            position += range(begun, begun + len(asked) + len(said))
+            labels += [-100] * len(asked) + said
+            weight += [0.0] * len(asked) + [len(said) ** -0.5] * len(said)
+            truth += true + [-100] * len(said)
+        return Dialogue(ids, segment, position, labels, weight, truth)
+
+
+def collate(dialogues: Sequence[Dialogue], pad: int) -> dict[str, torch.Tensor]:
+    """Right-padded batch; `mask` (B, 1, S, S) tells what is seen: causal, and a turn sees the picture and itself only."""
+    length = max(len(d.ids) for d in dialogues)
+
+    def padded(rows: Sequence[Sequence[float]], value: float) -> torch.Tensor:
+        return torch.tensor([[*row, *[value] * (length - len(row))] for row in rows])
+
+    segment = padded([d.segment for d in dialogues], -1)
+    own = segment[:, :, None] == segment[:, None, :]
+    seen = (own | (segment[:, None, :] == 0)) & torch.ones(length, length, dtype=torch.bool).tril()
+    return {
+        "ids": padded([d.ids for d in dialogues], pad),
+        "positions": padded([d.position for d in dialogues], 0),
+        "labels": padded([d.labels for d in dialogues], -100),
+        "weight": padded([d.weight for d in dialogues], 0.0),
+        "truth": padded([d.truth for d in dialogues], -100),
+        "mask": seen[:, None],
+    }
+
+
+def begins(ground: np.ndarray) -> np.ndarray:
+    """(n, 64) bool: where a thing begins in raster order, given where the ground is. What it is only the prompt tells."""
+    grid = ground.reshape(-1, SIZE // CELL, SIZE // CELL)
+    left = np.pad(grid, ((0, 0), (0, 0), (1, 0)), constant_values=True)[:, :, :-1]
+    above = np.pad(grid, ((0, 0), (1, 0), (0, 0)), constant_values=True)[:, :-1]
+    return (~grid & left & above).reshape(ground.shape)
+
+
+class TinyJanus:
+    """A new model around a trained image tokenizer, or `model` where there is one."""
+
+    def __init__(self, pixels: JanusVQVAE, means: torch.Tensor, words: PreTrainedTokenizerFast):
+        torch.manual_seed(sum(SEED))
+        self.model = JanusForConditionalGeneration._from_config(config(words), attn_implementation="sdpa")
+        self.means, self.words, self.layout = means, words, Layout(words)
+        self.vq = self.model.model.vqmodel
+        self.vq.load_state_dict(pixels.state_dict())
+        self.vq.requires_grad_(False)
+        with torch.no_grad():
+            self.model.model.generation_embeddings.weight.copy_(F.normalize(pixels.quantize.embedding.weight, dim=-1))
+        self.ground = torch.from_numpy(vq.is_ground(means))
+        self.length = self.layout.length
+
+    def encode(self, pictures: np.ndarray) -> np.ndarray:
+        return vq.name(torch.from_numpy(vq.cells(pictures)).flatten(0, 1).float(), self.means).reshape(len(pictures), -1).numpy()
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        drawn = janus_vq.decode(self.vq, torch.from_numpy(codes.astype(np.int64)))
+        return drawn.add(1).mul(127.5).byte().permute(0, 2, 3, 1).numpy()
+
+    def hints(self) -> Hints:
+        return Hints(WIDTH)
+
+    def drawing(self, drawings: Sequence[Drawing], _: np.random.Generator) -> list[dict[str, torch.Tensor]]:
+        """Left-padded prompts with their picture's codes."""
+        prompts = ((self.layout.prompt(one.text, hidden=one.hidden), one) for one in drawings)
+        rows = sorted(prompts, key=lambda row: len(row[0]))
+        batches = []
+        for part in _parts(rows):
+            length = max(len(ids) for ids, _ in part)
+            codes = torch.from_numpy(np.stack([one.codes for _, one in part]).astype(np.int64))
+            batches.append(
+                {
+                    "share": torch.tensor(len(part) / len(rows)),
+                    "ids": torch.tensor([[self.layout.pad] * (length - len(ids)) + ids for ids, _ in part]),
+                    "mask": torch.tensor([[0] * (length - len(ids)) + [1] * len(ids) for ids, _ in part]),
+                    "codes": codes,
+                    "begins": torch.from_numpy(begins(self.ground[codes].numpy())),
+                    "looks": torch.from_numpy(np.stack([one.looks for _, one in part])),
+                }
+            )
+        return batches
+
+    def reading(self, pages: Sequence[Page], _: np.random.Generator) -> list[dict[str, torch.Tensor]]:
+        rows = sorted(((self.layout.dialogue(page.turns), page) for page in pages), key=lambda row: len(row[0].ids))
+        total = sum(sum(dialogue.weight) for dialogue, _ in rows)
+        batches = []
+        for part in _parts(rows):
+            known = [page.looks is not None for _, page in part]
+            looks = [page.looks for _, page in part if page.looks is not None]
+            extra = {
+                "share": torch.tensor(sum(sum(dialogue.weight) for dialogue, _ in part) / total),
+                "pixels": vq.to_pixels(np.stack([page.picture for _, page in part])),
+                "known": torch.tensor(known),
+                "looks": torch.from_numpy(np.stack(looks) if looks else np.empty((0, TOKENS, len(curriculum.LOOKS)), np.int64)),
+            }
+            batches.append(collate([dialogue for dialogue, _ in part], self.layout.pad) | extra)
+        return batches
+
+    def drawing_loss(self, batch: dict[str, torch.Tensor], hints: Hints) -> torch.Tensor:
+        """Mean cross-entropy of the image codes after their prompts; where a thing begins, how well it is the right one; and
+        the hints'.
+
+        Most of the first is where things lie, which no prompt tells; alone, it taught the model to draw things before it
+        taught it which. The second leaves out the ground's codes, so that both have the same optimum.
+        """
+        core, codes = self.model.model, batch["codes"]
+        words = core.language_model.embed_tokens(batch["ids"])
+        inputs = torch.cat([words, self.model.prepare_embeddings_for_image_generation(codes[:, :-1])], dim=1)
+        seen = torch.cat([batch["mask"], torch.ones_like(codes[:, :-1])], dim=1)
+        length = seen.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool).tril()
+        mask = (causal & seen[:, None, :].bool()) | torch.eye(length, dtype=torch.bool)
+        positions = (seen.cumsum(1) - 1).clamp(min=0)
+        hidden = self._read(inputs, mask[:, None], positions)[:, -codes.shape[1] :]
+        logits = core.generation_head(hidden).float()
+        things = logits[batch["begins"]].masked_fill(self.ground, -torch.inf)
+        drawn = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
+        return drawn + BEGINS * F.cross_entropy(things, codes[batch["begins"]]) + HINTED * hints.drawing(hidden, batch["looks"])
+
+    def reading_loss(self, batch: dict[str, torch.Tensor], hints: Hints) -> torch.Tensor:
+        """Weighted mean cross-entropy of the answers' tokens, and the hints'."""
+        core = self.model.model
+        features = core.aligner(core.vision_model(batch["pixels"]).last_hidden_state)
+        words = core.language_model.embed_tokens(batch["ids"])
+        slots = (batch["ids"] == core.config.image_token_id)[..., None]
+        hidden = self._read(words.masked_scatter(slots, features.to(words.dtype)), batch["mask"], batch["positions"])
+        # Labels stand on the token itself; the position before predicts it.
+        wanted = batch["labels"][:, 1:]
+        scored = wanted != -100
+        surprise = F.cross_entropy(self.model.lm_head(hidden[:, :-1][scored]).float(), wanted[scored], reduction="none")
+        weight = batch["weight"][:, 1:][scored]
+        read = (surprise * weight).sum() / weight.sum()
+        claimed = batch["truth"] != -100
+        told = hints.reading(features[batch["known"]], batch["looks"])
+        return read + told + hints.claims(hidden[claimed], batch["truth"][claimed])
+
+    def _read(self, inputs: torch.Tensor, seen: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        return self.model.model.language_model(
+            inputs_embeds=inputs, attention_mask=seen, position_ids=positions, use_cache=False
+        ).last_hidden_state
+
+    def sample(self, prompts: Sequence[str]) -> np.ndarray:
+        """Half of them with guidance, half without: what the reward will have to tell apart."""
+        adapter = JanusModel(self.model, self.words, image_processor(), name="tiny-janus")
+        half = len(prompts) // 2
+        drawn = []
+        for part, guidance in ((prompts[:half], GUIDANCE), (prompts[half:], 1.0)):
+            for i in range(0, len(part), 50):
+                chunk = part[i : i + 50]
+                drawn += adapter.generate(chunk, seeds=range(len(chunk)), sampling=ImageSampling(guidance=guidance))
+        return np.stack([np.asarray(made.picture) for made in drawn])
+
+    def save(self, folder: Path) -> None:
+        """As a transformers checkpoint in 16 bits."""
+        self.model.generation_config.update(
+            bos_token_id=self.words.bos_token_id,
+            eos_token_id=self.words.eos_token_id,
+            pad_token_id=self.words.pad_token_id,
+            guidance_scale=GUIDANCE,
+        )
+        self.model.bfloat16().save_pretrained(folder)
+        self.words.save_pretrained(folder)
+        image_processor().save_pretrained(folder)
+        janus_files.complete(folder, self.words)
+        whole = {"num_image_tokens": TOKENS, "processor_class": "JanusProcessor"}  # Janus-Pro has 576, and nobody asks
+        (folder / "processor_config.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+
+
+T = TypeVar("T")
+
+
+def _parts(rows: list[T]) -> list[list[T]]:
+    size = -(-len(rows) // PARTS)
+    return [rows[i : i + size] for i in range(0, len(rows), size)]

@@ -1,0 +1,207 @@
+"""One training of a subject: drawing and reading together, one log, resumable after any kill."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from suder_bench.world.pretrain.curriculum import Turn
+from suder_bench.world.pretrain.hints import Hints
+from suder_bench.world.pretrain.precision import quick_halves
+from suder_bench.world.pretrain.school import Drawing, Page, School
+from suder_bench.world.vocabulary import SIZE
+
+LOGGED, SAVED = 100, 200
+"""Steps between rows of the log, and between states."""
+
+Batch = dict[str, torch.Tensor]
+
+
+class Subject(Protocol):
+    """What is trained: `model`'s parameters that require gradients, by one loss a side. It is `school.Tokenizer`, too."""
+
+    model: nn.Module
+
+    def encode(self, pictures: np.ndarray) -> np.ndarray: ...
+
+    def decode(self, codes: np.ndarray) -> np.ndarray: ...
+
+    def length(self, turn: Turn) -> int:
+        """Tokens of a turn about a picture, its answer and end among them."""
+        ...
+
+    def hints(self) -> Hints:
+        """New heads of its width."""
+        ...
+
+    def drawing(self, drawings: Sequence[Drawing], rng: np.random.Generator) -> list[Batch]:
+        """Batches, each with a `share` (a number): the sum of their losses times it is the side's loss."""
+        ...
+
+    def reading(self, pages: Sequence[Page], rng: np.random.Generator) -> list[Batch]: ...
+
+    def drawing_loss(self, batch: Batch, hints: Hints) -> torch.Tensor: ...
+
+    def reading_loss(self, batch: Batch, hints: Hints) -> torch.Tensor: ...
+
+    def sample(self, prompts: Sequence[str]) -> np.ndarray:
+        """Pictures (n, 64, 64, 3) uint8 as the subject draws them now."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast. At the steps `sampling` (shares of all) the subject draws `samples` texts for its reading side."""
+
+    steps: int
+    peak: float = 1.5e-3
+    decay: float = 0.05
+    sampling: tuple[float, ...] = (0.4, 0.6, 0.8)
+    samples: int = 300
+    threads: int = 2
+
+    def learning_rate(self, step: int) -> float:
+        """Up in a fiftieth of the steps, level to three fifths, then straight down to a hundredth: a function of the step."""
+        done = (step + 1) / self.steps
+        return self.peak * min(1.0, done / 0.02, max(0.01, (1 - done) / 0.4))
+
+
+class TrainingFolder:
+    """The folder of one training: a resumable state a stage, and the log with the seconds worked in all."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = self.rows()
+        self.before = rows[-1]["seconds"] if rows else 0.0
+        self.started = time.perf_counter()
+
+    def rows(self) -> list[dict[str, Any]]:
+        file = self.folder / "log.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def state(self, stage: str) -> dict[str, Any]:
+        file = self.folder / f"{stage}.pt"
+        return torch.load(file, weights_only=True) if file.exists() else {}
+
+    def save(self, stage: str, state: dict[str, Any]) -> None:
+        temporary = self.folder / f"{stage}.pt.tmp"
+        torch.save(state, temporary)
+        temporary.replace(self.folder / f"{stage}.pt")
+
+    def log(self, row: dict[str, Any]) -> None:
+        row = row | {"seconds": round(self.before + time.perf_counter() - self.started, 1)}
+        print(json.dumps(row), flush=True)
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+@contextmanager
+def signals() -> Iterator[Callable[[], bool]]:
+    """Whether an interrupt or a request to end has come: the step under way is finished and its state saved first."""
+    came: list[int] = []
+    before = {kind: signal.signal(kind, lambda number, _: came.append(number)) for kind in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+Loss = Callable[[Batch, Hints], torch.Tensor]
+
+
+def gradients(
+    loss: Loss, batches: Sequence[Batch], hints: Hints, trained: Sequence[nn.Parameter]
+) -> tuple[float, list[torch.Tensor | None]]:
+    """One side's loss and its gradients; the two sides run on a core each."""
+    total = 0.0
+    sums: list[torch.Tensor | None] = [None] * len(trained)
+    for batch in batches:
+        with torch.autocast("cpu", torch.bfloat16, enabled=quick_halves(), cache_enabled=False):
+            value = loss(batch, hints) * batch["share"]
+        total += value.item()
+        for i, one in enumerate(torch.autograd.grad(value, trained, allow_unused=True)):
+            before = sums[i]
+            sums[i] = one if before is None else before if one is None else before + one
+    return total, sums
+
+
+def optimiser(trained: Sequence[nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
+    decayed, plain = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": plan.decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=plan.peak, betas=(0.9, 0.98))
+
+
+def train(subject: Subject, school: School, plan: Plan, work: TrainingFolder) -> bool:
+    """Train to the plan's end, from the folder's state if there is one. False where a signal ended it before."""
+    hints = subject.hints()
+    model = subject.model
+    trained = [p for p in [*model.parameters(), *hints.parameters()] if p.requires_grad]
+    optimise = optimiser(trained, plan)
+    state, start = work.state("model"), 0
+    if state:
+        model.load_state_dict(state["model"])
+        hints.load_state_dict(state["hints"])
+        optimise.load_state_dict(state["optimiser"])
+        school.sampled = list(zip(state["pictures"].numpy(), state["words"], strict=True))
+        start = state["step"]
+    sampling = {round(share * plan.steps) for share in plan.sampling}
+
+    def batches(step: int) -> tuple[list[Batch], list[Batch]]:
+        drawings, pages = school.step(step)
+        rng = np.random.default_rng([step])
+        return subject.drawing(drawings, rng), subject.reading(pages, rng)
+
+    def save(step: int) -> None:
+        pictures = np.stack([p for p, _ in school.sampled]) if school.sampled else np.empty((0, SIZE, SIZE, 3), np.uint8)
+        seen = {"pictures": torch.from_numpy(pictures), "words": [words for _, words in school.sampled]}
+        weights = {"model": model.state_dict(), "hints": hints.state_dict(), "optimiser": optimise.state_dict()}
+        work.save("model", weights | seen | {"step": step})
+
+    running = np.zeros(2)
+    since = start
+    with signals() as ended, ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(min(2, plan.threads)) as sides:
+        following: Future[tuple[list[Batch], list[Batch]]] = ahead.submit(batches, start)
+        for step in range(start, plan.steps):
+            drawing, reading = following.result()
+            if step in sampling:
+                model.eval()
+                school.take_samples(subject.sample, plan.samples, step)
+            model.train()
+            torch.set_num_threads(1)
+            following = ahead.submit(batches, step + 1)
+            read, drew = (
+                sides.submit(gradients, loss, shown, hints, trained)
+                for loss, shown in ((subject.reading_loss, reading), (subject.drawing_loss, drawing))
+            )
+            (read_loss, from_reading), (drawn_loss, from_drawing) = read.result(), drew.result()
+            for parameter, one, other in zip(trained, from_reading, from_drawing, strict=True):
+                parameter.grad = one if other is None else other if one is None else one + other
+            for group in optimise.param_groups:
+                group["lr"] = plan.learning_rate(step)
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimise.step()
+            running += (drawn_loss, read_loss)
+            if (step + 1) % LOGGED == 0:
+                drawn_mean, read_mean = (running / (step + 1 - since)).round(4).tolist()
+                work.log({"stage": "model", "step": step + 1, "drawing": drawn_mean, "reading": read_mean})
+                running[:], since = 0, step + 1
+            if (step + 1) % SAVED == 0 or step + 1 == plan.steps or ended():
+                save(step + 1)
+            if ended() and step + 1 < plan.steps:
+                work.log({"stage": "stopped", "step": step + 1})
+                return False
+    model.eval()
+    return True
