@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +19,11 @@ from suder_bench.models.protocols import (
     ImageSampling,
     ImageToText,
     Model,
+    Task,
     TextLikelihood,
     TextSampling,
     TextToImage,
+    Trainable,
 )
 
 PROMPTS = ("a red ball", "two small boxes left of a tall tree", "a cup")
@@ -58,6 +63,8 @@ def check_model(
         checks.append(("ChoiceLikelihood", lambda: _check_choices(model, tolerance)))
     if isinstance(model, DualLikelihood) and isinstance(model, TextToImage):
         checks.append(("DualLikelihood", lambda: _check_image_tokens(model, prompts, image, tolerance)))
+    if isinstance(model, Trainable):
+        checks.append(("Trainable", lambda: _check_trainable(model, prompts, replace(image, guidance=1.0), tolerance)))
     for _, check in checks:
         check()
     return [name for name, _ in checks]
@@ -157,6 +164,110 @@ def _check_image_tokens(model: Any, prompts: Sequence[str], sampling: ImageSampl
     assert codes.shape == tokens.shape, (
         f"DualLikelihood: {tuple(codes.shape)} codes of pictures with {tuple(tokens.shape)} tokens"
     )
+
+
+def _check_trainable(model: Trainable, prompts: Sequence[str], sampling: ImageSampling, tolerance: float) -> None:
+    """Ids that it samples are those that it scores, both sides teach the parts that are theirs, and what is saved loads."""
+    for prompt in prompts:
+        model.check_prompt(prompt)
+    seeds = list(range(len(prompts)))
+    with torch.no_grad():
+        tokens = model.draw(prompts, seeds=seeds, sampling=sampling).tokens
+        pixels = model.decode_tokens(tokens)
+        written = model.write([[one] for one in pictures()], QUESTIONS, seeds=seeds, sampling=TextSampling(max_new_tokens=8))
+        of_tokens = model.image_scores(prompts, tokens, seeds=seeds)
+        _check_written(model, written, tolerance)
+        _check_end(model)
+    assert pixels.dtype == torch.float32, f"Trainable: decode_tokens gives {pixels.dtype}, not float32"
+    assert pixels.shape[:2] == (len(prompts), 3), f"Trainable: decode_tokens gives the shape {tuple(pixels.shape)}"
+    assert pixels.shape[2] == pixels.shape[3], f"Trainable: decode_tokens gives the shape {tuple(pixels.shape)}"
+    assert pixels.abs().max() <= 1, "Trainable: decode_tokens gives pixels outside [-1, 1]"
+    _check_lessons(model, prompts, tokens, [[*ids, model.end_token] for ids in written], seeds)
+    with tempfile.TemporaryDirectory() as place:
+        folder, weights = Path(place) / "saved", model.network.state_dict()
+        model.save(folder, weights)
+        back = model.saved(folder)
+        assert back.keys() == weights.keys(), "Trainable: saved gives other names than the network has"
+        assert all(torch.equal(back[name], weights[name].cpu()) for name in back), "Trainable: saved gives other weights"
+        again = type(model).load(str(folder), device="cpu", dtype="float32")  # type: ignore[attr-defined]
+        with torch.no_grad():
+            scored = again.image_scores(prompts, tokens, seeds=seeds)
+        for one, other in zip(scored.logprobs, of_tokens.logprobs, strict=True):
+            assert torch.allclose(one.cpu(), other.cpu(), atol=tolerance), "Trainable: what save wrote scores otherwise"
+
+
+def _check_written(model: Trainable, written: Sequence[Sequence[int]], tolerance: float) -> None:
+    """Of greedy answers: no other first token may be likelier."""
+    ended = [[*ids, model.end_token] for ids in written]
+    together = model.answer_scores(pictures(), QUESTIONS, ended, entropy=True)
+    for ids, logprobs, entropy in zip(ended, together.logprobs, together.entropy, strict=True):
+        _check_logprobs(logprobs, "Trainable: of written ids")
+        assert len(logprobs) == len(entropy) == len(ids), f"Trainable: {len(logprobs)} log-probabilities of {len(ids)} ids"
+        assert (entropy >= -tolerance).all(), "Trainable: an entropy below 0"
+    for other in {ids[0] for ids in ended}:
+        changed = model.answer_scores(pictures(), QUESTIONS, [[other]] * len(QUESTIONS)).logprobs
+        for alone, logprobs in zip(changed, together.logprobs, strict=True):
+            assert alone[0] <= logprobs[0] + tolerance, (
+                "Trainable: an answer was written greedily, and another beginning is likelier"
+            )
+
+
+def _check_end(model: Trainable) -> None:
+    """`score_end` counts one token more."""
+    asked = model.score_end
+    try:
+        lengths = []
+        for model.score_end in (False, True):
+            lengths.append([len(one) for one in model.text_logprobs(pictures(), TEXTS)])
+    finally:
+        model.score_end = asked
+    assert lengths[1] == [count + 1 for count in lengths[0]], "Trainable: with score_end a text must have one token more"
+
+
+def _check_lessons(
+    model: Trainable, prompts: Sequence[str], tokens: torch.Tensor, answers: Sequence[Sequence[int]], seeds: Sequence[int]
+) -> None:
+    """Each task's log-probabilities reach all parts that usually learn but for the idle ones."""
+    anatomy = model.anatomy
+    unknown = {*anatomy.usual, *anatomy.idle["gen"], *anatomy.idle["und"]} - anatomy.parts.keys()
+    assert not unknown, f"Trainable: anatomy speaks of {', '.join(sorted(unknown))}, which is none of its parts"
+    for name in (*anatomy.parts.values(), anatomy.language_model, *anatomy.frozen):
+        assert name in dict(model.network.named_modules()), f"Trainable: the network has no '{name}', which anatomy names"
+    requests = [model.caption_request] * len(answers)
+    tasks: tuple[Task, ...] = ("gen", "und")
+    for task in tasks:
+        with _learning(model.network):
+            if task == "gen":
+                found = model.image_scores(prompts, tokens, seeds=seeds)
+            else:
+                found = model.answer_scores(pictures(), requests, answers)
+            total = torch.cat(found.logprobs).sum()
+            assert total.requires_grad, f"Trainable: the log-probabilities of task {task} have no gradient"
+            total.backward()
+            reached = {
+                part
+                for part in anatomy.usual
+                for weight in model.network.get_submodule(anatomy.parts[part]).parameters()
+                if weight.grad is not None and bool(weight.grad.any())
+            }
+        for part in anatomy.usual:
+            idle = part in anatomy.idle[task]  # type: ignore[index]
+            assert (part in reached) != idle, (
+                f"Trainable: the task {task} {'reaches' if idle else 'does not reach'} the part {part}"
+            )
+
+
+@contextmanager
+def _learning(network: torch.nn.Module) -> Iterator[None]:
+    """All weights take gradients inside, and are as they were behind it."""
+    wanted = [weight.requires_grad for weight in network.parameters()]
+    network.requires_grad_(True)
+    try:
+        yield
+    finally:
+        network.zero_grad(set_to_none=True)
+        for weight, own in zip(network.parameters(), wanted, strict=True):
+            weight.requires_grad_(own)
 
 
 def _check_logprobs(values: torch.Tensor, what: str) -> None:

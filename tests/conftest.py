@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +34,17 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("SUDER_BENCH_CACHE", str(folder))
     monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the commands set it for good
     return folder
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the plug-in installed by pip, as a user's site-packages would have it."""
+    work = tmp_path_factory.mktemp("plugin")
+    plugin = Path(__file__).parent / "plugin"
+    source = shutil.copytree(plugin, work / "source", ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--target", work / "site", source], check=True, cwd=work)
+    return work / "site"
 
 
 @pytest.fixture

@@ -5,25 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-PLUGIN = Path(__file__).parent / "plugin"
 CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory) -> Path:
-    """A folder with the plug-in installed by pip, as a user's site-packages would have it."""
-    work = tmp_path_factory.mktemp("plugin")
-    source = shutil.copytree(PLUGIN, work / "source", ignore=shutil.ignore_patterns("__pycache__"))
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*pip, "--target", work / "site", source], check=True, cwd=work)
-    return work / "site"
 
 
 @pytest.fixture
@@ -96,5 +84,7 @@ def test_the_added_reward_is_compared(suder_bench, tmp_path):
 
 def test_every_file_that_contributing_points_at_exists():
     links = re.findall(r"\]\(([^)#:]+)\)", CONTRIBUTING.read_text(encoding="utf-8"))
-    assert {f"tests/plugin/suder_bench_example/{what}.py" for what in ("benchmark", "model", "judge", "reward")} <= set(links)
+    assert {f"tests/plugin/suder_bench_example/{what}.py" for what in ("benchmark", "model", "mosaic", "judge", "reward")} <= set(
+        links
+    )
     assert [link for link in links if not (CONTRIBUTING.parent / link).exists()] == []
