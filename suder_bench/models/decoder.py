@@ -63,13 +63,13 @@ class Decoder:
         pack = worth_packing(self.llama)
         return [_Layer(layer, pack=pack) for layer in layers]
 
-    def start(self, prompts: Sequence[torch.Tensor], shared: Shared | None = None) -> torch.Tensor:
+    def start(self, prompts: Sequence[torch.Tensor], shared: Shared | None = None, *, until: int | None = None) -> torch.Tensor:
         """Read prompts of embeddings, each (tokens, width); returns the last hidden state of each, (prompts, width).
 
-        With `shared` the prompts go on beginnings, each of which is read once. In the last layer only the ends are followed
-        further than to their keys and values.
+        With `shared` the prompts go on beginnings, each of which is read once; `until` as of `PromptRows`. In the last layer only
+        the ends are followed further than to their keys and values.
         """
-        read = PromptRows(prompts, shared)
+        read = PromptRows(prompts, shared, until)
         self.padding, self.shared, x = read.padding, read.before, read.x
         cos, sin = (part[0] for part in self.rotary(x[None], read.positions[None]))
         for layer in self.layers:
@@ -80,7 +80,7 @@ class Decoder:
                 x = layer.rest(x[read.ends], read.attend_at_ends(q, self.read[-1], layer.scaling))
             else:
                 x = layer.rest(x, read.attend(q, kv, self.read[-1], layer.scaling))
-        return norm(self.llama.norm, x)
+        return self.final(x)
 
     def select(self, rows: torch.Tensor, lengths: torch.Tensor | None = None) -> None:
         """Go on with these rows. At first they are prompts in any order, each as often as it is to be continued, from its first
@@ -112,6 +112,9 @@ class Decoder:
             x = layer.rest(x, attended[0] if len(attended) == 1 else torch.cat(attended))
         self.appended += 1
         self.positions = self.positions + 1
+        return self.final(x)
+
+    def final(self, x: torch.Tensor) -> torch.Tensor:
         return norm(self.llama.norm, x)
 
     def beginnings(self, rows: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:

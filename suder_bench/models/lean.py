@@ -13,7 +13,7 @@ import torch
 from transformers import LlamaModel
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaMLP, LlamaRMSNorm
 
-from suder_bench.models.decoder import Decoder, norm
+from suder_bench.models.decoder import Decoder
 from suder_bench.models.packed import Packed, hooked, is_plain, joined, worth_packing
 from suder_bench.models.static import CHANGING
 
@@ -88,7 +88,7 @@ class LeanDecoder(Decoder):
             scores = torch.bmm(q, k.transpose(1, 2)) if bias is None else torch.baddbmm(bias, q, k.transpose(1, 2))
             x = layer.rest(x, torch.bmm(torch.softmax(scores, dim=-1), v).view(len(x), -1))
         self.appended += 1
-        return norm(self.llama.norm, x)
+        return self.final(x)
 
     def rotary(self, x: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """cos + i sin, (rows, tokens, 1, half the width of a head), twice."""

@@ -11,10 +11,14 @@ import torch.nn.functional as F
 
 @dataclass(frozen=True)
 class Shared:
-    """Beginnings of prompts, embeddings (beginnings, tokens, width), and `of`, (prompts,), which of them each prompt goes on."""
+    """Beginnings of prompts, embeddings (beginnings, tokens, width), and `of`, (prompts,), which of them each prompt goes on.
+
+    `mask` (tokens, tokens), bool, is what may look at what in a beginning, where that is not causal.
+    """
 
     beginnings: torch.Tensor
     of: torch.Tensor
+    mask: torch.Tensor | None = None
 
     @property
     def tokens(self) -> int:
@@ -28,8 +32,9 @@ class PromptRows:
     A row of keys and values is a prompt's beginning, then `padding` (prompts,) empty columns, and then its own tokens.
     """
 
-    def __init__(self, prompts: Sequence[torch.Tensor], shared: Shared | None):
-        """`prompts` are embeddings, each (tokens, width), of what follows the beginnings; at least one token each."""
+    def __init__(self, prompts: Sequence[torch.Tensor], shared: Shared | None, until: int | None = None):
+        """`prompts` are embeddings, each (tokens, width), of what follows the beginnings; at least one token each. Where they all
+        end before one position, `until` says which; else each begins at 0, or behind its beginning."""
         device = prompts[0].device
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
         self.longest = int(lengths.max())
@@ -41,7 +46,10 @@ class PromptRows:
         own = columns[: self.longest] - self.padding[:, None]
         self.real = own >= 0
         self.even = bool(self.real.all())
-        self.x, self.positions = torch.cat(list(prompts)), own[self.real] + self.before
+        self.x = torch.cat(list(prompts))
+        self.positions = own[self.real] + self.before
+        if until is not None:
+            self.positions = columns[: self.longest].expand_as(own)[self.real] + until - self.longest
         if shared is not None:
             self.x = torch.cat([shared.beginnings.flatten(0, 1), self.x])
             self.positions = torch.cat([columns[: self.before].repeat(len(shared.beginnings)), self.positions])
@@ -69,7 +77,9 @@ class PromptRows:
         if self.shared is not None:
             begun_q = q[: self.begun].unflatten(0, (-1, self.before)).transpose(1, 2)
             begun_kv = kv[:, : self.begun].unflatten(1, (-1, self.before)).transpose(2, 3)
-            flat = torch.cat([_attention(begun_q, begun_kv, None, scaling, causal=True).transpose(1, 2).flatten(0, 1), flat])
+            seen = self.shared.mask
+            begun = _attention(begun_q, begun_kv, seen, scaling, causal=seen is None)
+            flat = torch.cat([begun.transpose(1, 2).flatten(0, 1), flat])
         return flat.flatten(1)
 
     def attend_at_ends(self, q: torch.Tensor, rows: torch.Tensor, scaling: float) -> torch.Tensor:

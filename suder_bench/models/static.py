@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import LlamaModel
 
-from suder_bench.models.decoder import Decoder, norm
+from suder_bench.models.decoder import Decoder
 from suder_bench.models.packed import hooked
 
 WINDOW = 96
@@ -79,7 +79,7 @@ class StaticDecoder(Decoder):
             x = layer.rest(x, attended.flatten(1))
         self.column += 1
         self.positions += 1
-        return norm(self.llama.norm, x)
+        return self.final(x)
 
 
 def capturable(*modules: nn.Module) -> bool:

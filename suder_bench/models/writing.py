@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from transformers import LlamaModel
 
 from suder_bench.models.decoder import Decoder
 from suder_bench.models.prompt_rows import Shared
@@ -18,7 +18,7 @@ TEXT_COLUMNS = 64
 
 @torch.no_grad()
 def write_tokens(
-    text_model: LlamaModel,
+    text_model: Any,
     head: torch.nn.Module,
     prompts: Sequence[torch.Tensor],
     place: torch.Tensor,
@@ -29,14 +29,15 @@ def write_tokens(
     ends: set[int],
     suppressed: Sequence[int] = (),
     shared: Shared | None = None,
+    kind: type[Decoder] = Decoder,
 ) -> list[list[int]]:
     """Answers as ids, without the end token. Sample i follows the embeddings `prompts[place[i]]`, each (tokens, width), which go
-    on what is `shared`; `head` turns hidden states of `text_model` into logits.
+    on what is `shared`; `head` turns hidden states of `text_model`, which a decoder of that `kind` reads, into logits.
 
     `suppressed` ids are never written. A finished row leaves the batch once half of the rows have finished. An answer ends
     where the `positions` that the model was made for do. Raises `NoNumbersError` when logits are not finite.
     """
-    decoder = Decoder(text_model, spare=TEXT_COLUMNS)
+    decoder = kind(text_model, spare=TEXT_COLUMNS)
     hidden = decoder.start(prompts, shared)[place]
     decoder.select(place)
     written: list[list[int]] = [[] for _ in seeds]

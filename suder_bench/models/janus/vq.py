@@ -13,10 +13,7 @@ import torch
 import torch.nn.functional as F
 from transformers.models.janus.modeling_janus import JanusVQVAE
 
-from suder_bench.models.threads import one_thread_each
-
-_MOST_TOGETHER, _MOST_TOKENS = 8, 512
-"""Pictures that a network decodes at once, and their tokens: many small ones, or one."""
+from suder_bench.models.threads import in_equal_parts, together
 
 
 @torch.no_grad()
@@ -33,27 +30,16 @@ def encode(vqmodel: JanusVQVAE, pixels: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def decode(vqmodel: JanusVQVAE, tokens: torch.Tensor) -> torch.Tensor:
-    """The pixels, shape (pictures, 3, height, width), float32 clamped to [-1, 1], of codes (pictures, tokens).
-
-    Convolutions round differently at other batch sizes and numbers of threads, and truncation to 8 bits would show it:
-    a network always sees equally many pictures, the last ones filled up, and on a CPU one thread computes them.
-    """
+    """The pixels, shape (pictures, 3, height, width), float32 clamped to [-1, 1], of codes (pictures, tokens)."""
     if not len(tokens):
         return torch.empty(0, 3, 0, 0)
     vqmodel.eval()
     weight = vqmodel.quantize.embedding.weight
-    together = max(1, min(_MOST_TOGETHER, _MOST_TOKENS // tokens.shape[1]))
-    chunks = tokens.to(weight.device).split(together)
-    if weight.device.type != "cpu":
-        return torch.cat([_decoded(vqmodel, chunk, together) for chunk in chunks])
-    with one_thread_each() as map_each:
-        return torch.cat(list(map_each(partial(_decoded, vqmodel, together=together), chunks)))
+    return in_equal_parts(partial(_decoded, vqmodel), tokens.to(weight.device), together(tokens.shape[1]))
 
 
-@torch.no_grad()
-def _decoded(vqmodel: JanusVQVAE, tokens: torch.Tensor, together: int) -> torch.Tensor:
+def _decoded(vqmodel: JanusVQVAE, tokens: torch.Tensor) -> torch.Tensor:
     """Channels stand last, which takes 0.7 of the time on a CPU."""
-    filled = cast("torch.LongTensor", torch.cat([tokens, tokens[-1:].expand(together - len(tokens), -1)]))
-    codes = vqmodel.quantize.get_codebook_entry(filled).contiguous(memory_format=torch.channels_last)
-    pixels = vqmodel.decoder(vqmodel.post_quant_conv(codes))
-    return pixels[: len(tokens)].float().clamp(-1, 1).contiguous()
+    entries = vqmodel.quantize.get_codebook_entry(cast("torch.LongTensor", tokens))
+    pixels = vqmodel.decoder(vqmodel.post_quant_conv(entries.contiguous(memory_format=torch.channels_last)))
+    return pixels.float().clamp(-1, 1).contiguous()
