@@ -21,7 +21,14 @@ def janus() -> JanusModel:
 
 
 def test_janus_keeps_every_protocol(janus: JanusModel) -> None:
-    assert check_model(janus) == ["TextToImage", "ImageToText", "TextLikelihood", "ChoiceLikelihood", "DualLikelihood"]
+    assert check_model(janus) == [
+        "TextToImage",
+        "ImageToText",
+        "TextLikelihood",
+        "ChoiceLikelihood",
+        "DualLikelihood",
+        "Trainable",
+    ]
 
 
 class Painter:

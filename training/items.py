@@ -13,7 +13,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from suder_bench.errors import UserError
-from suder_bench.training.recipe import Task
+from suder_bench.models.protocols import Task
 
 _STREAM = {"gen": 0, "und": 1}
 

@@ -8,20 +8,17 @@ Judges, CUDA's own few hundred MiB and fragmentation are not counted.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import JanusConfig, JanusForConditionalGeneration
+from torch import nn
 
 from suder_bench.errors import UserError
-from suder_bench.models.janus import files as janus_files
-from suder_bench.models.reference import ModelReference
+from suder_bench.models.protocols import Anatomy, Sizes
 from suder_bench.training.arguments import DEFAULTS, deepspeed_file
-from suder_bench.training.policy import PARTS
+from suder_bench.training.policy import adapted_layers
 from suder_bench.training.recipe import Lora, Recipe
 from suder_bench.training.rewards import asks_model
 
@@ -33,12 +30,6 @@ QUESTION = 40
 
 BUCKET = 500_000_000
 """Numbers that DeepSpeed reduces at once unless its file says otherwise; two of them overlap."""
-
-_LARGE = {
-    "deepseek-community/Janus-Pro-1B": (2048, 24, 16, 5632),
-    "deepseek-community/Janus-Pro-7B": (4096, 30, 32, 11008),
-}
-"""Width, layers, heads and inner width of their language models; the rest is `JanusConfig`'s default."""
 
 
 @dataclass(frozen=True)
@@ -66,29 +57,12 @@ class Estimate:
         ]
 
 
-def configuration(reference: ModelReference) -> JanusConfig | None:
-    """Of a checkpoint that is here, or of a large one that everybody knows; None for any other."""
-    base = reference.checkpoints[0]
-    if base in _LARGE:
-        width, layers, heads, inner = _LARGE[base]
-        text = {"model_type": "llama", "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
-        text |= {"num_key_value_heads": heads, "intermediate_size": inner, "vocab_size": 102400}
-        quantizer = {"projection_dim": width, "image_token_embed_dim": width}
-        vision = {"projection_dim": width}
-        return JanusConfig(text_config=text, vision_config=vision, vq_config=quantizer, tie_word_embeddings=False)
-    folder = reference.described(base)
-    whole = folder is not None and (reference.stamp() is not None or not janus_files.is_original(folder))
-    return janus_files.configuration(folder) if folder is not None and whole else None
-
-
-def estimate(recipe: Recipe, config: JanusConfig, *, processes: int) -> Estimate:
+def estimate(recipe: Recipe, sizes: Sizes, anatomy: Anatomy, *, processes: int) -> Estimate:
     """For weights in float32, as `train` reads them, on one of `processes`."""
-    with torch.device("meta"):
-        network = JanusForConditionalGeneration(config)
-    weights = sum(one.numel() for one in network.parameters())
-    learning = _learning(network, recipe)
+    weights = sum(one.numel() for one in sizes.network.parameters())
+    learning = _learning(sizes.network, anatomy, recipe)
     settings = _Precision.of(recipe, processes)
-    passing = _Passing(recipe, config, settings)
+    passing = _Passing(recipe, sizes, settings)
     cache, logits = passing.cache(), passing.logits()
     doing: dict[str, int] = {}
     if "gen" in recipe.tasks:
@@ -101,29 +75,27 @@ def estimate(recipe: Recipe, config: JanusConfig, *, processes: int) -> Estimate
     return Estimate(settings.kept(weights, learning, _copies(recipe)), doing, cache, logits)
 
 
-def _learning(network: torch.nn.Module, recipe: Recipe) -> int:
+def _learning(network: nn.Module, anatomy: Anatomy, recipe: Recipe) -> int:
     """How many numbers learn."""
     if recipe.lora is not None:
-        return _adapters(network, recipe.lora)
-    frozen = {id(one) for one in network.get_submodule("model.vqmodel").parameters()}
-    chosen = {id(one): one for name in recipe.trainable for one in network.get_submodule(PARTS[name]).parameters()}
+        return _adapters(network.get_submodule(anatomy.language_model), recipe.lora)
+    frozen = {id(one) for name in anatomy.frozen for one in network.get_submodule(name).parameters()}
+    parts = [network.get_submodule(anatomy.parts[name]) for name in recipe.trainable or anatomy.usual]
+    chosen = {id(one): one for part in parts for one in part.parameters()}
     return sum(one.numel() for key, one in chosen.items() if key not in frozen)
 
 
-def _adapters(network: torch.nn.Module, lora: Lora) -> int:
-    named = re.compile(rf".*\.({'|'.join(map(re.escape, lora.target_modules))})")
-    layers = network.get_submodule("model.language_model").named_modules(prefix="model.language_model")
-    linear = [one for name, one in layers if isinstance(one, torch.nn.Linear) and named.fullmatch(name)]
-    return sum(lora.r * (one.in_features + one.out_features) for one in linear)
+def _adapters(language_model: nn.Module, lora: Lora) -> int:
+    adapted = (language_model.get_submodule(name) for name in adapted_layers(language_model, lora))
+    return sum(lora.r * (one.in_features + one.out_features) for one in adapted if isinstance(one, nn.Linear))
 
 
 def _copies(recipe: Recipe) -> int:
     """Whole models beside the one that learns, without the one that samples in place of shards."""
     separate = recipe.strategy == "separate"
-    start = recipe.algorithm == "grpo" and (recipe.grpo.beta != 0 or recipe.grpo.anchor == "reference")
     asked = any(asks_model(getattr(recipe.reward, task)) for task in recipe.tasks)
     frozen = recipe.reward.scorer == "frozen" and asked and not separate
-    return int(start or frozen) + int(separate)
+    return int(recipe.needs_start or frozen) + int(separate)
 
 
 @dataclass(frozen=True)
@@ -174,59 +146,54 @@ class _Passing:
     """What comes and goes: sums of rows x columns x numbers x bytes."""
 
     recipe: Recipe
-    config: Any  # a JanusConfig, whose parts transformers declares optional
+    of: Sizes
     at: _Precision
-
-    @property
-    def _text(self) -> Any:
-        return self.config.text_config
-
-    @property
-    def _image(self) -> int:
-        return int(self.config.vision_config.num_image_tokens)
 
     @property
     def _column(self) -> int:
         """Keys and values of one token in all layers; the cache takes the keys' precision for both."""
-        heads = self._text.num_key_value_heads * (self._text.hidden_size // self._text.num_attention_heads)
-        return int(self._text.num_hidden_layers * heads * 2 * self.at.wide)
+        return self.of.layers * self.of.keys * 2 * self.at.wide
 
     @property
     def _samples(self) -> int:
         return min(self.recipe.sampling.batch_size, self.recipe.global_batch_size * self.recipe.num_generations)
 
+    @property
+    def _drawn_rows(self) -> int:
+        return self._samples * (1 if self.recipe.sampling.guidance == 1 else 2)
+
     def cache(self) -> int:
-        rows = self._samples * (1 if self.recipe.sampling.guidance == 1 else 2)
-        return rows * self._image * self._column
+        """Keys and values of the pictures' tokens; those that are drawn all at once pass through a layer instead."""
+        column = self._layer_passing if self.of.parallel else self._column
+        return self._drawn_rows * self.of.image_tokens * column
 
     def logits(self) -> int:
         """Those of a step, mixed, and their distribution function in 64 bits."""
-        rows = self._samples * (1 if self.recipe.sampling.guidance == 1 else 2)
-        return int(self.config.vq_config.num_embeddings * (rows * FULL + self._samples * (3 * FULL + 2 * 2 * FULL)))
+        columns = self.of.image_tokens if self.of.parallel else 1
+        return columns * self.of.codes * (self._drawn_rows * FULL + self._samples * (3 * FULL + 2 * 2 * FULL))
 
     def codes(self) -> int:
         """Every code as the language model reads it."""
-        return int(self.config.vq_config.num_embeddings * self._text.hidden_size * self.at.weight)
+        return 0 if self.of.parallel else self.of.codes * self.of.width * self.at.weight
 
     def decoding(self) -> int:
         """Of one picture, and all of them as they are kept."""
-        quantizer, side = self.config.vq_config, self.config.vision_config.image_size
-        return int(side * side * (6 * quantizer.base_channels * self.at.weight + 3 * FULL * self._samples))
+        return self.of.side**2 * (6 * self.of.channels * self.at.weight + 3 * FULL * self._samples)
 
     def writing(self) -> int:
         """Either all captions are being written, or half of them, which have their pictures' keys each for themselves."""
-        prompt, longest = self._image + QUESTION, self.recipe.sampling.max_completion_length
+        prompt, longest = self.of.image_tokens + QUESTION, self.recipe.sampling.max_completion_length
         pictures = max(1, self._samples // self.recipe.num_generations)
         columns = max(pictures * prompt + self._samples * longest, (self._samples + 1) // 2 * (prompt + longest))
-        return int(columns * self._column + self._samples * self._text.vocab_size * (4 * FULL + 2 * 2 * FULL))
+        return columns * self._column + self._samples * self.of.vocabulary * (4 * FULL + 2 * 2 * FULL)
 
     def scoring(self, task: str) -> int:
         """Without gradients: the widest point of a layer, or the logits."""
         rows = min(self.recipe.reward.batch_size, self._samples)
-        layer = rows * (self._image + 2 * QUESTION) * self._layer_passing
+        layer = rows * (self.of.image_tokens + 2 * QUESTION) * self._layer_passing
         if task == "gen":  # the likelihood of the prompt's tokens, given the picture
-            return max(layer, rows * QUESTION * self._text.vocab_size * (self.at.narrow + 2 * FULL))
-        return max(layer, rows * self._image * self.config.vq_config.num_embeddings * self._copies_of_logits(2))
+            return max(layer, rows * QUESTION * self.of.vocabulary * (self.at.narrow + 2 * FULL))
+        return max(layer, rows * self.of.image_tokens * self.of.codes * self._copies_of_logits(2))
 
     def updating(self, task: str) -> int:
         """A forward and backward pass of a batch."""
@@ -235,16 +202,16 @@ class _Passing:
         rows = trainer["per_device_train_batch_size"] * (2 if recipe.algorithm == "simpo" else recipe.num_generations)
         if task == "gen":
             guided = 2 if recipe.sampling.likelihood_guidance != 1 else 1
-            tokens = rows * guided * (self._image + QUESTION)
-            logits = rows * guided * self._image * self.config.vq_config.num_embeddings * self._copies_of_logits(4)
+            tokens = rows * guided * (self.of.image_tokens + QUESTION)
+            logits = rows * guided * self.of.image_tokens * self.of.codes * self._copies_of_logits(4)
         else:
             longest = recipe.sampling.max_completion_length
-            tokens = rows * (self._image + QUESTION + longest)
-            logits = rows * longest * self._text.vocab_size * self._copies_of_logits(4)
-        layers, saved = self._text.num_hidden_layers, tokens * self._text.hidden_size * self.at.wide
+            tokens = rows * (self.of.image_tokens + QUESTION + longest)
+            logits = rows * longest * self.of.vocabulary * self._copies_of_logits(4)
+        saved = tokens * self.of.width * self.at.wide
         if trainer.get("gradient_checkpointing") or trainer.get("activation_checkpointing"):
-            return int(layers * saved + max(logits, tokens * self._layer_saved * 3 // 2))
-        return int(layers * tokens * self._layer_saved + max(logits, tokens * self._layer_saved // 2))
+            return self.of.layers * saved + max(logits, tokens * self._layer_saved * 3 // 2)
+        return self.of.layers * tokens * self._layer_saved + max(logits, tokens * self._layer_saved // 2)
 
     def _copies_of_logits(self, copies: int) -> int:
         """Bytes of a number in so many tensors of 32 bits, and in what the head gave where that is narrower."""
@@ -254,12 +221,12 @@ class _Passing:
     def _layer_saved(self) -> int:
         """What a layer keeps of a token for its backward pass: both norms, queries, keys and values before and after they are
         turned, what was attended to, and four of the inner width."""
-        return int(10 * self._text.hidden_size * self.at.wide + 4 * self._text.intermediate_size * self.at.narrow)
+        return 10 * self.of.width * self.at.wide + 4 * self.of.inner * self.at.narrow
 
     @property
     def _layer_passing(self) -> int:
         """The widest point of a layer without it."""
-        return int(5 * self._text.hidden_size * self.at.wide + 3 * self._text.intermediate_size * self.at.narrow)
+        return 5 * self.of.width * self.at.wide + 3 * self.of.inner * self.at.narrow
 
 
 def _read(configuration: Any) -> dict[str, Any]:

@@ -11,13 +11,15 @@ from pathlib import Path
 from suder_bench.data.catalogue import catalogue
 from suder_bench.data.source import official
 from suder_bench.errors import AbsentError, PictureError, UserError, install
+from suder_bench.models.protocols import Task, TellsSizes
 from suder_bench.models.reference import ModelReference
 from suder_bench.training.arguments import DEFAULTS, arguments
 from suder_bench.training.images import HUB, ImageSource, hub_name, open_images
 from suder_bench.training.items import MicroBatches
-from suder_bench.training.memory import configuration, estimate
+from suder_bench.training.memory import estimate
+from suder_bench.training.policy import check_trainable
 from suder_bench.training.prompts import read_prompts
-from suder_bench.training.recipe import Recipe, Task, blamed
+from suder_bench.training.recipe import Recipe, blamed
 from suder_bench.training.strategies import check
 
 LOOKED_AT = 200
@@ -134,18 +136,19 @@ class _Look:
                 self.found.facts.append(f"an epoch is {batches.steps:,} steps of {recipe.global_batch_size} {of}")
 
     def memory(self, start: ModelReference) -> None:
-        config = configuration(start)
-        if config is None:
-            self.found.facts.append(f"memory: unknown until the configuration of {start.name} is here")
-            return
-        processes = _processes()
+        kind, processes = check_trainable(start), _processes()
         try:
-            self.found.facts += estimate(self.recipe, config, processes=processes).told(processes)
+            sizes = kind.sizes(start) if issubclass(kind, TellsSizes) else None
+            if sizes is None:
+                unknown = "" if issubclass(kind, TellsSizes) else f"; adapter '{start.adapter}' does not tell it"
+                self.found.facts.append(f"memory: unknown until the configuration of {start.name} is here{unknown}")
+                return
+            self.found.facts += estimate(self.recipe, sizes, kind.anatomy, processes=processes).told(processes)
         except (ValueError, TypeError, RuntimeError, AttributeError, ZeroDivisionError) as error:  # sizes that fit no network
             with blamed(self.place, "model"):
                 raise UserError(f"model '{start.name}': its config.json describes no network ({error})") from error
         if processes == 1 and any(self.recipe.trainer.get(key) for key in ("deepspeed", "fsdp")):
-            self.found.facts += estimate(self.recipe, config, processes=MANY).told(MANY)[:1]
+            self.found.facts += estimate(self.recipe, sizes, kind.anatomy, processes=MANY).told(MANY)[:1]
 
 
 def _processes() -> int:

@@ -17,14 +17,12 @@ from typing import Any, Literal
 import yaml
 
 from suder_bench.errors import UserError, unknown
-from suder_bench.models.janus.prompts import CAPTION_REQUEST
+from suder_bench.models.protocols import Task
 from suder_bench.training.images import ImageSource
 from suder_bench.training.objectives import GRPO, SimPO
 from suder_bench.training.placed_yaml import Tree, build, parse
 
 Strategy = Literal["unified", "only-gen", "only-und", "separate"]
-Task = Literal["gen", "und"]
-Part = Literal["language_model", "lm_head", "generation_head", "aligner", "generation_aligner"]
 
 SUMS = ("reward.gen", "reward.und")
 """Keys whose mapping is one value: a later one replaces an earlier one."""
@@ -61,14 +59,16 @@ class Rewards:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How candidates are made (method section 3). `guidance` None is the checkpoint's own, as in `run`;
-    `likelihood_guidance` other than 1 trains on the guided distribution."""
+    """How candidates are made (method section 3). `guidance`, `steps` and `caption_request` None are the checkpoint's own, as in
+    `run`; `steps` are those of models that draw in steps. `likelihood_guidance` other than 1 trains on the guided
+    distribution."""
 
     temperature: float = 1.0
     guidance: float | None = None
+    steps: int | None = None
     likelihood_guidance: float = 1.0
     max_completion_length: int = 256
-    caption_request: str = CAPTION_REQUEST
+    caption_request: str | None = None
     batch_size: int = 32
 
 
@@ -90,12 +90,13 @@ class Separate:
 
 @dataclass(frozen=True)
 class Lora:
-    """peft's field names; the adapters sit in the language model's linear layers. Checkpoints hold the merged weights."""
+    """peft's field names; the adapters sit in the language model's linear layers, in all or in those of `target_modules`.
+    Checkpoints hold the merged weights."""
 
     r: int = 16
     lora_alpha: int = 32
     lora_dropout: float = 0.0
-    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    target_modules: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,15 +113,18 @@ class Guard:
 
 @dataclass(frozen=True)
 class Recipe:
-    """`global_batch_size` counts items of one optimizer step over all ranks; how many batches are accumulated follows from
-    it. `samples_steps`: every so many steps a sheet of pictures and one of captions with their rewards."""
+    """`algorithm` diffu-grpo is grpo for models whose likelihood of pictures is estimated: what the estimate draws at random is
+    drawn anew in every update on the same samples. `global_batch_size` counts items of one optimizer step over all ranks; how
+    many batches are accumulated follows from it. `trainable` names parts of the model, None those that usually learn.
+    `samples_steps`: every so many steps a sheet of pictures and one of captions with their rewards.
+    """
 
     model: str = "deepseek-community/Janus-Pro-7B"
     strategy: Strategy = "unified"
-    algorithm: Literal["simpo", "grpo"] = "simpo"
+    algorithm: Literal["simpo", "grpo", "diffu-grpo"] = "simpo"
     num_generations: int = 8
     global_batch_size: int = 128
-    trainable: tuple[Part, ...] = ("language_model", "lm_head", "generation_head")
+    trainable: tuple[str, ...] | None = None
     data: Data = field(default_factory=Data)
     reward: Rewards = field(default_factory=Rewards)
     sampling: Sampling = field(default_factory=Sampling)
@@ -136,6 +140,16 @@ class Recipe:
     @property
     def tasks(self) -> tuple[Task, ...]:
         return TASKS[self.strategy]
+
+    @property
+    def updates(self) -> int:
+        """On each batch of samples."""
+        return 1 if self.algorithm == "simpo" else self.grpo.num_iterations
+
+    @property
+    def needs_start(self) -> bool:
+        """Whether the start weights are asked for log-probabilities."""
+        return self.algorithm != "simpo" and (self.grpo.beta != 0 or self.grpo.anchor == "reference")
 
     def as_yaml(self) -> str:
         """Every setting, the defaults included, as a recipe that reads back the same."""
@@ -249,6 +263,7 @@ def _checked(recipe: Recipe, place: Callable[[str], str]) -> Recipe:
         "simpo.beta": recipe.simpo.beta,
         "sampling.temperature": recipe.sampling.temperature,
         "lora.r": 1 if recipe.lora is None else recipe.lora.r,
+        "sampling.steps": 1 if recipe.sampling.steps is None else recipe.sampling.steps,
     }
     for key, value in positive.items():
         if not value > 0:
@@ -265,7 +280,7 @@ def _checked(recipe: Recipe, place: Callable[[str], str]) -> Recipe:
     for task in recipe.tasks:
         if not getattr(recipe.reward, task):
             raise wrong(f"reward.{task}", "names no reward")
-    if not recipe.sampling.caption_request.strip():
+    if recipe.sampling.caption_request is not None and not recipe.sampling.caption_request.strip():
         raise wrong("sampling.caption_request", "is empty")
     trainer = {}
     for name, value in recipe.trainer.items():
@@ -275,7 +290,7 @@ def _checked(recipe: Recipe, place: Callable[[str], str]) -> Recipe:
             raise UserError(f"{place(f'trainer.{name}')}: {mistake}") from None
     if trainer.get("save_only_model") and recipe.strategy == "separate":
         raise wrong("trainer.save_only_model", "keeps no optimizer, and each model needs its own when its turn comes again")
-    if recipe.lora is not None and recipe.trainable != Recipe.trainable:
+    if recipe.lora is not None and recipe.trainable is not None:
         raise wrong("trainable", "names what learns without lora, whose adapters learn in its place; leave one of them out")
     return replace(recipe, trainer=DEFAULTS | trainer)
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from PIL import Image
 
 from suder_bench import registry
 from suder_bench.errors import UserError, unknown
-from suder_bench.models.janus.pixels import picture
-from suder_bench.models.protocols import Model, TellsItsWorld
+from suder_bench.models.pictures import picture
+from suder_bench.models.protocols import Model, ReadsCodes, Task, TellsItsWorld
 from suder_bench.rewards.clip import Clip
 from suder_bench.rewards.dsr import Dsr
 from suder_bench.rewards.evaluator import PREFIX, EvaluatorReward, check_name, generation_benchmarks
@@ -25,7 +25,6 @@ from suder_bench.rewards.remote import RemoteReward
 from suder_bench.rewards.srum import Srum
 from suder_bench.rewards.vqa import Vqa
 
-Task = Literal["gen", "und"]
 USUAL: Mapping[str, str] = MappingProxyType({})
 NO_FOLDERS: Mapping[str, Path] = MappingProxyType({})
 SELF = (Dsr, Vqa, Srum)
@@ -121,17 +120,26 @@ class RewardSum:
             if isinstance(reward, ChecksPrompts):
                 reward.check(list(dict.fromkeys(prompts)))
 
-    def images(self, prompts: Sequence[str], pixels: torch.Tensor) -> Scores:
-        """Of a picture for each prompt; `pixels` (pictures, 3, size, size) in [-1, 1], on any device.
+    def images(self, prompts: Sequence[str], pixels: torch.Tensor, codes: torch.Tensor | None = None) -> Scores:
+        """Of a picture for each prompt; `pixels` (pictures, 3, size, size) in [-1, 1], on any device, and the image tokens that
+        they were drawn by.
 
-        `dsr` takes the pixels as they are, the other rewards pictures of 8 bits. Raises `RewardError` naming reward, prompt
+        `dsr` takes the codes where its model reads those, else the pixels as they are, and the other rewards pictures of 8 bits.
+        Raises `RewardError` naming reward, prompt
         and value for one that is not finite.
         """
         pictures: list[Image.Image] = []
         if any(not isinstance(reward, Dsr) for reward in self._rewards.values()):
             pictures = [picture(one) for one in pixels.detach().float().cpu()]
+
+        def shown(reward: Any) -> Any:
+            if not isinstance(reward, Dsr):
+                return pictures
+            reads = isinstance(reward.model, ReadsCodes) and reward.model.reads_codes
+            return codes if reads and codes is not None else pixels
+
         return self._sum(
-            lambda reward: reward.score_images(prompts, pixels if isinstance(reward, Dsr) else pictures),
+            lambda reward: reward.score_images(prompts, shown(reward)),
             [f"a picture for '{prompt}'" for prompt in prompts],
         )
 

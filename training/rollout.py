@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 import torch
 from PIL import Image
 
-from suder_bench.models.janus import JanusModel
-from suder_bench.models.protocols import ImageSampling, TextSampling
+from suder_bench.models.protocols import ImageSampling, Task, TextSampling, Trainable
 from suder_bench.runs.plan import seed_of
 from suder_bench.training.halving import Halving
 from suder_bench.training.items import Item
-from suder_bench.training.recipe import Sampling, Task
+from suder_bench.training.recipe import Sampling
 from suder_bench.training.rewards import RewardSum, Scores, joined
 
 
@@ -25,7 +24,9 @@ class Rollout:
 
     `contexts` holds the prompt or picture of each sample; `tokens` what was sampled, captions with the end token where one
     was written; `captions` the texts (task und), `pixels` (samples, 3, size, size) in [-1, 1] the pictures (task gen).
-    `old` and `reference` are log-probabilities under the weights that sampled and the start weights, where they are needed.
+    `old` and `reference` are log-probabilities under the weights that sampled and the start weights, where they are needed: a
+    list for each view. A view is what an estimated likelihood draws at random, alike in all passes that are compared; `view` is
+    that of the update at hand.
     """
 
     task: Task
@@ -36,8 +37,9 @@ class Rollout:
     group: int
     captions: list[str] = field(default_factory=list)
     pixels: torch.Tensor | None = None
-    old: list[torch.Tensor] | None = None
-    reference: list[torch.Tensor] | None = None
+    old: list[list[torch.Tensor]] = field(default_factory=list)
+    reference: list[list[torch.Tensor]] = field(default_factory=list)
+    view: int = 0
     sampling_seconds: float = 0.0
     scoring_seconds: float = 0.0
 
@@ -53,7 +55,7 @@ class Rollout:
     def _part(self, start: int, end: int) -> Rollout:
         of = slice(start * self.group, end * self.group)
         scores = Scores(self.scores.total[of], {name: part[of] for name, part in self.scores.parts.items()})
-        reference = None if self.reference is None else self.reference[of]
+        reference = [view[of] for view in self.reference]
         captions, contexts = self.captions[of], self.contexts[of]
         return Rollout(
             self.task, self.items[start:end], contexts, self.tokens[of], scores, self.group, captions, reference=reference
@@ -65,7 +67,7 @@ class Sampler:
     """Draws and scores. `model` is the one that learns; every sample has a seed of its own, from the training's seed and
     its item's place, so that neither batch size nor ranks nor a resume change it."""
 
-    model: JanusModel
+    model: Trainable
     rewards: dict[Task, RewardSum]
     settings: Sampling
     guidance: float
@@ -84,18 +86,22 @@ class Sampler:
         """G pictures of each prompt, and the rewards R_G."""
         started = time.perf_counter()
         asked = [prompt for prompt in prompts for _ in range(self.group)]
-        seeds, sampling = self._seeds(items), ImageSampling(self.settings.temperature, self.guidance)
+        seeds, sampling = self._seeds(items), ImageSampling(self.settings.temperature, self.guidance, self.settings.steps)
 
         def draw(part: slice) -> tuple[torch.Tensor, torch.Tensor]:
             drawn = self.model.draw(asked[part], seeds=seeds[part], sampling=sampling).tokens
             return drawn, self.model.decode_tokens(drawn)
 
         drawn, pixels = zip(*self._parts["drawing"].over(len(asked), draw), strict=True)
-        tokens, shown = torch.cat(drawn).tolist(), torch.cat(pixels)
+        codes, shown = torch.cat(drawn), torch.cat(pixels)
         drawn_at = time.perf_counter()
         reward = self.rewards["gen"]
-        scores = joined(self._parts["scoring pictures"].over(len(asked), lambda part: reward.images(asked[part], shown[part])))
-        rollout = Rollout("gen", items, asked, tokens, scores, self.group, pixels=shown)
+
+        def score(part: slice) -> Scores:
+            return reward.images(asked[part], shown[part], codes[part])
+
+        scores = joined(self._parts["scoring pictures"].over(len(asked), score))
+        rollout = Rollout("gen", items, asked, codes.tolist(), scores, self.group, pixels=shown)
         return _timed(rollout, started, drawn_at)
 
     @torch.no_grad()
@@ -111,15 +117,19 @@ class Sampler:
             return self.model.write([[one] for one in shown[part]], asked, seeds=seeds[part], sampling=sampling)
 
         written = [ids for part in self._parts["writing"].over(len(shown), write) for ids in part]
-        captions = [str(self.model.tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in written]
+        captions = [self.model.text_of(ids) for ids in written]
         drawn_at = time.perf_counter()
         reward = self.rewards["und"]
         parts = self._parts["scoring captions"].over(len(shown), lambda part: reward.captions(shown[part], captions[part]))
         scores = joined(parts)
-        end = int(self.model.tokenizer.eos_token_id)
-        tokens = [[*ids, end] if len(ids) < longest else ids for ids in written]
+        tokens = [[*ids, self.model.end_token] if len(ids) < longest else ids for ids in written]
         rollout = Rollout("und", items, shown, tokens, scores, self.group, captions=captions)
         return _timed(rollout, started, drawn_at)
+
+    def view_seeds(self, items: Sequence[Item], view: int) -> list[int]:
+        """One a sample for `Trainable.image_scores`: alike within a group, whose samples compare then, another for each view."""
+        found = [seed_of(self.seed, f"view/{item.task}", str(item.place), view) for item in items]
+        return [seed for seed in found for _ in range(self.group)]
 
     def _seeds(self, items: Sequence[Item]) -> list[int]:
         return [

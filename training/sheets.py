@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from suder_bench.models.janus.pixels import picture
+from suder_bench.models.pictures import picture
 from suder_bench.training.rollout import Rollout
 
 ROWS = 6

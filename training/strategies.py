@@ -17,10 +17,9 @@ import yaml
 from PIL import Image
 from transformers import TrainingArguments
 
-from suder_bench.errors import UserError
+from suder_bench.errors import UserError, unknown
 from suder_bench.models import reference
-from suder_bench.models.janus import JanusModel
-from suder_bench.models.protocols import ImageSampling
+from suder_bench.models.protocols import ImageSampling, Task, Trainable
 from suder_bench.models.reference import ModelReference
 from suder_bench.runs.jsonl import document, replace_file
 from suder_bench.runs.judges import check_overrides
@@ -32,7 +31,7 @@ from suder_bench.training.items import MicroBatches
 from suder_bench.training.metrics import METRICS_FILE
 from suder_bench.training.policy import Policy, check_trainable, load_model
 from suder_bench.training.prompts import folders, read_prompts
-from suder_bench.training.recipe import Recipe, Task, blamed, read_recipe
+from suder_bench.training.recipe import Recipe, blamed, read_recipe
 from suder_bench.training.rewards import RewardSum, asks_model, check_rewards, judge_roles
 from suder_bench.training.rollout import Sampler
 from suder_bench.training.trainer import StopAfterEpochs, SuderTrainer
@@ -42,6 +41,9 @@ FINISHED_FILE = "finished.json"
 """Written last: a run folder that has it is complete."""
 
 VERSIONS_FILE = "versions.json"
+MODEL_FILE = "model.json"
+"""The start model: name, fingerprint and settings, such as how its likelihood of pictures is estimated."""
+
 JUDGES_FILE = "judges.json"
 """Who makes the numbers of rewards behind an address."""
 
@@ -84,6 +86,9 @@ class Training:
     def _train(self) -> int:
         recipe = self.recipe
         start = check(recipe, self.place)
+        if start.stamp() is None:  # what a hub id is, its own files say
+            with blamed(self.place, "model"):
+                start = reference.choose(recipe.model)
         if recipe.strategy != "separate" and _all_steps_done(self.out):
             return _steps_done(self.out)
         prompts, pictures = self._data()
@@ -139,30 +144,36 @@ class Training:
             rank=args.process_index,
             world=args.world_size,
             seed=args.seed,
-            num_iterations=recipe.grpo.num_iterations if recipe.algorithm == "grpo" else 1,
+            num_iterations=recipe.updates,
         )
-        needs_start = recipe.algorithm == "grpo" and (recipe.grpo.beta != 0 or recipe.grpo.anchor == "reference")
         device = "cpu" if args.device.type == "cpu" else str(args.device)  # processes on the CPU are said to be on cpu:0
 
         # DeepSpeed casts the weights that learn, and no others; a copy in another precision would differ from them at the start.
         copies = "bfloat16" if args.deepspeed_plugin is not None and args.bf16 else self.dtype
 
-        def copy_of(which: ModelReference) -> JanusModel:
-            return load_model(which, recipe, device=device, dtype=copies)[0]
+        def copy_of(which: ModelReference) -> Trainable:
+            return load_model(which, recipe, device=device, dtype=copies)
 
         with shards.whole_weights(args):
             with blamed(self.place, "model"):
-                model, source = load_model(start, recipe, device=device, dtype=self.dtype)
+                model = load_model(start, recipe, device=device, dtype=self.dtype)
+            with blamed(self.place, "algorithm"):
+                _check_estimated(recipe, model)
+            if _first_process():
+                told = {"name": start.name, "fingerprint": model.fingerprint, "settings": model.settings}
+                replace_file(self.out / MODEL_FILE, document(told).encode())
+            if model.estimator is not None:
+                self.say(f"the likelihood of pictures is estimated: {model.estimator}")
             with blamed(self.place, "data.prompts"):
                 for prompt in prompts if "gen" in counts else []:
                     model.check_prompt(prompt)
             acting = copy_of(start) if shards.are_used(args) else model
-            frozen = copy_of(start) if needs_start or self._frozen(partner) else None
+            frozen = copy_of(start) if recipe.needs_start or self._frozen(partner) else None
             scorer = frozen if frozen is not None and self._frozen(partner) else acting
             scorer = scorer if partner is None else copy_of(partner)
-        policy, copy = Policy.of(recipe, model, source), None if acting is model else Policy.of(recipe, acting, source)
+        policy, copy = Policy.of(recipe, model), None if acting is model else Policy.of(recipe, acting)
         for judge in {id(one): one for one in (frozen, scorer, acting) if one is not None and one is not model}.values():
-            judge.model.requires_grad_(False).eval()
+            judge.network.requires_grad_(False).eval()
         sampler = Sampler(
             model=acting,
             rewards={task: self._reward(task, acting, scorer, prompts, device) for task in counts},
@@ -182,7 +193,7 @@ class Training:
             prompts=prompts,
             pictures=pictures,
             sampler=sampler,
-            start=frozen if needs_start else None,
+            start=frozen if recipe.needs_start else None,
             acting=copy,
             say=self.say,
             callbacks=[StopAfterEpochs(epoch)],
@@ -194,7 +205,7 @@ class Training:
         asked = any(asks_model(getattr(reward, task)) for task in self.recipe.tasks)
         return partner is None and reward.scorer == "frozen" and asked
 
-    def _reward(self, task: Task, model: JanusModel, scorer: JanusModel, prompts: Sequence[str], device: str) -> RewardSum:
+    def _reward(self, task: Task, model: Trainable, scorer: Trainable, prompts: Sequence[str], device: str) -> RewardSum:
         settings = self.recipe.reward
         with blamed(self.place, f"reward.{task}"):
             reward = RewardSum.load(
@@ -231,10 +242,19 @@ def check(recipe: Recipe, place: Callable[[str], str]) -> ModelReference:
         roles = [role for task in recipe.tasks for role in judge_roles(getattr(recipe.reward, task))]
         check_overrides(list(dict.fromkeys(roles)), recipe.reward.judges)
     with blamed(place, "model"):
-        start = reference.choose(recipe.model, unfetched="janus")  # no other can be trained, and loading it looks again
-        check_trainable(start)
+        start = reference.choose(recipe.model, fetch=False)
+        kind = check_trainable(start)
         start.check()
+    with blamed(place, "trainable"):
+        for name in recipe.trainable or ():
+            if name not in kind.anatomy.parts:
+                raise unknown("trainable part", name, kind.anatomy.parts)
     return start
+
+
+def _check_estimated(recipe: Recipe, model: Trainable) -> None:
+    if recipe.algorithm == "diffu-grpo" and model.estimator is None:
+        raise UserError(f"diffu-grpo is for an estimated likelihood, but that of model '{model.name}' is exact; use grpo")
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -265,7 +285,7 @@ def _go(trainer: SuderTrainer, folder: Path) -> int:
 
 def _check_saving(recipe: Recipe) -> None:
     """Raises `UserError` where a checkpoint would lie between updates on the same samples, which it does not hold."""
-    updates = recipe.grpo.num_iterations if recipe.algorithm == "grpo" else 1
+    updates = recipe.updates
     chosen = DEFAULTS | dict(recipe.trainer)
     every = chosen.get("save_steps", TrainingArguments.save_steps)
     if updates > 1 and str(chosen["save_strategy"]) == "steps" and (every < 1 or every % updates):

@@ -18,7 +18,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from suder_bench.errors import UserError
-from suder_bench.models.janus import JanusModel
+from suder_bench.models.protocols import Task, Trainable
 from suder_bench.models.sampling import NoNumbersError
 from suder_bench.runs.batches import out_of_memory
 from suder_bench.training import metrics, shards, sheets
@@ -26,8 +26,8 @@ from suder_bench.training.halving import Halving
 from suder_bench.training.items import Item, ItemLoader, MicroBatches
 from suder_bench.training.metrics import Tally, TrainingFailed, Watch, Work
 from suder_bench.training.objectives import advantages, grpo_losses, mean_logprobs, pairs, simpo_losses
-from suder_bench.training.policy import Policy
-from suder_bench.training.recipe import Recipe, Task
+from suder_bench.training.policy import Policy, scores
+from suder_bench.training.recipe import Recipe
 from suder_bench.training.rollout import Rollout, Sampler
 
 
@@ -48,7 +48,7 @@ class SuderTrainer(Trainer):
         prompts: Sequence[str],
         pictures: Sequence[Image.Image],
         sampler: Sampler,
-        start: JanusModel | None,
+        start: Trainable | None,
         acting: Policy | None,
         say: Callable[[str], None],
         callbacks: list[TrainerCallback] | None = None,
@@ -62,6 +62,7 @@ class SuderTrainer(Trainer):
         if self.is_fsdp_enabled and not self.accelerator.is_fsdp2:
             raise UserError("FSDP trains in its version 2 only; set fsdp_version: 2 in the launcher's or trainer.fsdp_config")
         self.tasks = tuple(batches.counts)
+        self.views = batches.num_iterations if recipe.algorithm == "diffu-grpo" else 1
         self._say = say
         self._tally, self._work = Tally(), Work()
         self._stored: dict[tuple[Task, int], Rollout] = {}
@@ -106,6 +107,7 @@ class SuderTrainer(Trainer):
             self.policy.train()
             self._stored |= {(first.task, part.items[0].place): part for part in parts}
         rollout = self._stored.pop(key)
+        rollout.view = first.iteration if self.views > 1 else 0
         if first.iteration + 1 < self.batches.num_iterations:
             self._stored[key] = rollout
         return rollout
@@ -121,7 +123,7 @@ class SuderTrainer(Trainer):
             told = f"{error}; the last checkpoint stays"
             raise TrainingFailed(f"sampling for {task} at step {self.state.global_step + 1}: {told}") from error
         if self.start is not None:
-            rollout.reference = self._reference(rollout, self.start)
+            rollout.reference = [self._reference(rollout, self.start, view) for view in range(self.views)]
         metrics.add_rollout(self._tally, rollout)
         self._work.add(rollout)
         every = self.recipe.samples_steps
@@ -131,15 +133,12 @@ class SuderTrainer(Trainer):
         return rollout
 
     @torch.no_grad()
-    def _reference(self, rollout: Rollout, start: JanusModel) -> list[torch.Tensor]:
+    def _reference(self, rollout: Rollout, start: Trainable, view: int) -> list[torch.Tensor]:
+        seeds, guidance = self.sampler.view_seeds(rollout.items, view), self.recipe.sampling.likelihood_guidance
+
         def score(part: slice) -> list[torch.Tensor]:
             contexts, tokens = rollout.contexts[part], rollout.tokens[part]
-            if rollout.task == "gen":
-                prompts = [context for context in contexts if isinstance(context, str)]
-                guidance = self.recipe.sampling.likelihood_guidance
-                return start.image_scores(prompts, torch.tensor(tokens), guidance=guidance).logprobs
-            shown = [context for context in contexts if isinstance(context, Image.Image)]
-            return start.answer_scores(shown, [start.caption_request] * len(shown), tokens).logprobs
+            return scores(start, rollout.task, contexts, tokens, guidance=guidance, seeds=seeds[part])[0]
 
         return [one for part in self._scoring.over(len(rollout.tokens), score) for one in part]
 
@@ -160,7 +159,8 @@ class SuderTrainer(Trainer):
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> torch.Tensor:
         """The batch's share of the step's loss. Inputs without a signal count as a loss of 0."""
         rollout: Rollout = inputs
-        groups, losses = self._simpo(model, rollout) if self.recipe.algorithm == "simpo" else self._grpo(model, rollout)
+        objective = self._simpo if self.recipe.algorithm == "simpo" else self._grpo
+        groups, losses = objective(model, rollout)
         loss = losses.sum() / len(rollout.items)
         if not torch.isfinite(loss):
             step, bad = self.state.global_step + 1, (~torch.isfinite(losses)).nonzero()[0]
@@ -189,23 +189,30 @@ class SuderTrainer(Trainer):
     def _grpo(self, model: Any, rollout: Rollout) -> tuple[Sequence[int], torch.Tensor]:
         """All groups, and the loss of each."""
         settings = self.recipe.grpo
-        logprobs, entropies = self._logprobs(model, rollout, range(len(rollout.tokens)))
+        rows = range(len(rollout.tokens))
+        logprobs, entropies = self._logprobs(model, rollout, rows)
         self._tally.add(f"{rollout.task}/entropy", entropies)
-        if rollout.old is None:
-            rollout.old = [one.detach() for one in logprobs]
-        old = rollout.reference if settings.anchor == "reference" and rollout.reference is not None else rollout.old
+        if not rollout.old:  # the first update on these samples: the weights are still those that sampled
+            rollout.old = [[one.detach() for one in logprobs]]
+            with torch.no_grad():
+                rollout.old += [self._logprobs(model, rollout, rows, view)[0] for view in range(1, self.views)]
+        reference = rollout.reference[rollout.view] if rollout.reference else None
+        old = reference if settings.anchor == "reference" and reference is not None else rollout.old[rollout.view]
         advantage = advantages(rollout.rewards, settings)
-        found = grpo_losses(logprobs, old, rollout.reference, advantage, settings)
+        found = grpo_losses(logprobs, old, reference, advantage, settings)
         tokens = sum(map(len, logprobs))
         for name, value in (("kl", found.kl), ("clip_fraction", found.clipped), ("ratio", found.ratio)):
-            if name != "kl" or rollout.reference is not None:
+            if name != "kl" or reference is not None:
                 self._tally.add_mean(f"{rollout.task}/{name}", value, tokens)
         return range(len(rollout.items)), found.loss
 
-    def _logprobs(self, model: Any, rollout: Rollout, rows: Sequence[int]) -> tuple[list[torch.Tensor], list[float]]:
+    def _logprobs(
+        self, model: Any, rollout: Rollout, rows: Sequence[int], view: int | None = None
+    ) -> tuple[list[torch.Tensor], list[float]]:
         """Log-probabilities of these samples through the wrapped model, and the mean entropy of each sample's tokens."""
         samples = [rollout.tokens[row] for row in rows]
-        flat, entropy = model(rollout.task, [rollout.contexts[row] for row in rows], samples)
+        seeds = self.sampler.view_seeds(rollout.items, rollout.view if view is None else view)
+        flat, entropy = model(rollout.task, [rollout.contexts[row] for row in rows], samples, [seeds[row] for row in rows])
         lengths = [len(sample) for sample in samples]
         return list(flat.split(lengths)), torch.stack([part.mean() for part in entropy.split(lengths)]).tolist()
 

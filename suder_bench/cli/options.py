@@ -110,11 +110,11 @@ def model_arguments(args: argparse.Namespace) -> dict[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-def choose_model(args: argparse.Namespace, text: str, *, unfetched: str | None = None) -> ModelReference:
+def choose_model(args: argparse.Namespace, text: str, *, fetch: bool = True) -> ModelReference:
     """`suder_bench.models.reference.choose`, with the options of `add_model_arguments`."""
     from suder_bench.models import reference
 
-    return reference.choose(text, model_arguments(args), base=args.base, unfetched=unfetched)
+    return reference.choose(text, model_arguments(args), base=args.base, fetch=fetch)
 
 
 def add_data(parser: Parser, default: str) -> None:

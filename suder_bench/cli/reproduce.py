@@ -162,7 +162,7 @@ def _weights(model: str) -> list[tuple[str, str]]:
     """Of the start model those checkpoints that are neither folders nor in the hub's cache."""
     from suder_bench.models import hub, reference
 
-    checkpoints = reference.choose(model, unfetched="janus").checkpoints
+    checkpoints = reference.choose(model, fetch=False).checkpoints
     absent = [one for one in checkpoints if not Path(one).expanduser().is_dir() and hub.cached(one) is None]
     return [(f"weights of {one} are not here", f"hf download {one}, or name a folder with --set model=FOLDER") for one in absent]
 

@@ -81,7 +81,7 @@ def _asked(args: argparse.Namespace, recipe: Recipe, place: Callable[[str], str]
     if not options.model_arguments(args) and args.base is None:
         return recipe, Path(recipe.model).name
     with blamed(place, "model"):
-        chosen = options.choose_model(args, recipe.model, unfetched="janus")
+        chosen = options.choose_model(args, recipe.model, fetch=False)
     return replace(recipe, model=chosen.name), chosen.label
 
 

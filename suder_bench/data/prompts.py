@@ -8,6 +8,9 @@ LETTERS = "ABCD"
 PASS = 1_000_000
 """MMBench asks each question once per rotation of its options: the k-th of question i has the index i + k * PASS."""
 
+CAPTION_REQUEST = "Describe the image."
+"""The one fixed request for captions: for sampling them, and for scoring a prompt against a picture (R_G)."""
+
 YES_NO_REQUEST = "Answer the question using a single word or phrase."
 CHOICE_REQUEST = "Answer with the option's letter from the given choices directly."
 

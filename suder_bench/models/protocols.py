@@ -331,7 +331,7 @@ class Trainable(Model, DualLikelihood, Protocol):
         """log p(image token k | text) of tokens (texts, image tokens), under guidance u + w (c - u) where it is not 1.
 
         What an estimator draws at random for a row follows from its seed: passes with the same seeds differ by the weights
-        alone, and rows with the same seed by what they hold. Exact likelihoods ask for none.
+        alone, and rows with the same seed by what they hold. An exact likelihood is given them too, and needs none.
         """
         ...
 
@@ -340,11 +340,13 @@ class Trainable(Model, DualLikelihood, Protocol):
         ...
 
     def save(self, folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
-        """Write a checkpoint that loads by itself: `weights` by the names of `network`, and all that a response depends on."""
+        """Write a checkpoint that loads by itself: `weights` by the names of `network`, on any device and maybe of shared memory,
+        and all that a response depends on. `folder` may not be there yet."""
         ...
 
     def saved(self, folder: Path) -> dict[str, torch.Tensor]:
-        """The weights of `network` that `save` wrote, whole, on the CPU. Raises `UserError` where they are not."""
+        """The weights that `save` wrote, by exactly the names of `network`, on the CPU. Raises `UserError` where they are not
+        whole."""
         ...
 
 

@@ -174,33 +174,31 @@ class ModelReference:
         return model
 
 
-def choose(
-    text: str, asked: Mapping[str, str] | None = None, *, base: str | None = None, unfetched: str | None = None
-) -> ModelReference:
+def choose(text: str, asked: Mapping[str, str] | None = None, *, base: str | None = None, fetch: bool = True) -> ModelReference:
     """Read the value of `--model`, what flags ask of its adapter, and the `base` that LoRA adapters go into in place of their
     config's.
 
-    What a hub id is, its own files say, which are fetched where they are not in the hub's cache; with `unfetched`, an adapter's
-    name, it is taken for one of that adapter then, and nothing is fetched.
+    What a hub id is, its own files say, which are fetched where they are not in the hub's cache; without `fetch` nothing is, and
+    one that is not in the cache is taken for a Janus, the paper's main subject.
 
     Raises `UserError` with the nearest name, or with what the folder lacks or the hub says, or for what the adapter does not
     take.
     """
     asked = asked or {}
-    found = _choose(text, unfetched, trusted=TRUST in asked) if base is None else _based(text, base, unfetched)
+    found = _choose(text, fetch, trusted=TRUST in asked) if base is None else _based(text, base, fetch)
     arguments.split(found.adapter, found.reference)  # which refuses what the adapter does not take
     if not asked:
         return found
     return replace(found, **{part: arguments.join(found.adapter, getattr(found, part), asked) for part in ("name", "reference")})
 
 
-def _based(text: str, base: str, unfetched: str | None) -> ModelReference:
+def _based(text: str, base: str, fetch: bool) -> ModelReference:
     """LoRA adapters, or weights alone, with the model that they go into."""
     alone, mark, query = arguments.cut(text.removeprefix("janus:"))
     base = _base(base)
     written, added = lora.split(alone)
     if added is not None and _same(written, base):
-        return _choose(text, unfetched, trusted=False)
+        return _choose(text, fetch, trusted=False)
     if added is not None:
         raise UserError(f"model '{text}' and --base both give a base; leave one out")
     folder = Path(written).expanduser()
@@ -228,7 +226,7 @@ def _same(one: str, other: str) -> bool:
     return one == other or (hub.is_folder(one) and hub.is_folder(other) and Path(one).resolve() == Path(other).resolve())
 
 
-def _choose(text: str, unfetched: str | None, *, trusted: bool) -> ModelReference:
+def _choose(text: str, fetch: bool, *, trusted: bool) -> ModelReference:
     if text in registry.CHECKPOINTS:
         adapter, finder = registry.CHECKPOINTS[text]
         return ModelReference(text, adapter, str(registry.resolve(finder)(text)))
@@ -241,7 +239,7 @@ def _choose(text: str, unfetched: str | None, *, trusted: bool) -> ModelReferenc
         return ModelReference(text, _adapter_of(folder, trusted=trusted), text)
     alone, mark, query = arguments.cut(text)
     if mark and (alone in registry.CHECKPOINTS or hub.is_folder(alone) or HUB_ID.fullmatch(alone)):
-        found = _choose(alone, unfetched, trusted=trusted or arguments.asks(query, TRUST))
+        found = _choose(alone, fetch, trusted=trusted or arguments.asks(query, TRUST))
         if found.adapter not in arguments.TAKEN:
             takers = ", ".join(arguments.TAKEN)
             raise UserError(f"model '{text}': adapter '{found.adapter}' takes no settings (choices: {takers})")
@@ -254,8 +252,8 @@ def _choose(text: str, unfetched: str | None, *, trusted: bool) -> ModelReferenc
             raise UserError(f"model '{text}' names no checkpoint; write {adapter}:REFERENCE")
         return ModelReference(text, adapter, reference)
     if HUB_ID.fullmatch(text):
-        if unfetched is not None and hub.cached(text) is None:
-            return ModelReference(text, unfetched, text)
+        if not fetch and hub.cached(text) is None:
+            return ModelReference(text, "janus", text)
         described = hub.description(text)
         if lora.is_alone(described):
             return ModelReference(text, "janus", f"{lora.base_of(described)}+{hub.folder_of(text)}")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from suder_bench.data.prompts import CAPTION_REQUEST
 from suder_bench.errors import UserError
-from suder_bench.models.janus.prompts import CAPTION_REQUEST
 from suder_bench.models.protocols import ImageToText, TextSampling
 from suder_bench.records import open_image
 from suder_bench.rewards.compare import Samples
@@ -48,12 +48,13 @@ def write(
     ledger = Ledger(out)
     mine = {"weights": identity, "seed": seed}
     known = {(row["picture"], row["repeat"]): row["text"] for row in ledger.repair(lambda row: row.items() >= mine.items())}
+    request = getattr(model, "caption_request", CAPTION_REQUEST)
     missing = [(i, k) for i in range(pictures) for k in range(repeats) if (i, k) not in known]
     with screen.bar("captions", len(missing)) as bar:
         for batch in batches(missing):
             texts = model.answer(
                 [[shown[i]] for i, _ in batch],
-                [CAPTION_REQUEST] * len(batch),
+                [request] * len(batch),
                 seeds=[seed_of(seed, "captions", str(i), k) for i, k in batch],
                 sampling=TextSampling(temperature=1.0, max_new_tokens=LONGEST),
             )

@@ -33,12 +33,15 @@ class Dsr:
     def load(cls, model: Model, *, batch_size: int = 32) -> Self:
         """The unified strategy. Raises `UserError` when the model cannot score its own modalities."""
         if not isinstance(model, DualLikelihood):
-            raise UserError(f"reward 'dsr' needs a model that scores texts and pictures; '{model.name}' does not (janus does)")
+            raise UserError(
+                f"reward 'dsr' needs a model that scores texts and pictures; '{model.name}' does not (see suder-bench list)"
+            )
         return cls(model, batch_size=batch_size)
 
     @torch.no_grad()
     def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image] | torch.Tensor) -> list[float]:
-        """R_G of each picture. `pictures` may be pixels (pictures, 3, size, size) in [-1, 1]: decoded tokens need no detour."""
+        """R_G of each picture. `pictures` may be pixels (pictures, 3, size, size) in [-1, 1], since decoded tokens need no
+        detour, or the tokens themselves for a model that reads those (`ReadsCodes`)."""
         empty = [i for i, prompt in enumerate(prompts) if not prompt.strip()]
         if empty or len(prompts) != len(pictures):
             raise ValueError(f"{len(prompts)} prompts ({len(empty)} empty) for {len(pictures)} pictures")

@@ -56,7 +56,7 @@ def able(name: str, model: Model) -> ChoiceLikelihood:
     """The model as one that can be asked. Raises `UserError` naming the reward where it cannot."""
     if not isinstance(model, ChoiceLikelihood):
         raise UserError(
-            f"reward '{name}' needs a model that tells how likely its answers are; '{model.name}' does not (janus does)"
+            f"reward '{name}' needs a model that tells how likely its answers are; '{model.name}' does not (see suder-bench list)"
         )
     return model
 

@@ -60,7 +60,10 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--config", "tiny", "--set", "simpo.betta=3"], "--set simpo.betta=3: unknown key 'simpo.betta'; did you mean "),
         (["--config", "tiny", "--set", "trainer.bf17=true"], "--set trainer.bf17=true: unknown key 'trainer.bf17'; did you "),
         (["--config", "tiny", "--set", "trainer.use_cpu=1"], "--set trainer.use_cpu=1: trainer.use_cpu is not set here; use "),
-        (["--config", "tiny", "--set", "trainable=vision"], "--set trainable=vision: unknown trainable 'vision'; "),
+        (
+            ["--config", "tiny", "--dry-run", "--set", "trainable=vision"],
+            "--set trainable=vision: trainable: unknown trainable part 'vision'; ",
+        ),
         (["--config", "tiny", "--device", "gpu"], "unknown device 'gpu'"),
         (["--config", "tiny", "--steps", "3"], "unrecognized arguments: --steps 3 (see suder-bench train --help)"),
     ],

@@ -139,5 +139,5 @@ def test_offline_a_hub_id_that_is_not_in_the_cache_says_what_to_do(
 
 def test_a_training_takes_an_id_that_is_not_in_the_cache_for_a_janus(asked: list[str]) -> None:
     """Nothing else can be trained, and looking ahead fetches nothing."""
-    assert choose("org/janus", unfetched="janus").adapter == "janus"
+    assert choose("org/janus", fetch=False).adapter == "janus"
     assert not asked

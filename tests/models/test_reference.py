@@ -36,7 +36,7 @@ def test_a_checkpoint_folder(tmp_path: Path) -> None:
 
 def test_a_hub_id_and_an_adapter() -> None:
     hub = "deepseek-community/Janus-Pro-1B"
-    found = choose(hub, unfetched="janus")
+    found = choose(hub, fetch=False)
     assert found == ModelReference(hub, "janus", hub)
     assert found.label == "Janus-Pro-1B"
     assert choose("folder:some/where/pictures") == ModelReference("folder:some/where/pictures", "folder", "some/where/pictures")

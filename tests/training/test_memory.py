@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +11,13 @@ import torch
 from allocated import Allocated
 from models.tiny import tiny_image_processor, tiny_janus_model, tiny_tokenizer
 from PIL import Image
-from transformers import JanusConfig
 
 from suder_bench.models import packed
 from suder_bench.models.janus import JanusModel
+from suder_bench.models.janus.sizes import sizes_of
 from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.models.reference import ModelReference
-from suder_bench.training.memory import Estimate, configuration, estimate
+from suder_bench.training.memory import Estimate, estimate
 from suder_bench.training.policy import Policy
 from suder_bench.training.recipe import Lora, Recipe, Rewards, Sampling, read_recipe
 
@@ -54,7 +53,7 @@ def unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def of(recipe: Recipe, model: JanusModel, processes: int = 1) -> Estimate:
-    return estimate(recipe, model.model.config, processes=processes)
+    return estimate(recipe, sizes_of(model.model.config), model.anatomy, processes=processes)
 
 
 def peak(do: Callable[[], Any]) -> int:
@@ -81,7 +80,7 @@ def test_weights_gradients_and_the_optimizer_are_counted_exactly(lora: Lora | No
     recipe = replace(RECIPE, lora=lora)
     expected = of(recipe, model).kept
     assert expected["weights"] == sum(one.nbytes for one in network.parameters())
-    policy = Policy.of(recipe, model, Path())
+    policy = Policy.of(recipe, model)
     learning = [one for one in policy.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(learning)
     for one in learning:
@@ -110,7 +109,7 @@ def test_drawing_and_updating_in_sixteen_bits(trainer: dict[str, Any], dtype: to
     network = tiny_janus_model(hidden=128, layers=6, heads=4, image_size=64, codes=1024).to(dtype)
     model = JanusModel(network, tiny_tokenizer(), tiny_image_processor(64))
     recipe = replace(RECIPE, strategy="only-gen", trainer={**RECIPE.trainer, **trainer})
-    policy, found = Policy.of(recipe, model, Path()), of(recipe, model)
+    policy, found = Policy.of(recipe, model), of(recipe, model)
     policy.train()
     learning = sum(one.numel() for one in policy.parameters() if one.requires_grad)
     cast = 0 if dtype == torch.bfloat16 else 2 * learning
@@ -155,7 +154,7 @@ def test_updating(model: JanusModel, tokens: torch.Tensor, task: Any, checkpoint
     strategy: Any = f"only-{task}"
     recipe = replace(RECIPE, strategy=strategy, sampling=replace(RECIPE.sampling, likelihood_guidance=guidance))
     recipe = replace(recipe, trainer={**recipe.trainer, "gradient_checkpointing": checkpointing})
-    policy = Policy.of(recipe, model, Path())
+    policy = Policy.of(recipe, model)
     if checkpointing:
         policy.activation_checkpointing_enable()
     policy.train()
@@ -174,14 +173,14 @@ def test_updating(model: JanusModel, tokens: torch.Tensor, task: Any, checkpoint
 
 def test_janus_pro_7b_needs_what_its_audit_found() -> None:
     recipe = read_recipe("janus-pro-7b")
-    config = configuration(ModelReference(recipe.model, "janus", recipe.model))
-    assert isinstance(config, JanusConfig)
+    sizes = JanusModel.sizes(ModelReference(recipe.model, "janus", recipe.model))
+    assert sizes is not None
     before = replace(recipe, sampling=replace(recipe.sampling, batch_size=128))
-    assert estimate(before, config, processes=8).cache == 256 * 576 * 30 * 2 * 4096 * 2  # 72.5 GB
-    found = estimate(recipe, config, processes=8)
+    assert estimate(before, sizes, JanusModel.anatomy, processes=8).cache == 256 * 576 * 30 * 2 * 4096 * 2  # 72.5 GB
+    found = estimate(recipe, sizes, JanusModel.anatomy, processes=8)
     assert found.kept["weights"] == pytest.approx(2 * 7.42e9, rel=0.005)
     assert found.total < 80e9
-    assert estimate(recipe, config, processes=1).total > 80e9  # the optimizer is shared by no one
+    assert estimate(recipe, sizes, JanusModel.anatomy, processes=1).total > 80e9  # the optimizer is shared by no one
 
 
 def test_copies_and_shards_are_counted(model: JanusModel) -> None:

@@ -18,14 +18,15 @@ from transformers import AutoTokenizer, JanusForConditionalGeneration
 from suder_bench.errors import UserError
 from suder_bench.models import reference
 from suder_bench.models.janus import JanusModel
-from suder_bench.models.protocols import ImageSampling, TextSampling
-from suder_bench.training.policy import ADAPTER_FILE, PARTS, Policy, load_model
-from suder_bench.training.recipe import Lora, Recipe, Rewards, Sampling, Task
+from suder_bench.models.protocols import ImageSampling, Task, TextSampling
+from suder_bench.training.policy import ADAPTER_FILE, Policy, load_model
+from suder_bench.training.recipe import Lora, Recipe, Rewards, Sampling
 
 PROMPTS = ["a red ball", "three striped hearts and a small green cup", "a star"]
 PICTURES = [Image.fromarray(np.random.default_rng(i).integers(0, 256, (32, 32, 3), dtype=np.uint8)) for i in range(3)]
 LORA = Lora(r=2, lora_alpha=8, target_modules=("q_proj", "down_proj"))
 
+PARTS = JanusModel.anatomy.parts
 Make = Callable[..., Policy]
 
 
@@ -35,8 +36,7 @@ def make(tiny_folder: Path) -> Make:
 
     def policy(folder: Path = tiny_folder, **changes: object) -> Policy:
         recipe = replace(Recipe(), **changes)  # type: ignore[arg-type]
-        model, source = load_model(reference.choose(str(folder)), recipe, device="cpu", dtype="float32")
-        return Policy.of(recipe, model, source)
+        return Policy.of(recipe, load_model(reference.choose(str(folder)), recipe, device="cpu", dtype="float32"))
 
     return policy
 
@@ -49,7 +49,7 @@ def sampled(policy: Policy, task: Task) -> list[list[int]]:
     asked = [policy.adapter.caption_request] * 3
     shown = [[picture] for picture in PICTURES]
     written = policy.adapter.write(shown, asked, seeds=range(3), sampling=TextSampling(1.0, 9))
-    return [[*ids[: 4 + i], int(policy.adapter.tokenizer.eos_token_id)] for i, ids in enumerate(written)]
+    return [[*ids[: 4 + i], int(policy.adapter.end_token)] for i, ids in enumerate(written)]
 
 
 def scored(policy: Policy, task: Task, samples: list[list[int]] | None = None) -> torch.Tensor:
@@ -70,7 +70,7 @@ def shaken(policy: Policy, scale: float = 0.02) -> Policy:
 def gradients(policy: Policy, task: Task, samples: list[list[int]] | None = None) -> dict[str, torch.Tensor | None]:
     policy.zero_grad()
     scored(policy, task, samples).mean().backward()
-    return {name.removeprefix("janus."): parameter.grad for name, parameter in policy.named_parameters()}
+    return {name.removeprefix("network."): parameter.grad for name, parameter in policy.named_parameters()}
 
 
 def inside(name: str, parts: set[str]) -> bool:
@@ -110,14 +110,14 @@ def test_pictures_may_be_scored_under_guidance(make: Make) -> None:
 
 def test_the_recipe_sets_the_request_and_what_the_reward_scores(tiny_folder: Path) -> None:
     recipe = Recipe(sampling=Sampling(caption_request="What is it?"), reward=Rewards(score_end=True))
-    model, folder = load_model(reference.choose(str(tiny_folder)), recipe, device="cpu", dtype="float32")
-    assert (model.caption_request, model.score_end, folder) == ("What is it?", True, tiny_folder)
+    model = load_model(reference.choose(str(tiny_folder)), recipe, device="cpu", dtype="float32")
+    assert (model.caption_request, model.score_end) == ("What is it?", True)
     assert model.name == str(tiny_folder)
 
 
 def test_a_model_that_cannot_learn_is_refused() -> None:
     with pytest.raises(
-        UserError, match=r"^model 'folder:x' cannot be trained: it is of adapter 'folder', and only a Janus learns here"
+        UserError, match=r"^model 'folder:x' cannot be trained: it draws no pictures \(adapter 'folder'\); give a"
     ):
         load_model(reference.choose("folder:x"), Recipe(), device="cpu", dtype="float32")
 
@@ -152,21 +152,26 @@ def test_fewer_parts_may_learn(make: Make) -> None:
     policy = make(trainable=("generation_head",))
     learning = [name for name, parameter in policy.named_parameters() if parameter.requires_grad]
     assert learning
-    assert all(name.startswith("janus.model.generation_head.") for name in learning)
+    assert all(name.startswith("network.model.generation_head.") for name in learning)
     assert all(gradient is None or not gradient.any() for gradient in gradients(policy, "und").values())
 
 
 def test_an_unknown_part_is_told(make: Make) -> None:
     policy = make()
     with pytest.raises(UserError, match="unknown trainable part 'vision_tower'"):
-        Policy(policy.adapter, policy.source, trainable=["vision_tower"])
+        Policy(policy.adapter, trainable=["vision_tower"])
 
 
 def test_frozen_parts_stay_as_the_rewards_know_them(make: Make) -> None:
     policy = make().train()
     assert policy.training
-    assert policy.janus.model.language_model.layers[0].training
-    others = [policy.janus.model.vision_model, policy.janus.model.vqmodel, policy.janus.model.aligner, policy.janus.lm_head]
+    assert policy.network.model.language_model.layers[0].training
+    others = [
+        policy.network.model.vision_model,
+        policy.network.model.vqmodel,
+        policy.network.model.aligner,
+        policy.network.lm_head,
+    ]
     assert not any(part.training for part in others)
     policy.eval()
     assert not any(module.training for module in policy.modules())
@@ -238,7 +243,7 @@ def test_a_resumed_policy_is_the_saved_one(make: Make, tmp_path: Path, lora: Lor
 
 def test_a_checkpoint_may_lie_in_several_files(make: Make, tmp_path: Path) -> None:
     policy, fresh = shaken(make()), make()
-    policy.janus.save_pretrained(tmp_path, max_shard_size="100KB")
+    policy.network.save_pretrained(tmp_path, max_shard_size="100KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     fresh.load(tmp_path)
     assert torch.equal(scored(fresh, "gen"), scored(policy, "gen"))
@@ -280,8 +285,8 @@ def test_merging_leaves_the_adapters_in_place(make: Make, tmp_path: Path) -> Non
     policy.save(tmp_path)
     assert all(torch.equal(weights, before[name]) for name, weights in policy.state_dict().items())
     merged, name = load_file(tmp_path / "model.safetensors"), "model.language_model.layers.0.self_attn.q_proj"
-    a, b = (before[f"janus.{name}.lora_{one}.default.weight"] for one in "AB")
-    torch.testing.assert_close(merged[f"{name}.weight"], before[f"janus.{name}.base_layer.weight"] + 8 / 2 * b @ a)
+    a, b = (before[f"network.{name}.lora_{one}.default.weight"] for one in "AB")
+    torch.testing.assert_close(merged[f"{name}.weight"], before[f"network.{name}.base_layer.weight"] + 8 / 2 * b @ a)
 
 
 def test_adapters_of_another_recipe_are_refused(make: Make, tmp_path: Path) -> None:
@@ -306,7 +311,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(make: Make, task: Task,
     saving.activation_checkpointing_enable()
     samples = sampled(plain, task)
     calls: list[int] = []
-    saving.janus.model.language_model.layers[1].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
+    saving.network.model.language_model.layers[1].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
     expected, found = gradients(plain, task, samples), gradients(saving, task, samples)
     assert len(calls) == 2  # once more on the way back
     for name, gradient in expected.items():

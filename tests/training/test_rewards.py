@@ -19,7 +19,7 @@ from suder_bench.data.source import Source
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.evaluators.geneval import GenEval
 from suder_bench.evaluators.t2i_compbench import CATEGORIES, T2ICompBench
-from suder_bench.models.janus.pixels import picture
+from suder_bench.models.pictures import picture
 from suder_bench.rewards.evaluator import EvaluatorReward
 from suder_bench.training import rewards
 from suder_bench.training.rewards import RewardError, RewardSum

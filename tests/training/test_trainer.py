@@ -177,8 +177,8 @@ def test_a_loss_without_a_number_stops_with_its_input(
 ) -> None:
     forward = Policy.forward
 
-    def broken(self: Policy, task: Task, contexts: Sequence[str], samples: Sequence[Sequence[int]]) -> tuple[torch.Tensor, ...]:
-        logprobs, entropy = forward(self, task, contexts, samples)
+    def broken(self: Policy, task: Task, contexts: Sequence[str], *others: Any) -> tuple[torch.Tensor, ...]:
+        logprobs, entropy = forward(self, task, contexts, *others)
         bad = torch.tensor([context == PROMPTS[3] for context in contexts]).repeat_interleave(16)
         return logprobs.masked_fill(bad, torch.inf), entropy
 

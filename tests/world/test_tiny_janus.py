@@ -16,8 +16,8 @@ from suder_bench.cli import main
 from suder_bench.evaluators.judges.world import WorldDetector
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.janus import vq as janus_vq
-from suder_bench.models.janus.pixels import picture as pixels_picture
 from suder_bench.models.janus.prompts import generation_text, question_text
+from suder_bench.models.pictures import picture as pixels_picture
 from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.world import checkpoints
 from suder_bench.world.language import FAMILIES, draw_text

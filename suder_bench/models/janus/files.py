@@ -9,7 +9,7 @@ import json
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from transformers import (
     AutoTokenizer,
     GenerationConfig,
@@ -50,6 +51,7 @@ class Loaded(checkpoint.Loaded):
     model: JanusForConditionalGeneration
     tokenizer: PreTrainedTokenizerBase
     processor: JanusImageProcessorPil
+    folder: Path
     capture: bool = True
 
 
@@ -134,7 +136,7 @@ def _load(source: Source, device: torch.device, dtype: torch.dtype) -> Loaded:
     digests = checkpoint.digests(folder, source.weights)
     if source.adapters is not None:
         digests["adapters"] = checkpoint.digest([source.adapters / lora.CONFIG, lora.weights_file(source.adapters)])
-    return Loaded(model, parts.tokenizer, parts.processor, parts=digests, notes=notes, capture=source.capture)
+    return Loaded(model, parts.tokenizer, parts.processor, folder, parts=digests, notes=notes, capture=source.capture)
 
 
 def is_original(folder: Path) -> bool:
@@ -162,9 +164,36 @@ def stored_dtypes(folder: Path) -> Counter[torch.dtype]:
     return counts
 
 
-def write_settings(source: Path, folder: Path, own: Callable[[str], bool] = lambda name: False) -> None:
-    """Write everything beside config and weights of the checkpoint `source` into `folder`, in transformers' layout: tokenizer
-    and image processor, and what else decides a response. Files that are the new checkpoint's `own` are left alone."""
+def save(
+    model: JanusForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerBase,
+    source: Path | JanusImageProcessorPil,
+    folder: Path,
+    **others: Any,
+) -> None:
+    """Write a checkpoint in transformers' layout: the weights, and everything beside config and weights of the one in `source`,
+    or tokenizer and image processor as they are in memory. `others` go to `save_pretrained`."""
+    model.save_pretrained(folder, **others)
+    if isinstance(source, Path):
+        _write_settings(source, folder)
+    else:
+        tokenizer.save_pretrained(folder)
+        source.save_pretrained(folder)
+    complete(folder, tokenizer)
+
+
+def saved(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights that `save` wrote, in one file or several. Raises `UserError` where one is not whole."""
+    found: dict[str, torch.Tensor] = {}
+    for file in checkpoint.weight_files(folder):
+        checkpoint.check_whole(file)
+        found |= load_file(file)
+    return found
+
+
+def _write_settings(source: Path, folder: Path) -> None:
+    """Tokenizer and image processor of `source`, and what else decides a response; files that are a checkpoint's own are left
+    alone: weights, how far it was trained where it is one of a training, and what was merged into it."""
     if is_original(source):
         original.tokenizer(source).save_pretrained(folder)
         original.image_processor(source).save_pretrained(folder)
@@ -172,8 +201,8 @@ def write_settings(source: Path, folder: Path, own: Callable[[str], bool] = lamb
             shutil.copyfile(source / checkpoint.GENERATION, folder / checkpoint.GENERATION)
         return
     for file in source.iterdir():
-        written = file.name in (checkpoint.CONFIG, *checkpoint.ADAPTERS) or ".index." in file.name
-        if file.suffix in (".json", ".txt", ".model", ".jinja") and not written and not own(file.name):
+        own = file.name in (checkpoint.CONFIG, *checkpoint.ADAPTERS, "trainer_state.json") or ".index." in file.name
+        if file.suffix in (".json", ".txt", ".model", ".jinja") and not own:
             shutil.copyfile(file, folder / file.name)
 
 
@@ -190,9 +219,7 @@ def convert(reference: str, target: Path, dtype: str | None) -> torch.dtype | No
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = beside(target)
     with quiet(), redirect_stdout(sys.stderr):  # transformers imports DeepSpeed where it is installed, which talks on stdout
-        loaded.model.save_pretrained(partial)
-    write_settings(source.folder, partial)
-    complete(partial, loaded.tokenizer)
+        save(loaded.model, loaded.tokenizer, source.folder, partial)
     partial.replace(target)
     return kind if any(torch.promote_types(one, kind) != kind for one in stored) else None
 

@@ -7,11 +7,12 @@ count from zero, so that a row scores as it does alone. Only the scored position
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import JanusForConditionalGeneration
+
+from suder_bench.models.protocols import TokenScores
 
 
 def embed(model: JanusForConditionalGeneration, ids: Sequence[int], features: torch.Tensor | None = None) -> torch.Tensor:
@@ -21,15 +22,6 @@ def embed(model: JanusForConditionalGeneration, ids: Sequence[int], features: to
     if features is None:
         return embedded
     return embedded.masked_scatter((row == model.config.image_token_id)[:, None], features.to(embedded.dtype))
-
-
-@dataclass(frozen=True)
-class TokenScores:
-    """`logprobs` of the given tokens, float32 and differentiable, one tensor a row; `entropy` of the distributions they were
-    taken from, in nats, alike but without gradient, and empty when it was not asked for."""
-
-    logprobs: list[torch.Tensor]
-    entropy: list[torch.Tensor]
 
 
 def answer_scores(

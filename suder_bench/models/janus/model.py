@@ -7,19 +7,21 @@ Serves any checkpoint of that class alike, from the tiny one to Janus-Pro-7B: si
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
 from PIL import Image
 from transformers import JanusForConditionalGeneration, PreTrainedTokenizerBase
 from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
 
+from suder_bench.data.prompts import CAPTION_REQUEST
 from suder_bench.errors import UserError
 from suder_bench.models.answering import apart, beginning, check_asked, texts
 from suder_bench.models.janus import files, likelihood, sampler, vq
-from suder_bench.models.janus.pixels import POSTPROCESSING, Squares, picture
+from suder_bench.models.janus import sizes as janus_sizes
+from suder_bench.models.janus.pixels import POSTPROCESSING, Squares
 from suder_bench.models.janus.prompts import (
-    CAPTION_REQUEST,
     answer_ids,
     generation_text,
     image_block,
@@ -27,9 +29,10 @@ from suder_bench.models.janus.prompts import (
     question_text,
     roles_of,
 )
+from suder_bench.models.pictures import picture
 from suder_bench.models.prompt_rows import Shared
-from suder_bench.models.protocols import GeneratedImage, ImageSampling, TextSampling
-from suder_bench.models.reference import WORLD_MARKER
+from suder_bench.models.protocols import Anatomy, DrawnTokens, GeneratedImage, ImageSampling, Sizes, TextSampling, TokenScores
+from suder_bench.models.reference import WORLD_MARKER, ModelReference
 from suder_bench.models.sampling import check_numbers
 from suder_bench.models.writing import write_tokens
 
@@ -38,10 +41,29 @@ SHOWN = 60
 
 
 class JanusModel:
-    """The adapter. Wraps objects in memory (tests, trainers); `load` reads a checkpoint.
+    """The adapter, and a `Trainable`. Wraps objects in memory (tests, trainers); `load` reads a checkpoint.
 
     `draw` and `write` sample tokens; `text_logprobs`, `answer_scores` and `image_scores` score them with gradients.
     """
+
+    anatomy: ClassVar[Anatomy] = Anatomy(
+        parts={
+            "language_model": "model.language_model",
+            "lm_head": "lm_head",
+            "generation_head": "model.generation_head",
+            "aligner": "model.aligner",
+            "generation_aligner": "model.generation_aligner",
+        },
+        usual=("language_model", "lm_head", "generation_head"),
+        language_model="model.language_model",
+        idle={"gen": ("lm_head", "aligner"), "und": ("generation_head", "generation_aligner")},
+        # Frozen with the codes they stand for, although some checkpoints keep them in a part that learns.
+        frozen=("model.vqmodel",),
+    )
+    """The vision tower and the image tokenizer never learn: the rewards read through the one and are defined on the codes of the
+    other."""
+
+    estimator = None
 
     def __init__(
         self,
@@ -55,12 +77,15 @@ class JanusModel:
         caption_request: str = CAPTION_REQUEST,
         score_end: bool = False,
         capture: bool = True,
+        source: Path | None = None,
     ):
         """`caption_request` is how captions are asked for, and texts scored; with `score_end` a text's end token counts too.
-        `parts` are the digests that `fingerprint` sums up, by name. With `capture` steps of drawing are captured on CUDA."""
+        `parts` are the digests that `fingerprint` sums up, by name. With `capture` steps of drawing are captured on CUDA. What a
+        checkpoint holds beside the network, `save` copies from the folder `source` where there is one."""
         files.check_tokens(tokenizer, model.config.image_token_id, name)
         self.model = model
         self.tokenizer = tokenizer
+        self.image_processor = image_processor
         self.squares = Squares(image_processor)
         self.name = name
         self.fingerprint = fingerprint
@@ -68,6 +93,7 @@ class JanusModel:
         self.caption_request = caption_request
         self.score_end = score_end
         self.capture = capture
+        self.source = source
         self.roles = roles_of(tokenizer)
         self.image_tokens = int(model.model.vision_model.config.num_image_tokens)
         self.positions = sampler.positions_of(model)
@@ -100,6 +126,19 @@ class JanusModel:
         """Whether the checkpoint was trained on the embedded world, as its config.json says."""
         return getattr(self.model.config, WORLD_MARKER, False) is True
 
+    @property
+    def network(self) -> JanusForConditionalGeneration:
+        return self.model
+
+    @property
+    def end_token(self) -> int:
+        return int(self.tokenizer.eos_token_id)
+
+    @classmethod
+    def sizes(cls, reference: ModelReference) -> Sizes | None:
+        """See `TellsSizes`."""
+        return janus_sizes.of(reference)
+
     @classmethod
     def load(cls, reference: str, *, device: str = "cpu", dtype: str = "auto") -> Self:
         """Read a folder or hub id, in transformers' layout or the authors'. `device` auto, cpu or cuda; `dtype` auto, float32
@@ -115,8 +154,13 @@ class JanusModel:
     @classmethod
     def of(cls, loaded: files.Loaded, *, name: str, **others: Any) -> Self:
         """A checkpoint that `files.load` read; `others` go to `__init__`."""
-        others = {"fingerprint": loaded.fingerprint, "parts": loaded.parts, "capture": loaded.capture, **others}
-        made = cls(loaded.model, loaded.tokenizer, loaded.processor, name=name, **others)
+        told: dict[str, Any] = {
+            "fingerprint": loaded.fingerprint,
+            "parts": loaded.parts,
+            "capture": loaded.capture,
+            "source": loaded.folder,
+        }
+        made = cls(loaded.model, loaded.tokenizer, loaded.processor, name=name, **told | others)
         made.settings |= loaded.notes
         return made
 
@@ -129,7 +173,7 @@ class JanusModel:
 
     def draw(
         self, prompts: Sequence[str], *, seeds: Sequence[int], sampling: ImageSampling, return_logprobs: bool = False
-    ) -> sampler.DrawnTokens:
+    ) -> DrawnTokens:
         """Image tokens without decoding them. Repeated prompts are read once. With `return_logprobs` also what
         `image_logprobs` would say of them."""
         if len(prompts) != len(seeds):
@@ -193,10 +237,14 @@ class JanusModel:
             shared=shared,
         )
 
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of ids such as `write` returns."""
+        return texts(self.tokenizer, [ids])[0]
+
     def text_logprobs(self, images: Sequence[Image.Image] | torch.Tensor, texts: Sequence[str]) -> list[torch.Tensor]:
         """log p(text | picture) token by token, the geometry of the reward R_G: the picture and the caption request in the
         user's turn, the text in the assistant's. `images` may be pixels (pictures, 3, size, size) in [-1, 1]."""
-        end = [int(self.tokenizer.eos_token_id)] if self.score_end else []
+        end = [self.end_token] if self.score_end else []
         answers = [answer_ids(self.tokenizer, text) + end for text in texts]
         return self.answer_scores(images, [self.caption_request] * len(texts), answers).logprobs
 
@@ -221,14 +269,14 @@ class JanusModel:
         answers: Sequence[Sequence[int]],
         *,
         entropy: bool = False,
-    ) -> likelihood.TokenScores:
+    ) -> TokenScores:
         """log p(answer token k | picture, question, answer tokens < k) of ids such as `write` returns; add the id of the
         end token to score that too. One picture per question."""
         features, which = self._features(images)
         if not len(which) == len(questions) == len(answers):
             raise ValueError(f"{len(which)} pictures, {len(questions)} questions, {len(answers)} answers")
         if not questions:
-            return likelihood.TokenScores([], [])
+            return TokenScores([], [])
         prompts = [self._question(question, features[i : i + 1]) for i, question in zip(which.tolist(), questions, strict=True)]
         for prompt, answer in zip(prompts, answers, strict=True):
             self._check_room(len(prompt) + len(answer) - 1, "a picture and its text", str(self.tokenizer.decode(list(answer))))
@@ -257,9 +305,15 @@ class JanusModel:
         return torch.stack(self.image_scores(texts, image_tokens).logprobs)
 
     def image_scores(
-        self, texts: Sequence[str], image_tokens: torch.Tensor, *, guidance: float = 1.0, entropy: bool = False
-    ) -> likelihood.TokenScores:
-        """The same, also under guidance, and with the distributions' entropies when asked for."""
+        self,
+        texts: Sequence[str],
+        image_tokens: torch.Tensor,
+        *,
+        guidance: float = 1.0,
+        entropy: bool = False,
+        seeds: Sequence[int] | None = None,
+    ) -> TokenScores:
+        """The same, also under guidance, and with the distributions' entropies when asked for; `seeds` say nothing here."""
         rows = [self._generation_ids(text) for text in texts]
         blanks = [self._blank(row) for row in rows] if guidance != 1 else []
         return likelihood.image_scores(self.model, rows, image_tokens, blanks=blanks, guidance=guidance, entropy=entropy)
@@ -267,6 +321,14 @@ class JanusModel:
     def tokenize_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Codes (pictures, image tokens), on the CPU, of the same squares that the vision tower sees."""
         return vq.encode(self.model.model.vqmodel, self.squares.pixels(images)).cpu()
+
+    def save(self, folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
+        """Write a checkpoint in transformers' layout."""
+        files.save(self.model, self.tokenizer, self.source or self.image_processor, folder, state_dict=dict(weights))
+
+    def saved(self, folder: Path) -> dict[str, torch.Tensor]:
+        """The weights of one that `save` wrote."""
+        return files.saved(folder)
 
     def check_prompt(self, prompt: str) -> None:
         """Raises `UserError` for a prompt too long to be drawn, or to be scored as the text of a picture."""

@@ -53,9 +53,3 @@ class Squares:
     def values(self, pixels: torch.Tensor) -> torch.Tensor:
         """What the vision tower is given for pixels in [-1, 1]: (x - mean) / std of the values in [0, 1]."""
         return ((pixels + 1) / 2 - self.mean.to(pixels)) / self.std.to(pixels)
-
-
-def picture(pixels: torch.Tensor) -> Image.Image:
-    """The PIL picture of pixels (3, height, width) in [-1, 1]; truncated to 8 bits as the authors' script does, not rounded."""
-    scaled = ((pixels.float() + 1) / 2 * 255).clamp(0, 255).to(torch.uint8)
-    return Image.fromarray(scaled.permute(1, 2, 0).cpu().numpy())

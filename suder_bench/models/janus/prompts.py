@@ -37,8 +37,6 @@ FIRST = Roles("User", "Assistant")
 """Of Janus-1.3B, whose vocabulary has no tokens for them."""
 
 ANSWER_PREFIX = " "
-CAPTION_REQUEST = "Describe the image."
-"""The one fixed request for captions: for sampling them, and for scoring a prompt against a picture (R_G)."""
 
 
 def roles_of(tokenizer: PreTrainedTokenizerBase) -> Roles:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from transformers import JanusForConditionalGeneration
@@ -11,17 +10,9 @@ from transformers import JanusForConditionalGeneration
 from suder_bench.models.decoder import Decoder
 from suder_bench.models.lean import LeanDecoder, lean_enough
 from suder_bench.models.packed import image_head, worth_packing
-from suder_bench.models.protocols import ImageSampling
+from suder_bench.models.protocols import DrawnTokens, ImageSampling
 from suder_bench.models.sampling import check_numbers, choose, noise_of, numbers, shared_beginnings
 from suder_bench.models.static import WINDOW, Captured, StaticDecoder, capturable, recorded
-
-
-@dataclass(frozen=True)
-class DrawnTokens:
-    """`tokens` (samples, image tokens), int64; `logprobs` of them, same shape, float32, at temperature 1 without guidance."""
-
-    tokens: torch.Tensor
-    logprobs: torch.Tensor | None
 
 
 def positions_of(model: JanusForConditionalGeneration) -> int:

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
+from suder_bench.data.prompts import CAPTION_REQUEST
 from suder_bench.errors import UserError
 from suder_bench.models.openai import replies
 from suder_bench.remote.client import Request
 
 if TYPE_CHECKING:
     from suder_bench.models.openai.asking import Asking
-
-REQUEST = "Describe the image."
-"""What the text answers, as for Janus."""
 
 
 def by_endpoint(model: Asking, images: Sequence[Image.Image], texts: Sequence[str]) -> list[torch.Tensor]:
@@ -39,7 +37,7 @@ def by_prompt(model: Asking, images: Sequence[Image.Image], texts: Sequence[str]
     root = dataclasses.replace(model.client, url=model.where.url.removesuffix("/v1"))
     found = []
     for image, text in zip(images, texts, strict=True):
-        asked = [replies.turn([image], REQUEST)]
+        asked = [replies.turn([image], CAPTION_REQUEST)]
         begun = [*asked, {"role": "assistant", "content": text}]
         going_on = {"add_generation_prompt": False, "continue_final_message": True}
         bodies = [{"messages": begun, **going_on}, {"messages": asked, "add_generation_prompt": True}]
@@ -67,7 +65,7 @@ def _call(model: Asking, path: str, body: dict[str, Any], reader: Any, root: Any
 
 
 def _item(image: Image.Image, text: str) -> dict[str, Any]:
-    return {"context": replies.parts([image], REQUEST), "target": [{"type": "text", "text": text}]}
+    return {"context": replies.parts([image], CAPTION_REQUEST), "target": [{"type": "text", "text": text}]}
 
 
 def _tensor(values: Sequence[float]) -> torch.Tensor:

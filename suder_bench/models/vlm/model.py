@@ -16,6 +16,7 @@ from PIL import Image
 from transformers.image_utils import SizeDict
 
 from suder_bench import machine
+from suder_bench.data.prompts import CAPTION_REQUEST
 from suder_bench.errors import UserError
 from suder_bench.models.answering import apart, check_asked, texts
 from suder_bench.models.built import blamed
@@ -23,7 +24,7 @@ from suder_bench.models.protocols import TextSampling
 from suder_bench.models.vlm import files, likelihood, writing
 from suder_bench.models.vlm.batch import Joiner, Row, groups
 from suder_bench.models.vlm.families import Family
-from suder_bench.models.vlm.prompts import CAPTION_REQUEST, SHOWN, Prompts
+from suder_bench.models.vlm.prompts import SHOWN, Prompts
 
 Pictures = Sequence[Image.Image] | torch.Tensor
 

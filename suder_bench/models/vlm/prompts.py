@@ -11,9 +11,6 @@ from PIL import Image
 from suder_bench.errors import UserError
 from suder_bench.models.vlm.families import Family
 
-CAPTION_REQUEST = "Describe the image."
-"""The one fixed request for captions, under which texts are scored."""
-
 SHOWN = 60
 """Characters of a question that an error line quotes."""
 

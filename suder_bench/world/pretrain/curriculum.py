@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from suder_bench.data.prompts import LETTERS, choice_prompt, yes_no_prompt
-from suder_bench.models.janus.prompts import CAPTION_REQUEST
+from suder_bench.data.prompts import CAPTION_REQUEST, LETTERS, choice_prompt, yes_no_prompt
 from suder_bench.world import facts, questions
 from suder_bench.world.asked import CHOICE
 from suder_bench.world.claims import YES_NO

@@ -18,8 +18,8 @@ from PIL import Image
 
 from suder_bench import registry
 from suder_bench.benchmark import UnderstandingBenchmark
+from suder_bench.data.prompts import CAPTION_REQUEST
 from suder_bench.models.janus import JanusModel
-from suder_bench.models.janus.prompts import CAPTION_REQUEST
 from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.models.reference import choose
 from suder_bench.records import Answered, Response, Sample, Verdict

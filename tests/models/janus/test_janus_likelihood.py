@@ -8,8 +8,9 @@ import torch
 from models.tiny import tiny_image_processor, tiny_janus_model, tiny_tokenizer
 from PIL import Image
 
+from suder_bench.data.prompts import CAPTION_REQUEST
 from suder_bench.models.janus import JanusModel
-from suder_bench.models.janus.prompts import CAPTION_REQUEST, answer_ids, generation_text, image_block, question_text
+from suder_bench.models.janus.prompts import answer_ids, generation_text, image_block, question_text
 from suder_bench.models.protocols import AnswerLikelihood
 
 TEXTS = ["a red ball", "three striped hearts and a small green cup behind a tall yellow tree", "a star"]

@@ -11,7 +11,8 @@ from PIL import Image
 
 from suder_bench.models.janus import JanusModel
 from suder_bench.models.janus import vq as janus_vq
-from suder_bench.models.janus.pixels import Squares, picture
+from suder_bench.models.janus.pixels import Squares
+from suder_bench.models.pictures import picture
 
 
 def noise(width: int, height: int) -> Image.Image:

@@ -9,8 +9,8 @@ import pytest
 from openai_server import Answer, Asked, document, loaded, models, server_of
 from PIL import Image
 
+from suder_bench.data.prompts import CAPTION_REQUEST
 from suder_bench.errors import UserError
-from suder_bench.models.openai import likelihood
 from suder_bench.models.protocols import TextLikelihood
 
 PICTURE = Image.new("RGB", (8, 8), (1, 2, 3))
@@ -26,14 +26,8 @@ def test_the_endpoint_s_numbers_are_taken_token_by_token() -> None:
         assert found.tolist() == [-1, -2.5]
         [item] = server.asked[-1].body["items"]
         assert [part["type"] for part in item["context"]] == ["image_url", "text"]
-        assert item["context"][1]["text"] == likelihood.REQUEST
+        assert item["context"][1]["text"] == CAPTION_REQUEST
         assert item["target"] == [{"type": "text", "text": "a ball"}]
-
-
-def test_the_request_is_the_one_that_janus_is_asked_with() -> None:
-    from suder_bench.rewards.captions import CAPTION_REQUEST
-
-    assert likelihood.REQUEST == CAPTION_REQUEST
 
 
 @pytest.mark.parametrize("values", [[], "no", [0.5], [float("nan")], [float("-inf")], [None], [True]])

@@ -8,10 +8,10 @@ import pytest
 import torch
 from models.vlm import plain
 
+from suder_bench.data.prompts import CAPTION_REQUEST
 from suder_bench.errors import UserError
 from suder_bench.models.protocols import ChoiceLikelihood, DualLikelihood, ImageToText, StoredPictures, TextSampling, TextToImage
 from suder_bench.models.vlm.model import VlmModel
-from suder_bench.models.vlm.prompts import CAPTION_REQUEST
 from suder_bench.testing import QUESTIONS, TEXTS, check_model, pictures
 
 SAMPLED = TextSampling(temperature=1.0, max_new_tokens=8)
