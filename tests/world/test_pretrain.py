@@ -22,6 +22,7 @@ from suder_bench.world.pretrain.curriculum import Turn
 from suder_bench.world.pretrain.school import Drawing, Page, School
 from suder_bench.world.reading import faithful
 from suder_bench.world.render import render
+from suder_bench.world.vocabulary import BACKGROUNDS
 
 LESSONS = [curriculum.lesson(np.random.default_rng(i), easy=i < 20) for i in range(80)]
 
@@ -136,6 +137,12 @@ def test_codes_are_the_nearest_of_the_commonest_patches() -> None:
     assert len(named.unique()) == 256
     background = patches[0, :3]
     assert (means[named[0]].reshape(-1, 3) - background).abs().max() < 5, "bare ground is a code nearly of its own"
+
+
+def test_ground_are_the_codes_that_bare_ground_is_named_by() -> None:
+    means = vq.cluster(vq.pictures(40, (1,)), 256)
+    bare = torch.tensor(BACKGROUNDS, dtype=torch.float32).repeat(1, 64)
+    assert set(np.flatnonzero(vq.is_ground(means))) == set(vq.name(bare, means).tolist())
 
 
 def test_patches_are_in_raster_order() -> None:
