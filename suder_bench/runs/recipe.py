@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -161,13 +162,15 @@ def refuse_change(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) 
 
 
 def versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found | {"world": VERSION}
+    return {"python": platform.python_version(), **{package: _installed(package) for package in _PACKAGES}, "world": VERSION}
+
+
+@cache
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _responsible(recipe: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:

@@ -28,18 +28,25 @@ def modules(benchmark: Benchmark) -> list[Path]:
     own = inspect.getsourcefile(type(benchmark))
     waiting = list(Path(own).parent.glob("*.py")) if own is not None else []
     found: set[Path] = set()
+    known: set[str] = set()
+    shared = find_spec(SHARED)
+    assert shared is not None
+    assert shared.submodule_search_locations is not None
+    roots = list(shared.submodule_search_locations)
     while waiting:
         file = waiting.pop()
         if file not in found:
             found.add(file)
-            waiting += [there for name in _imported(file.read_bytes()) if (there := _file(name))]
+            names = _imported(file.read_bytes()) - known
+            known |= names
+            waiting += [there for name in names if (there := _file(name, roots))]
     return sorted(found)
 
 
-@lru_cache
-def _imported(content: bytes) -> tuple[str, ...]:
+@lru_cache(1024)
+def _imported(content: bytes) -> frozenset[str]:
     """The names in a module's imports, of which some may be functions in a module."""
-    return tuple(dict.fromkeys(name for node in ast.walk(ast.parse(content)) for name in _names(node)))
+    return frozenset(name for node in ast.walk(ast.parse(content)) for name in _names(node))
 
 
 def _names(node: ast.AST) -> Iterator[str]:
@@ -50,13 +57,10 @@ def _names(node: ast.AST) -> Iterator[str]:
         yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _file(name: str) -> Path | None:
-    """The file of a shared module; None for any other name, and for a function's."""
+def _file(name: str, roots: list[str]) -> Path | None:
+    """The file of a shared module, in a folder of `roots`; None for any other name, and for a function's."""
     if not name.startswith(f"{SHARED}.") or f"{name}.".startswith(f"{JUDGES}."):
         return None
-    spec = find_spec(SHARED)
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    places = [Path(root, *name.removeprefix(f"{SHARED}.").split(".")) for root in spec.submodule_search_locations]
+    places = [Path(root, *name.removeprefix(f"{SHARED}.").split(".")) for root in roots]
     files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")]
     return next((file for file in files if file.is_file()), None)
