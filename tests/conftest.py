@@ -1,7 +1,9 @@
-"""What all tests share: `fakes` on the import path and in the registry, and a cache of their own."""
+"""What all tests share: `fakes` on the import path and in the registry, a cache of their own, and the machine's cores."""
 
 from __future__ import annotations
 
+import gc
+import os
 import shutil
 import signal
 import subprocess
@@ -12,10 +14,32 @@ from pathlib import Path
 import pytest
 from fakes import ENTRIES
 
-from suder_bench import registry
+from suder_bench import machine, registry
+
+MOST_WORKERS = 8
+"""Each takes up to 2 GB of memory."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's `&` has it so, and what the tests interrupt would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure() -> None:
+    """Tests that run side by side have a core each, and so have the processes that they start."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        for name, value in machine.ONE_THREAD.items():
+            os.environ.setdefault(name, value)
+
+
+@pytest.hookimpl(optionalhook=True)  # lmms-eval's environment has no pytest-xdist
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: one on each core that this process may use. By itself it counts cores that only others may use."""
+    return min(machine.cores(), MOST_WORKERS)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: who collects garbage between batches, as runs do, need not look through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

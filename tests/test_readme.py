@@ -89,7 +89,7 @@ def test_every_command_runs(tmp_path, mirror):
     """
     _, finder = registry.CHECKPOINTS["tiny-janus"]
     (tmp_path / "my-checkpoint").symlink_to(registry.resolve(finder)("tiny-janus"))
-    environment = {**os.environ, "SUDER_BENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "2"}
+    environment = {"OMP_NUM_THREADS": "2", **os.environ, "SUDER_BENCH_CACHE": str(tmp_path / "cache")}
     if mirror is not None:
         environment |= {"SUDER_BENCH_MIRROR": mirror.address, "no_proxy": "127.0.0.1"}
     for command in [INSTALLS[0].partition(" && ")[2], *COMMANDS[2:]]:
