@@ -243,6 +243,8 @@ def adapted_layers(language_model: nn.Module, lora: Lora) -> list[str]:
     does."""
     linear = [name for name, module in language_model.named_modules() if isinstance(module, nn.Linear)]
     wanted = lora.target_modules
+    if not linear:
+        raise UserError("lora: the language model has no linear layers that adapters could go into; leave lora out")
     if wanted is None:
         return linear
     found = [name for name in linear if any(f".{name}".endswith(f".{one}") for one in wanted)]

@@ -287,5 +287,8 @@ def _adapter_of(folder: Path, name: str | None = None, *, trusted: bool) -> str:
         return _MODEL_TYPES[kind]
     if isinstance(kind, str) and (families.served(kind) or code.is_asked(folder, trusted=trusted)):
         return "vlm"
-    known = ", ".join([*_MODEL_TYPES, *families.FAMILIES])
+    added = set(registry.table("models")) - set(registry.TABLE["models"])
+    if isinstance(kind, str) and kind in added:
+        return kind
+    known = ", ".join([*_MODEL_TYPES, *families.FAMILIES, *sorted(added)])
     raise UserError(f"{config}: model_type {kind!r} has no adapter ({known}); name one: ADAPTER:{name or folder}")

@@ -63,6 +63,13 @@ class Emu3Model(Emu3Painter):
             return Emu3Painter(painter, **others)
         return cls(painter, reader, **others)
 
+    @classmethod
+    def cannot_learn(cls, text: str) -> str:
+        """See `TellsWhyNot`."""
+        if len(reference.read(text).checkpoints) > 1:
+            return "one checkpoint draws and another understands, so that neither could learn from itself"
+        return "an Emu3 is only evaluated here, and samples no ids that it could learn from"
+
     @torch.no_grad()
     def answer(
         self,

@@ -45,6 +45,11 @@ class OpenAIModel(Asking):
         kind = type("OpenAIModel", (*kinds, cls), {"__doc__": cls.__doc__})
         return cast(OpenAIModel, kind(where, client, known))
 
+    @classmethod
+    def cannot_learn(cls, reference: str) -> str:
+        """See `TellsWhyNot`."""
+        return "it runs behind an address, where its weights are out of reach"
+
 
 class Draws(OpenAIModel):
     """`TextToImage` and `ChecksSampling`."""

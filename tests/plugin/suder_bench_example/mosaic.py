@@ -2,7 +2,7 @@
 
 Words and tiles are tokens of one recurrent network; a picture is 4 x 4 tiles, and a tile's token is the number of its colour. The
 first part of the class is what evaluation asks for, the second what training asks for besides. This makes a checkpoint in a few
-seconds, from mosaics of which a third of the tiles have any colour, so that there is something to learn:
+seconds, from mosaics of which three tiles in four have any colour, so that there is something to learn:
 
     python -m suder_bench_example.mosaic DIR
 """
@@ -261,7 +261,7 @@ def make(folder: Path, *, seed: int = 0, steps: int = 120) -> None:
     optimizer = torch.optim.AdamW(model.network.parameters(), lr=1e-2)
     for _ in range(steps):
         colors = rng.integers(len(COLORS), size=(64, 1))
-        tiles = np.where(rng.random((64, ROWS**2)) < 1 / 3, rng.integers(len(COLORS), size=(64, ROWS**2)), colors)
+        tiles = np.where(rng.random((64, ROWS**2)) < 3 / 4, rng.integers(len(COLORS), size=(64, ROWS**2)), colors)
         texts = [f"a {list(COLORS)[color]} {rng.choice(THINGS)}" for color in colors[:, 0]]
         drawn, given = torch.from_numpy(tiles), [text if rng.random() < 0.9 else "" for text in texts]  # without: for guidance
         written = [[*ids_of(text), END] for text in texts]
