@@ -205,6 +205,7 @@ def test_what_it_will_meet_is_told_beforehand(train: Callable[..., int], capsys:
         ("lora.r=4", "lora: the language model has no linear layers that adapters could go into; leave lora out"),
         ("trainable=[trunk,lm_head]", "unknown trainable part 'lm_head'; did you mean"),
         ("trainer.gradient_checkpointing=true", "trainer.gradient_checkpointing: the network of model 'mosaic:"),
+        ("algorithm=diffu-grpo", "diffu-grpo is for an estimated likelihood, but that of model 'mosaic:"),
         ("model=mosaic:nowhere", "no mosaic in 'nowhere': nowhere/model.safetensors is missing;"),
     ],
 )
