@@ -20,6 +20,7 @@ ABOUT: Mapping[Group | str, Mapping[str, str]] = {
         "tiny-janus": "shipped Janus: 6.3 million parameters, trained from scratch on the embedded world",
         "janus:REFERENCE": "Janus or Janus-Pro, also BASE+ADAPTERS: draws, answers, scores texts and pictures, can be trained",
         "emu3:REFERENCE": "Emu3: GEN+CHAT, two folders or hub ids, or one for both: draws, answers, scores texts and pictures",
+        "showo:REFERENCE": "Show-o, 256 or 512 pixels: draws, answers, scores texts, estimates pictures, can be trained",
         "openai:REFERENCE": "a model behind an address, MODEL@URL: draws, answers and scores what its server offers",
         "vlm:REFERENCE": "an image-text-to-text model (LLaVA, Qwen2.5-VL, InstructBLIP, InternVL): answers, scores texts",
         "diffusers:REFERENCE": "a pipeline of diffusers (SD, SDXL, SD3, FLUX, PixArt, ...), a folder or an id of the hub: draws",

@@ -55,6 +55,7 @@ TABLE: Mapping[Group, Mapping[str, str]] = {
     "models": {
         "janus": "suder_bench.models.janus:JanusModel",
         "emu3": "suder_bench.models.emu3.adapter:Emu3Model",
+        "showo": "suder_bench.models.showo.model:ShowoModel",
         "vlm": "suder_bench.models.vlm.model:VlmModel",
         "folder": "suder_bench.models.folder:FolderModel",
         "openai": "suder_bench.models.openai.model:OpenAIModel",

@@ -138,7 +138,8 @@ def _check_choices(model: ChoiceLikelihood, tolerance: float) -> None:
 
 @torch.no_grad()
 def _check_image_tokens(model: Any, prompts: Sequence[str], sampling: ImageSampling, tolerance: float) -> None:
-    """Of the model's own greedy pictures without guidance: no other token may be likelier where one was chosen."""
+    """Of the model's own greedy pictures without guidance: no other token may be likelier where one was chosen, if the likelihood
+    is exact."""
     greedy = replace(sampling, temperature=0.0, guidance=1.0)
     made = model.generate(prompts, seeds=range(len(prompts)), sampling=greedy)
     assert all(one.tokens is not None for one in made), "DualLikelihood: generate hands on no tokens to score"
@@ -150,7 +151,8 @@ def _check_image_tokens(model: Any, prompts: Sequence[str], sampling: ImageSampl
     _check_logprobs(together, "DualLikelihood: of pictures")
     alone = torch.cat([model.image_logprobs([prompt], row[None]) for prompt, row in zip(prompts, tokens, strict=True)])
     assert (alone - together).abs().max() <= tolerance, "DualLikelihood: pictures score otherwise alone and in a batch"
-    for place in {0, tokens.shape[1] // 2, tokens.shape[1] - 1}:
+    exact = not isinstance(model, Trainable) or model.estimator is None
+    for place in {0, tokens.shape[1] // 2, tokens.shape[1] - 1} if exact else set():
         changed = tokens.clone()
         changed[:, place] = tokens.roll(1, dims=1)[:, place]
         other = model.image_logprobs(prompts, changed)

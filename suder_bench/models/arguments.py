@@ -21,6 +21,7 @@ YES = "true"
 TAKEN: Mapping[str, tuple[str, ...]] = {
     "janus": (NONFINITE, NO_CAPTURE),
     "emu3": ("image_area", "negative_prompt", NONFINITE),
+    "showo": ("vq", "tokenizer", "vision", "estimator", "drop", "fill", "draws", NONFINITE),
     "vlm": FLAGS,
     "diffusers": (NONFINITE,),
 }

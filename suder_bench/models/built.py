@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch import nn
 from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers import logging as transformers_logging
 
@@ -121,7 +122,7 @@ def build(
                 ignore_mismatched_sizes=True,  # told below, in one line
                 output_loading_info=True,
             )
-        _check_keys(folder, made[1], origin)
+        check_keys(folder, made[1], origin)
         held = made[0].state_dict()
 
         def lies(name: str) -> str:
@@ -135,6 +136,38 @@ def build(
             if tensor.untyped_storage().data_ptr() in mapped:
                 tensor.data = tensor.data.clone()
     return model, notes
+
+
+def fill(
+    module: nn.Module,
+    folder: Path,
+    weights: Mapping[str, torch.Tensor],
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    origin: Mapping[str, str] = NO_NAMES,
+    allow_nonfinite: bool = False,
+) -> dict[str, str]:
+    """Give a module of our own, made on the device meta, its weights, and put it into eval mode; otherwise as `build`."""
+    own = module.state_dict()
+    wrong = [(name, weights[name].shape, own[name].shape) for name in own.keys() & weights.keys()]
+    info = {
+        "missing_keys": own.keys() - weights.keys(),
+        "unexpected_keys": weights.keys() - own.keys(),
+        "mismatched_keys": [one for one in wrong if one[1] != one[2]],
+    }
+    check_keys(folder, info, origin)
+
+    def lies(name: str) -> str:
+        return _lies(folder, origin.get(name, name))
+
+    notes = check_finite(folder, weights, lies, allowed=allow_nonfinite) | tell_zeros(folder, weights, lies)
+    taken = {
+        name: weight.to(device, dtype if weight.is_floating_point() else None, copy=True) for name, weight in weights.items()
+    }
+    module.load_state_dict(taken, assign=True)
+    module.eval()
+    return notes
 
 
 def _check_amount(
@@ -177,9 +210,9 @@ def _emptied(folder: Path, names: Sequence[str]) -> UserError:
     return UserError(f"model '{folder}' has {len(names)} weights without content, such as {names[0]}; {cure}")
 
 
-def _check_keys(folder: Path, info: Mapping[str, Any], origin: Mapping[str, str]) -> None:
+def check_keys(folder: Path, info: Mapping[str, Any], origin: Mapping[str, str] = NO_NAMES) -> None:
     """Raises `UserError` for weights that are missing, of another size, or in no use: transformers fills in random ones."""
-    missing, unused = sorted(info["missing_keys"]), sorted(origin.get(name, name) for name in info["unexpected_keys"])
+    missing, unused = (sorted(origin.get(name, name) for name in info[f"{kind}_keys"]) for kind in ("missing", "unexpected"))
     sizes = sorted((origin.get(name, name), tuple(found), tuple(wanted)) for name, found, wanted in info["mismatched_keys"])
     if missing:
         raise UserError(f"model '{folder}' lacks {len(missing)} weights, such as {missing[0]}; the checkpoint is incomplete")

@@ -23,6 +23,9 @@ from suder_bench.models.digests import sha256
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 WEIGHTS, PICKLED = "model.safetensors", "pytorch_model.bin"
+NAMES = (WEIGHTS, "pytorch_model.safetensors", PICKLED)
+"""What weights are called, whole or before `.index.json`; the second by older diffusers, and so by Show-o."""
+
 INDEX = f"{WEIGHTS}.index.json"
 """Beside weights in shards; that of `PICKLED` ends alike."""
 
@@ -75,20 +78,30 @@ def check_described(folder: Path) -> None:
 
 def check_parts(folder: Path) -> None:
     """The same of what belongs to a checkpoint of any `model_type`: weights, tokenizer, image processor."""
-    for file in _present(folder):
-        unfinished.check_fetched(file)
-        if file.suffix == ".json":
-            read_json(file)
-    check_weights(folder)
-    if not any((folder / name).is_file() for name in VOCABULARIES):
-        lacks = f"holds no tokenizer ({' or '.join(VOCABULARIES)})"
-        _refuse(folder, lacks, "copy the tokenizer files of the model that it comes from")
+    check_readable(folder)
+    check_tokenizer(folder)
     whole = folder / PARTS["processor"][1]  # where newer transformers keep the image processor too
     own = folder / PARTS["processor"][0]
     if not (own.is_file() and read_json(own)) and not (whole.is_file() and "image_processor" in read_json(whole)):
         lacks = f"holds no image processor ({' or '.join(PARTS['processor'])})"
         _refuse(folder, lacks, "copy that file of the model that it comes from")
+
+
+def check_readable(folder: Path) -> None:
+    """Raises `UserError` for files that cannot be read, and for weights that are missing or not whole."""
+    for file in _present(folder):
+        unfinished.check_fetched(file)
+        if file.suffix == ".json":
+            read_json(file)
+    check_weights(folder)
     sampling(folder)
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Raises `UserError` where there is none."""
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        lacks = f"holds no tokenizer ({' or '.join(VOCABULARIES)})"
+        _refuse(folder, lacks, "copy the tokenizer files of the model that it comes from")
 
 
 def check_weights(folder: Path) -> None:
@@ -119,7 +132,7 @@ def weight_files(folder: Path) -> list[Path]:
 
     Raises `UserError` where there are none, or not all.
     """
-    for name in (WEIGHTS, PICKLED):
+    for name in NAMES:
         if (folder / name).is_file():
             return [folder / name]
         if (folder / f"{name}.index.json").is_file():
@@ -147,7 +160,7 @@ def file_of(folder: Path, name: str) -> Path | None:
     files = weight_files(folder)
     if len(files) == 1:
         return files[0]
-    index = next(one for base in (WEIGHTS, PICKLED) if (one := folder / f"{base}.index.json").is_file())
+    index = next(one for base in NAMES if (one := folder / f"{base}.index.json").is_file())
     places: Mapping[str, str] = read_json(index)["weight_map"]
     fits = {file for own, file in places.items() if f".{own}".endswith(f".{name}") or f".{name}".endswith(f".{own}")}
     found = places.get(name, fits.pop() if len(fits) == 1 else None)
@@ -194,10 +207,13 @@ def digests(folder: Path, place: Path | None = None) -> dict[str, str]:
     Every file is read once per process."""
     weights = [sha256(file) for file in weight_files(place or folder)]
     found = {"weights": weights[0] if len(weights) == 1 else _sha256("".join(weights))}
-    for part, names in PARTS.items():
-        files = [folder / name for name in names if (folder / name).is_file()]
-        found[part] = digest(files) if files else ""
-    return found
+    return found | {part: digest_of(part, folder) for part in PARTS}
+
+
+def digest_of(part: str, folder: Path) -> str:
+    """That of one of `PARTS`; "" where it has no files."""
+    files = [folder / name for name in PARTS[part] if (folder / name).is_file()]
+    return digest(files) if files else ""
 
 
 def digest(files: Sequence[Path]) -> str:

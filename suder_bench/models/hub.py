@@ -13,7 +13,8 @@ from suder_bench.proxies import before_the_hub
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
-FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+SAFE = "*.safetensors"
+FILES = ["*.json", SAFE, "*.txt", "*.model", "*.jinja"]
 """What is fetched: no code unless it is trusted, and pickled weights only where there are no others."""
 
 CODE = ["*.py"]
@@ -30,8 +31,9 @@ def is_folder(reference: str) -> bool:
     return os.path.isdir(os.path.expanduser(reference))
 
 
-def folder_of(reference: str, *, code: bool = False) -> Path:
-    """The folder that `reference` is, or of that hub id, fetched with its `code` if that is trusted.
+def folder_of(reference: str, *, code: bool = False, weights: bool = True) -> Path:
+    """The folder that `reference` is, or of that hub id, fetched with its `code` if that is trusted, and its `weights` if they
+    are needed.
 
     Raises `UserError` with the hub's own reason where it is neither.
     """
@@ -40,10 +42,10 @@ def folder_of(reference: str, *, code: bool = False) -> Path:
         return folder
     from huggingface_hub import snapshot_download
 
-    files = [*FILES, *(CODE if code else [])]
+    files = [*(one for one in FILES if weights or one != SAFE), *(CODE if code else [])]
     with fetching(reference):
         found = Path(snapshot_download(reference, allow_patterns=files))
-        if not list(found.glob("*.safetensors")):
+        if weights and not list(found.glob(SAFE)):
             found = Path(snapshot_download(reference, allow_patterns=[*files, *PICKLES]))
     return found
 

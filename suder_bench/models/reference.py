@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from suder_bench.models.diffusion import files as diffusion_files
 from suder_bench.models.emu3 import reference as emu3_reference
 from suder_bench.models.hub import HUB_ID
 from suder_bench.models.openai import place as openai_place
+from suder_bench.models.showo import reference as showo_reference
+from suder_bench.models.showo.sizes import is_showo
 from suder_bench.models.vlm import code, families, whole
 
 if TYPE_CHECKING:
@@ -33,13 +35,17 @@ LONGEST_LABEL = 100
 BEHIND_ADDRESS = ("openai",)
 """Adapters of models that run elsewhere, with settings of their own."""
 
+_GUIDANCE = {"emu3": emu3_reference.GUIDANCE, "showo": showo_reference.GUIDANCE}
+"""Of adapters whose authors have another than Janus'."""
+
 _WEIGHTS = ("*.safetensors", "*.bin")
-_MODEL_TYPES = {"janus": "janus", "multi_modality": "janus", "emu3": "emu3"}
+_MODEL_TYPES = {"janus": "janus", "multi_modality": "janus", "emu3": "emu3", "showo": "showo"}
 """model_type of config.json -> adapter, of the families that have one to themselves."""
 
 _CHECKS: Mapping[str, Callable[[Path, Mapping[str, str]], None]] = {
     "janus": lambda folder, asked: checkpoint.check(folder, ("janus", "multi_modality")),
     "emu3": lambda folder, asked: checkpoint.check(folder, ("emu3",)),
+    "showo": lambda folder, asked: showo_reference.check(folder),
     "vlm": lambda folder, asked: whole.check(folder, trusted=TRUST in asked),
     "diffusers": lambda folder, asked: diffusion_files.check(folder),
 }
@@ -111,13 +117,15 @@ class ModelReference:
             return defaults.of(self.checkpoints[0]).guidance
         if self.adapter in BEHIND_ADDRESS:
             return None
-        own = emu3_reference.GUIDANCE if self.adapter == "emu3" else JANUS_GUIDANCE
+        own = _GUIDANCE.get(self.adapter, JANUS_GUIDANCE)
         folder = self.described(self.checkpoints[0])
         return own if folder is None else checkpoint.sampling(folder).get("guidance_scale", own)
 
     @property
     def steps(self) -> int | None:
-        """How many steps a picture takes by itself; None for models that draw in none."""
+        """How many steps a picture takes by itself; None for models that draw in none, and where nobody knows yet."""
+        if self.adapter == "showo":
+            return showo_reference.steps_of(self.reference, self.described(self.checkpoints[0]))
         if self.adapter != "diffusers":
             return None
         from suder_bench.models.diffusion import defaults
@@ -126,11 +134,19 @@ class ModelReference:
 
     def stamp(self) -> str | None:
         """Names, sizes and times of the checkpoint's files, to notice cheaply that it changed; None where there are none here."""
-        folders = [self._folder(one) for one in self.checkpoints]
+        folders = [self._folder(one) for one in (*self.checkpoints, *self._parts())]
         if None in folders:
             return None
         listings = [_listing(folder) for folder in folders if folder is not None]
         return hashlib.sha256(json.dumps(listings[0] if len(listings) == 1 else listings).encode()).hexdigest()[:16]
+
+    def _parts(self) -> Sequence[str]:
+        """Folders or hub ids of what belongs to a checkpoint and does not lie in its folder."""
+        folder = self.described(self.checkpoints[0]) if self.adapter == "showo" else None
+        if folder is None:
+            return ()
+        found = showo_reference.read(self.reference).outside(folder, clip=showo_reference.reads_clip(folder))
+        return [one for name, one in found.items() if name != "tokenizer" or hub.is_folder(one)]
 
     def check(self) -> None:
         """Raises `UserError` for what can be seen, without loading it, to be no model. Other packages' adapters are not asked."""
@@ -282,7 +298,8 @@ def _adapter_of(folder: Path, name: str | None = None, *, trusted: bool) -> str:
     if not config.is_file():
         left = training_folder.lacking(folder)
         raise UserError(f"model folder '{folder}' {left or f'holds no config.json; name the adapter: ADAPTER:{name or folder}'}")
-    kind = checkpoint.read_json(config).get("model_type")
+    told = checkpoint.read_json(config)
+    kind = "showo" if is_showo(told) else told.get("model_type")
     if isinstance(kind, str) and kind in _MODEL_TYPES:
         return _MODEL_TYPES[kind]
     if isinstance(kind, str) and (families.served(kind) or code.is_asked(folder, trusted=trusted)):

@@ -14,6 +14,7 @@ import pytest
 import torch
 from models.emu3 import tiny_emu3
 from models.janus import original_layout
+from models.showo import small_showo
 from models.tiny import edit_json, tiny_image_processor, tiny_janus_model, tiny_tokenizer
 from models.vlm.tiny_vlm import write_llava
 from safetensors.torch import load_file, save_file
@@ -53,6 +54,7 @@ class Form:
     head: str = ""
     without_tokenizer: str = "holds no tokenizer (tokenizer.json or"
     other_shape: str = "of shape ("
+    missing: str = "lm_head.weight"
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -67,6 +69,15 @@ FORMS = {
         "text_model.lm_head.weight",
         head="text_model.lm_head.weight",
         settings={"image_area": "4096"},
+    ),
+    "showo": Form(
+        small_showo.write_folder,
+        "showo.model.embed_tokens.weight",
+        weights="pytorch_model.safetensors",
+        processors=(),
+        head="showo.lm_head.weight",
+        missing="showo.lm_head.weight",
+        without_tokenizer="has no text tokenizer of its own, and takes it from microsoft/phi-1_5",
     ),
     "vlm": Form(write_llava, "multi_modal_projector.linear_1.weight", head="language_model.lm_head.weight"),
     "diffusers": Form(
@@ -228,7 +239,7 @@ def missing_head(copy: Copy) -> str:
     if not copy.form.head:
         pytest.skip("a pipeline has no head")
     copy.change(lambda weight: None, copy.form.head)
-    return "lacks 1 weights, such as lm_head.weight; the checkpoint is incomplete"
+    return f"lacks 1 weights, such as {copy.form.missing}; the checkpoint is incomplete"
 
 
 def weights_that_are_still_being_written(copy: Copy) -> str:

@@ -10,6 +10,7 @@ import pytest
 from hub_server import COMMIT, hub_of
 from models.emu3 import tiny_emu3
 from models.janus import original_layout
+from models.showo import small_showo
 from models.tiny import edit_json, tiny_janus_model, tiny_tokenizer, write_checkpoint
 from models.vlm.tiny_vlm import write_llava
 from peft import LoraConfig, get_peft_model
@@ -41,13 +42,14 @@ FAMILIES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "adapters": (adapters, "janus"),
     "emu3": (tiny_emu3.write_checkpoint, "emu3"),
+    "showo": (small_showo.write_folder, "showo"),
     "llava": (write_llava, "vlm"),
     "pipeline": (pipeline, "diffusers"),
     "text-only": (lambda folder: (folder / "config.json").write_text('{"model_type": "llama"}'), ""),
     "dataset": (lambda folder: (folder / "README.md").write_text("pictures"), ""),
 }
 
-SMALLER = {"emu3": ["--image-area", "4096"], "diffusers": ["--steps", "1"]}
+SMALLER = {"emu3": ["--image-area", "4096"], "diffusers": ["--steps", "1"], "showo": ["--steps", "2"]}
 
 
 @pytest.fixture

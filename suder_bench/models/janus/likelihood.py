@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import JanusForConditionalGeneration
 
 from suder_bench.models.protocols import TokenScores
+from suder_bench.models.scoring import token_scores
 
 
 def embed(model: JanusForConditionalGeneration, ids: Sequence[int], features: torch.Tensor | None = None) -> torch.Tensor:
@@ -36,7 +37,7 @@ def answer_scores(
     hidden = _read(model, followed)
     scored = [h[len(p) - 1 : len(p) - 1 + len(answer)] for h, p, answer in zip(hidden, prompts, answers, strict=True)]
     targets = [torch.tensor(answer, dtype=torch.long) for answer in answers]
-    return _scores(model.lm_head(torch.cat(scored)), targets, entropy=entropy)
+    return token_scores(model.lm_head(torch.cat(scored)), targets, entropy=entropy)
 
 
 def next_token_scores(
@@ -74,19 +75,7 @@ def image_scores(
     if guidance != 1:
         c, u = logits.chunk(2)
         logits = u + guidance * (c - u)
-    return _scores(logits.flatten(0, 1), list(tokens), entropy=entropy)
-
-
-def _scores(logits: torch.Tensor, targets: Sequence[torch.Tensor], *, entropy: bool) -> TokenScores:
-    """Of logits (all tokens, vocabulary), for the tokens of each row."""
-    lengths = [len(target) for target in targets]
-    distribution = torch.log_softmax(logits.float(), dim=-1)
-    chosen = distribution.gather(1, torch.cat(list(targets)).to(logits.device)[:, None])[:, 0]
-    if not entropy:
-        return TokenScores(list(chosen.split(lengths)), [])
-    with torch.no_grad():
-        nats = -(distribution.exp() * distribution).sum(dim=-1)
-    return TokenScores(list(chosen.split(lengths)), list(nats.split(lengths)))
+    return token_scores(logits.flatten(0, 1), list(tokens), entropy=entropy)
 
 
 def _read(model: JanusForConditionalGeneration, rows: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -20,7 +20,7 @@ from suder_bench.errors import UserError
 from suder_bench.models.answering import apart, beginning, check_asked, texts
 from suder_bench.models.janus import files, likelihood, sampler, vq
 from suder_bench.models.janus import sizes as janus_sizes
-from suder_bench.models.janus.pixels import POSTPROCESSING, Squares
+from suder_bench.models.janus.pixels import Squares
 from suder_bench.models.janus.prompts import (
     answer_ids,
     generation_text,
@@ -29,7 +29,7 @@ from suder_bench.models.janus.prompts import (
     question_text,
     roles_of,
 )
-from suder_bench.models.pictures import picture
+from suder_bench.models.pictures import POSTPROCESSING, picture
 from suder_bench.models.prompt_rows import Shared
 from suder_bench.models.protocols import Anatomy, DrawnTokens, GeneratedImage, ImageSampling, Sizes, TextSampling, TokenScores
 from suder_bench.models.reference import WORLD_MARKER, ModelReference

@@ -10,7 +10,6 @@ from PIL import Image
 from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
 
 PREPROCESSING = "longest side to {size}, other side truncated but at least {least}, bicubic, padded to a square with {background}"
-POSTPROCESSING = "(x + 1) / 2 * 255, clipped and truncated to 8 bits"
 
 
 class Squares:

@@ -20,7 +20,8 @@ class PhiDecoder(Decoder):
         return [PhiLayer(layer, pack=pack) for layer in layers]
 
     def final(self, x: torch.Tensor) -> torch.Tensor:
-        made: torch.Tensor = self.llama.final_layernorm(x)
+        model: Any = self.llama
+        made: torch.Tensor = model.final_layernorm(x)
         return made
 
 

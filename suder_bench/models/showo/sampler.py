@@ -99,8 +99,8 @@ class _Drawing:
         for number, layer in enumerate(self.decoder.layers):
             parts = [part.transpose(1, 2).chunk(len(self.sides)) for part in layer.heads(x, *self.turns)]
             attended = [
-                side.attend(number, *own, layer.scaling, gqa=layer.queries > 1)
-                for side, own in zip(self.sides, zip(*parts, strict=True), strict=True)
+                side.attend(number, q, k, v, layer.scaling, gqa=layer.queries > 1)
+                for side, q, k, v in zip(self.sides, *parts, strict=True)
             ]
             x = layer.rest(x, torch.cat(attended).transpose(1, 2).flatten(2))
         return self.decoder.final(x)[:, 1:-1].unflatten(0, (len(self.sides), -1)).transpose(0, 1)

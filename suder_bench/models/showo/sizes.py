@@ -147,7 +147,8 @@ def read(folder: Path) -> ShowoSizes:
     config = checkpoint.read_json(file)
     if not is_showo(config):
         raise UserError(f"model '{folder}' has model_type {config.get('model_type')!r}; give a Show-o, as showlab/show-o")
-    numbers = {name: config.get(name) for name in _PUBLISHED} | {"text_length": config.get("text_length", TEXT_LENGTH)}
+    numbers: dict[str, Any] = {name: config.get(name) for name in _PUBLISHED}
+    numbers["text_length"] = config.get("text_length", TEXT_LENGTH)
     for name, value in numbers.items():
         if type(value) is not int or value < 1:
             raise UserError(f"{file}: {name} is {json.dumps(value)}, not a whole number from 1 on")
@@ -158,7 +159,8 @@ def read(folder: Path) -> ShowoSizes:
     if set(magvit) - known:
         raise unknown(f"size of magvit in {file}", sorted(set(magvit) - known)[0], sorted(known))
     try:
-        made = MagvitSizes(**{name: tuple(value) if isinstance(value, list) else value for name, value in magvit.items()})
+        given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in magvit.items()}
+        made = MagvitSizes(**given)
     except (TypeError, ValueError) as error:
         raise UserError(f"{file}: magvit makes no image tokenizer: {error}") from None
     sizes = ShowoSizes(
