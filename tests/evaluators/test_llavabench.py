@@ -18,6 +18,7 @@ from suder_bench.cli import main
 from suder_bench.errors import UserError
 from suder_bench.evaluators.answers.reviews import FAILED, parse_scores
 from suder_bench.evaluators.judges.requests import SUDER_SYSTEM
+from suder_bench.evaluators.judges.world import WorldLlm
 from suder_bench.evaluators.llavabench import CATEGORIES, LlavaBench, relative
 from suder_bench.evaluators.weighted import mean
 from suder_bench.records import Sample, Verdict
@@ -203,6 +204,24 @@ def test_our_words_have_our_name(tmp_path: Path) -> None:
 def test_the_world_has_our_words_under_the_default_protocol(tmp_path: Path) -> None:
     tasks.write(tmp_path, size="quick", benchmarks=["llavabench"])
     assert {sample.truth["system"] for sample in LlavaBench(tmp_path).samples()} == {SUDER_SYSTEM}
+
+
+def test_the_worlds_judge_tells_right_answers_from_others(tmp_path: Path) -> None:
+    """A right answer has 100, also one that tells all that is true; nothing, or what is true elsewhere, has the least."""
+    tasks.write(tmp_path, size="quick", benchmarks=["llavabench"])
+    bench = LlavaBench(tmp_path)
+    samples = bench.samples()
+    judges = {"llm": WorldLlm.load()}
+    elsewhere = samples[len(samples) // 2 :] + samples[: len(samples) // 2]
+    said = {
+        "reference": [sample.truth["reference"] for sample in samples],
+        "all that is true": [sample.truth["context"] for sample in samples],
+        "of another picture": [other.truth["reference"] for other in elsewhere],
+        "nothing": [""] * len(samples),
+    }
+    found = {name: score(bench, list(zip(samples, texts, strict=True)), judges)["all"] for name, texts in said.items()}
+    assert found["reference"] == found["all that is true"] == 100
+    assert 10 == found["nothing"] <= found["of another picture"] < 15
 
 
 def review(number: int, content: str = "8 4\nWell.", scores: object = (8, 4), category: str = "conv") -> dict[str, Any]:
