@@ -238,6 +238,7 @@ class Half:
         ("openai:large@http://127.0.0.1:9", "it runs behind an address, where its weights are out of reach (adapter 'openai')"),
         ("emu3:org/gen+org/chat", "one checkpoint draws and another understands, so that neither could learn from itself"),
         ("emu3:org/both", "an Emu3 is only evaluated here, and samples no ids that it could learn from (adapter 'emu3')"),
+        ("showo:showlab/show-o-w-clip-vit", "it understands with a frozen other model (CLIP-ViT) (adapter 'showo')"),
         ("half:way", "it does not tell how likely pictures are (adapter 'half')"),
     ],
 )
