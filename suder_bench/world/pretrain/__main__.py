@@ -14,11 +14,14 @@ from transformers import PreTrainedTokenizerFast
 
 from suder_bench.world.pretrain import janus, training, vq
 from suder_bench.world.pretrain.architecture import tokenizer
+from suder_bench.world.pretrain.machine import quick_halves
 from suder_bench.world.pretrain.school import School
+
+STOPPED = 3
+"""Exit status where a signal ended the training before its last step: its state is saved, and the same command goes on."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 3 where a signal ended the training before its last step: its state is saved, and the same command goes on."""
     parser = argparse.ArgumentParser(prog="python -m suder_bench.world.pretrain", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="working folder; the same folder resumes")
     parser.add_argument("--vq-steps", type=int, default=1200)
@@ -33,7 +36,10 @@ def main(argv: list[str] | None = None) -> int:
     work = training.TrainingFolder(arguments.out)
     work.log({"stage": "start"} | {name: str(value) for name, value in vars(arguments).items() if name != "out"})
     torch.set_num_threads(arguments.threads)
-    pixels, means = vq.train(work.state("vq"), arguments.vq_steps, arguments.vq_pool, lambda s: work.save("vq", s), work.log)
+    trained = vq.train(work.state("vq"), arguments.vq_steps, arguments.vq_pool, lambda s: work.save("vq", s), work.log)
+    if trained is None:
+        return STOPPED
+    pixels, means = trained
     pixels = pixels.bfloat16().float()  # as it is shipped
     if not (work.folder / "words").exists():
         tokenizer(janus.corpus()).save_pretrained(work.folder / "words")
@@ -41,10 +47,10 @@ def main(argv: list[str] | None = None) -> int:
     subject = janus.TinyJanus(pixels, means, words)
     school = School(subject, subject.length, drawn=arguments.drawn, read=arguments.read, room=janus.ROOM)
     parameters = sum(p.numel() for p in subject.model.parameters())
-    work.log({"stage": "begun", "parameters": parameters, "bfloat16": training.quick_halves()})
+    work.log({"stage": "begun", "parameters": parameters, "bfloat16": quick_halves()})
     plan = training.Plan(arguments.steps, peak=arguments.peak, samples=arguments.samples, threads=arguments.threads)
     if not training.train(subject, school, plan, work):
-        return 3
+        return STOPPED
     folder = arguments.out / "tiny-janus"
     subject.save(folder)
     work.log({"stage": "exported", "bytes": sum(f.stat().st_size for f in folder.iterdir())})

@@ -5,16 +5,15 @@ Nothing here knows a model: `school` makes a step's lessons of it, and a subject
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from suder_bench.data.prompts import CAPTION_REQUEST, LETTERS, choice_prompt, yes_no_prompt
 from suder_bench.world import facts, questions
-from suder_bench.world.asked import CHOICE
-from suder_bench.world.claims import YES_NO
 from suder_bench.world.language import draw_text, noun_phrase
 from suder_bench.world.perception import Percept
 from suder_bench.world.render import glyph
@@ -62,7 +61,8 @@ class Lesson:
     wrong: str
 
 
-def lesson(rng: np.random.Generator, *, easy: bool = False) -> Lesson:
+def lesson(rng: np.random.Generator, *, easy: bool = False, plain: bool = False) -> Lesson:
+    """Things of an `easy` or a `plain` lesson are solid and of the common form where its text leaves that open."""
     mix = EASY if easy else MIX
     family = str(rng.choice(list(mix), p=list(mix.values())))
     if family == "free":
@@ -71,9 +71,13 @@ def lesson(rng: np.random.Generator, *, easy: bool = False) -> Lesson:
         description, text = Description(phrases), " and ".join(noun_phrase(p) for p in phrases)
         return Lesson(draw(description, rng), text, text)
     description, text = draw_text(family, rng, "train")
-    if easy:
-        description = Description(tuple(replace(phrase, texture="solid", form="") for phrase in description.phrases))
+    if easy or plain:
+        description = replace(description, phrases=tuple(_plain(phrase) for phrase in description.phrases))
     return Lesson(draw(description, rng), text, _spoil(text, family, rng))
+
+
+def _plain(phrase: Phrase) -> Phrase:
+    return replace(phrase, texture=phrase.texture or "solid", form=phrase.form or "")
 
 
 def _spoil(text: str, family: str, rng: np.random.Generator) -> str:
@@ -131,21 +135,63 @@ def turn(scene: Scene, rng: np.random.Generator) -> Turn:
     return Turn(request, " ".join(sentences))
 
 
+CLAIMS = {
+    "presence": 2.0,
+    "colored presence": 1.0,
+    "color": 1.2,
+    "texture": 0.8,
+    "form": 0.8,
+    "counting": 1.5,
+    "spatial": 1.2,
+    "depth": 5.0,
+    "action": 5.0,
+}
+"""How often each kind of yes/no question is asked, beside the others that a scene allows: few scenes allow the last two."""
+
+CHOICES = {
+    "caption": 1.2,
+    "noun": 0.8,
+    "identity": 0.8,
+    "bearer": 1.0,
+    "color": 0.8,
+    "texture": 1.0,
+    "form": 1.0,
+    "location": 1.0,
+    "counting": 1.2,
+    "spatial": 1.2,
+    "mirror": 1.0,
+    "size": 1.0,
+    "arithmetic": 1.2,
+    "remainder": 0.8,
+    "depth": 5.0,
+    "action": 4.0,
+    "sign": 3.0,
+}
+"""The same of choices, which MMBench and SEED-Bench ask."""
+
+T = TypeVar("T")
+
+
+def _asked(
+    ask: Callable[[Scene, np.random.Generator, str], T], weights: Mapping[str, float], scene: Scene, rng: np.random.Generator
+) -> T:
+    """A question of the first kind, in an order drawn by the weights, that the scene allows."""
+    for kind in sorted(weights, key=lambda kind: -(rng.random() ** (1 / weights[kind]))):
+        try:
+            return ask(scene, rng, kind)
+        except ValueError:
+            continue
+    raise ValueError("the scene allows no question")
+
+
 def _claim(scene: Scene, rng: np.random.Generator) -> Turn:
-    kind = _rare(scene, rng, YES_NO) or ("presence" if rng.random() < 0.25 else None)
-    try:
-        question, answer = questions.yes_no(scene, rng, kind)
-    except ValueError:  # the scene does not allow it
-        question, answer = questions.yes_no(scene, rng)
+    question, answer = _asked(questions.yes_no, CLAIMS, scene, rng)
     request = yes_no_prompt(question).strip()
     return Turn(request, answer, ((0, len(request), answer == "Yes"),))
 
 
 def _choice(scene: Scene, rng: np.random.Generator) -> Turn:
-    try:
-        question, options, letter = questions.choice(scene, rng, _rare(scene, rng, CHOICE))
-    except ValueError:
-        question, options, letter = questions.choice(scene, rng)
+    question, options, letter = _asked(questions.choice, CHOICES, scene, rng)
     request = choice_prompt(question, options).strip()
     truths, end = [], request.index("\nA. ")
     for name, option in zip(LETTERS, options, strict=False):
@@ -155,30 +201,26 @@ def _choice(scene: Scene, rng: np.random.Generator) -> Turn:
     return Turn(request, letter, tuple(truths))
 
 
-_RARE = ("depth", "action", "sign", "size", "texture", "form", "mirror", "spatial")
-"""Kinds of questions that few scenes allow, or that take the longest to learn."""
-
-
-def _rare(scene: Scene, rng: np.random.Generator, kinds: Mapping[str, object]) -> str | None:
-    """One of those that the scene may allow, in three questions of five."""
-    if rng.random() < 0.4:
-        return None
-    related = scene.relation is not None
-    return str(rng.choice([kind for kind in _RARE if kind in kinds and (related or kind not in ("depth", "action", "sign"))]))
-
-
 def easy_share(step: int) -> float:
     """Share of easy lessons at a step: all, then fewer and fewer, never none."""
     return min(1.0, max(0.1, 1 - (step - EASY_STEPS) / EASY_STEPS))
 
 
-LOOKS = {"noun": len(NOUNS) + 1, "color": len(COLORS) + 1, "texture": len(TEXTURES) + 1, "form": len(FORMS) + 1, "mark": 5}
+LOOKS = {
+    "noun": len(NOUNS) + 1,
+    "color": len(COLORS) + 1,
+    "texture": len(TEXTURES) + 1,
+    "form": len(FORMS) + 1,
+    "column": 7,
+    "row": 7,
+    "mark": 5,
+}
 """What can be told of a patch, and in how many ways; 0 is said of the background."""
 
 
 def looks(scene: Scene, picture: np.ndarray) -> np.ndarray:
-    """(64, 5) what fills each patch of the picture, as `LOOKS` lists it. A `mark` is part of two arms or of an arrow, running
-    to the right or to the left."""
+    """(64, 7) what fills each patch of the picture, as `LOOKS` lists it. `column` and `row` tell which part of the thing it is;
+    a `mark` is part of two arms or of an arrow, running to the right or to the left."""
     side = SIZE // CELL
     grid = np.zeros((side, side, len(LOOKS)), np.int64)
     for thing in scene.things:
@@ -190,11 +232,13 @@ def looks(scene: Scene, picture: np.ndarray) -> np.ndarray:
             TEXTURES.index(thing.texture),
             list(FORMS).index(thing.form),
         )
-        grid[y : y + h, x : x + w, :4][covered] = np.add(places, 1)
+        part = grid[y : y + h, x : x + w]
+        part[covered, :4] = np.add(places, 1)
+        part[covered, 4:6] = 1 + np.argwhere(covered)[:, ::-1]
     if done := facts.action(scene):
         actor, kind, patient = done
         inked = (np.abs(picture.astype(np.int16) - INK).max(-1) < 8).reshape(side, CELL, side, CELL).sum(axis=(1, 3)) > 2
-        grid[inked, 4] = 1 + (kind == "points at") + 2 * (actor.cell[0] > patient.cell[0])
+        grid[inked, 6] = 1 + (kind == "points at") + 2 * (actor.cell[0] > patient.cell[0])
     return grid.reshape(-1, len(LOOKS))
 
 

@@ -26,7 +26,7 @@ class Hints(nn.Module):
         self.truth = nn.Linear(drawn or read, 2)
 
     def reading(self, features: torch.Tensor, looks: torch.Tensor) -> torch.Tensor:
-        """Of (pictures, 64, width) and (pictures, 64, 5) labels, where -100 is not scored."""
+        """Of (pictures, 64, width) and (pictures, 64, 7) labels, where -100 is not scored."""
         return _told(self.read(features), looks)
 
     def drawing(self, features: torch.Tensor, looks: torch.Tensor) -> torch.Tensor:

@@ -24,10 +24,12 @@ from suder_bench.world.pretrain.architecture import GUIDANCE, TOKENS, WIDTH, con
 from suder_bench.world.pretrain.curriculum import Turn
 from suder_bench.world.pretrain.hints import Hints
 from suder_bench.world.pretrain.school import Drawing, Page
+from suder_bench.world.pretrain.training import Scored
+from suder_bench.world.render import render
 from suder_bench.world.vocabulary import CELL, SIZE
 
 SEED = (2506, 7963, 3)
-DRAWN, READ = 64, 32
+DRAWN, READ = 48, 24
 """Text-to-image rows and pictures with questions of a step."""
 ROOM = 120
 """Tokens of a page's turns."""
@@ -53,7 +55,8 @@ class Dialogue:
     """Ids with the turn each belongs to (0 is the picture), its position and, on answers, its label and weight.
 
     A yes weighs more than a word of a caption: by the root of the answer's length. `truth` is 1 or 0 on the words of a request
-    that say something true or false of the picture, -100 elsewhere."""
+    that say something true or false of the picture, -100 elsewhere; `kind` is how many claims a request made, on the first
+    token of its answer, and 0 elsewhere."""
 
     ids: list[int]
     segment: list[int]
@@ -61,6 +64,7 @@ class Dialogue:
     labels: list[int]
     weight: list[float]
     truth: list[int]
+    kind: list[int]
 
 
 class Layout:
@@ -96,7 +100,7 @@ class Layout:
         """One picture, several turns that each see the picture and themselves but not one another."""
         begun = len(self.prefix)
         ids, segment, position = list(self.prefix), [0] * begun, list(range(begun))
-        labels, weight, truth = [-100] * begun, [0.0] * begun, [-100] * begun
+        labels, weight, truth, kind = [-100] * begun, [0.0] * begun, [-100] * begun, [0] * begun
         for number, turn in enumerate(turns, start=1):
             asked, true, said = self.turn(turn)
             ids += asked + said
@@ -105,7 +109,8 @@ class Layout:
             labels += [-100] * len(asked) + said
             weight += [0.0] * len(asked) + [len(said) ** -0.5] * len(said)
             truth += true + [-100] * len(said)
-        return Dialogue(ids, segment, position, labels, weight, truth)
+            kind += [0] * len(asked) + [len(turn.truths)] + [0] * (len(said) - 1)
+        return Dialogue(ids, segment, position, labels, weight, truth, kind)
 
 
 def collate(dialogues: Sequence[Dialogue], pad: int) -> dict[str, torch.Tensor]:
@@ -124,6 +129,7 @@ def collate(dialogues: Sequence[Dialogue], pad: int) -> dict[str, torch.Tensor]:
         "labels": padded([d.labels for d in dialogues], -100),
         "weight": padded([d.weight for d in dialogues], 0.0),
         "truth": padded([d.truth for d in dialogues], -100),
+        "kind": padded([d.kind for d in dialogues], 0),
         "mask": seen[:, None],
     }
 
@@ -146,8 +152,6 @@ class TinyJanus:
         self.vq = self.model.model.vqmodel
         self.vq.load_state_dict(pixels.state_dict())
         self.vq.requires_grad_(False)
-        with torch.no_grad():
-            self.model.model.generation_embeddings.weight.copy_(F.normalize(pixels.quantize.embedding.weight, dim=-1))
         self.ground = torch.from_numpy(vq.is_ground(means))
         self.length = self.layout.length
 
@@ -157,6 +161,28 @@ class TinyJanus:
     def decode(self, codes: np.ndarray) -> np.ndarray:
         drawn = janus_vq.decode(self.vq, torch.from_numpy(codes.astype(np.int64)))
         return drawn.add(1).mul(127.5).byte().permute(0, 2, 3, 1).numpy()
+
+    @torch.no_grad()
+    def begin(self, lessons: int = 3000) -> None:
+        """Let codes that show alike things begin alike, where they are read and where they are chosen: else each of them would
+        have to be learned by itself that a ball of one colour has the outline of a ball of another."""
+        seen = torch.zeros(len(self.means), sum(curriculum.LOOKS.values()))
+        for i in range(lessons):
+            made = curriculum.lesson(np.random.default_rng([*SEED, 5, i]))
+            picture = render(made.scene)
+            named = torch.from_numpy(self.encode(picture[None])[0])
+            looks = torch.from_numpy(curriculum.looks(made.scene, picture))
+            labels = [F.one_hot(look, n) for look, n in zip(looks.unbind(1), curriculum.LOOKS.values(), strict=True)]
+            seen.index_add_(0, named, torch.cat(labels, 1).float())
+        shown = seen / seen.sum(1, keepdim=True).clamp(min=1) * len(curriculum.LOOKS)
+        outlines = (self.means - self.means.mean(0)) / self.means.std()
+        likeness, size, _ = torch.pca_lowrank(
+            torch.cat([shown, outlines / outlines.shape[1] ** 0.5], 1), self.vq.config.embed_dim
+        )
+        codes = F.normalize(likeness * size.sqrt(), dim=-1)
+        self.model.model.generation_embeddings.weight.copy_(codes)
+        head = self.model.model.generation_head.vision_head.weight
+        head.copy_(codes @ F.normalize(torch.randn(codes.shape[1], head.shape[1]), dim=-1))
 
     def hints(self) -> Hints:
         return Hints(WIDTH)
@@ -197,9 +223,9 @@ class TinyJanus:
             batches.append(collate([dialogue for dialogue, _ in part], self.layout.pad) | extra)
         return batches
 
-    def drawing_loss(self, batch: dict[str, torch.Tensor], hints: Hints) -> torch.Tensor:
+    def drawing_loss(self, batch: dict[str, torch.Tensor], hints: Hints) -> Scored:
         """Mean cross-entropy of the image codes after their prompts; where a thing begins, how well it is the right one; and
-        the hints'.
+        the hints'. `begun` is how often the likeliest code is the right one there.
 
         Most of the first is where things lie, which no prompt tells; alone, it taught the model to draw things before it
         taught it which. The second leaves out the ground's codes, so that both have the same optimum.
@@ -216,10 +242,12 @@ class TinyJanus:
         logits = core.generation_head(hidden).float()
         things = logits[batch["begins"]].masked_fill(self.ground, -torch.inf)
         drawn = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
-        return drawn + BEGINS * F.cross_entropy(things, codes[batch["begins"]]) + HINTED * hints.drawing(hidden, batch["looks"])
+        first = codes[batch["begins"]]
+        loss = drawn + BEGINS * F.cross_entropy(things, first) + HINTED * hints.drawing(hidden, batch["looks"])
+        return loss, {"begun": things.argmax(-1) == first}
 
-    def reading_loss(self, batch: dict[str, torch.Tensor], hints: Hints) -> torch.Tensor:
-        """Weighted mean cross-entropy of the answers' tokens, and the hints'."""
+    def reading_loss(self, batch: dict[str, torch.Tensor], hints: Hints) -> Scored:
+        """Weighted mean cross-entropy of the answers' tokens, and the hints'; how often yes or no, and letters, are right."""
         core = self.model.model
         features = core.aligner(core.vision_model(batch["pixels"]).last_hidden_state)
         words = core.language_model.embed_tokens(batch["ids"])
@@ -228,12 +256,15 @@ class TinyJanus:
         # Labels stand on the token itself; the position before predicts it.
         wanted = batch["labels"][:, 1:]
         scored = wanted != -100
-        surprise = F.cross_entropy(self.model.lm_head(hidden[:, :-1][scored]).float(), wanted[scored], reduction="none")
+        logits = self.model.lm_head(hidden[:, :-1][scored]).float()
+        surprise = F.cross_entropy(logits, wanted[scored], reduction="none")
         weight = batch["weight"][:, 1:][scored]
         read = (surprise * weight).sum() / weight.sum()
         claimed = batch["truth"] != -100
         told = hints.reading(features[batch["known"]], batch["looks"])
-        return read + told + hints.claims(hidden[claimed], batch["truth"][claimed])
+        right, kind = logits.argmax(-1) == wanted[scored], batch["kind"][:, 1:][scored]
+        loss = read + told + hints.claims(hidden[claimed], batch["truth"][claimed])
+        return loss, {"claims": right[kind == 1], "choices": right[kind > 1]}
 
     def _read(self, inputs: torch.Tensor, seen: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         return self.model.model.language_model(

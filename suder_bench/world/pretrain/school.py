@@ -32,7 +32,7 @@ class Tokenizer(Protocol):
 @dataclass(frozen=True)
 class Drawing:
     """A text, whether it is hidden (the picture is to be drawn without it), its picture's codes (tokens,), and what each patch
-    shows (64, 5)."""
+    shows (64, 7)."""
 
     text: str
     hidden: bool
@@ -42,7 +42,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Page:
-    """A picture (64, 64, 3) uint8 with turns about it, and what each patch shows (64, 5), or None where that is not known."""
+    """A picture (64, 64, 3) uint8 with turns about it, and what each patch shows (64, 7), or None where that is not known."""
 
     picture: np.ndarray
     turns: list[Turn]
@@ -51,7 +51,8 @@ class Page:
 
 class School:
     """Lessons made anew for each step: `drawn` texts with their pictures; the first `read` of these are pages, with as many
-    turns as have room. A page has room for turns of `room` tokens in all, of which `length` says how many a turn takes."""
+    turns as have room, and the others are plain: what a text asks for is sooner learned where little else is to be drawn.
+    A page has room for turns of `room` tokens in all, of which `length` says how many a turn takes."""
 
     def __init__(self, tokenizer: Tokenizer, length: Callable[[Turn], int], *, drawn: int, read: int, room: int):
         self.tokenizer, self.length = tokenizer, length
@@ -62,7 +63,7 @@ class School:
         """What the drawing and the reading side see."""
         rng = np.random.default_rng([*SEED, 1, step])
         easy = curriculum.easy_share(step)
-        lessons = [curriculum.lesson(rng, easy=bool(rng.random() < easy)) for _ in range(self.drawn)]
+        lessons = [curriculum.lesson(rng, easy=bool(rng.random() < easy), plain=i >= self.read) for i in range(self.drawn)]
         pictures = [render(made.scene) for made in lessons]
         codes = self.tokenizer.encode(np.stack(pictures))
         looks = [curriculum.looks(made.scene, picture) for made, picture in zip(lessons, pictures, strict=True)]

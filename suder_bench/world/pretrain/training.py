@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +17,8 @@ from torch import nn
 
 from suder_bench.world.pretrain.curriculum import Turn
 from suder_bench.world.pretrain.hints import Hints
-from suder_bench.world.pretrain.precision import quick_halves
+from suder_bench.world.pretrain.machine import quick_halves, signals
+from suder_bench.world.pretrain.muon import Muon
 from suder_bench.world.pretrain.school import Drawing, Page, School
 from suder_bench.world.vocabulary import SIZE
 
@@ -26,6 +26,8 @@ LOGGED, SAVED = 100, 200
 """Steps between rows of the log, and between states."""
 
 Batch = dict[str, torch.Tensor]
+Scored = tuple[torch.Tensor, dict[str, torch.Tensor]]
+"""A loss, and by name whether each of some guesses was right: no lesson comes twice, so that this is what was learned."""
 
 
 class Subject(Protocol):
@@ -41,6 +43,10 @@ class Subject(Protocol):
         """Tokens of a turn about a picture, its answer and end among them."""
         ...
 
+    def begin(self) -> None:
+        """Once, before the first step: what an untrained model is given along."""
+        ...
+
     def hints(self) -> Hints:
         """New heads of its width."""
         ...
@@ -51,9 +57,9 @@ class Subject(Protocol):
 
     def reading(self, pages: Sequence[Page], rng: np.random.Generator) -> list[Batch]: ...
 
-    def drawing_loss(self, batch: Batch, hints: Hints) -> torch.Tensor: ...
+    def drawing_loss(self, batch: Batch, hints: Hints) -> Scored: ...
 
-    def reading_loss(self, batch: Batch, hints: Hints) -> torch.Tensor: ...
+    def reading_loss(self, batch: Batch, hints: Hints) -> Scored: ...
 
     def sample(self, prompts: Sequence[str]) -> np.ndarray:
         """Pictures (n, 64, 64, 3) uint8 as the subject draws them now."""
@@ -107,56 +113,76 @@ class TrainingFolder:
             file.write(json.dumps(row) + "\n")
 
 
-@contextmanager
-def signals() -> Iterator[Callable[[], bool]]:
-    """Whether an interrupt or a request to end has come: the step under way is finished and its state saved first."""
-    came: list[int] = []
-    before = {kind: signal.signal(kind, lambda number, _: came.append(number)) for kind in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(came)
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
+class Tally:
+    """Losses and guesses between two rows of the log."""
+
+    def __init__(self) -> None:
+        self.losses: dict[str, float] = defaultdict(float)
+        self.right: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()
+
+    def add(self, side: str, loss: torch.Tensor, guesses: Mapping[str, torch.Tensor]) -> None:
+        self.losses[side] += loss.item()
+        for name, right in guesses.items():
+            self.right[name] += int(right.sum())
+            self.asked[name] += len(right)
+
+    def row(self, steps: int) -> dict[str, float]:
+        """Mean losses a step, and shares of right guesses."""
+        losses = {side: round(total / steps, 4) for side, total in sorted(self.losses.items())}
+        return losses | {name: round(self.right[name] / n, 4) for name, n in sorted(self.asked.items()) if n}
 
 
-Loss = Callable[[Batch, Hints], torch.Tensor]
+Loss = Callable[[Batch, Hints], Scored]
 
 
 def gradients(
-    loss: Loss, batches: Sequence[Batch], hints: Hints, trained: Sequence[nn.Parameter]
-) -> tuple[float, list[torch.Tensor | None]]:
-    """One side's loss and its gradients; the two sides run on a core each."""
-    total = 0.0
+    loss: Loss, batches: Sequence[Batch], hints: Hints, trained: Sequence[nn.Parameter], tally: Tally
+) -> list[torch.Tensor | None]:
+    """One side's gradients; its loss goes into the tally. The two sides run on a core each."""
     sums: list[torch.Tensor | None] = [None] * len(trained)
     for batch in batches:
         with torch.autocast("cpu", torch.bfloat16, enabled=quick_halves(), cache_enabled=False):
-            value = loss(batch, hints) * batch["share"]
-        total += value.item()
+            value, guesses = loss(batch, hints)
+            value = value * batch["share"]
+        tally.add(loss.__name__.removesuffix("_loss"), value, guesses)
         for i, one in enumerate(torch.autograd.grad(value, trained, allow_unused=True)):
             before = sums[i]
             sums[i] = one if before is None else before if one is None else before + one
-    return total, sums
+    return sums
 
 
-def optimiser(trained: Sequence[nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
-    decayed, plain = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": plan.decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=plan.peak, betas=(0.9, 0.98))
+def optimisers(named: Mapping[str, nn.Parameter], plan: Plan) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the transformers' layers, AdamW for all else: vectors, embeddings, heads."""
+    matrices = [p for name, p in named.items() if p.ndim == 2 and ".layers." in name]
+    others = [(name, p) for name, p in named.items() if p.ndim != 2 or ".layers." not in name]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for _, p in others if p.ndim > 1], "weight_decay": plan.decay},
+        {"params": [p for _, p in others if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return [
+        Muon(matrices, lr=plan.peak, weight_decay=plan.decay),
+        torch.optim.AdamW(groups, lr=plan.peak, betas=(0.9, 0.98)),
+    ]
 
 
 def train(subject: Subject, school: School, plan: Plan, work: TrainingFolder) -> bool:
     """Train to the plan's end, from the folder's state if there is one. False where a signal ended it before."""
     hints = subject.hints()
     model = subject.model
-    trained = [p for p in [*model.parameters(), *hints.parameters()] if p.requires_grad]
-    optimise = optimiser(trained, plan)
+    parts = [*model.named_parameters(), *hints.named_parameters("hints")]
+    named = {name: p for name, p in parts if p.requires_grad}
+    trained, both = list(named.values()), optimisers(named, plan)
     state, start = work.state("model"), 0
     if state:
         model.load_state_dict(state["model"])
         hints.load_state_dict(state["hints"])
-        optimise.load_state_dict(state["optimiser"])
+        for optimiser, known in zip(both, state["optimisers"], strict=True):
+            optimiser.load_state_dict(known)
         school.sampled = list(zip(state["pictures"].numpy(), state["words"], strict=True))
         start = state["step"]
+    else:
+        subject.begin()
     sampling = {round(share * plan.steps) for share in plan.sampling}
 
     def batches(step: int) -> tuple[list[Batch], list[Batch]]:
@@ -167,11 +193,10 @@ def train(subject: Subject, school: School, plan: Plan, work: TrainingFolder) ->
     def save(step: int) -> None:
         pictures = np.stack([p for p, _ in school.sampled]) if school.sampled else np.empty((0, SIZE, SIZE, 3), np.uint8)
         seen = {"pictures": torch.from_numpy(pictures), "words": [words for _, words in school.sampled]}
-        weights = {"model": model.state_dict(), "hints": hints.state_dict(), "optimiser": optimise.state_dict()}
+        weights = {"model": model.state_dict(), "hints": hints.state_dict(), "optimisers": [one.state_dict() for one in both]}
         work.save("model", weights | seen | {"step": step})
 
-    running = np.zeros(2)
-    since = start
+    tally, since = Tally(), start
     with signals() as ended, ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(min(2, plan.threads)) as sides:
         following: Future[tuple[list[Batch], list[Batch]]] = ahead.submit(batches, start)
         for step in range(start, plan.steps):
@@ -182,22 +207,22 @@ def train(subject: Subject, school: School, plan: Plan, work: TrainingFolder) ->
             model.train()
             torch.set_num_threads(1)
             following = ahead.submit(batches, step + 1)
-            read, drew = (
-                sides.submit(gradients, loss, shown, hints, trained)
+            working = [
+                sides.submit(gradients, loss, shown, hints, trained, tally)
                 for loss, shown in ((subject.reading_loss, reading), (subject.drawing_loss, drawing))
-            )
-            (read_loss, from_reading), (drawn_loss, from_drawing) = read.result(), drew.result()
+            ]
+            from_reading, from_drawing = (side.result() for side in working)
             for parameter, one, other in zip(trained, from_reading, from_drawing, strict=True):
                 parameter.grad = one if other is None else other if one is None else one + other
-            for group in optimise.param_groups:
-                group["lr"] = plan.learning_rate(step)
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
-            optimise.step()
-            running += (drawn_loss, read_loss)
+            torch.set_num_threads(plan.threads)
+            for optimiser in both:
+                for group in optimiser.param_groups:
+                    group["lr"] = plan.learning_rate(step)
+                optimiser.step()
             if (step + 1) % LOGGED == 0:
-                drawn_mean, read_mean = (running / (step + 1 - since)).round(4).tolist()
-                work.log({"stage": "model", "step": step + 1, "drawing": drawn_mean, "reading": read_mean})
-                running[:], since = 0, step + 1
+                work.log({"stage": "model", "step": step + 1} | tally.row(step + 1 - since))
+                tally, since = Tally(), step + 1
             if (step + 1) % SAVED == 0 or step + 1 == plan.steps or ended():
                 save(step + 1)
             if ended() and step + 1 < plan.steps:

@@ -12,7 +12,7 @@ from transformers.models.janus.modeling_janus import JanusVQVAE
 
 from suder_bench.world.language import FAMILIES, draw_text
 from suder_bench.world.pretrain.architecture import vq_config
-from suder_bench.world.pretrain.precision import quick_halves
+from suder_bench.world.pretrain.machine import quick_halves, signals
 from suder_bench.world.render import render
 from suder_bench.world.scenes import draw
 from suder_bench.world.vocabulary import BACKGROUNDS, CELL, SIZE
@@ -47,6 +47,12 @@ def cells(pictures: np.ndarray) -> np.ndarray:
     """(n, 64, 64, 3) pictures to (n, 64, 192) patches in raster order."""
     side = SIZE // CELL
     return pictures.reshape(-1, side, CELL, side, CELL, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, side * side, CELL * CELL * 3)
+
+
+def cells_drawn(patches: torch.Tensor) -> torch.Tensor:
+    """(n, 64, 192) patches in raster order to (n, 3, 64, 64) pictures."""
+    side = SIZE // CELL
+    return patches.reshape(-1, side, side, CELL, CELL, 3).permute(0, 5, 1, 3, 2, 4).reshape(-1, 3, SIZE, SIZE)
 
 
 def cluster(pictures: np.ndarray, codes: int) -> torch.Tensor:
@@ -96,9 +102,9 @@ def learning_rate(step: int, steps: int, *, peak: float, warm_up: float = 0.05) 
 
 def train(
     state: dict, steps: int, pool_size: int, save: Callable[[dict], None], log: Callable[[dict], None]
-) -> tuple[JanusVQVAE, torch.Tensor]:
+) -> tuple[JanusVQVAE, torch.Tensor] | None:
     """Train to `steps`, from `state` if it holds an earlier one: the tokenizer, and the (codes, 192) mean patches that its codes
-    stand for. AdamW to 2e-3, batches of 24."""
+    stand for. AdamW to 2e-3, batches of 24. None where a signal ended it before."""
     torch.manual_seed(sum(SEED))
     vq = JanusVQVAE(vq_config()).train()
     if state:
@@ -111,7 +117,8 @@ def train(
     pool_codes = name(torch.from_numpy(cells(pool)).flatten(0, 1).float(), means).reshape(pool_size, -1)
     if not state:
         with torch.no_grad():  # alike patches begin as neighbours
-            book.copy_(F.normalize(torch.pca_lowrank(means, book.shape[1])[0], dim=-1))
+            likeness, size, _ = torch.pca_lowrank(means, book.shape[1])
+            book.copy_(F.normalize(likeness * size.sqrt(), dim=-1))
     frequent = torch.bincount(pool_codes.flatten(), minlength=len(book)) / pool_codes.numel()
     rarity = (frequent + 1e-4).rsqrt()
     optimiser = torch.optim.AdamW(vq.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=1e-4)
@@ -119,30 +126,37 @@ def train(
     if state:
         optimiser.load_state_dict(state["optimiser"])
         start = state["step"]
-    for step in range(start, steps):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, peak=2e-3)
-        chosen = np.random.default_rng([*SEED, 1, step]).integers(pool_size, size=BATCH)
-        codes, pixels = pool_codes[chosen], to_pixels(pool[chosen])
-        with torch.autocast("cpu", torch.bfloat16, enabled=quick_halves()):
-            vectors = F.normalize(book, dim=-1)
-            latents = F.normalize(vq.quant_conv(vq.encoder(pixels)).float(), dim=1).flatten(2).transpose(1, 2)
-            likeness = SHARPNESS * (latents @ vectors.T).float()
-            patterns = vectors[codes].transpose(1, 2).unflatten(2, (SIZE // CELL, -1))
-            drawn = vq.decoder(vq.post_quant_conv(patterns)).float()
-        naming = F.cross_entropy(likeness.flatten(0, 1), codes.flatten(), rarity)
-        error = drawn - pixels
-        redrawn = (weights(pool[chosen]) * (error.square() + 0.5 * error.abs())).mean()
-        loss = naming + 5 * redrawn
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vq.parameters(), 1.0)
-        optimiser.step()
-        if step % 100 == 99:
-            right = likeness.argmax(-1) == codes
-            rare = frequent[codes] < 0.05  # not the bare grounds
-            row = {"named": right.float().mean(), "things_named": right[rare].float().mean(), "redrawn": redrawn}
-            log({"stage": "vq", "step": step + 1} | {key: round(value.item(), 4) for key, value in row.items()})
-        if step % 200 == 199 or step + 1 == steps:
-            save({"model": vq.state_dict(), "means": means, "optimiser": optimiser.state_dict(), "step": step + 1})
+    with signals() as ended:
+        for step in range(start, steps):
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(step, steps, peak=2e-3)
+            chosen = np.random.default_rng([*SEED, 1, step]).integers(pool_size, size=BATCH)
+            codes, pixels = pool_codes[chosen], to_pixels(pool[chosen])
+            with torch.autocast("cpu", torch.bfloat16, enabled=quick_halves()):
+                vectors = F.normalize(book, dim=-1)
+                latents = F.normalize(vq.quant_conv(vq.encoder(pixels)).float(), dim=1).flatten(2).transpose(1, 2)
+                likeness = SHARPNESS * (latents @ vectors.T).float()
+                patterns = vectors[codes].transpose(1, 2).unflatten(2, (SIZE // CELL, -1))
+                drawn = vq.decoder(vq.post_quant_conv(patterns)).float()
+            naming = F.cross_entropy(likeness.flatten(0, 1), codes.flatten(), rarity)
+            error = drawn - pixels
+            redrawn = (weights(pool[chosen]) * (error.square() + 0.5 * error.abs())).mean()
+            loss = naming + 5 * redrawn
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(vq.parameters(), 1.0)
+            optimiser.step()
+            if step % 100 == 99:
+                right = likeness.argmax(-1) == codes
+                rare = frequent[codes] < 0.05  # not the bare grounds
+                painted = cells_drawn(means[codes]) / 127.5 - 1 - pixels  # were the mean patches pasted
+                pasted = (weights(pool[chosen]) * (painted.square() + 0.5 * painted.abs())).mean()
+                row = {"named": right.float().mean(), "things_named": right[rare].float().mean()}
+                row |= {"redrawn": redrawn, "pasted": pasted}
+                log({"stage": "vq", "step": step + 1} | {key: round(value.item(), 4) for key, value in row.items()})
+            if step % 200 == 199 or step + 1 == steps or ended():
+                save({"model": vq.state_dict(), "means": means, "optimiser": optimiser.state_dict(), "step": step + 1})
+            if ended() and step + 1 < steps:
+                log({"stage": "stopped", "step": step + 1})
+                return None
     return vq.eval(), means
