@@ -116,7 +116,8 @@ class _Reading:
 
     def network(self, folder: Path, found: ShowoSizes) -> tuple[PhiForCausalLM, dict[str, torch.Tensor]]:
         """The language model, and the projector's weights."""
-        weights, own = _weights(folder), _own_names(found)
+        weights = _weights(folder)
+        own = {name: name.removeprefix(NETWORK) for name in weights if name.startswith(NETWORK)}
         projector = {name.removeprefix(PROJECTOR): one for name, one in weights.items() if name.startswith(PROJECTOR)}
         if projector and not found.clip:
             raise UserError(f"model '{folder}' holds weights of {PROJECTOR[:-1]}, but its config.json says no w_clip_vit")
@@ -181,12 +182,6 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
     checkpoint.check_weights(folder)
     with blamed(folder, "weights"):
         return read_weights(folder)
-
-
-def _own_names(found: ShowoSizes) -> dict[str, str]:
-    """{name in the files: name in `PhiForCausalLM`}."""
-    with torch.device("meta"):
-        return {NETWORK + name: name for name in PhiForCausalLM(found.phi_config()).state_dict()}
 
 
 def _tokenizer(folder: Path, found: ShowoSizes) -> PreTrainedTokenizerBase:

@@ -19,6 +19,7 @@ from suder_bench.data.prompts import CAPTION_REQUEST
 from suder_bench.errors import UserError
 from suder_bench.models import hub
 from suder_bench.models.answering import apart, check_asked, texts
+from suder_bench.models.built import blamed
 from suder_bench.models.pictures import POSTPROCESSING, picture
 from suder_bench.models.prompt_rows import Shared
 from suder_bench.models.protocols import (
@@ -169,7 +170,7 @@ class ShowoModel:
         found = reference.sizes_of(asked.reference, asked.described(asked.checkpoints[0]))
         if found is None:
             return None
-        with torch.device("meta"):
+        with blamed(Path(asked.checkpoints[0]), "configuration"), torch.device("meta"):
             network = PhiForCausalLM(found.phi_config())
         phi: Any = network.config
         return Sizes(

@@ -52,10 +52,11 @@ def draw_codes(
     for k in range(steps):
         hidden = drawing.read(torch.stack([one.codes for one in pictures]))
         for i, one in enumerate(pictures):
-            logits = F.linear(hidden[i], weight, bias).float()
+            unknown = one.unknown
+            logits = F.linear(hidden[i][:, unknown], weight, bias).float()
             mixed = logits[0] if len(logits) == 1 else sampling.weight * logits[0] - (sampling.weight - 1) * logits[1]
             check_numbers(numbers(mixed), "the logits of image tokens")
-            one.step(k, mixed)
+            one.step(k, unknown, mixed)
     return torch.stack([one.drawn for one in pictures]).cpu()
 
 
@@ -141,24 +142,31 @@ class _Picture:
         self.steps, self.temperature, self.noise = steps, temperature, temperature
         self.generator = torch.Generator(device).manual_seed(seed)
 
-    def step(self, k: int, logits: torch.Tensor) -> None:
-        """Draw all unknown codes from `logits` (image tokens, codes), float32, and forget those of least confidence again."""
+    @property
+    def unknown(self) -> torch.Tensor:
+        """The places that are not drawn yet, at least one until the last step is done."""
+        return (self.codes == UNKNOWN).nonzero()[:, 0]
+
+    def step(self, k: int, unknown: torch.Tensor, logits: torch.Tensor) -> None:
+        """Draw the codes of the `unknown` places from `logits` (places, codes), float32, and forget those of least confidence
+        again."""
         probabilities = torch.softmax(logits if self.temperature == 0 else logits / self.temperature, dim=-1)
         if self.temperature == 0:
             found = logits.argmax(dim=-1)
-        else:
-            found = torch.multinomial(probabilities, 1, generator=self.generator)[:, 0]
-        unknown = self.codes == UNKNOWN
-        self.drawn = torch.where(unknown, found, self.codes)
-        chosen = probabilities.gather(1, self.drawn[:, None])[:, 0]
-        confidence = torch.where(unknown, chosen, torch.finfo(chosen.dtype).max)
+        else:  # the authors draw at all places, and throw away what they know
+            everywhere = probabilities.new_ones(len(self.codes), probabilities.shape[1])
+            everywhere[unknown] = probabilities
+            found = torch.multinomial(everywhere, 1, generator=self.generator)[unknown, 0]
+        self.drawn = self.codes.index_copy(0, unknown, found)
+        confidence = torch.full(self.codes.shape, torch.finfo(probabilities.dtype).max, device=self.codes.device)
+        confidence[unknown] = probabilities.gather(1, found[:, None])[:, 0]
         ratio = (k + 1) / self.steps
-        left = (len(unknown) * torch.cos(torch.tensor(ratio) * math.pi * 0.5)).floor().long().to(unknown.device)
-        forgotten = torch.minimum(unknown.sum() - 1, left).clamp(min=1)
+        left = int((len(self.codes) * torch.cos(torch.tensor(ratio) * math.pi * 0.5)).floor())
+        forgotten = max(1, min(len(unknown) - 1, left))
         self.noise *= 1 - ratio  # multiplied on, not begun anew from the first temperature as in MaskGIT
         uniform = torch.zeros_like(confidence).uniform_(0, 1, generator=self.generator)
         score = _log(confidence) - self.noise * _log(-_log(uniform))
-        threshold = score.sort().values.gather(0, forgotten[None])
+        threshold = score.sort().values[forgotten]
         self.codes = torch.where(score < threshold, UNKNOWN, self.drawn)
 
 
