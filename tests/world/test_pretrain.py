@@ -98,6 +98,15 @@ def test_a_turn_sees_the_picture_and_itself_only() -> None:
     assert len(second) == janus.Layout(words).length(turns[1])
 
 
+def test_easy_lessons_ask_what_there_is_and_in_which_colour() -> None:
+    rng = np.random.default_rng(0)
+    begins = ("Is there", "Is the", "Which", "What")
+    said = [curriculum.turn(made.scene, rng, easy=True).request for made in LESSONS if made.easy for _ in range(5)]
+    assert len(said) == 100
+    assert all(request.startswith(begins) for request in said)
+    assert not any(word in " ".join(said) for word in ("How many", "Where", "texture", "form", "touch"))
+
+
 class Painted:
     """Codes that are the first byte of a patch."""
 

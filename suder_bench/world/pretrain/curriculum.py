@@ -48,8 +48,11 @@ EASY = {"single_object": 0.15, "colors": 0.5, "color_attr": 0.2, "color": 0.15}
 
 Started on everything at once, neither side looked at the other's input for 700 steps."""
 
-EASY_STEPS = 300
+EASY_STEPS = 400
 """All lessons are easy for so many steps, then fewer and fewer for as many again."""
+
+EASY_KINDS = ("presence", "colored presence", "color", "noun", "identity", "caption")
+"""Of the questions that easy lessons ask: what there is, and in which colour."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Lesson:
     scene: Scene
     text: str
     wrong: str
+    easy: bool = False
 
 
 def lesson(rng: np.random.Generator, *, easy: bool = False, plain: bool = False) -> Lesson:
@@ -73,7 +77,7 @@ def lesson(rng: np.random.Generator, *, easy: bool = False, plain: bool = False)
     description, text = draw_text(family, rng, "train")
     if easy or plain:
         description = replace(description, phrases=tuple(_plain(phrase) for phrase in description.phrases))
-    return Lesson(draw(description, rng), text, _spoil(text, family, rng))
+    return Lesson(draw(description, rng), text, _spoil(text, family, rng), easy)
 
 
 def _plain(phrase: Phrase) -> Phrase:
@@ -122,13 +126,13 @@ def caption(text: str) -> Turn:
     return Turn(CAPTION_REQUEST, text)
 
 
-def turn(scene: Scene, rng: np.random.Generator) -> Turn:
+def turn(scene: Scene, rng: np.random.Generator, *, easy: bool = False) -> Turn:
     """A question of one of the benchmarks' forms, with its answer."""
     form = rng.random()
-    if form < 0.35:
-        return _claim(scene, rng)
-    if form < 0.8:
-        return _choice(scene, rng)
+    if form < 0.35 or (easy and form < 0.5):
+        return _claim(scene, rng, easy)
+    if form < 0.8 or easy:
+        return _choice(scene, rng, easy)
     if form < 0.86:
         return Turn(*questions.short(scene, rng))
     request, sentences = questions.detail(scene, rng)
@@ -172,6 +176,10 @@ CHOICES = {
 T = TypeVar("T")
 
 
+def _kinds(weights: Mapping[str, float], easy: bool) -> dict[str, float]:
+    return {kind: weight for kind, weight in weights.items() if kind in EASY_KINDS or not easy}
+
+
 def _asked(
     ask: Callable[[Scene, np.random.Generator, str], T], weights: Mapping[str, float], scene: Scene, rng: np.random.Generator
 ) -> T:
@@ -184,14 +192,14 @@ def _asked(
     raise ValueError("the scene allows no question")
 
 
-def _claim(scene: Scene, rng: np.random.Generator) -> Turn:
-    question, answer = _asked(questions.yes_no, CLAIMS, scene, rng)
+def _claim(scene: Scene, rng: np.random.Generator, easy: bool) -> Turn:
+    question, answer = _asked(questions.yes_no, _kinds(CLAIMS, easy), scene, rng)
     request = yes_no_prompt(question).strip()
     return Turn(request, answer, ((0, len(request), answer == "Yes"),))
 
 
-def _choice(scene: Scene, rng: np.random.Generator) -> Turn:
-    question, options, letter = _asked(questions.choice, CHOICES, scene, rng)
+def _choice(scene: Scene, rng: np.random.Generator, easy: bool) -> Turn:
+    question, options, letter = _asked(questions.choice, _kinds(CHOICES, easy), scene, rng)
     request = choice_prompt(question, options).strip()
     truths, end = [], request.index("\nA. ")
     for name, option in zip(LETTERS, options, strict=False):

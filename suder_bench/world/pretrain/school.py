@@ -109,7 +109,7 @@ class School:
         turns = [curriculum.caption(made.text)]
         left, missed = self.room - self.length(turns[0]), 0
         while missed < TRIES:
-            turn = curriculum.turn(made.scene, rng)
+            turn = curriculum.turn(made.scene, rng, easy=made.easy)
             taken = self.length(turn)
             if taken > left:
                 missed += 1
