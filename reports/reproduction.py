@@ -32,6 +32,9 @@ ABLATIONS = {
 }
 """Recipes beside the unified one, and what each is for."""
 
+SECOND = ("show-o", "show-o-512")
+"""Scales of the paper's second backbone, of which it shows what training does to drawing and nothing else (Table 6)."""
+
 PROMPTS = "geneval"
 """The benchmark on whose prompts rewards are compared."""
 
@@ -90,6 +93,15 @@ class Choices:
         return self.scale == "tiny"
 
     @property
+    def ablations(self) -> tuple[str, ...]:
+        return () if self.scale in SECOND else tuple(ABLATIONS)
+
+    @property
+    def suite(self) -> str:
+        """What a checkpoint is evaluated on."""
+        return "gen" if self.scale in SECOND else "all"
+
+    @property
     def recipe(self) -> Recipe:
         """The unified training's. Raises `UserError` for a wrong setting."""
         return read_recipe(self.scale, self.training_sets("unified"))
@@ -127,15 +139,16 @@ def plan(chosen: Choices) -> list[Step]:
     staffing = {"--workers": chosen.workers, "--ray": chosen.ray}
     workers = tuple(word for option, value in staffing.items() if value is not None for word in (option, value))
     steps = []
-    for name in ("unified", *ABLATIONS):
+    for name in ("unified", *chosen.ablations):
         steps.append(_training(chosen, name, machine))
         last = () if name == "unified" else ("--last",)
         steps.append(_evaluation(chosen, name, (*last, *asked, *judges, *machine, *workers), limit or LIMIT))
-    roles = registry.load("benchmarks", PROMPTS).judge_roles
-    judges = tuple(word for judge in chosen.judges if judge.partition("=")[0] in roles for word in ("--judge", judge))
-    steps.append(_rewards(chosen, (*limited, *judges, *machine, *workers), limit or COMPARED))
-    runs = {f"evaluate {name}": str(chosen.out / name) for name in ("unified", *ABLATIONS)}
-    runs["compare rewards"] = str(chosen.out / "rewards")
+    runs = {f"evaluate {name}": str(chosen.out / name) for name in ("unified", *chosen.ablations)}
+    if chosen.scale not in SECOND:
+        roles = registry.load("benchmarks", PROMPTS).judge_roles
+        judges = tuple(word for judge in chosen.judges if judge.partition("=")[0] in roles for word in ("--judge", judge))
+        steps.append(_rewards(chosen, (*limited, *judges, *machine, *workers), limit or COMPARED))
+        runs["compare rewards"] = str(chosen.out / "rewards")
     argv = ("report", *runs.values(), "--out", str(chosen.out / "report"))
     makes = chosen.out / "report" / "tables.md"
     seconds = REPORT if chosen.tiny else None
@@ -154,7 +167,7 @@ def _training(chosen: Choices, name: str, machine: tuple[str, ...]) -> Step:
 
 def _evaluation(chosen: Choices, name: str, options: tuple[str, ...], limit: int) -> Step:
     out = chosen.out / name
-    argv = ("track", str(out), "--suite", "all", *options)
+    argv = ("track", str(out), "--suite", chosen.suite, *options)
     seconds = None
     if chosen.tiny:
         saves = read_recipe(chosen.scale if name == "unified" else name, chosen.training_sets(name)).trainer

@@ -48,8 +48,7 @@ def foresee(recipe: Recipe, place: Callable[[str], str], say: Callable[[str], No
     start = check(recipe, place)
     look.packages()
     look.trainer()
-    if start.stamp() is None:
-        look.found.missing.append(f"weights of {start.name} are not here; run: hf download {start.name}")
+    look.found.missing += [f"weights of {one} are not here; run: hf download {one}" for one in start.absent()]
     counts: dict[Task, int | None] = {}
     if "gen" in recipe.tasks:
         with blamed(place, "data.prompts"):

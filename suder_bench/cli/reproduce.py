@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from suder_bench.reports.reproduction import Choices
     from suder_bench.steps import Step
 
-SCALES = ("tiny", "janus-pro-1b", "janus-pro-7b")
+SCALES = ("tiny", "janus-pro-1b", "janus-pro-7b", "show-o", "show-o-512")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -63,7 +63,10 @@ def _parser() -> parsing.Parser:
         "site and what agrees with the paper. The same command again goes on where it stopped.",
     )
     parser.add_argument(
-        "--scale", required=True, choices=SCALES, help="tiny: two cores and the world; janus-pro: GPUs and official data"
+        "--scale",
+        required=True,
+        choices=SCALES,
+        help="tiny: two cores and the world; the others: GPUs and official data, of show-o Table 6 alone",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where everything goes (default: runs/reproduce-SCALE)")
     parser.add_argument("--quick", action="store_true", help="the same plan with short trainings and few samples, as a smoke run")
@@ -119,6 +122,7 @@ def _lacking(chosen: Choices) -> list[tuple[str, str]]:
     """What the plan needs and does not find here, with the command that brings it; nothing is loaded for it."""
     if chosen.tiny:
         return []
+    from suder_bench import suites
     from suder_bench.cli import doctor
 
     found = []
@@ -132,21 +136,22 @@ def _lacking(chosen: Choices) -> list[tuple[str, str]]:
         if not source.source.startswith("hub:") and source.source != "world" and not Path(source.source).expanduser().exists():
             fix = "put the pictures there, or name others with --set data.images=[{source: FOLDER, count: 2800}]"
             found.append((f"training pictures '{source.source}' are not here", fix))
-    absent = {one.name: one for one in doctor.official_data() if one.state != "ok"}
+    asked = suites.SUITES[chosen.suite]
+    absent = {one.name: one for one in doctor.official_data() if one.state != "ok" and one.name in asked}
     found += [(f"official data of {name}: {one.says}", str(one.fix)) for name, one in absent.items()]
-    return [*found, *_questions(absent), *_judges(chosen)]
+    return [*found, *_questions(chosen, absent), *_judges(chosen)]
 
 
-def _questions(absent: Collection[str]) -> list[tuple[str, str]]:
+def _questions(chosen: Choices, absent: Collection[str]) -> list[tuple[str, str]]:
     """What lacks of the other benchmarks, such as the pictures that questions are about."""
     from suder_bench import suites
     from suder_bench.data.source import Source
     from suder_bench.runs.plan import Settings, plan
 
     found = []
-    for name in (name for name in suites.SUITES["all"] if name not in absent):
+    for name in (name for name in suites.SUITES[chosen.suite] if name not in absent):
         try:
-            plan(Settings("all", (name,), Source("official"), offline=True), lambda line: None)
+            plan(Settings(chosen.suite, (name,), Source("official"), offline=True), lambda line: None)
         except UserError as mistake:
             found.append((f"official data of {name}", str(mistake)))
     return found
@@ -160,10 +165,9 @@ def _has_gpu() -> bool:
 
 def _weights(model: str) -> list[tuple[str, str]]:
     """Of the start model those checkpoints that are neither folders nor in the hub's cache."""
-    from suder_bench.models import hub, reference
+    from suder_bench.models import reference
 
-    checkpoints = reference.choose(model, fetch=False).checkpoints
-    absent = [one for one in checkpoints if not Path(one).expanduser().is_dir() and hub.cached(one) is None]
+    absent = reference.choose(model, fetch=False).absent()
     return [(f"weights of {one} are not here", f"hf download {one}, or name a folder with --set model=FOLDER") for one in absent]
 
 
@@ -174,7 +178,7 @@ def _judges(chosen: Choices) -> list[tuple[str, str]]:
     from suder_bench.runs.judges import seat
 
     overrides = options.judges(chosen.judges)
-    roles = dict.fromkeys(role for name in suites.SUITES["all"] for role in registry.load("benchmarks", name).judge_roles)
+    roles = dict.fromkeys(role for name in suites.SUITES[chosen.suite] for role in registry.load("benchmarks", name).judge_roles)
     found = []
     for role in roles:
         backend, _, source = overrides.get(role, "official").partition(":")

@@ -140,12 +140,19 @@ class ModelReference:
         listings = [_listing(folder) for folder in folders if folder is not None]
         return hashlib.sha256(json.dumps(listings[0] if len(listings) == 1 else listings).encode()).hexdigest()[:16]
 
+    def absent(self) -> list[str]:
+        """The folders or hub ids of which no weights are here."""
+        return [one for one in (*self.checkpoints, *self._parts()) if self._folder(one) is None]
+
     def _parts(self) -> Sequence[str]:
         """Folders or hub ids of what belongs to a checkpoint and does not lie in its folder."""
-        folder = self.described(self.checkpoints[0]) if self.adapter == "showo" else None
-        if folder is None:
+        if self.adapter != "showo":
             return ()
-        found = showo_reference.read(self.reference).outside(folder, clip=showo_reference.reads_clip(folder))
+        folder = self.described(self.checkpoints[0])
+        sizes = showo_reference.sizes_of(self.reference, folder)
+        if sizes is None:
+            return ()
+        found = showo_reference.read(self.reference).outside(folder or Path(self.checkpoints[0]), clip=sizes.clip)
         return [one for name, one in found.items() if name != "tokenizer" or hub.is_folder(one)]
 
     def check(self) -> None:

@@ -64,6 +64,8 @@ def test_every_shipped_recipe_reads() -> None:
         "only-gen",
         "only-und",
         "separate",
+        "show-o",
+        "show-o-512",
         "tiny",
         "tiny-epochs",
     ]
