@@ -232,8 +232,9 @@ def save(
     if eyes is not None:
         held |= {PROJECTOR + name: one for name, one in eyes.project.state_dict().items()}
         place = folder / reference.OWN_VISION
-        eyes.tower.save_pretrained(place)
-        eyes.processor.save_pretrained(place)
+        with quiet():
+            eyes.tower.save_pretrained(place)
+            eyes.processor.save_pretrained(place)
     write(folder / WEIGHTS, held)
     (folder / reference.OWN_VQ).mkdir(exist_ok=True)
     write(folder / reference.OWN_VQ / WEIGHTS, magvit.state_dict())
