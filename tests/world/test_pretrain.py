@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from suder_bench.models.janus import JanusModel
 from suder_bench.models.protocols import ImageSampling, TextSampling
+from suder_bench.models.reference import choose
 from suder_bench.world.language import SMALL_FAMILIES, draw_text, split_of
 from suder_bench.world.perception import perceive
 from suder_bench.world.pretrain import curriculum, janus, measure, muon, training, vq
 from suder_bench.world.pretrain.__main__ import main
 from suder_bench.world.pretrain.architecture import SPECIAL, TOKENS, tokenizer
 from suder_bench.world.pretrain.curriculum import Turn
+from suder_bench.world.pretrain.dialogue import collate, dialogue
 from suder_bench.world.pretrain.school import Drawing, Page, School
 from suder_bench.world.reading import faithful
 from suder_bench.world.render import render
@@ -82,20 +83,21 @@ def test_captions_of_spoilt_pictures_say_what_is_seen() -> None:
 def test_a_turn_sees_the_picture_and_itself_only() -> None:
     words = tokenizer(["Describe the image. a photo of a red ball. Is there a ball? Yes"] * 4)
     turns = [curriculum.caption("a ball"), Turn("Is there a ball?\nSay it.", "Yes", ((0, 16, True),))]
-    dialogue = janus.Layout(words).dialogue(turns)
-    batch = janus.collate([dialogue], words.pad_token_id)
-    segment, mask = np.array(dialogue.segment), batch["mask"][0, 0].numpy()
+    layout = janus.Layout(words)
+    made = dialogue(layout.prefix, [layout.turn(turn) for turn in turns])
+    batch = collate([made], words.pad_token_id)
+    segment, mask = np.array(made.segment), batch["mask"][0, 0].numpy()
     first, second = np.flatnonzero(segment == 1), np.flatnonzero(segment == 2)
     assert not mask[np.ix_(second, first)].any()
     assert mask[second[-1], segment == 0].all()
-    assert dialogue.position[second[0]] == dialogue.position[first[0]] == (segment == 0).sum()
+    assert made.position[second[0]] == made.position[first[0]] == (segment == 0).sum()
     placeholder = words.convert_tokens_to_ids(SPECIAL["image_token"])
-    assert dialogue.ids.count(placeholder) == TOKENS
-    said = [i for i in dialogue.labels if i != -100]
+    assert made.ids.count(placeholder) == TOKENS
+    said = [i for i in made.labels if i != -100]
     assert words.decode(said, skip_special_tokens=True) == " a ball Yes"
-    claimed = [i for i, true in zip(dialogue.ids, dialogue.truth, strict=True) if true == 1]
+    claimed = [i for i, true in zip(made.ids, made.truth, strict=True) if true == 1]
     assert words.decode(claimed) == "Is there a ball?"
-    assert len(second) == janus.Layout(words).length(turns[1])
+    assert len(second) == layout.length(turns[1])
 
 
 def test_easy_lessons_ask_what_there_is_and_in_which_colour() -> None:
@@ -166,12 +168,13 @@ SMALL = ["--vq-steps", "2", "--vq-pool", "256", "--steps", "4", "--drawn", "6", 
 
 
 @pytest.mark.slow
-def test_training_makes_a_checkpoint_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("subject", ["janus", "showo"])
+def test_training_makes_a_checkpoint_and_resumes(subject: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ended after its second step, it goes on to the weights of a training that was not, up to the rounding of sums."""
     parts = tmp_path / "parts"
     threads = torch.get_num_threads()
     try:
-        assert main(["--out", str(tmp_path / "whole"), *SMALL]) == 0
+        assert main([subject, "--out", str(tmp_path / "whole"), *SMALL]) == 0
         parts.mkdir()
         shutil.copy(tmp_path / "whole" / "vq.pt", parts)
         step, steps = School.step, []
@@ -183,10 +186,10 @@ def test_training_makes_a_checkpoint_and_resumes(tmp_path: Path, monkeypatch: py
             return step(school, number)
 
         monkeypatch.setattr(School, "step", interrupted)
-        assert main(["--out", str(parts), *SMALL]) == 3
+        assert main([subject, "--out", str(parts), *SMALL]) == 3
         half = torch.load(parts / "model.pt", weights_only=True)
         assert half["step"] in (2, 3)
-        assert main(["--out", str(parts), *SMALL, "--threads", "1"]) == 0
+        assert main([subject, "--out", str(parts), *SMALL, "--threads", "1"]) == 0
     finally:
         torch.set_num_threads(threads)
     whole, again = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("whole", "parts"))
@@ -196,7 +199,8 @@ def test_training_makes_a_checkpoint_and_resumes(tmp_path: Path, monkeypatch: py
     assert moved > 5e-4
     stages = [json.loads(line)["stage"] for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
     assert stages.count("stopped") == stages.count("exported") == 1
-    trained = JanusModel.load(str(tmp_path / "parts" / "tiny-janus"))
+    trained = choose(str(tmp_path / "parts" / f"tiny-{subject}")).load(device="cpu", dtype="auto")
+    assert trained.world
     (drawn,) = trained.generate(["a photo of a ball"], seeds=[1], sampling=ImageSampling())
     assert drawn.picture.size == (64, 64)
     (said,) = trained.answer([[drawn.picture]], ["Describe the image."], seeds=[1], sampling=TextSampling(max_new_tokens=4))

@@ -1,21 +1,24 @@
-"""Train tiny-janus from scratch on the world: python -m suder_bench.world.pretrain --out DIR (resumable).
+"""Train tiny-janus or tiny-showo from scratch on the world: python -m suder_bench.world.pretrain [showo] --out DIR (resumable).
 
-Stages: the image tokenizer (vq), then drawing and reading together (training), then DIR/tiny-janus, a transformers checkpoint.
-The shipped checkpoint's log stands in log.jsonl beside this file; `measure.py` made its last line.
+Stages: the image tokenizer (vq), then drawing and reading together (training), then DIR/tiny-janus or DIR/tiny-showo,
+a checkpoint. tiny-janus' log stands in log.jsonl beside this file; `measure.py` made its last line.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from suder_bench.world.pretrain import janus, training, vq
-from suder_bench.world.pretrain.architecture import tokenizer
+from suder_bench.world.pretrain import training, vq
 from suder_bench.world.pretrain.machine import quick_halves
 from suder_bench.world.pretrain.school import School
+
+SUBJECTS = {name: f"suder_bench.world.pretrain.{name}" for name in ("janus", "showo")}
 
 STOPPED = 3
 """Exit status where a signal ended the training before its last step: its state is saved, and the same command goes on."""
@@ -23,37 +26,40 @@ STOPPED = 3
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m suder_bench.world.pretrain", description=__doc__)
+    parser.add_argument("subject", nargs="?", choices=sorted(SUBJECTS), default="janus")
     parser.add_argument("--out", type=Path, required=True, help="working folder; the same folder resumes")
     parser.add_argument("--vq-steps", type=int, default=1200)
     parser.add_argument("--vq-pool", type=int, default=vq.POOL, help="pictures that the tokenizer is trained on")
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--drawn", type=int, default=janus.DRAWN, help="texts to be drawn of a step")
-    parser.add_argument("--read", type=int, default=janus.READ, help="pictures to be read of a step")
+    parser.add_argument("--steps", type=int, help="the subject has its own by default")
+    parser.add_argument("--drawn", type=int, help="texts to be drawn of a step, else the subject's own")
+    parser.add_argument("--read", type=int, help="pictures to be read of a step, else the subject's own")
     parser.add_argument("--peak", type=float, default=training.Plan.peak, help="learning rate")
     parser.add_argument("--samples", type=int, default=training.Plan.samples, help="own pictures that are read, three times")
     parser.add_argument("--threads", type=int, default=2, choices=(1, 2), help="2: each side has a core of its own")
     arguments = parser.parse_args(argv)
+    kind = import_module(SUBJECTS[arguments.subject]).KIND
+    chosen = {name: given for name in ("steps", "drawn", "read") if (given := getattr(arguments, name)) is not None}
+    kind = replace(kind, **chosen)
     work = training.TrainingFolder(arguments.out)
-    work.log({"stage": "start"} | {name: str(value) for name, value in vars(arguments).items() if name != "out"})
+    said = vars(arguments) | {name: getattr(kind, name) for name in ("steps", "drawn", "read")}
+    work.log({"stage": "start"} | {name: str(value) for name, value in said.items() if name != "out"})
     torch.set_num_threads(arguments.threads)
-    trained = vq.train(work.state("vq"), arguments.vq_steps, arguments.vq_pool, lambda s: work.save("vq", s), work.log)
-    if trained is None:
+    codes = kind.codes()
+    means = vq.train(codes, work.state("vq"), arguments.vq_steps, arguments.vq_pool, lambda s: work.save("vq", s), work.log)
+    if means is None:
         return STOPPED
-    pixels, means = trained
-    pixels = pixels.bfloat16().float()  # as it is shipped
     if not (work.folder / "words").exists():
-        tokenizer(janus.corpus()).save_pretrained(work.folder / "words")
-    words = PreTrainedTokenizerFast.from_pretrained(work.folder / "words")
-    subject = janus.TinyJanus(pixels, means, words)
-    school = School(subject, subject.length, drawn=arguments.drawn, read=arguments.read, room=janus.ROOM)
+        kind.words().save_pretrained(work.folder / "words")
+    subject = kind.subject(codes, means, PreTrainedTokenizerFast.from_pretrained(work.folder / "words"))
+    school = School(subject, subject.length, drawn=kind.drawn, read=kind.read, room=kind.room)
     parameters = sum(p.numel() for p in subject.model.parameters())
     work.log({"stage": "begun", "parameters": parameters, "bfloat16": quick_halves()})
-    plan = training.Plan(arguments.steps, peak=arguments.peak, samples=arguments.samples, threads=arguments.threads)
+    plan = training.Plan(kind.steps, peak=arguments.peak, samples=arguments.samples, threads=arguments.threads)
     if not training.train(subject, school, plan, work):
         return STOPPED
-    folder = arguments.out / "tiny-janus"
+    folder = arguments.out / kind.name
     subject.save(folder)
-    work.log({"stage": "exported", "bytes": sum(f.stat().st_size for f in folder.iterdir())})
+    work.log({"stage": "exported", "bytes": sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())})
     return 0
 
 

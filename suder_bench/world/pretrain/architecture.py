@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     JanusConfig,
     JanusVisionConfig,
@@ -12,7 +11,7 @@ from transformers import (
 )
 from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
 
-from suder_bench.data.prompts import CHOICE_REQUEST, YES_NO_REQUEST
+from suder_bench.world.pretrain.words import byte_pairs
 from suder_bench.world.vocabulary import CELL, SIZE
 
 TOKENS = (SIZE // CELL) ** 2
@@ -52,18 +51,7 @@ def vq_config() -> JanusVQVAEConfig:
 
 def tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     """A byte-level BPE that can write any text and has a token for each word of the world."""
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=1024,
-        special_tokens=list(SPECIAL.values()),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    core.train_from_iterator(texts, trainer)
-    # What every question ends with is a token: a fourth of a page's words would say nothing else.
-    core.add_tokens([AddedToken(request, normalized=False) for request in (YES_NO_REQUEST, CHOICE_REQUEST)])
+    core = byte_pairs(texts, list(SPECIAL.values()), 1024)
     names = {key: SPECIAL[key] for key in ("bos_token", "eos_token", "pad_token")}
     extra = {key: token for key, token in SPECIAL.items() if key not in names}
     return PreTrainedTokenizerFast(

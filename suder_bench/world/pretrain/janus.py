@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,12 +18,13 @@ from suder_bench.models.janus import vq as janus_vq
 from suder_bench.models.janus.prompts import answer_ids, generation_text, image_block, prompt_ids, question_text
 from suder_bench.models.protocols import ImageSampling
 from suder_bench.world.pretrain import curriculum, vq
-from suder_bench.world.pretrain.architecture import GUIDANCE, TOKENS, WIDTH, config, image_processor
+from suder_bench.world.pretrain.architecture import GUIDANCE, TOKENS, WIDTH, config, image_processor, tokenizer, vq_config
 from suder_bench.world.pretrain.curriculum import Turn
+from suder_bench.world.pretrain.dialogue import Asked, answers, ask, collate, dialogue, parts
 from suder_bench.world.pretrain.hints import Hints
 from suder_bench.world.pretrain.school import Drawing, Page
-from suder_bench.world.pretrain.training import Scored
-from suder_bench.world.render import render
+from suder_bench.world.pretrain.training import Kind, Scored
+from suder_bench.world.pretrain.traits import traits
 from suder_bench.world.vocabulary import CELL, SIZE
 
 SEED = (2506, 7963, 3)
@@ -33,38 +32,45 @@ DRAWN, READ = 48, 24
 """Text-to-image rows and pictures with questions of a step."""
 ROOM = 120
 """Tokens of a page's turns."""
-PARTS = 2
-"""Batches of rows of like length that a side's rows are computed in: less is padded."""
+SHARPNESS = 40.0
+"""Scale of the cosines between a patch and the codes."""
 BEGINS = 0.4
 HINTED = 0.5
 """Weights beside the codes' own loss: of where things begin, and of what patches show."""
 
 
-def corpus() -> list[str]:
-    """Texts that the tokenizer is trained on."""
+def words() -> PreTrainedTokenizerFast:
+    """The text tokenizer, trained on the world's texts."""
     texts = []
     for text, turns in curriculum.corpus():
         texts.append(generation_text(text, ""))
         for turn in turns:
             texts += [question_text(turn.request, ""), " " + turn.answer]
-    return texts + ["Question: Hint: Options: Please answer yes or no. 0 1 2 3 4 5 6 7 8 9"] * 50
+    return tokenizer(texts)
 
 
-@dataclass(frozen=True)
-class Dialogue:
-    """Ids with the turn each belongs to (0 is the picture), its position and, on answers, its label and weight.
+class Vectors:
+    """The image tokenizer, whose codes are the directions of vectors: Janus' VQ model. Implements `vq.Tokenizer`."""
 
-    A yes weighs more than a word of a caption: by the root of the answer's length. `truth` is 1 or 0 on the words of a request
-    that say something true or false of the picture, -100 elsewhere; `kind` is how many claims a request made, on the first
-    token of its answer, and 0 elsewhere."""
+    def __init__(self) -> None:
+        torch.manual_seed(sum(vq.SEED))
+        self.model = JanusVQVAE(vq_config())
+        self.codes = self.model.quantize.num_embeddings
 
-    ids: list[int]
-    segment: list[int]
-    position: list[int]
-    labels: list[int]
-    weight: list[float]
-    truth: list[int]
-    kind: list[int]
+    def begin(self, means: torch.Tensor) -> torch.Tensor:
+        book = self.model.quantize.embedding.weight
+        with torch.no_grad():  # alike patches begin as neighbours
+            likeness, size, _ = torch.pca_lowrank(means, book.shape[1])
+            book.copy_(F.normalize(likeness * size.sqrt(), dim=-1))
+        return means
+
+    def learn(self, pixels: torch.Tensor, codes: torch.Tensor, rarity: torch.Tensor) -> vq.Learned:
+        vectors = F.normalize(self.model.quantize.embedding.weight, dim=-1)
+        latents = F.normalize(self.model.quant_conv(self.model.encoder(pixels)).float(), dim=1).flatten(2).transpose(1, 2)
+        likeness = SHARPNESS * (latents @ vectors.T).float()
+        patterns = vectors[codes].transpose(1, 2).unflatten(2, (SIZE // CELL, -1))
+        drawn = self.model.decoder(self.model.post_quant_conv(patterns)).float()
+        return vq.Learned(F.cross_entropy(likeness.flatten(0, 1), codes.flatten(), rarity), likeness.argmax(-1), drawn)
 
 
 class Layout:
@@ -82,56 +88,12 @@ class Layout:
         ids = prompt_ids(self.tokenizer, generation_text(text, self.tokenizer.boi_token))
         return [ids[0], *[self.pad] * (len(ids) - 2), ids[-1]] if hidden else ids
 
-    def turn(self, turn: Turn) -> tuple[list[int], list[int], list[int]]:
-        """(ids of the request, their truths, ids of the answer), as they stand after `prefix`."""
-        asked = self.tokenizer(turn.request + self._suffix, add_special_tokens=False, return_offsets_mapping=True)
-        truth = [-100] * len(asked["input_ids"])
-        for i, (begin, end) in enumerate(asked["offset_mapping"]):
-            for first, last, true in turn.truths:
-                if begin < last and end > first:
-                    truth[i] = int(true)
-        return asked["input_ids"], truth, [*answer_ids(self.tokenizer, turn.answer), self.eos]
+    def turn(self, turn: Turn) -> Asked:
+        answer = [*answer_ids(self.tokenizer, turn.answer), self.eos]
+        return ask(self.tokenizer, "", turn, self._suffix, answer)
 
     def length(self, turn: Turn) -> int:
-        asked, _, said = self.turn(turn)
-        return len(asked) + len(said)
-
-    def dialogue(self, turns: Sequence[Turn]) -> Dialogue:
-        """One picture, several turns that each see the picture and themselves but not one another."""
-        begun = len(self.prefix)
-        ids, segment, position = list(self.prefix), [0] * begun, list(range(begun))
-        labels, weight, truth, kind = [-100] * begun, [0.0] * begun, [-100] * begun, [0] * begun
-        for number, turn in enumerate(turns, start=1):
-            asked, true, said = self.turn(turn)
-            ids += asked + said
-            segment += [number] * len(asked + said)
-            position += range(begun, begun + len(asked) + len(said))
-            labels += [-100] * len(asked) + said
-            weight += [0.0] * len(asked) + [len(said) ** -0.5] * len(said)
-            truth += true + [-100] * len(said)
-            kind += [0] * len(asked) + [len(turn.truths)] + [0] * (len(said) - 1)
-        return Dialogue(ids, segment, position, labels, weight, truth, kind)
-
-
-def collate(dialogues: Sequence[Dialogue], pad: int) -> dict[str, torch.Tensor]:
-    """Right-padded batch; `mask` (B, 1, S, S) tells what is seen: causal, and a turn sees the picture and itself only."""
-    length = max(len(d.ids) for d in dialogues)
-
-    def padded(rows: Sequence[Sequence[float]], value: float) -> torch.Tensor:
-        return torch.tensor([[*row, *[value] * (length - len(row))] for row in rows])
-
-    segment = padded([d.segment for d in dialogues], -1)
-    own = segment[:, :, None] == segment[:, None, :]
-    seen = (own | (segment[:, None, :] == 0)) & torch.ones(length, length, dtype=torch.bool).tril()
-    return {
-        "ids": padded([d.ids for d in dialogues], pad),
-        "positions": padded([d.position for d in dialogues], 0),
-        "labels": padded([d.labels for d in dialogues], -100),
-        "weight": padded([d.weight for d in dialogues], 0.0),
-        "truth": padded([d.truth for d in dialogues], -100),
-        "kind": padded([d.kind for d in dialogues], 0),
-        "mask": seen[:, None],
-    }
+        return len(self.turn(turn))
 
 
 def begins(ground: np.ndarray) -> np.ndarray:
@@ -143,14 +105,14 @@ def begins(ground: np.ndarray) -> np.ndarray:
 
 
 class TinyJanus:
-    """A new model around a trained image tokenizer, or `model` where there is one."""
+    """A new model around a trained image tokenizer."""
 
-    def __init__(self, pixels: JanusVQVAE, means: torch.Tensor, words: PreTrainedTokenizerFast):
+    def __init__(self, codes: Vectors, means: torch.Tensor, words: PreTrainedTokenizerFast):
         torch.manual_seed(sum(SEED))
         self.model = JanusForConditionalGeneration._from_config(config(words), attn_implementation="sdpa")
         self.means, self.words, self.layout = means, words, Layout(words)
         self.vq = self.model.model.vqmodel
-        self.vq.load_state_dict(pixels.state_dict())
+        self.vq.load_state_dict(codes.model.bfloat16().float().state_dict())  # as it is shipped
         self.vq.requires_grad_(False)
         self.ground = torch.from_numpy(vq.is_ground(means))
         self.length = self.layout.length
@@ -166,19 +128,8 @@ class TinyJanus:
     def begin(self, lessons: int = 3000) -> None:
         """Let codes that show alike things begin alike, where they are read and where they are chosen: else each of them would
         have to be learned by itself that a ball of one colour has the outline of a ball of another."""
-        seen = torch.zeros(len(self.means), sum(curriculum.LOOKS.values()))
-        for i in range(lessons):
-            made = curriculum.lesson(np.random.default_rng([*SEED, 5, i]))
-            picture = render(made.scene)
-            named = torch.from_numpy(self.encode(picture[None])[0])
-            looks = torch.from_numpy(curriculum.looks(made.scene, picture))
-            labels = [F.one_hot(look, n) for look, n in zip(looks.unbind(1), curriculum.LOOKS.values(), strict=True)]
-            seen.index_add_(0, named, torch.cat(labels, 1).float())
-        shown = seen / seen.sum(1, keepdim=True).clamp(min=1) * len(curriculum.LOOKS)
-        outlines = (self.means - self.means.mean(0)) / self.means.std()
-        likeness, size, _ = torch.pca_lowrank(
-            torch.cat([shown, outlines / outlines.shape[1] ** 0.5], 1), self.vq.config.embed_dim
-        )
+        alike = traits(self.encode, self.means, (*SEED, 5), lessons)
+        likeness, size, _ = torch.pca_lowrank(alike, self.vq.config.embed_dim)
         codes = F.normalize(likeness * size.sqrt(), dim=-1)
         self.model.model.generation_embeddings.weight.copy_(codes)
         head = self.model.model.generation_head.vision_head.weight
@@ -192,7 +143,7 @@ class TinyJanus:
         prompts = ((self.layout.prompt(one.text, hidden=one.hidden), one) for one in drawings)
         rows = sorted(prompts, key=lambda row: len(row[0]))
         batches = []
-        for part in _parts(rows):
+        for part in parts(rows):
             length = max(len(ids) for ids, _ in part)
             codes = torch.from_numpy(np.stack([one.codes for _, one in part]).astype(np.int64))
             batches.append(
@@ -208,19 +159,22 @@ class TinyJanus:
         return batches
 
     def reading(self, pages: Sequence[Page], _: np.random.Generator) -> list[dict[str, torch.Tensor]]:
-        rows = sorted(((self.layout.dialogue(page.turns), page) for page in pages), key=lambda row: len(row[0].ids))
-        total = sum(sum(dialogue.weight) for dialogue, _ in rows)
+        rows = sorted(
+            ((dialogue(self.layout.prefix, [self.layout.turn(turn) for turn in page.turns]), page) for page in pages),
+            key=lambda row: len(row[0].ids),
+        )
+        total = sum(sum(row.weight) for row, _ in rows)
         batches = []
-        for part in _parts(rows):
+        for part in parts(rows):
             known = [page.looks is not None for _, page in part]
             looks = [page.looks for _, page in part if page.looks is not None]
             extra = {
-                "share": torch.tensor(sum(sum(dialogue.weight) for dialogue, _ in part) / total),
+                "share": torch.tensor(sum(sum(row.weight) for row, _ in part) / total),
                 "pixels": vq.to_pixels(np.stack([page.picture for _, page in part])),
                 "known": torch.tensor(known),
                 "looks": torch.from_numpy(np.stack(looks) if looks else np.empty((0, TOKENS, len(curriculum.LOOKS)), np.int64)),
             }
-            batches.append(collate([dialogue for dialogue, _ in part], self.layout.pad) | extra)
+            batches.append(collate([row for row, _ in part], self.layout.pad) | extra)
         return batches
 
     def drawing_loss(self, batch: dict[str, torch.Tensor], hints: Hints) -> Scored:
@@ -253,18 +207,10 @@ class TinyJanus:
         words = core.language_model.embed_tokens(batch["ids"])
         slots = (batch["ids"] == core.config.image_token_id)[..., None]
         hidden = self._read(words.masked_scatter(slots, features.to(words.dtype)), batch["mask"], batch["positions"])
-        # Labels stand on the token itself; the position before predicts it.
-        wanted = batch["labels"][:, 1:]
-        scored = wanted != -100
-        logits = self.model.lm_head(hidden[:, :-1][scored]).float()
-        surprise = F.cross_entropy(logits, wanted[scored], reduction="none")
-        weight = batch["weight"][:, 1:][scored]
-        read = (surprise * weight).sum() / weight.sum()
+        read, right = answers(self.model.lm_head, hidden, batch)
         claimed = batch["truth"] != -100
         told = hints.reading(features[batch["known"]], batch["looks"])
-        right, kind = logits.argmax(-1) == wanted[scored], batch["kind"][:, 1:][scored]
-        loss = read + told + hints.claims(hidden[claimed], batch["truth"][claimed])
-        return loss, {"claims": right[kind == 1], "choices": right[kind > 1]}
+        return read + told + hints.claims(hidden[claimed], batch["truth"][claimed]), right
 
     def _read(self, inputs: torch.Tensor, seen: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         return self.model.model.language_model(
@@ -298,9 +244,4 @@ class TinyJanus:
         (folder / "processor_config.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
 
 
-T = TypeVar("T")
-
-
-def _parts(rows: list[T]) -> list[list[T]]:
-    size = -(-len(rows) // PARTS)
-    return [rows[i : i + size] for i in range(0, len(rows), size)]
+KIND = Kind("tiny-janus", Vectors, words, TinyJanus, drawn=DRAWN, read=READ, room=ROOM, steps=6000)

@@ -14,7 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import nn
+from transformers import PreTrainedTokenizerFast
 
+from suder_bench.world.pretrain import vq
 from suder_bench.world.pretrain.curriculum import Turn
 from suder_bench.world.pretrain.hints import Hints
 from suder_bench.world.pretrain.machine import quick_halves, signals
@@ -65,6 +67,25 @@ class Subject(Protocol):
         """Pictures (n, 64, 64, 3) uint8 as the subject draws them now."""
         ...
 
+    def save(self, folder: Path) -> None:
+        """A checkpoint in 16 bits, as the adapters read it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A subject before it is trained: its image tokenizer, its text tokenizer, and itself, made of both and of the mean patches
+    that codes stand for; texts to be drawn, pictures to be read and tokens of a page of a step; and steps."""
+
+    name: str
+    codes: Callable[[], vq.Tokenizer]
+    words: Callable[[], PreTrainedTokenizerFast]
+    subject: Callable[[Any, torch.Tensor, PreTrainedTokenizerFast], Subject]
+    drawn: int
+    read: int
+    room: int
+    steps: int
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -84,13 +105,13 @@ class Plan:
 
 
 class TrainingFolder:
-    """The folder of one training: a resumable state a stage, and the log with the seconds worked in all."""
+    """The folder of one training: a resumable state a stage, and the log with the seconds of clock and processor in all."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         rows = self.rows()
-        self.before = rows[-1]["seconds"] if rows else 0.0
+        self.before = {name: rows[-1].get(name, 0.0) if rows else 0.0 for name in ("seconds", "processor_seconds")}
         self.started = time.perf_counter()
 
     def rows(self) -> list[dict[str, Any]]:
@@ -107,7 +128,8 @@ class TrainingFolder:
         temporary.replace(self.folder / f"{stage}.pt")
 
     def log(self, row: dict[str, Any]) -> None:
-        row = row | {"seconds": round(self.before + time.perf_counter() - self.started, 1)}
+        worked = {"seconds": time.perf_counter() - self.started, "processor_seconds": time.process_time()}
+        row = row | {name: round(self.before[name] + more, 1) for name, more in worked.items()}
         print(json.dumps(row), flush=True)
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")

@@ -1,17 +1,17 @@
-"""The image tokenizer: Janus' VQ model trained with L2-normalised vectors on rendered scenes."""
+"""The image tokenizers: codes are set beforehand, and a network learns to name them and to draw from them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from transformers.models.janus.modeling_janus import JanusVQVAE
+from torch import nn
 
 from suder_bench.world.language import FAMILIES, draw_text
-from suder_bench.world.pretrain.architecture import vq_config
 from suder_bench.world.pretrain.machine import quick_halves, signals
 from suder_bench.world.render import render
 from suder_bench.world.scenes import draw
@@ -23,8 +23,6 @@ BATCH = 24
 CLUSTERED = 8_000
 """Pictures whose patches are clustered into codes."""
 ROUNDS = 25
-SHARPNESS = 40.0
-"""Scale of the cosines between a patch and the codes."""
 
 
 def pictures(n: int, seed: tuple[int, ...]) -> np.ndarray:
@@ -100,28 +98,50 @@ def learning_rate(step: int, steps: int, *, peak: float, warm_up: float = 0.05) 
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up))))
 
 
+class Tokenizer(Protocol):
+    """An image tokenizer to be trained: a network that names each patch's code, and draws the picture from the codes."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def codes(self) -> int: ...
+
+    def begin(self, means: torch.Tensor) -> torch.Tensor:
+        """Get ready for codes that stand for (codes, 192) mean patches, and return these in the order of the codes."""
+        ...
+
+    def learn(self, pixels: torch.Tensor, codes: torch.Tensor, rarity: torch.Tensor) -> Learned:
+        """`pixels` (B, 3, 64, 64) are of `codes` (B, 64); `rarity` (codes,) is the weight of naming each."""
+        ...
+
+
+@dataclass(frozen=True)
+class Learned:
+    """How badly the codes were named, weighted by their rarity; what was said, (B, 64); the picture drawn from the true codes."""
+
+    naming: torch.Tensor
+    named: torch.Tensor
+    drawn: torch.Tensor
+
+
 def train(
-    state: dict, steps: int, pool_size: int, save: Callable[[dict], None], log: Callable[[dict], None]
-) -> tuple[JanusVQVAE, torch.Tensor] | None:
-    """Train to `steps`, from `state` if it holds an earlier one: the tokenizer, and the (codes, 192) mean patches that its codes
-    stand for. AdamW to 2e-3, batches of 24. None where a signal ended it before."""
-    torch.manual_seed(sum(SEED))
-    vq = JanusVQVAE(vq_config()).train()
+    tokenizer: Tokenizer, state: dict, steps: int, pool_size: int, save: Callable[[dict], None], log: Callable[[dict], None]
+) -> torch.Tensor | None:
+    """Train to `steps`, from `state` if it holds an earlier one; the (codes, 192) mean patches that the codes stand for.
+    AdamW to 2e-3, batches of 24. None where a signal ended it before."""
+    model = tokenizer.model.train()
     if state:
-        vq.load_state_dict(state["model"])
+        model.load_state_dict(state["model"])
         if state["step"] >= steps:
-            return vq.eval(), state["means"]
-    book = vq.quantize.embedding.weight
+            model.eval()
+            return state["means"]
     pool = pictures(pool_size, SEED)
-    means = state["means"] if state else cluster(pool[:CLUSTERED], len(book))
+    means = state["means"] if state else tokenizer.begin(cluster(pool[:CLUSTERED], tokenizer.codes))
     pool_codes = name(torch.from_numpy(cells(pool)).flatten(0, 1).float(), means).reshape(pool_size, -1)
-    if not state:
-        with torch.no_grad():  # alike patches begin as neighbours
-            likeness, size, _ = torch.pca_lowrank(means, book.shape[1])
-            book.copy_(F.normalize(likeness * size.sqrt(), dim=-1))
-    frequent = torch.bincount(pool_codes.flatten(), minlength=len(book)) / pool_codes.numel()
+    frequent = torch.bincount(pool_codes.flatten(), minlength=tokenizer.codes) / pool_codes.numel()
     rarity = (frequent + 1e-4).rsqrt()
-    optimiser = torch.optim.AdamW(vq.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=1e-4)
     start = 0
     if state:
         optimiser.load_state_dict(state["optimiser"])
@@ -133,21 +153,16 @@ def train(
             chosen = np.random.default_rng([*SEED, 1, step]).integers(pool_size, size=BATCH)
             codes, pixels = pool_codes[chosen], to_pixels(pool[chosen])
             with torch.autocast("cpu", torch.bfloat16, enabled=quick_halves()):
-                vectors = F.normalize(book, dim=-1)
-                latents = F.normalize(vq.quant_conv(vq.encoder(pixels)).float(), dim=1).flatten(2).transpose(1, 2)
-                likeness = SHARPNESS * (latents @ vectors.T).float()
-                patterns = vectors[codes].transpose(1, 2).unflatten(2, (SIZE // CELL, -1))
-                drawn = vq.decoder(vq.post_quant_conv(patterns)).float()
-            naming = F.cross_entropy(likeness.flatten(0, 1), codes.flatten(), rarity)
-            error = drawn - pixels
+                learned = tokenizer.learn(pixels, codes, rarity)
+            error = learned.drawn - pixels
             redrawn = (weights(pool[chosen]) * (error.square() + 0.5 * error.abs())).mean()
-            loss = naming + 5 * redrawn
+            loss = learned.naming + 5 * redrawn
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(vq.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             if step % 100 == 99:
-                right = likeness.argmax(-1) == codes
+                right = learned.named == codes
                 rare = frequent[codes] < 0.05  # not the bare grounds
                 painted = cells_drawn(means[codes]) / 127.5 - 1 - pixels  # were the mean patches pasted
                 pasted = (weights(pool[chosen]) * (painted.square() + 0.5 * painted.abs())).mean()
@@ -155,8 +170,9 @@ def train(
                 row |= {"redrawn": redrawn, "pasted": pasted}
                 log({"stage": "vq", "step": step + 1} | {key: round(value.item(), 4) for key, value in row.items()})
             if step % 200 == 199 or step + 1 == steps or ended():
-                save({"model": vq.state_dict(), "means": means, "optimiser": optimiser.state_dict(), "step": step + 1})
+                save({"model": model.state_dict(), "means": means, "optimiser": optimiser.state_dict(), "step": step + 1})
             if ended() and step + 1 < steps:
                 log({"stage": "stopped", "step": step + 1})
                 return None
-    return vq.eval(), means
+    model.eval()
+    return means
