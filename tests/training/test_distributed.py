@@ -68,7 +68,7 @@ def assert_equal(run: str, alone: str, *, tolerance: float = 1e-5, whole: bool =
     if whole:
         first, second = (load_file(f"{run}/rank-{rank}.safetensors") for rank in range(2))
         assert same(first, second)
-        assert same({name.removeprefix("janus."): tensor for name, tensor in first.items()}, saved)
+        assert same({name.removeprefix("network."): tensor for name, tensor in first.items()}, saved)
     for name, tensor in expected.items():
         torch.testing.assert_close(
             saved[name].float(), tensor, rtol=tolerance, atol=tolerance, msg=lambda text, name=name: name + text
