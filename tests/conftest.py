@@ -28,6 +28,7 @@ def pytest_configure() -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         for name, value in machine.ONE_THREAD.items():
             os.environ.setdefault(name, value)
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 leaves its actors next to nothing where all cores are busy
 
 
 @pytest.hookimpl(optionalhook=True)  # lmms-eval's environment has no pytest-xdist
