@@ -189,6 +189,7 @@ def test_training_makes_a_checkpoint_and_resumes(subject: str, tmp_path: Path, m
         assert main([subject, "--out", str(parts), *SMALL]) == 3
         half = torch.load(parts / "model.pt", weights_only=True)
         assert half["step"] in (2, 3)
+        assert main([subject, "--out", str(parts), *SMALL, "--export"]) == 0
         assert main([subject, "--out", str(parts), *SMALL, "--threads", "1"]) == 0
     finally:
         torch.set_num_threads(threads)
@@ -198,7 +199,7 @@ def test_training_makes_a_checkpoint_and_resumes(subject: str, tmp_path: Path, m
     moved = max(float((value - half["model"][name]).abs().max()) for name, value in again["model"].items())
     assert moved > 5e-4
     stages = [json.loads(line)["stage"] for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
-    assert stages.count("stopped") == stages.count("exported") == 1
+    assert (stages.count("stopped"), stages.count("exported")) == (1, 2)
     trained = choose(str(tmp_path / "parts" / f"tiny-{subject}")).load(device="cpu", dtype="auto")
     assert trained.world
     (drawn,) = trained.generate(["a photo of a ball"], seeds=[1], sampling=ImageSampling())
@@ -228,6 +229,12 @@ def test_muon_moves_a_matrix_as_torch_does() -> None:
             optimiser.step()
         ends.append(matrix.detach() - start)
     torch.testing.assert_close(ends[0], ends[1], atol=0.05 * float(ends[0].abs().max()), rtol=0)
+
+
+def test_nothing_is_exported_before_it_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path), "--export"])
+    assert "holds no model.pt yet" in capsys.readouterr().err
 
 
 def test_the_learning_rate_rises_stays_and_falls() -> None:

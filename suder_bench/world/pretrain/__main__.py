@@ -36,7 +36,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--peak", type=float, default=training.Plan.peak, help="learning rate")
     parser.add_argument("--samples", type=int, default=training.Plan.samples, help="own pictures that are read, three times")
     parser.add_argument("--threads", type=int, default=2, choices=(1, 2), help="2: each side has a core of its own")
+    parser.add_argument("--export", action="store_true", help="write the checkpoint of a training as it stands, to be measured")
     arguments = parser.parse_args(argv)
+    if arguments.export and not (arguments.out / "model.pt").is_file():
+        parser.error(f"--export: {arguments.out} holds no model.pt yet; train first, without it")
     kind = import_module(SUBJECTS[arguments.subject]).KIND
     chosen = {name: given for name in ("steps", "drawn", "read") if (given := getattr(arguments, name)) is not None}
     kind = replace(kind, **chosen)
@@ -55,7 +58,9 @@ def main(argv: list[str] | None = None) -> int:
     parameters = sum(p.numel() for p in subject.model.parameters())
     work.log({"stage": "begun", "parameters": parameters, "bfloat16": quick_halves()})
     plan = training.Plan(kind.steps, peak=arguments.peak, samples=arguments.samples, threads=arguments.threads)
-    if not training.train(subject, school, plan, work):
+    if arguments.export:
+        subject.model.load_state_dict(work.state("model")["model"])
+    elif not training.train(subject, school, plan, work):
         return STOPPED
     folder = arguments.out / kind.name
     subject.save(folder)
