@@ -155,11 +155,6 @@ def default_steps(image_tokens: int) -> int:
     return STEPS[min(STEPS, key=lambda known: abs(math.log(known / image_tokens)))]
 
 
-def reads_clip(folder: Path) -> bool:
-    """Whether a checkpoint is one of those that CLIP sees for."""
-    return sizes.read(folder).clip
-
-
 def sizes_of(reference: str, folder: Path | None) -> ShowoSizes | None:
     """Of a checkpoint, by the config.json in `folder`, or by heart; None where nobody knows."""
     if folder is not None:
