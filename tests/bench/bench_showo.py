@@ -35,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--bits", type=int, default=13)
     parser.add_argument("--text-length", type=int, default=128)
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         "hidden_size": arguments.hidden,
         "intermediate_size": 4 * arguments.hidden,
         "num_hidden_layers": arguments.layers,
-        "num_attention_heads": arguments.hidden // 64,
+        "num_attention_heads": arguments.heads,
     }
     magvit = MagvitSizes((8, 8), (1, 1), (8, 8), (1, 1), bits=arguments.bits, groups=4)
     model = small_model(sizes=ShowoSizes(TEXT, arguments.tokens, arguments.text_length, phi, magvit))
