@@ -7,13 +7,14 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from safetensors.torch import load_file
 from small_trainings import Train, rows, same, timeless, weights
 
@@ -29,6 +30,13 @@ deepspeed = pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, re
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def one_at_a_time(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Processes that wait for one another keep their core meanwhile: two such trainings side by side would wait for cores."""
+    with FileLock(tmp_path_factory.getbasetemp().parent / "processes.lock"):
+        yield
 
 
 def launch(*commands: Sequence[str], ranks: int = 2) -> None:
