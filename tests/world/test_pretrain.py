@@ -157,6 +157,13 @@ def test_ground_are_the_codes_that_bare_ground_is_named_by() -> None:
     assert set(np.flatnonzero(vq.is_ground(means))) == set(vq.name(bare, means).tolist())
 
 
+def test_mosaics_are_made_of_the_patches_asked_for() -> None:
+    pictures = vq.pictures(3, (4,))
+    places = np.random.default_rng(0).integers(3 * 64, size=(2, 64))
+    made = vq.mosaics(pictures, places)
+    assert (vq.cells(made) == vq.cells(pictures).reshape(-1, 192)[places]).all()
+
+
 def test_patches_are_in_raster_order() -> None:
     picture = vq.pictures(1, (2,))
     patches = vq.cells(picture)

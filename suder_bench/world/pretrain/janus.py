@@ -52,6 +52,8 @@ def words() -> PreTrainedTokenizerFast:
 class Vectors:
     """The image tokenizer, whose codes are the directions of vectors: Janus' VQ model. Implements `vq.Tokenizer`."""
 
+    mosaics = 0
+
     def __init__(self) -> None:
         torch.manual_seed(sum(vq.SEED))
         self.model = JanusVQVAE(vq_config())

@@ -16,7 +16,7 @@ SIZES = MagvitSizes(
     encoder_channels=(16, 32, 64, 128),
     encoder_blocks=(1, 1, 1, 1),
     decoder_channels=(16, 32, 48, 128),
-    decoder_blocks=(1, 1, 1, 1),
+    decoder_blocks=(1, 1, 1, 2),
     bits=10,
     groups=8,
 )
@@ -56,6 +56,9 @@ def _halves(points: torch.Tensor, group: torch.Tensor) -> tuple[torch.Tensor, to
 
 class Signs:
     """Implements `vq.Tokenizer`. The signs are learned bit by bit: the likelihood of a code is the product of its bits'."""
+
+    mosaics = 12
+    """In pictures alone a patch of a thing is met so seldom that what a code looks like was not learned in 600 steps."""
 
     def __init__(self) -> None:
         torch.manual_seed(sum(vq.SEED))

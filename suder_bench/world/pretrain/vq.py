@@ -53,6 +53,14 @@ def cells_drawn(patches: torch.Tensor) -> torch.Tensor:
     return patches.reshape(-1, side, side, CELL, CELL, 3).permute(0, 5, 1, 3, 2, 4).reshape(-1, 3, SIZE, SIZE)
 
 
+def mosaics(pictures: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """(k, 64, 64, 3) pictures put together of the patches at (k, 64) `places` of all the pictures' patches in raster order."""
+    side = SIZE // CELL
+    which, row, column = np.unravel_index(places, (len(pictures), side, side))
+    patches = pictures.reshape(-1, side, CELL, side, CELL, 3)[which, row, :, column]
+    return patches.reshape(-1, side, side, CELL, CELL, 3).swapaxes(2, 3).reshape(-1, SIZE, SIZE, 3)
+
+
 def cluster(pictures: np.ndarray, codes: int) -> torch.Tensor:
     """(codes, 192) mean patches by k-means, where a patch weighs the root of how often it occurs, at most 20."""
     patches, count = np.unique(cells(pictures).reshape(-1, CELL * CELL * 3), axis=0, return_counts=True)
@@ -107,6 +115,11 @@ class Tokenizer(Protocol):
     @property
     def codes(self) -> int: ...
 
+    @property
+    def mosaics(self) -> int:
+        """Pictures of a batch that are put together of patches from anywhere."""
+        ...
+
     def begin(self, means: torch.Tensor) -> torch.Tensor:
         """Get ready for codes that stand for (codes, 192) mean patches, and return these in the order of the codes."""
         ...
@@ -141,6 +154,7 @@ def train(
     pool_codes = name(torch.from_numpy(cells(pool)).flatten(0, 1).float(), means).reshape(pool_size, -1)
     frequent = torch.bincount(pool_codes.flatten(), minlength=tokenizer.codes) / pool_codes.numel()
     rarity = (frequent + 1e-4).rsqrt()
+    often = rarity[pool_codes.flatten()].double().cumsum(0).numpy()
     optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=1e-4)
     start = 0
     if state:
@@ -150,24 +164,30 @@ def train(
         for step in range(start, steps):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(step, steps, peak=2e-3)
-            chosen = np.random.default_rng([*SEED, 1, step]).integers(pool_size, size=BATCH)
-            codes, pixels = pool_codes[chosen], to_pixels(pool[chosen])
+            rng = np.random.default_rng([*SEED, 1, step])
+            chosen = rng.integers(pool_size, size=BATCH - tokenizer.mosaics)
+            codes, shown = pool_codes[chosen], pool[chosen]
+            if tokenizer.mosaics:
+                places = np.searchsorted(often, rng.random((tokenizer.mosaics, codes.shape[1])) * often[-1])
+                codes = torch.cat([codes, pool_codes.flatten()[places]])
+                shown = np.concatenate([shown, mosaics(pool, places)])
+            pixels = to_pixels(shown)
             with torch.autocast("cpu", torch.bfloat16, enabled=quick_halves()):
                 learned = tokenizer.learn(pixels, codes, rarity)
             error = learned.drawn - pixels
-            redrawn = (weights(pool[chosen]) * (error.square() + 0.5 * error.abs())).mean()
-            loss = learned.naming + 5 * redrawn
+            missed = weights(shown) * (error.square() + 0.5 * error.abs())
+            loss = learned.naming + 5 * missed.mean()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             if step % 100 == 99:
-                right = learned.named == codes
-                rare = frequent[codes] < 0.05  # not the bare grounds
-                painted = cells_drawn(means[codes]) / 127.5 - 1 - pixels  # were the mean patches pasted
+                right = (learned.named == codes)[: len(chosen)]  # of whole pictures
+                rare = frequent[codes[: len(chosen)]] < 0.05  # not the bare grounds
+                painted = (cells_drawn(means[codes]) / 127.5 - 1 - pixels)[: len(chosen)]  # were the mean patches pasted
                 pasted = (weights(pool[chosen]) * (painted.square() + 0.5 * painted.abs())).mean()
                 row = {"named": right.float().mean(), "things_named": right[rare].float().mean()}
-                row |= {"redrawn": redrawn, "pasted": pasted}
+                row |= {"redrawn": missed[: len(chosen)].mean(), "pasted": pasted}
                 log({"stage": "vq", "step": step + 1} | {key: round(value.item(), 4) for key, value in row.items()})
             if step % 200 == 199 or step + 1 == steps or ended():
                 save({"model": model.state_dict(), "means": means, "optimiser": optimiser.state_dict(), "step": step + 1})
