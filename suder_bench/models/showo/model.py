@@ -6,6 +6,7 @@ Serves the published checkpoints and small ones alike: sizes come from config.js
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -41,9 +42,6 @@ from suder_bench.models.showo.reference import Estimator
 from suder_bench.models.showo.sizes import ShowoSizes
 from suder_bench.models.showo.vision import Eyes
 from suder_bench.models.writing import write_tokens
-
-SEED = 0
-"""Of what an estimator draws where no seeds are given: the same for all rows, so that they differ by what they hold."""
 
 
 class ShowoModel(ShowoReader):
@@ -330,7 +328,8 @@ class ShowoModel(ShowoReader):
         seeds: Sequence[int] | None = None,
     ) -> TokenScores:
         """The same, also under guidance, and with the distributions' entropies when asked for; the mean over a row is the
-        estimate. Without `seeds` all rows have the same."""
+        estimate. Without `seeds` they follow from the codes: texts about one picture are compared on the same draws, and no
+        word's place is left out of every comparison."""
         if image_tokens.shape != (len(texts), self.size.image_tokens):
             raise ValueError(
                 f"codes of shape {tuple(image_tokens.shape)}, {len(texts)} texts, {self.size.image_tokens} a picture"
@@ -344,7 +343,7 @@ class ShowoModel(ShowoReader):
             ids=self.ids,
             sizes=self.size,
             estimator=self.estimating,
-            seeds=[SEED] * len(texts) if seeds is None else seeds,
+            seeds=seeds or [zlib.crc32(row.tobytes()) for row in image_tokens.cpu().numpy()],
             guidance=guidance,
             entropy=entropy,
         )

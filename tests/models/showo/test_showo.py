@@ -63,6 +63,15 @@ def test_what_an_estimate_draws_follows_from_the_row_and_its_seed(estimator: Est
 
 
 @torch.no_grad()
+def test_captions_of_one_picture_are_compared_on_the_same_draws() -> None:
+    model, text = small_model(estimator=Estimator(drop=0.5)), TEXTS[1]
+    twice = model.image_logprobs([text, text], codes(1).expand(2, -1))
+    assert twice[0].equal(twice[1])
+    others = model.image_scores([text] * 8, codes(8), entropy=True).entropy  # which tells of the codes nothing: all are masked
+    assert len({tuple(row.round(decimals=4).tolist()) for row in others}) > 1
+
+
+@torch.no_grad()
 def test_one_step_without_drops_is_the_whole_sequence_read_with_every_code_masked() -> None:
     model = small_model(estimator=Estimator(drop=0))
     size, ids = model.size, model.ids
