@@ -191,6 +191,8 @@ class Driver:
                     continue
                 if most > 1 and len(waiting) < len(self._of(place.kind)):
                     continue
+                if place.flight and any(chunk.deaths for chunk in (waiting[0], *place.flight.values())):
+                    continue  # what went down with a worker is alone with the next, so that no other is blamed for its end
                 self._submit(place, waiting.popleft())
         for kind, waiting in self._waiting.items():
             if waiting and all(place.state == "out" for place in self._of(kind)):

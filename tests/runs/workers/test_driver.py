@@ -77,6 +77,27 @@ class Scripted:
     def close(self) -> None: ...
 
 
+@dataclass
+class Forgetful(Scripted):
+    """What such a worker has done is lost where it ends at the next chunk before it was asked."""
+
+    done: list[Event] = field(default_factory=list)
+
+    def submit(self, worker: int, ticket: int, chunk: Numbers) -> None:
+        if self.deadly in chunk.items:
+            self.done.clear()
+            self.events.append(Died(worker, "fell over"))
+        else:
+            doubled = tuple((place, 2 * item) for place, item in enumerate(chunk.items))
+            self.done += [Gave(worker, ticket, Part(doubled)), Done(worker, ticket, 0.5)]
+
+    def wait(self, timeout: float | None) -> Event | None:
+        if not self.events:
+            self.events += self.done
+            self.done.clear()
+        return super().wait(timeout)
+
+
 class NoDuty:
     def begin(self) -> Any:
         raise AssertionError
@@ -114,6 +135,13 @@ def test_what_ends_every_worker_fails_alone() -> None:
     kept, lot, _ = drive(Scripted(deadly=9))
     assert [(failure.item, str(failure.error)) for failure in lot.failures] == [(9, "the worker fell over, 3 times")]
     assert sorted(number for number, _ in kept) == [number for number in range(40) if number != 9]
+
+
+@pytest.mark.parametrize("chunk", [1, 4])
+def test_nothing_is_blamed_for_what_its_neighbour_does(chunk: int) -> None:
+    kept, lot, _ = drive(Forgetful(size=1, deadly=9), chunk=chunk)
+    assert sorted(kept) == [(number, 2 * number) for number in range(40) if number != 9]
+    assert [failure.item for failure in lot.failures] == [9]
 
 
 def test_a_chunk_that_filled_the_memory_is_halved_at_once() -> None:
