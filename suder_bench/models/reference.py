@@ -202,7 +202,7 @@ def choose(text: str, asked: Mapping[str, str] | None = None, *, base: str | Non
     config's.
 
     What a hub id is, its own files say, which are fetched where they are not in the hub's cache; without `fetch` nothing is, and
-    one that is not in the cache is taken for a Janus, the paper's main subject.
+    one that is not in the cache is taken for a Janus, the paper's main subject, unless it is a published Show-o's.
 
     Raises `UserError` with the nearest name, or with what the folder lacks or the hub says, or for what the adapter does not
     take.
@@ -276,7 +276,7 @@ def _choose(text: str, fetch: bool, *, trusted: bool) -> ModelReference:
         return ModelReference(text, adapter, reference)
     if HUB_ID.fullmatch(text):
         if not fetch and hub.cached(text) is None:
-            return ModelReference(text, "janus", text)
+            return ModelReference(text, "showo" if text in showo_reference.PUBLISHED else "janus", text)
         described = hub.description(text)
         if lora.is_alone(described):
             return ModelReference(text, "janus", f"{lora.base_of(described)}+{hub.folder_of(text)}")

@@ -112,6 +112,11 @@ def test_published_ones_are_known_by_heart(name: str, steps: int) -> None:
     assert ShowoModel.cannot_learn("showlab/show-o-w-clip-vit") == "it understands with a frozen other model (CLIP-ViT)"
 
 
+@pytest.mark.parametrize("name", ["showlab/show-o", "showlab/show-o-512x512?estimator=elbo"])
+def test_published_ones_need_no_prefix_before_they_are_fetched(name: str) -> None:
+    assert choose(name, fetch=False).adapter == "showo"
+
+
 def test_the_published_names_and_shapes_are_those_of_the_network() -> None:
     with torch.device("meta"):
         network = PhiForCausalLM(ShowoSizes().phi_config())
