@@ -15,9 +15,14 @@ ABOUT: Mapping[Group | str, Mapping[str, str]] = {
         "llavabench": "questions: open ones, marked by a language model against a reference (60)",
         "mmbench": "questions: multiple choice, also with the options in every order",
         "seedbench": "questions: multiple choice on nine abilities, about pictures (14,232)",
+        "geneval2": "pictures: objects, counts, attributes, places and verbs in longer prompts (800; CC BY-NC 4.0)",
+        "t2i-reasonbench": "pictures: what has to be worked out before it is drawn, in four dimensions (800)",
+        "wise-verified": "pictures: what world knowledge makes of a hint, right or wrong (1,000; update of 2026)",
+        "wise-legacy": "pictures: the first WISE, three marks each (1,000; no numbers compare with wise-verified's)",
     },
     "models": {
         "tiny-janus": "shipped Janus: 6.3 million parameters, trained from scratch on the embedded world",
+        "tiny-showo": "shipped Show-o: 5.9 million parameters, trained from scratch on the embedded world",
         "janus:REFERENCE": "Janus or Janus-Pro, also BASE+ADAPTERS: draws, answers, scores texts and pictures, can be trained",
         "emu3:REFERENCE": "Emu3: GEN+CHAT, two folders or hub ids, or one for both: draws, answers, scores texts and pictures",
         "showo:REFERENCE": "Show-o, 256 or 512 pixels: draws, answers, scores texts, estimates pictures, can be trained",
@@ -36,7 +41,8 @@ ABOUT: Mapping[Group | str, Mapping[str, str]] = {
         "depth": "says what lies nearer, for T2I-CompBench's relations in depth",
         "parser": "reads the nouns of T2I-CompBench's prompts",
         "llm": "a language model: marks LLaVA-Bench's and HallusionBench's answers",
-        "mllm": "a language model that sees: scores T2I-CompBench's pictures",
+        "mllm": "a language model that sees: scores the pictures of T2I-ReasonBench, WISE and, if asked to, T2I-CompBench",
+        "first-token": "a language model that sees: how likely its answer begins with a word, for GenEval 2",
     },
     "rewards": {
         "dsr": "the model's own likelihood of the prompt given the picture, and of the picture given the caption",
@@ -49,8 +55,10 @@ ABOUT: Mapping[Group | str, Mapping[str, str]] = {
     "suites": {
         "gen": "the benchmarks that have pictures drawn",
         "und": "the benchmarks that ask about pictures",
-        "all": "every benchmark that ships here",
-        "paper": "the benchmarks of SUDER's tables, which today are all of them: the same as all",
+        "all": "the benchmarks of gen and und",
+        "paper": "the benchmarks of SUDER's tables, which today are the same as all",
+        "reason": "pictures that need reasoning and knowledge, by judges that are language models",
+        "gen2": "the benchmarks of gen, and GenEval 2 between them",
     },
 }
 """By kind; judges by role."""

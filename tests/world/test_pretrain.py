@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from suder_bench import registry
 from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.models.reference import choose
+from suder_bench.world import tasks
 from suder_bench.world.language import SMALL_FAMILIES, draw_text, split_of
 from suder_bench.world.perception import perceive
 from suder_bench.world.pretrain import curriculum, janus, measure, muon, training, vq
@@ -258,3 +260,14 @@ def test_a_measurement_names_what_it_is_asked_for(capsys: pytest.CaptureFixture[
     figures = json.loads(capsys.readouterr().out)
     assert set(figures) == {"llavabench_all", "llavabench_conv", "llavabench_detail", "llavabench_complex"}
     assert 10 <= figures["llavabench_all"] <= 100
+
+
+def test_a_quick_measurement_asks_questions_of_every_kind(tmp_path: Path) -> None:
+    """Every third of MMBench's is of one in three categories: they come in turns."""
+    tasks.write(tmp_path, size="full", benchmarks=["mmbench"])
+    samples = registry.load("benchmarks", "mmbench")(tmp_path).samples()
+    quick = measure.share_of(samples, 120)
+    assert len(quick) == 120
+    assert {one.truth["category"] for one in quick} == {one.truth["category"] for one in samples}
+    assert measure.share_of(samples, 120) == quick
+    assert len(measure.share_of(samples, None)) == 900

@@ -8,6 +8,7 @@ import hashlib
 import json
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,16 @@ import pytest
 
 from suder_bench.errors import UserError
 from suder_bench.evaluators.geneval import GenEval
+from suder_bench.evaluators.geneval2 import GenEval2
 from suder_bench.evaluators.hallusionbench import HallusionBench
 from suder_bench.evaluators.llavabench import LlavaBench
 from suder_bench.evaluators.mmbench import MMBench
 from suder_bench.evaluators.pope import Pope
 from suder_bench.evaluators.seedbench import SeedBench
 from suder_bench.evaluators.t2i_compbench import T2ICompBench
+from suder_bench.evaluators.t2i_reasonbench import T2IReasonBench
+from suder_bench.evaluators.wise import WiseLegacy, WiseVerified
+from suder_bench.suites import PAPER
 from suder_bench.world import tasks, write_geneval, write_pope
 from suder_bench.world.examples import stream
 from suder_bench.world.language import split_of
@@ -29,8 +34,10 @@ from suder_bench.world.vocabulary import NOUNS
 from suder_bench.world.write_t2i_compbench import SHARES
 
 TRACKS = ("random", "popular", "adversarial")
-QUICK = "4ccfd5cea749365bf47d3ac18bef05eed960f08b8a2bc9f4d567d3a8882988cf"
-"""Digest of the quick files of this version."""
+QUICK = "89eb270ea82b878f98f59cf3894ddf3e3d2323d786442f7925a30b7dd96de117"
+"""Digest of the quick files of the paper's benchmarks of this version."""
+NEWER = "96e1135a93e2fc1c3ac86f3ecdac3f0f0015efd8f919b88cb660820ccc28c355"
+"""The same of the others."""
 CATEGORIES = ("color", "shape", "texture", "spatial", "non_spatial", "complex", "3d_spatial", "numeracy")
 
 
@@ -58,8 +65,13 @@ def test_the_same_bytes_again_and_for_one_benchmark_alone(data: Path, tmp_path: 
         assert sorted(f.name for f in (tmp_path / name).iterdir()) == sorted([folder, "world.json"])
 
 
-def test_the_files_are_those_of_their_version(data: Path) -> None:
+@pytest.mark.parametrize(
+    ("benchmarks", "digest"), [(PAPER, QUICK), ([name for name in tasks.WRITERS if name not in PAPER], NEWER)]
+)
+def test_the_files_are_those_of_their_version(tmp_path: Path, benchmarks: Sequence[str], digest: str) -> None:
     """Pictures count by their pixels, because their bytes depend on the versions of Pillow and zlib."""
+    data = tmp_path / "data"
+    tasks.write(data, size="quick", benchmarks=benchmarks)
     csv.field_size_limit(sys.maxsize)
     summed = hashlib.sha256()
     for file in sorted(f for f in data.rglob("*") if f.is_file()):
@@ -74,7 +86,7 @@ def test_the_files_are_those_of_their_version(data: Path) -> None:
                     summed.update(image.encode() if image.isdigit() else pixels(base64.b64decode(image)))
         else:
             summed.update(file.read_bytes())
-    assert (tasks.VERSION, summed.hexdigest()) == ("3", QUICK), (
+    assert (tasks.VERSION, summed.hexdigest()) == ("4", digest), (
         "the world's files changed: bump VERSION in suder_bench/world/version.py, so that cached files are written anew,"
         " and pin version and digest here"
     )
@@ -97,7 +109,11 @@ def test_unknown_names_are_refused_before_anything_is_written(tmp_path: Path, si
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("load", [GenEval, T2ICompBench, Pope, HallusionBench, LlavaBench, MMBench, SeedBench])
+LOADERS = (GenEval, T2ICompBench, Pope, HallusionBench, LlavaBench, MMBench, SeedBench)
+LOADERS += (GenEval2, T2IReasonBench, WiseVerified, WiseLegacy)
+
+
+@pytest.mark.parametrize("load", LOADERS)
 def test_the_loaders_of_official_files_read_them(data: Path, load: Any) -> None:
     samples = load(data).samples()
     assert samples
@@ -228,15 +244,15 @@ def test_hallusionbench_answers_flip_with_the_edit_and_the_pictures_confirm_them
 # LLaVA-Bench
 
 
-def test_llavabench_has_the_official_numbers_and_a_reference_for_each(tmp_path: Path) -> None:
+def test_llavabench_has_ten_times_the_official_numbers_and_a_reference_for_each(tmp_path: Path) -> None:
     tasks.write(tmp_path, size="full", benchmarks=["llavabench"])
     folder = tmp_path / "llavabench"
     asked, answers = json_lines(folder / "questions.jsonl"), json_lines(folder / "answers_gpt4.jsonl")
     contexts = {r["image"]: r["caption"] for r in json_lines(folder / "context.jsonl")}
-    assert Counter(r["category"] for r in asked) == {"conv": 17, "detail": 15, "complex": 28}
-    assert len({r["image"] for r in asked}) == len(contexts) == 24
-    assert [r["question_id"] for r in asked] == [r["question_id"] for r in answers] == list(range(60))
-    assert len({(r["image"], r["text"]) for r in asked}) == 60
+    assert Counter(r["category"] for r in asked) == {"conv": 170, "detail": 150, "complex": 280}
+    assert len({r["image"] for r in asked}) == len(contexts) == 240
+    assert [r["question_id"] for r in asked] == [r["question_id"] for r in answers] == list(range(600))
+    assert len({(r["image"], r["text"]) for r in asked}) == 600
     for question, answer in zip(asked, answers, strict=True):
         assert answer["prompt"] == question["text"]
         if question["category"] == "detail":

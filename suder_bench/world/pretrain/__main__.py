@@ -1,7 +1,7 @@
 """Train tiny-janus or tiny-showo from scratch on the world: python -m suder_bench.world.pretrain [showo] --out DIR (resumable).
 
 Stages: the image tokenizer (vq), then drawing and reading together (training), then DIR/tiny-janus or DIR/tiny-showo,
-a checkpoint. tiny-janus' log stands in log.jsonl beside this file; `measure.py` made its last line.
+a checkpoint. The shipped ones' logs stand in log.jsonl and showo_log.jsonl beside this file; `measure.py` made their last lines.
 """
 
 from __future__ import annotations

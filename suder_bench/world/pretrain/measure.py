@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -81,7 +80,7 @@ def measure(reference: str, names: Sequence[str] = ALL, *, quick: bool = False) 
             tasks.write(Path(folder), size=asked.size, benchmarks=[name])
             benchmark = registry.load("benchmarks", name)(Path(folder))
             judges = {role: registry.load("judges", f"{role}/world").load() for role in benchmark.judge_roles}
-            samples = _some(benchmark.samples(), asked.quick if quick else None)
+            samples = share_of(benchmark.samples(), asked.quick if quick else None)
             if name in DRAWN:
                 figures |= drawing(model, benchmark, samples, judges, asked, ImageSampling(guidance=chosen.guidance))
             else:
@@ -169,11 +168,12 @@ def captions(model: ImageToText, n: int) -> float:
     return float(np.mean([faithful(text, scene) for text, scene in zip(said, scenes, strict=True)]))
 
 
-def _some(samples: Sequence[Sample], most: int | None) -> list[Sample]:
-    """MMBench's questions once each instead of once a rotation; of about `most` clusters, evenly taken."""
+def share_of(samples: Sequence[Sample], most: int | None) -> list[Sample]:
+    """MMBench's questions once each instead of once a rotation; of `most` clusters drawn at random, as every third question may
+    well be of the same kind."""
     once = [sample for sample in samples if sample.truth.get("pass", 0) == 0]
     clusters = list(dict.fromkeys(sample.cluster for sample in once))
-    kept = set(clusters[:: 1 if most is None else math.ceil(len(clusters) / most)])
+    kept = {clusters[i] for i in np.random.default_rng(SEED).permutation(len(clusters))[:most]}
     return [sample for sample in once if sample.cluster in kept]
 
 

@@ -257,4 +257,4 @@ class TinyShowo:
         (folder / checkpoint.GENERATION).write_text(json.dumps(own, indent=2) + "\n", encoding="utf-8")
 
 
-KIND = Kind("tiny-showo", signs.Signs, words, TinyShowo, drawn=DRAWN, read=READ, room=ROOM, steps=3000)
+KIND = Kind("tiny-showo", signs.Signs, words, TinyShowo, drawn=DRAWN, read=READ, room=ROOM, steps=1700)
