@@ -95,7 +95,7 @@ def _copies(recipe: Recipe) -> int:
     separate = recipe.strategy == "separate"
     asked = any(asks_model(getattr(recipe.reward, task)) for task in recipe.tasks)
     frozen = recipe.reward.scorer == "frozen" and asked and not separate
-    return int(recipe.needs_start or frozen) + int(separate)
+    return int(recipe.needs_start or recipe.draws_from_start or frozen) + int(separate)
 
 
 @dataclass(frozen=True)

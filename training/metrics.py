@@ -92,6 +92,11 @@ def add_rollout(tally: Tally, rollout: Rollout) -> None:
     tally.add(f"{task}/no_signal", (rewards.amax(dim=1) - rewards.amin(dim=1) < NO_SIGNAL).double().tolist())
     for name, part in rollout.scores.parts.items() if len(rollout.scores.parts) > 1 else ():
         tally.add(f"{task}/reward/{name}", part.tolist())
+    for name, counts in rollout.failures.items():
+        if counts["scores"]:
+            tally.add_mean(f"{task}/unread/{name}", counts["unread"] / counts["scores"], counts["scores"])
+    if rollout.credits:
+        tally.add(f"{task}/credit", [float(one.abs().mean()) for one in rollout.credits if one is not None])
     if task == "und":
         tally.add("und/length", [len(tokens) for tokens in rollout.tokens])
 

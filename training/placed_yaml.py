@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import yaml
 
+from suder_bench import small_yaml
 from suder_bench.errors import UserError, unknown
 
 
@@ -93,7 +94,10 @@ def parse(text: str, name: str) -> Tree:
     """The tree of a text; `name` is what its mistakes are told of. Raises `UserError` for what is not YAML."""
     try:
         node = yaml.compose(text, Loader=_Loader)
-        return Tree(name, None) if node is None else Tree.of_node(node, name)
+        if node is None:
+            return Tree(name, None)
+        small_yaml.check(node)
+        return Tree.of_node(node, name)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # the latter two from dates that are none, and aliases
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""

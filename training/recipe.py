@@ -18,6 +18,8 @@ import yaml
 
 from suder_bench.errors import UserError, unknown
 from suder_bench.models.protocols import Task
+from suder_bench.rewards.regions import Map, Spread
+from suder_bench.rewards.srum import Judging
 from suder_bench.training.images import ImageSource
 from suder_bench.training.objectives import GRPO, SimPO
 from suder_bench.training.placed_yaml import Tree, build, parse
@@ -89,6 +91,33 @@ class Separate:
 
 
 @dataclass(frozen=True)
+class Srum(Judging):
+    """The reward `srum` and how training credits a picture's codes one by one (method notes on SRUM, sections 4 and 8).
+
+    `credit`: off; boxes, by the regions of a reward in `reward.gen` such as srum, of weight 0 where only they are wanted; or
+    guidance, by what the prompt adds to the log-probability of each code, which needs no boxes. `map` is what boxes say of a
+    code: signed, or as released, where a bad box says nothing. It is carried back to the codes drawn before it by `spread`: to
+    those of its column with the weight `rho`, or to all (to-go). `centred` takes a picture's mean from it, for a model that says
+    no to most regions whatever they show. `alpha` is how far credit moves a code's advantage (grpo) or weight (simpo); advantages
+    stay within `clip`. Unless `losers_gain`, good parts of a picture that loses are not rewarded.
+
+    Of the algorithm weighted: `floor` is lambda, which stands for the reference; `samples` are drawn by the start weights, or by
+    those that learn (current).
+    """
+
+    credit: Literal["off", "boxes", "guidance"] = "off"
+    map: Map = "signed"
+    spread: Spread = "columns"
+    rho: float = 0.2
+    centred: bool = False
+    alpha: float = 0.5
+    clip: float = 3.0
+    losers_gain: bool = True
+    floor: float = 0.5
+    samples: Literal["start", "current"] = "start"
+
+
+@dataclass(frozen=True)
 class Lora:
     """peft's field names; the adapters sit in the language model's linear layers, in all or in those of `target_modules`.
     Checkpoints hold the merged weights."""
@@ -114,14 +143,15 @@ class Guard:
 @dataclass(frozen=True)
 class Recipe:
     """`algorithm` diffu-grpo is grpo for models whose likelihood of pictures is estimated: what the estimate draws at random is
-    drawn anew in every update on the same samples. `global_batch_size` counts items of one optimizer step over all ranks; how
+    drawn anew in every update on the same samples. weighted is SRUM's: the likelihood of pictures, weighted by what they and
+    their parts are worth. `global_batch_size` counts items of one optimizer step over all ranks; how
     many batches are accumulated follows from it. `trainable` names parts of the model, None those that usually learn.
     `samples_steps`: every so many steps a sheet of pictures and one of captions with their rewards.
     """
 
     model: str = "deepseek-community/Janus-Pro-7B"
     strategy: Strategy = "unified"
-    algorithm: Literal["simpo", "grpo", "diffu-grpo"] = "simpo"
+    algorithm: Literal["simpo", "grpo", "diffu-grpo", "weighted"] = "simpo"
     num_generations: int = 8
     global_batch_size: int = 128
     trainable: tuple[str, ...] | None = None
@@ -130,6 +160,7 @@ class Recipe:
     sampling: Sampling = field(default_factory=Sampling)
     simpo: SimPO = field(default_factory=SimPO)
     grpo: GRPO = field(default_factory=GRPO)
+    srum: Srum = field(default_factory=Srum)
     weights: TaskWeights = field(default_factory=TaskWeights)
     separate: Separate = field(default_factory=Separate)
     lora: Lora | None = None
@@ -144,12 +175,21 @@ class Recipe:
     @property
     def updates(self) -> int:
         """On each batch of samples."""
-        return 1 if self.algorithm == "simpo" else self.grpo.num_iterations
+        return self.grpo.num_iterations if self._is_grpo else 1
 
     @property
     def needs_start(self) -> bool:
         """Whether the start weights are asked for log-probabilities."""
-        return self.algorithm != "simpo" and (self.grpo.beta != 0 or self.grpo.anchor == "reference")
+        return self._is_grpo and (self.grpo.beta != 0 or self.grpo.anchor == "reference")
+
+    @property
+    def draws_from_start(self) -> bool:
+        """Whether the samples are those of the start weights."""
+        return self.algorithm == "weighted" and self.srum.samples == "start"
+
+    @property
+    def _is_grpo(self) -> bool:
+        return self.algorithm in ("grpo", "diffu-grpo")
 
     def as_yaml(self) -> str:
         """Every setting, the defaults included, as a recipe that reads back the same."""
@@ -264,6 +304,9 @@ def _checked(recipe: Recipe, place: Callable[[str], str]) -> Recipe:
         "sampling.temperature": recipe.sampling.temperature,
         "lora.r": 1 if recipe.lora is None else recipe.lora.r,
         "sampling.steps": 1 if recipe.sampling.steps is None else recipe.sampling.steps,
+        "srum.cells": recipe.srum.cells,
+        "srum.most": recipe.srum.most,
+        "srum.clip": recipe.srum.clip,
     }
     for key, value in positive.items():
         if not value > 0:
@@ -271,10 +314,19 @@ def _checked(recipe: Recipe, place: Callable[[str], str]) -> Recipe:
     guidances = {
         "sampling.guidance": recipe.sampling.guidance or 0.0,
         "sampling.likelihood_guidance": recipe.sampling.likelihood_guidance,
+        "srum.alpha": recipe.srum.alpha,
+        "srum.rho": recipe.srum.rho,
+        "srum.floor": recipe.srum.floor,
     }
     for key, value in (guidances | positive).items():
         if not 0 <= value < math.inf:
             raise wrong(key, f"must be a number from 0 on, not {value}")
+    if recipe.algorithm == "weighted" and recipe.strategy != "only-gen":
+        raise wrong(
+            "algorithm", f"weighted has no map of captions, which strategy {recipe.strategy} trains; set strategy=only-gen"
+        )
+    if recipe.srum.credit != "off" and "gen" not in recipe.tasks:
+        raise wrong("srum.credit", f"{recipe.srum.credit} is of pictures, which strategy {recipe.strategy} does not train")
     if recipe.num_generations < 2:
         raise wrong("num_generations", f"must be at least 2, not {recipe.num_generations}: samples are compared in groups")
     for task in recipe.tasks:

@@ -19,14 +19,15 @@ from suder_bench.models.protocols import Model, ReadsCodes, Task, TellsItsWorld
 from suder_bench.rewards.clip import Clip
 from suder_bench.rewards.dsr import Dsr
 from suder_bench.rewards.evaluator import PREFIX, EvaluatorReward, check_name, generation_benchmarks
-from suder_bench.rewards.protocols import CaptionReward, ChecksPrompts, TellsItsJudges
+from suder_bench.rewards.protocols import CaptionReward, ChecksPrompts, CreditsRegions, TellsItsJudges, failures_of
 from suder_bench.rewards.remote import PREFIX as REMOTE
 from suder_bench.rewards.remote import RemoteReward
-from suder_bench.rewards.srum import Srum
+from suder_bench.rewards.srum import Judging, Srum
 from suder_bench.rewards.vqa import Vqa
 
 USUAL: Mapping[str, str] = MappingProxyType({})
 NO_FOLDERS: Mapping[str, Path] = MappingProxyType({})
+USUALLY = Judging()
 SELF = (Dsr, Vqa, Srum)
 """The rewards that ask a unified model about its own samples."""
 
@@ -71,6 +72,7 @@ class RewardSum:
         data: Mapping[str, Path] = NO_FOLDERS,
         batch_size: int,
         judges: Mapping[str, str] = USUAL,
+        judging: Judging = USUALLY,
         device: str = "auto",
         offline: bool = False,
         say: Callable[[str], None] = lambda line: None,
@@ -80,9 +82,9 @@ class RewardSum:
 
         A name is one of the registry's, `evaluator:BENCHMARK` for a generation benchmark's verdict, over its files in `data` or
         its training split, or `remote:URL` for that of judges behind an address. The self-rewards ask `scorer`: the model
-        itself, a frozen copy or its partner. `judges` are back-ends by role for the evaluators, which load those that the
-        `prompts` need, and CLIP; they compute on `device`. Raises `UserError` for names, weights and files, `JudgeError` for a
-        missing judge.
+        itself, a frozen copy or its partner; srum judges as `judging` says. `judges` are back-ends by role for the evaluators,
+        which load those that the `prompts` need, and CLIP; they compute on `device`. Raises `UserError` for names, weights and
+        files, `JudgeError` for a missing judge.
         """
         check_rewards(weights, task)
         world = isinstance(model, TellsItsWorld) and model.world
@@ -102,7 +104,9 @@ class RewardSum:
                     say=say,
                     prompts=prompts,
                 )
-            elif (kind := _class_of(name, task)) in SELF:
+            elif (kind := _class_of(name, task)) is Srum:
+                rewards[name] = Srum.load(scorer, judging=judging, batch_size=batch_size)
+            elif kind in SELF:
                 rewards[name] = kind.load(scorer, batch_size=batch_size)
             elif kind is Clip:
                 rewards[name] = Clip.load(model, backend=judges.get("clip"), device=device)
@@ -113,6 +117,15 @@ class RewardSum:
     def told(self) -> dict[str, Any]:
         """By name who makes the numbers of rewards that others make. Raises `UserError` where nobody answers."""
         return {name: dict(reward.told()) for name, reward in self._rewards.items() if isinstance(reward, TellsItsJudges)}
+
+    @property
+    def crediting(self) -> CreditsRegions | None:
+        """The first of them that knows what parts of a picture are worth."""
+        return next((reward for reward in self._rewards.values() if isinstance(reward, CreditsRegions)), None)
+
+    def failures(self) -> dict[str, dict[str, int]]:
+        """By name what rewards that read what somebody writes could not read so far."""
+        return failures_of(self._rewards)
 
     def check(self, prompts: Sequence[str]) -> None:
         """Raises `UserError` for a prompt that a reward cannot score, before anything is drawn for it."""
@@ -178,6 +191,16 @@ def check_rewards(weights: Mapping[str, float], task: Task) -> None:
             check_name(name.removeprefix(PREFIX))
         else:
             _class_of(name, task)
+
+
+def check_credit(weights: Mapping[str, float]) -> None:
+    """Raises `UserError` where no named reward knows what parts of a picture are worth."""
+    table = registry.table("rewards")
+    if not any(name in table and issubclass(registry.load("rewards", name), CreditsRegions) for name in weights):
+        raise UserError(
+            f"boxes are nothing that reward.gen ({', '.join(weights)}) looks at; add srum, with weight 0 where only its map"
+            " is wanted"
+        )
 
 
 def asks_model(weights: Mapping[str, float]) -> bool:

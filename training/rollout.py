@@ -12,8 +12,10 @@ from PIL import Image
 
 from suder_bench.models.protocols import ImageSampling, Task, TextSampling, Trainable
 from suder_bench.runs.plan import seed_of
+from suder_bench.training.credit import Credit
 from suder_bench.training.halving import Halving
 from suder_bench.training.items import Item
+from suder_bench.training.objectives import pairs
 from suder_bench.training.recipe import Sampling
 from suder_bench.training.rewards import RewardSum, Scores, joined
 
@@ -26,7 +28,8 @@ class Rollout:
     was written; `captions` the texts (task und), `pixels` (samples, 3, size, size) in [-1, 1] the pictures (task gen).
     `old` and `reference` are log-probabilities under the weights that sampled and the start weights, where they are needed: a
     list for each view. A view is what an estimated likelihood draws at random, alike in all passes that are compared; `view` is
-    that of the update at hand.
+    that of the update at hand. `credits` is what each code is worth beside the others of its sample, None where that is not asked
+    for or the sample should teach nothing; empty where nothing is credited. `failures` is what rewards could not read, by name.
     """
 
     task: Task
@@ -39,6 +42,8 @@ class Rollout:
     pixels: torch.Tensor | None = None
     old: list[list[torch.Tensor]] = field(default_factory=list)
     reference: list[list[torch.Tensor]] = field(default_factory=list)
+    credits: list[torch.Tensor | None] = field(default_factory=list)
+    failures: dict[str, dict[str, int]] = field(default_factory=dict)
     view: int = 0
     sampling_seconds: float = 0.0
     scoring_seconds: float = 0.0
@@ -56,16 +61,24 @@ class Rollout:
         of = slice(start * self.group, end * self.group)
         scores = Scores(self.scores.total[of], {name: part[of] for name, part in self.scores.parts.items()})
         reference = [view[of] for view in self.reference]
-        captions, contexts = self.captions[of], self.contexts[of]
         return Rollout(
-            self.task, self.items[start:end], contexts, self.tokens[of], scores, self.group, captions, reference=reference
+            self.task,
+            self.items[start:end],
+            self.contexts[of],
+            self.tokens[of],
+            scores,
+            self.group,
+            self.captions[of],
+            reference=reference,
+            credits=self.credits[of],
         )
 
 
 @dataclass
 class Sampler:
     """Draws and scores. `model` is the one that learns; every sample has a seed of its own, from the training's seed and
-    its item's place, so that neither batch size nor ranks nor a resume change it."""
+    its item's place, so that neither batch size nor ranks nor a resume change it. `credit` is asked about all pictures, or about
+    those alone that `pairs_only` are trained on."""
 
     model: Trainable
     rewards: dict[Task, RewardSum]
@@ -74,6 +87,8 @@ class Sampler:
     group: int
     seed: int
     say: Callable[[str], None]
+    credit: Credit | None = None
+    pairs_only: bool = False
 
     def __post_init__(self) -> None:
         whole = sys.maxsize  # a reward has its own batches, which decide how numbers round
@@ -96,12 +111,19 @@ class Sampler:
         codes, shown = torch.cat(drawn), torch.cat(pixels)
         drawn_at = time.perf_counter()
         reward = self.rewards["gen"]
+        before = reward.failures()
 
         def score(part: slice) -> Scores:
             return reward.images(asked[part], shown[part], codes[part])
 
         scores = joined(self._parts["scoring pictures"].over(len(asked), score))
         rollout = Rollout("gen", items, asked, codes.tolist(), scores, self.group, pixels=shown)
+        if self.credit is not None:
+            rollout.credits = self._credits(self.credit, rollout, shown, codes)
+        rollout.failures = {
+            name: {what: count - before[name][what] for what, count in counts.items()}
+            for name, counts in reward.failures().items()
+        }
         return _timed(rollout, started, drawn_at)
 
     @torch.no_grad()
@@ -125,6 +147,19 @@ class Sampler:
         tokens = [[*ids, self.model.end_token] if len(ids) < longest else ids for ids in written]
         rollout = Rollout("und", items, shown, tokens, scores, self.group, captions=captions)
         return _timed(rollout, started, drawn_at)
+
+    def _credits(self, credit: Credit, rollout: Rollout, pixels: torch.Tensor, codes: torch.Tensor) -> list[torch.Tensor | None]:
+        rows = list(range(len(rollout.tokens)))
+        if self.pairs_only:
+            found = pairs(rollout.rewards, rollout.tokens)
+            rows = sorted(found.best + found.worst)
+        seeds, prompts = self.view_seeds(rollout.items, 0), rollout.contexts
+        credits: list[torch.Tensor | None] = [None] * len(rollout.tokens)
+        if rows:
+            asked = credit.of([str(prompts[row]) for row in rows], pixels[rows], codes[rows], [seeds[row] for row in rows])
+            for row, one in zip(rows, asked, strict=True):
+                credits[row] = one
+        return credits
 
     def view_seeds(self, items: Sequence[Item], view: int) -> list[int]:
         """One a sample for `Trainable.image_scores`: alike within a group, whose samples compare then, another for each view."""

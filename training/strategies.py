@@ -21,10 +21,11 @@ from suder_bench.errors import UserError, unknown
 from suder_bench.models import reference
 from suder_bench.models.protocols import ImageSampling, Task, Trainable
 from suder_bench.models.reference import ModelReference
+from suder_bench.rewards import proposals
 from suder_bench.runs.jsonl import document, replace_file
 from suder_bench.runs.judges import check_overrides
 from suder_bench.runs.store import RunFolder
-from suder_bench.training import shards
+from suder_bench.training import credit, shards
 from suder_bench.training.arguments import DEFAULTS, arguments, check_trackers
 from suder_bench.training.images import open_images
 from suder_bench.training.items import MicroBatches
@@ -32,8 +33,9 @@ from suder_bench.training.metrics import METRICS_FILE
 from suder_bench.training.policy import Policy, check_trainable, load_model
 from suder_bench.training.prompts import folders, read_prompts
 from suder_bench.training.recipe import Recipe, blamed, read_recipe
-from suder_bench.training.rewards import RewardSum, asks_model, check_rewards, judge_roles
+from suder_bench.training.rewards import RewardSum, asks_model, check_credit, check_rewards, judge_roles
 from suder_bench.training.rollout import Sampler
+from suder_bench.training.settled import FREE, flat
 from suder_bench.training.trainer import StopAfterEpochs, SuderTrainer
 
 RECIPE_FILE = "recipe.yaml"
@@ -46,9 +48,6 @@ MODEL_FILE = "model.json"
 
 JUDGES_FILE = "judges.json"
 """Who makes the numbers of rewards behind an address."""
-
-FREE = ("guard.", "samples_steps", "sampling.batch_size", "reward.batch_size", "trainer.save_", "trainer.report_to")
-"""What a training may go on with otherwise: settings that change no number of it."""
 
 STATE_FILE = "trainer_state.json"
 """What the Trainer writes last into a checkpoint."""
@@ -168,15 +167,17 @@ class Training:
                 for prompt in prompts if "gen" in counts else []:
                     model.check_prompt(prompt)
             acting = copy_of(start) if shards.are_used(args) else model
-            frozen = copy_of(start) if recipe.needs_start or self._frozen(partner) else None
+            frozen = copy_of(start) if recipe.needs_start or recipe.draws_from_start or self._frozen(partner) else None
             scorer = frozen if frozen is not None and self._frozen(partner) else acting
             scorer = scorer if partner is None else copy_of(partner)
         policy, copy = Policy.of(recipe, model), None if acting is model else Policy.of(recipe, acting)
         for judge in {id(one): one for one in (frozen, scorer, acting) if one is not None and one is not model}.values():
             judge.network.requires_grad_(False).eval()
+        rewards = {task: self._reward(task, acting, scorer, prompts, device) for task in counts}
+        drawing = frozen if recipe.draws_from_start and frozen is not None else acting
         sampler = Sampler(
-            model=acting,
-            rewards={task: self._reward(task, acting, scorer, prompts, device) for task in counts},
+            model=drawing,
+            rewards=rewards,
             settings=recipe.sampling,
             guidance=ImageSampling(
                 guidance=start.guidance if recipe.sampling.guidance is None else recipe.sampling.guidance
@@ -184,6 +185,8 @@ class Training:
             group=recipe.num_generations,
             seed=args.seed,
             say=self.say,
+            credit=credit.load(recipe, rewards["gen"], drawing, self.say) if "gen" in rewards else None,
+            pairs_only=recipe.algorithm == "simpo",
         )
         return SuderTrainer(
             policy,
@@ -216,6 +219,7 @@ class Training:
                 data=folders(self.recipe.data.prompts),
                 batch_size=settings.batch_size,
                 judges=settings.judges,
+                judging=self.recipe.srum,
                 device=device,
                 offline=self.offline,
                 say=self.say,
@@ -238,6 +242,11 @@ def check(recipe: Recipe, place: Callable[[str], str]) -> ModelReference:
     for task in recipe.tasks:
         with blamed(place, f"reward.{task}"):
             check_rewards(getattr(recipe.reward, task), task)
+    if recipe.srum.credit == "boxes":
+        with blamed(place, "srum.credit"):
+            check_credit(recipe.reward.gen)
+    with blamed(place, "srum.boxes"):
+        proposals.check(recipe.srum.boxes)
     with blamed(place, "reward.judges"):
         roles = [role for task in recipe.tasks for role in judge_roles(getattr(recipe.reward, task))]
         check_overrides(list(dict.fromkeys(roles)), recipe.reward.judges)
@@ -353,7 +362,7 @@ def _claim(out: Path, recipe: Recipe, *, resume: bool) -> None:
         return
     if not resume:
         raise UserError(f"{out} holds a training; go on with --resume, or choose another --out")
-    old, new = (_flat(yaml.safe_load(one)) for one in (read_recipe(str(file)).as_yaml(), text))
+    old, new = (flat(yaml.safe_load(one)) for one in (read_recipe(str(file)).as_yaml(), text))
     for key in old | new:
         if old.get(key) != new.get(key) and not key.startswith(FREE):
             raise UserError(
@@ -365,12 +374,6 @@ def _claim(out: Path, recipe: Recipe, *, resume: bool) -> None:
 
 def _begun(out: Path) -> bool:
     return any(file.is_file() for folder in (out, out / "gen", out / "und") for file in folder.glob(METRICS_FILE))
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {prefix: tree}
-    return {k: v for name, part in tree.items() for k, v in _flat(part, f"{prefix}.{name}" if prefix else name).items()}
 
 
 def _versions() -> dict[str, str]:

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
-from suder_bench import suites
+from suder_bench import small_yaml, suites
 from suder_bench.errors import JudgeError, UserError
 from suder_bench.models import reference
 from suder_bench.models.arguments import split
@@ -57,10 +55,7 @@ class TrainingRun:
         if not file.is_file():
             why = "it does not exist" if not path.exists() else "no recipe.yaml"
             raise UserError(f"'{path}' is not a training run ({why}); give the --out of a suder-bench train")
-        try:
-            recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError) as error:
-            raise UserError(f"{file} is not readable ({' '.join(str(error).split())})") from None
+        recipe = small_yaml.read_of(file, file.read_bytes())
         if not isinstance(recipe, dict) or not isinstance(recipe.get("model"), str):
             raise UserError(f"{file} names no model; give the --out of a suder-bench train")
         return cls(path, recipe["model"], str(recipe.get("strategy", "unified")))
@@ -245,7 +240,15 @@ class Tracker:
         """Whether the run folder holds this very evaluation, whole, so that neither model nor judges need be loaded."""
         folder = RunFolder(one.out)
         old, found = folder.read(), recomputed(one.out, self.screen.say)
-        if self.fresh or old is None or found is None or found.unbacked or one.model.stamp() != old["model"]["files"] or anew():
+        if (
+            self.fresh
+            or old is None
+            or found is None
+            or found.unbacked
+            or found.wrong
+            or one.model.stamp() != old["model"]["files"]
+            or anew()
+        ):
             return False
         now = plain(recipe_of(one.out.name, one.part.settings, one.part.tasks, old["model"]))
         same = all(old.get(name) == value for name, value in now.items() if name not in ("judges", "versions"))

@@ -1,4 +1,4 @@
-"""The trainer: transformers' `Trainer` with sampling, scoring and the two objectives inside a step.
+"""The trainer: transformers' `Trainer` with sampling, scoring and the objectives inside a step.
 
 A micro-batch holds one task, and all ranks work on the same one: `Trainer` accumulates the batches of both tasks into one
 optimizer step, so that the loss of a step is weights.gen L_gen + weights.und L_und, each a mean over the step's items.
@@ -25,7 +25,17 @@ from suder_bench.training import metrics, shards, sheets
 from suder_bench.training.halving import Halving
 from suder_bench.training.items import Item, ItemLoader, MicroBatches
 from suder_bench.training.metrics import Tally, TrainingFailed, Watch, Work
-from suder_bench.training.objectives import advantages, grpo_losses, mean_logprobs, pairs, simpo_losses
+from suder_bench.training.objectives import (
+    Form,
+    advantages,
+    grpo_losses,
+    mean_logprobs,
+    pair_weights,
+    pairs,
+    simpo_losses,
+    token_advantages,
+    weighted_losses,
+)
 from suder_bench.training.policy import Policy, scores
 from suder_bench.training.recipe import Recipe
 from suder_bench.training.rollout import Rollout, Sampler
@@ -159,7 +169,7 @@ class SuderTrainer(Trainer):
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> torch.Tensor:
         """The batch's share of the step's loss. Inputs without a signal count as a loss of 0."""
         rollout: Rollout = inputs
-        objective = self._simpo if self.recipe.algorithm == "simpo" else self._grpo
+        objective = {"simpo": self._simpo, "weighted": self._weighted}.get(self.recipe.algorithm, self._grpo)
         groups, losses = objective(model, rollout)
         loss = losses.sum() / len(rollout.items)
         if not torch.isfinite(loss):
@@ -184,7 +194,12 @@ class SuderTrainer(Trainer):
         best, worst = logprobs[:count], logprobs[count:]
         with torch.no_grad():
             self._tally.add(f"{task}/margin", (mean_logprobs(best) - mean_logprobs(worst)).tolist())
-        return found.groups, simpo_losses(best, worst, self.recipe.simpo)
+        if not rollout.credits:
+            return found.groups, simpo_losses(best, worst, self.recipe.simpo)
+        alpha, form = self.recipe.srum.alpha, self._form
+        of_best = [pair_weights(credit, alpha, form, best=True) for credit in _credits(rollout, found.best)]
+        of_worst = [pair_weights(credit, alpha, form, best=False) for credit in _credits(rollout, found.worst)]
+        return found.groups, simpo_losses(best, worst, self.recipe.simpo, (of_best, of_worst))
 
     def _grpo(self, model: Any, rollout: Rollout) -> tuple[Sequence[int], torch.Tensor]:
         """All groups, and the loss of each."""
@@ -199,12 +214,41 @@ class SuderTrainer(Trainer):
         reference = rollout.reference[rollout.view] if rollout.reference else None
         old = reference if settings.anchor == "reference" and reference is not None else rollout.old[rollout.view]
         advantage = advantages(rollout.rewards, settings)
-        found = grpo_losses(logprobs, old, reference, advantage, settings)
+        if rollout.credits:
+            srum, credits = self.recipe.srum, _credits(rollout, rows)
+            each = token_advantages(advantage, credits, srum.alpha, self._form, clip=srum.clip, losers_gain=srum.losers_gain)
+            found = grpo_losses(logprobs, old, reference, advantage, settings, each)
+        else:
+            found = grpo_losses(logprobs, old, reference, advantage, settings)
         tokens = sum(map(len, logprobs))
         for name, value in (("kl", found.kl), ("clip_fraction", found.clipped), ("ratio", found.ratio)):
             if name != "kl" or reference is not None:
                 self._tally.add_mean(f"{rollout.task}/{name}", value, tokens)
         return range(len(rollout.items)), found.loss
+
+    def _weighted(self, model: Any, rollout: Rollout) -> tuple[Sequence[int], torch.Tensor]:
+        """All groups, and the loss of each: R_n = g (q_n + 1) / 2, the picture's reward for g. A picture that should teach
+        nothing is left out."""
+        rows = range(len(rollout.tokens))
+        g = rollout.rewards.flatten()
+        if bool((g < 0).any()):
+            row = int(g.argmin())
+            told = f"{float(g[row]):.4g} for {_input(rollout, row // rollout.group)}"
+            raise TrainingFailed(
+                f"the algorithm weighted needs rewards from 0 on, such as srum and vqa give; reward.gen is {told}"
+            )
+        left_out = {row for row, credit in enumerate(rollout.credits) if credit is None}
+        weights = [None if row in left_out else g[row] * (credit + 1) / 2 for row, credit in enumerate(_credits(rollout, rows))]
+        logprobs, entropies = self._logprobs(model, rollout, rows)
+        self._tally.add(f"{rollout.task}/entropy", entropies)
+        self._tally.add(f"{rollout.task}/trained", [float(one is not None) for one in weights])
+        self._tally.add(f"{rollout.task}/weight", [float(one.mean()) for one in weights if one is not None])
+        return range(len(rollout.items)), weighted_losses(logprobs, weights, rollout.group, self.recipe.srum.floor)
+
+    @property
+    def _form(self) -> Form:
+        assert self.sampler.credit is not None
+        return self.sampler.credit.form
 
     def _logprobs(
         self, model: Any, rollout: Rollout, rows: Sequence[int], view: int | None = None
@@ -276,6 +320,13 @@ class StopAfterEpochs(TrainerCallback):
         if self._saved == state.global_step:  # the step's end has saved it: a whole checkpoint is never written over
             control.should_save = False
         return control
+
+
+def _credits(rollout: Rollout, rows: Sequence[int]) -> list[torch.Tensor]:
+    """Those of samples, 0 for each token of one without."""
+    found = [rollout.credits[row] if rollout.credits else None for row in rows]
+    nothing = (torch.zeros(len(rollout.tokens[row]), dtype=torch.float64) for row in rows)
+    return [zeros if one is None else one for one, zeros in zip(found, nothing, strict=True)]
 
 
 def _input(rollout: Rollout, group: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,9 +131,11 @@ class EvaluatorReward:
 
 
 def number_of(verdict: Verdict) -> float | None:
-    """What a verdict says of its one picture; right or wrong as 1 or 0 where it has no other number, None where it has none."""
+    """What a verdict says of its one picture; right or wrong as 1 or 0 where it has no other number, None where it has none, as
+    of a judge's reply that could not be read."""
     correct = None if verdict.correct is None else float(verdict.correct)
-    return next((float(verdict.scores[name]) for name in NUMBERS if name in verdict.scores), correct)
+    number = next((float(verdict.scores[name]) for name in NUMBERS if name in verdict.scores), correct)
+    return None if number is None or math.isnan(number) else number
 
 
 def generation_benchmarks() -> list[str]:

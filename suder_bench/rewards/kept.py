@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from PIL import Image
 
 from suder_bench.errors import UserError
+from suder_bench.rewards.regions import Region, Regions
 from suder_bench.rewards.sampled import Sampled
 from suder_bench.runs.jsonl import replace_file
 
@@ -23,7 +24,7 @@ class Kept:
     """A prompt with its pictures, or a picture with its captions; pictures are files, told from the comparison's folder.
 
     A picture made elsewhere is an absolute path. `rewards` holds a number of each sample by reward, `verdict` what the
-    benchmark says of each, None where nobody judges.
+    benchmark says of each, None where nobody judges. `regions` are those of each sample by rewards that know them.
     """
 
     part: Literal["pictures", "captions"]
@@ -31,6 +32,7 @@ class Kept:
     made: tuple[str, ...]
     rewards: dict[str, tuple[float, ...]]
     verdict: tuple[float, ...] | None
+    regions: dict[str, tuple[Regions, ...]] = field(default_factory=dict)
 
 
 def write(out: Path, drawn: Sampled, written: Sampled | None) -> None:
@@ -59,6 +61,7 @@ def read(out: Path) -> list[Kept]:
                 tuple(row["made"]),
                 {name: tuple(values) for name, values in row["rewards"].items()},
                 None if row["verdict"] is None else tuple(row["verdict"]),
+                {name: tuple(map(_regions, found)) for name, found in row.get("regions", {}).items()},
             )
             for row in rows
         ]
@@ -74,7 +77,19 @@ def _row(part: Literal["pictures", "captions"], sampled: Sampled, i: int, given:
         made,
         {name: tuple(values[i].tolist()) for name, values in samples.rewards.items()},
         None if samples.verdict is None else tuple(samples.verdict[i].tolist()),
+        {name: tuple(found[i]) for name, found in sampled.regions.items()},
     )
+
+
+def _regions(told: list[dict[str, Any]] | None) -> Regions:
+    """As `asdict` writes them."""
+    if told is None:
+        return None
+    found = []
+    for one in told:
+        left, top, right, bottom = map(int, one["box"])
+        found.append(Region((left, top, right, bottom), float(one["score"])))
+    return found
 
 
 def _relative(out: Path, files: Sequence[Path] | Sequence[str]) -> tuple[str, ...]:

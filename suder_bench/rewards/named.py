@@ -11,7 +11,10 @@ from suder_bench.rewards.evaluator import PREFIX, EvaluatorReward, generation_be
 from suder_bench.rewards.protocols import PictureReward
 from suder_bench.rewards.remote import PREFIX as REMOTE
 from suder_bench.rewards.remote import RemoteReward
+from suder_bench.rewards.srum import Judging, Srum
 from suder_bench.runs.plan import Settings
+
+USUALLY = Judging()
 
 
 def names(text: str, *, asked: str | None) -> list[str]:
@@ -34,10 +37,15 @@ def names(text: str, *, asked: str | None) -> list[str]:
 
 
 def load(
-    name: str, model: Model, settings: Settings, say: Callable[[str], None], prompts: Sequence[str] | None = None
+    name: str,
+    model: Model,
+    settings: Settings,
+    say: Callable[[str], None],
+    prompts: Sequence[str] | None = None,
+    judging: Judging = USUALLY,
 ) -> PictureReward:
-    """A self-reward asks the model, a benchmark's verdict has the files of the settings and those of its judges that the
-    `prompts` need. Raises `UserError`, also for a server that cannot be asked."""
+    """A self-reward asks the model, srum as `judging` says; a benchmark's verdict has the files of the settings and those of its
+    judges that the `prompts` need. Raises `UserError`, also for a server that cannot be asked."""
     if name.startswith(REMOTE):
         remote = RemoteReward(name.removeprefix(REMOTE), say=say)
         remote.told()
@@ -53,7 +61,8 @@ def load(
             say=say,
             prompts=prompts,
         )
-    reward: PictureReward = registry.load("rewards", name).load(model)
+    kind = registry.load("rewards", name)
+    reward: PictureReward = Srum.load(model, judging=judging) if kind is Srum else kind.load(model)
     return reward
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 from PIL import Image
 
 from suder_bench.models.protocols import Model
+from suder_bench.rewards.regions import Region
 
 
 class PictureReward(Protocol):
@@ -45,6 +46,31 @@ class TellsItsJudges(Protocol):
     def told(self) -> Mapping[str, Any]:
         """Who makes them, as JSON; `fingerprint` changes with what decides a number. Raises `UserError` where nobody answers."""
         ...
+
+
+@runtime_checkable
+class CreditsRegions(Protocol):
+    """A reward that knows which parts of a picture earned it."""
+
+    def regions(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[list[Region] | None]:
+        """Boxes of each picture with scores in [-1, 1]; None for a picture that should teach nothing."""
+        ...
+
+
+@runtime_checkable
+class CountsFailures(Protocol):
+    """A reward that reads what somebody writes."""
+
+    def failures(self) -> Mapping[str, int]:
+        """`scores` that were asked for so far, and how many of them were `unread` or `outside` of what they may be; empty where
+        nothing was to be read."""
+        ...
+
+
+def failures_of(rewards: Mapping[str, object]) -> dict[str, dict[str, int]]:
+    """By name what rewards that read what somebody writes could not read so far; without those that had nothing to read."""
+    counted = {name: dict(one.failures()) for name, one in rewards.items() if isinstance(one, CountsFailures)}
+    return {name: counts for name, counts in counted.items() if counts}
 
 
 @runtime_checkable

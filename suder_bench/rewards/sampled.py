@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from suder_bench.models.protocols import ImageSampling, Model, TextToImage
 from suder_bench.records import open_image
 from suder_bench.rewards.compare import Samples
 from suder_bench.rewards.evaluator import number_of
-from suder_bench.rewards.protocols import PictureReward
+from suder_bench.rewards.protocols import CreditsRegions, PictureReward
+from suder_bench.rewards.regions import Regions
 from suder_bench.rewards.scoring import Cost, batches, score
 from suder_bench.runs import shapes
 from suder_bench.runs.execute import Run
@@ -61,13 +62,15 @@ class Pictures:
 @dataclass(frozen=True)
 class Sampled:
     """Samples with what made them. `given` holds a text for each prompt, or a picture; `made` (prompts, samples) picture
-    files, or captions. `costs` are each reward's for one sample; `skipped` counts prompts that lack a sample."""
+    files, or captions. `costs` are each reward's for one sample; `skipped` counts prompts that lack a sample. `regions` are as
+    `made`, of rewards that know them."""
 
     given: Sequence[str] | Sequence[Image.Image]
     made: Sequence[Sequence[Path]] | Sequence[Sequence[str]]
     samples: Samples
     costs: Mapping[str, Cost]
     skipped: int = 0
+    regions: Mapping[str, Sequence[Sequence[Regions]]] = field(default_factory=dict)
 
 
 def draw(run: Run, model: Model, screen: Screen) -> Pictures:
@@ -158,10 +161,19 @@ def for_prompts(
 def rewarded(pictures: Pictures, rewards: Mapping[str, PictureReward], screen: Screen) -> Sampled:
     """The pictures with every reward's numbers. Raises `UserError` for a reward that gives no number."""
     flat = [(prompt, file) for prompt, own in zip(pictures.prompts, pictures.files, strict=True) for file in own]
+    regions: dict[str, list[Regions]] = {}
 
     def prepare(name: str, batch: Sequence[tuple[str, Path]]) -> Callable[[], Sequence[float]]:
         prompts, shown = [prompt for prompt, _ in batch], [open_image(file) for _, file in batch]
-        return lambda: rewards[name].score_images(prompts, shown)
+
+        def ready() -> Sequence[float]:
+            reward = rewards[name]
+            numbers = reward.score_images(prompts, shown)
+            if isinstance(reward, CreditsRegions):
+                regions.setdefault(name, []).extend(reward.regions(prompts, shown))
+            return numbers
+
+        return ready
 
     numbers, costs = score(rewards, flat, prepare, "pictures", screen)
     count = len(pictures.prompts)
@@ -171,7 +183,9 @@ def rewarded(pictures: Pictures, rewards: Mapping[str, PictureReward], screen: S
         words=np.repeat([[len(prompt.split())] for prompt in pictures.prompts], len(flat) // count, axis=1),
         verdict=pictures.verdict,
     )
-    return Sampled(pictures.prompts, pictures.files, samples, costs, pictures.skipped)
+    size = len(flat) // count
+    of_samples = {name: [found[i : i + size] for i in range(0, len(found), size)] for name, found in regions.items()}
+    return Sampled(pictures.prompts, pictures.files, samples, costs, pictures.skipped, of_samples)
 
 
 def _judged(task: Task, folder: RunFolder, lacks: str) -> Pictures:

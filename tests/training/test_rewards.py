@@ -180,7 +180,7 @@ def test_a_reward_gives_a_number_for_each_sample() -> None:
 @pytest.mark.parametrize(
     ("weights", "task", "message"),
     [
-        ({"drs": 1}, "gen", "unknown reward 'drs'; did you mean 'dsr'.*clip, dsr, evaluator:geneval, evaluator:t2i-compbench"),
+        ({"drs": 1}, "gen", "unknown reward 'drs'; did you mean 'dsr'.*clip, dsr, evaluator:geneval, .*evaluator:t2i-compbench"),
         ({"clp": 1}, "und", r"did you mean 'clip'\? \(choices: clip, dsr, length\)"),
         ({"evaluator:genval": 1}, "gen", "unknown reward 'evaluator:genval'; did you mean 'evaluator:geneval'"),
         ({"evaluator:pope": 1}, "gen", "unknown reward 'evaluator:pope'"),

@@ -62,6 +62,13 @@ def test_one_update_leaves_a_ratio_of_one(train: Train, showo: str) -> None:
     assert [(row["gen/ratio"], row["gen/kl"]) for row in rows("run")] == [(1.0, 0.0)] * 4
 
 
+@pytest.mark.parametrize("credit", ["boxes", "guidance"])
+def test_parts_of_its_pictures_are_credited(credit: str, train: Train, showo: str) -> None:
+    chosen = ("algorithm=diffu-grpo", "strategy=only-gen", "reward.gen=srum", "srum.cells=2", f"srum.credit={credit}")
+    assert train("run", f"model={showo}", *chosen, "trainer.max_steps=1", "sampling.steps=2") == 0
+    assert 0 < rows("run")[0]["gen/credit"] <= 1
+
+
 def test_the_estimator_goes_with_the_model(train: Train, showo: str, capsys: pytest.CaptureFixture[str]) -> None:
     asked = f"{showo}?estimator=one-step&drop=0.3&fill=hide&draws=2"
     assert train("run", f"model={asked}", "trainer.max_steps=1", "sampling.steps=2") == 0

@@ -75,6 +75,16 @@ def test_what_another_version_of_the_world_scored_is_work_to_do(run: FakeRun, mo
     assert made(tracker(run)) == ["step 0, drawing", "step 20, drawing"]
 
 
+def test_a_summary_that_says_otherwise_than_its_verdicts_is_written_again(run: FakeRun) -> None:
+    run.begin().checkpoint(20, 0.5)
+    made(tracker(run))
+    file = run.path / "evaluations/step-20/drawing/summary.json"
+    whole = file.read_bytes()
+    file.write_bytes(whole.replace(b'"value": 0.5', b'"value": 0.9'))
+    assert made(tracker(run)) == ["step 20, drawing"]
+    assert file.read_bytes() == whole
+
+
 def test_a_new_checkpoint_is_all_that_is_done(run: FakeRun) -> None:
     run.begin().checkpoint(20, 0.5)
     made(tracker(run))
