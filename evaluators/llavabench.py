@@ -30,7 +30,7 @@ from suder_bench.evaluators.forms import llavabench as forms
 from suder_bench.evaluators.forms.found import PICTURE, Form
 from suder_bench.evaluators.judges import requests
 from suder_bench.evaluators.judges.protocols import LanguageJudge
-from suder_bench.evaluators.weighted import count, mean, ratio
+from suder_bench.evaluators.weighted import count, mean, ratio, rounds
 from suder_bench.records import Answered, Sample, Statistic, Verdict
 
 CATEGORIES = ("conv", "detail", "complex")
@@ -286,13 +286,10 @@ def relative(model: Statistic, reference: Statistic, decimals: int | None = None
         above, below = model.of(weights), reference.of(weights)
         if decimals is None:
             return np.round(100 * ratio(above, below), 1)
-        above, below = _rounded(above, decimals), _rounded(below, decimals)
-        return _rounded(100 * ratio(above, below), 1)
+        above, below = rounds(above, decimals), rounds(below, decimals)
+        return rounds(100 * ratio(above, below), 1)
 
     return Statistic(of, n=model.n)
-
-
-_rounded = np.vectorize(lambda value, decimals: round(float(value), decimals), otypes=[float])
 
 
 def _key(one: Answered) -> tuple[str, int, str]:

@@ -34,11 +34,13 @@ def count(flags: np.ndarray, keep: np.ndarray | None = None) -> Statistic:
     return Statistic.of_sums([flagged], lambda sums: sums[0], n=int(kept.sum()))
 
 
-def average(parts: Sequence[Statistic], n: int) -> Statistic:
-    """The plain mean of other statistics; `n` is what the reader should see."""
+def average(parts: Sequence[Statistic], n: int, shares: Sequence[float] | None = None) -> Statistic:
+    """The mean of other statistics, plain or by their `shares` (of any sum); `n` is what the reader should see."""
+    share = np.ones(len(parts)) if shares is None else np.asarray(shares, dtype=float)
 
     def mean_of(values: Sequence[np.ndarray]) -> np.ndarray:
-        return ratio(sum(values, start=np.zeros(np.shape(values[0]))), np.array(len(parts)))
+        total = sum((own * value for own, value in zip(share, values, strict=True)), start=np.zeros(np.shape(values[0])))
+        return ratio(total, np.array(share.sum()))
 
     if not all(part.combine for part in parts):
         return Statistic(lambda weights: mean_of([part.of(weights) for part in parts]), n=n)
@@ -48,6 +50,17 @@ def average(parts: Sequence[Statistic], n: int) -> Statistic:
         return mean_of([part.combine(sums[end - len(part.columns) : end]) for part, end in zip(parts, ends, strict=True)])  # type: ignore[misc]
 
     return Statistic.of_sums([column for part in parts for column in part.columns], combine, n=n)
+
+
+def rounded(part: Statistic, decimals: int, *, times: float = 1) -> Statistic:
+    """The statistic, which is made of sums, `times` a number and rounded, in every resample too."""
+    combine = part.combine
+    assert combine is not None
+    return Statistic.of_sums(part.columns, lambda sums: rounds(times * combine(sums), decimals), part.n, part.scale)
+
+
+rounds = np.vectorize(lambda value, decimals: round(float(value), decimals), otypes=[float])
+"""Python's `round` of each number, which differs from numpy's where a half cannot be written in binary."""
 
 
 def all_correct(

@@ -44,6 +44,7 @@ TEXTS = Kind("a text or a list of texts", lambda value: all(map(_text, value)) i
 ANY = Kind("something", lambda value: True)
 OBJECT = Kind("an object", lambda value: isinstance(value, dict))
 LIST = Kind("a list", lambda value: isinstance(value, list))
+WHOLE = Kind("a whole number", lambda value: type(value) is int)
 
 Fields = Mapping[str, Kind]
 QUOTED = 60

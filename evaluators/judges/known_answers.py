@@ -6,6 +6,7 @@ Each check raises `JudgeError` that says what was asked, what was expected and w
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,17 +14,23 @@ from PIL import Image
 from suder_bench.errors import JudgeError
 from suder_bench.evaluators.answers import thoughts
 from suder_bench.evaluators.answers.reviews import FAILED, RIGHT, WRONG, judge_mark, parse_scores
+from suder_bench.evaluators.geneval2.spellings import REQUEST as IN_ONE_WORD
+from suder_bench.evaluators.geneval2.spellings import accepted, soft_score
 from suder_bench.evaluators.judges.protocols import (
     ColorClassifier,
     DepthEstimator,
     Detector,
+    FirstToken,
     ImageTextScorer,
     LanguageJudge,
     PictureRater,
+    PictureTalker,
+    Talk,
     TextParser,
     VisualQuestionAnswerer,
 )
 from suder_bench.evaluators.t2i_compbench.mllm import NO_SCORE, REQUEST, parse_score
+from suder_bench.evaluators.wise.replies import SUDER_VERIFIED, binary
 from suder_bench.world.render import picture
 from suder_bench.world.scenes import Scene, Thing
 from suder_bench.world.vocabulary import COLORS, NOUNS, TEXTURES
@@ -162,3 +169,56 @@ def check_rater(judge: PictureRater) -> None:
     ]
     _require(NO_SCORE not in ratings, "the ratings of a red picture", "two scores", ratings, UNFIT)
     _require(ratings[0] > ratings[1], "how red and how blue a red picture is", "red above blue", ratings, UNFIT)
+
+
+def check_talker(judge: PictureTalker) -> None:
+    """What is there is meant, and in another colour it is not."""
+    thing, other, shown = _thing_in_two_colors()
+    for color, expected in ((thing.color, 1), (other, 0)):
+        words = f"a {color} {thing.noun}"
+        asked = Talk(shown, (SUDER_VERIFIED.request.format(prompt=words, explanation=words),), SUDER_VERIFIED.system)
+        _, reply = thoughts.split(*judge.reply([asked], max_tokens=500))
+        found = binary(reply)
+        _require(found == {"score": expected}, f"whether {words} is in a picture", f"Score: {expected}", repr(reply), UNFIT)
+
+
+def check_first_token(judge: FirstToken) -> None:
+    """A yes is likelier to begin the answer to whether a red picture is red than to whether it is blue."""
+    _first_tokens(judge, Image.new("RGB", (64, 64), "red"), *(f"Is this picture {color}?" for color in ("red", "blue")))
+
+
+def check_first_token_of_scenes(judge: FirstToken) -> None:
+    """The same of a thing's own colour and another's, for a judge that reads nothing but scenes."""
+    thing, other, shown = _thing_in_two_colors()
+    _first_tokens(judge, shown, *(f"Is the {thing.noun} {color}?" for color in (thing.color, other)))
+
+
+def _thing_in_two_colors() -> tuple[Thing, str, Image.Image]:
+    """A thing, a colour that nothing has in its picture, and that picture."""
+    scene = scenes()[0]
+    other = next(color for color in COLORS if color not in {one.color for one in scene.things})
+    return scene.things[0], other, pictures()[0]
+
+
+def _first_tokens(judge: FirstToken, shown: Image.Image, right: str, wrong: str) -> None:
+    """Also that probabilities are such, and that the same word is the same token."""
+    words = accepted(right, "Yes")
+    found = judge.first_tokens([shown] * 2, [right + IN_ONE_WORD, wrong + IN_ONE_WORD], [words] * 2)
+    given = [p for own in found for p in own]
+    _require(all(0 <= p <= 1 + 1e-6 for p in given), "the probabilities of first tokens", "numbers from 0 to 1", given)
+    tokens = judge.shared(words)
+    yes, no = (soft_score(own, tokens, fixed=True) for own in found)
+    _require(yes > no, f"'{right}' and '{wrong}'", "yes to be likelier to the first", (yes, no), UNFIT)
+    same = judge.shared(["Yes", "Yes"])
+    _require(same[0] == same[1], "the tokens of a word and itself", "the same", same)
+
+
+def check_model(judge: Any, role: str) -> None:
+    """What a language model in one of the roles "llm", "mllm" and "first-token" has to know."""
+    match role:
+        case "mllm":
+            check_rater(judge)
+        case "first-token":
+            check_first_token(judge)
+        case _:
+            check_llm(judge)

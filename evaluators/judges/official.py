@@ -10,7 +10,7 @@
 | detector-3d | UniDet R50 |
 | depth | DPT-Hybrid MiDaS |
 | parser | spaCy en_core_web_sm 3.5.0 |
-| llm, mllm | an OpenAI-type endpoint |
+| llm, mllm, first-token | an OpenAI-type endpoint |
 
 Their files stand in `weights.csv`, and `suder-bench judges fetch` brings them.
 """
@@ -30,7 +30,7 @@ HUB_IDS = {"color": "openai/clip-vit-large-patch14", "clip": "openai/clip-vit-ba
 FROM_FILES = ("vqa", "depth", "parser")
 """Roles of judges that read a single file, beside the detectors, which say themselves what they lack."""
 
-ROLES = ("detector", "detector-2d", "detector-3d", "color", "vqa", "clip", "depth", "parser", "llm", "mllm")
+ROLES = ("detector", "detector-2d", "detector-3d", "color", "vqa", "clip", "depth", "parser", "llm", "mllm", "first-token")
 
 
 def load(

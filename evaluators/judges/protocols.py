@@ -107,3 +107,53 @@ class PictureRater(Judge, Protocol):
     def rate(self, pictures: Sequence[Picture], requests: Sequence[str]) -> list[str]:
         """The judge's raw reply to each picture with its request: one turn, greedy."""
         ...
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A conversation about a picture that waits for the judge's next turn.
+
+    `turns` are the user's and the judge's own by turns, a user's first and last. The picture stands in the first one, before its
+    words, or behind them with `picture_last`. `system` is who the judge is told to be, "" for nothing.
+    """
+
+    picture: Picture
+    turns: tuple[str, ...]
+    system: str = ""
+    picture_last: bool = False
+
+
+def talks(pictures: Sequence[Picture], requests: Sequence[str]) -> list[Talk]:
+    """A conversation of one turn about each picture."""
+    return [Talk(picture, (request,)) for picture, request in zip(pictures, requests, strict=True)]
+
+
+class PictureTalker(Judge, Protocol):
+    def reply(self, talks: Sequence[Talk], *, max_tokens: int) -> list[str]:
+        """The judge's raw next turn in each conversation: greedy, at most so many tokens, and no thought before it where a model
+        can leave it out."""
+        ...
+
+
+class FirstToken(Judge, Protocol):
+    """How likely a judge is to begin its answer with a word (GenEval 2's Soft-TIFA).
+
+    `whole_vocabulary` is false for a judge that is told the likeliest tokens only, such as `top_logprobs` of a server: what is
+    not among them counts as 0, so that its probabilities are lower bounds.
+    """
+
+    whole_vocabulary: bool
+
+    def first_tokens(
+        self, pictures: Sequence[Picture], questions: Sequence[str], spellings: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """For each item the probability of the first token of each of its `spellings`, by a softmax over the vocabulary.
+
+        The question is one user's turn, the picture before its words, and the token is the first that the judge would write
+        after it. Equal pictures that follow each other may be looked at once.
+        """
+        ...
+
+    def shared(self, spellings: Sequence[str]) -> list[int]:
+        """A number for each spelling, equal for those that begin with the same token: their probability is one and the same."""
+        ...

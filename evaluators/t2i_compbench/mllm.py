@@ -8,7 +8,9 @@ are ours, which known answers, the world and the protocol "suder-bench-srum" are
 from __future__ import annotations
 
 import json
+import math
 import re
+import sys
 from collections.abc import Sequence
 
 from PIL import Image
@@ -33,17 +35,17 @@ Reply with JSON only, the explanation in at most 20 words: {{"score": <number>, 
 
 def parse_score(reply: str) -> int:
     """The score in a judge's reply: a JSON object with a whole number as its `score`, else digits after "score":, which may be
-    quoted; -1 for neither."""
+    quoted; -1 for neither, and for a number that no float holds, which takes hundreds of digits."""
     text = re.sub(r"```(?:json)?", "", reply).strip()
     for candidate in re.findall(r"\{[^{}]*\}", text, flags=re.DOTALL):
         try:
             score = json.loads(candidate).get("score")
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if type(score) is int and score >= 0:
+        if type(score) is int and 0 <= score <= sys.float_info.max:
             return score
     found = re.search(r'"score":\s*"?(\d+)', text)
-    return int(found[1]) if found else NO_SCORE
+    return int(found[1]) if found and math.isfinite(float(found[1])) else NO_SCORE
 
 
 def judge_by_mllm(

@@ -359,6 +359,14 @@ class ReadsCodes(Protocol):
 
 
 @runtime_checkable
+class TellsCodeGrid(Protocol):
+    """A model whose image tokens, in raster order, form no square: of any other a picture has as many rows as columns."""
+
+    code_grid: tuple[int, int]
+    """Rows and columns."""
+
+
+@runtime_checkable
 class TellsWhyNot(Protocol):
     """An adapter that knows of checkpoints which cannot be trained, although its class may have all that it takes."""
 

@@ -18,11 +18,12 @@ _THOUGHTS = ("reasoning_content", "reasoning")
 
 
 class NoReplyError(Exception):
-    """A reply without a text. `whole`: it is a chat completion all the same; `cut_off`: it ran out of tokens."""
+    """A reply without a text. `whole`: it is a chat completion all the same; `cut_off`: it ran out of tokens; `refused`: the
+    model would not, or was not let."""
 
-    def __init__(self, reason: str, *, whole: bool = False, cut_off: bool = False) -> None:
+    def __init__(self, reason: str, *, whole: bool = False, cut_off: bool = False, refused: bool = False) -> None:
         super().__init__(reason)
-        self.whole, self.cut_off = whole, cut_off
+        self.whole, self.cut_off, self.refused = whole, cut_off, refused
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,20 @@ def message(body: bytes) -> Message:
     thought, text = _parts(content)
     thought = thought or next((said[name] for name in _THOUGHTS if isinstance(said.get(name), str)), "")
     return Message(thought, text, refusal if isinstance(refusal, str) else None, finish)
+
+
+MOST_TOKENS = 10**9
+"""Of one reply; a server that tells more tells nothing."""
+
+
+def usage(body: bytes) -> tuple[int, int] | None:
+    """Tokens of input and output that a reply says it took, None where it does not."""
+    try:
+        told = document_of(body)["usage"]
+        found = told["prompt_tokens"], told.get("completion_tokens", 0)
+    except (NoReplyError, AttributeError, KeyError, TypeError):
+        return None
+    return found if all(type(count) is int and 0 <= count <= MOST_TOKENS for count in found) else None
 
 
 def document_of(body: bytes) -> Any:

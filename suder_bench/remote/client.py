@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from time import time
 
 import anyio
-from anyio.from_thread import start_blocking_portal
 
 from suder_bench.errors import Unreachable, UserError
 from suder_bench.proxies import STATUSES, through_proxy
-from suder_bench.remote import words
-from suder_bench.remote.exchange import MEGABYTE, PostError, Reply, TooLargeError, TooSlowError, exchange
+from suder_bench.remote import loop, words
+from suder_bench.remote.exchange import MEGABYTE, Connections, PostError, Reply, TooLargeError, TooSlowError, exchange
 
 TRIES = 4
 MOST_WAIT = 600.0
@@ -35,11 +35,14 @@ HIDDEN = "[key]"
 
 @dataclass(frozen=True)
 class Request:
-    """`body` None is a GET. `path` follows the server's address. `tag` is not sent; it sets equal requests apart."""
+    """`body` None is a GET. `path` follows the server's address. `tag` is not sent; it sets equal requests apart. `key` is what
+    its reply is kept by, and `tokens` of input and output are what it may take at most, as far as that can be told."""
 
     path: str
     body: bytes | None = None
     tag: str = ""
+    key: str = field(default="", compare=False)
+    tokens: tuple[int, int] = field(default=(0, 0), compare=False)
 
 
 class RefusedError(UserError):
@@ -86,12 +89,33 @@ Outcome = bytes | UserError
 """What a server replied with success, or why there is none; `Unreachable` where no other request would do better."""
 
 
+Settle = Callable[[Reply | None], None]
+"""Told what came for one sending of a request, None where the time was up before it came."""
+
+Meter = Callable[[Request], AbstractAsyncContextManager[Settle]]
+"""Entered for as long as one sending of a request lasts; it may make that wait, and raise `Unreachable` where it must not be."""
+
+
+@asynccontextmanager
+async def unmetered(request: Request) -> AsyncIterator[Settle]:
+    yield lambda reply: None
+
+
+@dataclass
+class _Shared:
+    """What the copies of a client have in common, of its process' event loop: at most so many requests are under way."""
+
+    places: anyio.Semaphore | None = None
+    connections: Connections | None = None
+    silent: list[str] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Client:
     """`who` begins what is said. `pause` seconds stand before a second try, twice as many before each further one; what was not
     whole in `timeout` seconds is sent `slow_tries` times. `stumbles` are statuses by which a server fails over one request, and
     may not over the next. `check` raises `UserError`, or `PassingError` where another try may do better, for a reply of
-    success that is none."""
+    success that is none. Threads may share a client: at most `at_once` of their requests together are under way."""
 
     who: str
     url: str
@@ -105,14 +129,12 @@ class Client:
     stumbles: Collection[int] = (500,)
     say: Callable[[str], None] = lambda line: None
     check: Callable[[bytes], None] = lambda body: None
-    _silent: list[str] = field(default_factory=list, repr=False, compare=False)
+    meter: Meter = unmetered
+    _shared: _Shared = field(default_factory=_Shared, repr=False, compare=False)
 
     def ask(self, requests: Sequence[Request]) -> list[Outcome]:
         """The outcome of each, in order. Once the server cannot be asked, the requests not yet sent are not sent any more."""
-        if not requests:
-            return []
-        with start_blocking_portal() as portal:  # a loop of its own: the caller may stand in one already
-            return portal.call(self._all, requests)
+        return loop.run(self._all, requests) if requests else []
 
     def get(self, path: str) -> bytes:
         """Raises `UserError` where there is no reply with success."""
@@ -128,8 +150,11 @@ class Client:
         return words.one_line(text)
 
     async def _all(self, requests: Sequence[Request]) -> list[Outcome]:
+        shared = self._shared
+        places = shared.places = shared.places or anyio.Semaphore(self.at_once, fast_acquire=True)
+        shared.connections = shared.connections or Connections(self.at_once)
         outcomes: list[Outcome | None] = [None] * len(requests)
-        places, ended = anyio.Semaphore(self.at_once), list[Unreachable]()
+        ended: list[Unreachable] = []
 
         async def one(index: int) -> None:
             async with places:
@@ -145,10 +170,10 @@ class Client:
     def _counted(self, found: Outcome) -> Outcome:
         """The outcome, of which the third silence in a row is the server's."""
         if not isinstance(found, SilentError):
-            self._silent.clear()
+            self._shared.silent.clear()
             return found
-        self._silent.append(found.told)
-        return SilencedError(found.told) if len(self._silent) >= SILENT else found
+        self._shared.silent.append(found.told)
+        return SilencedError(found.told) if len(self._shared.silent) >= SILENT else found
 
     async def _outcome(self, request: Request) -> Outcome:
         for attempt in range(self.tries):
@@ -169,9 +194,18 @@ class Client:
         """Raises `UserError`, or `PassingError` where another try may do better."""
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
         method, most = "GET" if request.body is None else "POST", self.most_mb * MEGABYTE
-        address = f"{self.url}{request.path}"
+        address, through = f"{self.url}{request.path}", self._shared.connections
+        assert through is not None
         try:
-            reply = await exchange(method, address, request.body, headers, seconds=self.timeout, most_bytes=most)
+            async with self.meter(request) as settle:
+                try:
+                    reply = await exchange(
+                        method, address, request.body, headers, seconds=self.timeout, most_bytes=most, through=through
+                    )
+                except TooSlowError:
+                    settle(None)
+                    raise
+                settle(reply)
         except TooSlowError:
             tries = f" in {self.slow_tries} tries" if self.slow_tries > 1 else ""
             told = f"{self.who}: {address} gave no whole reply in {self.timeout:g} s{tries}{self._proxy()}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import anyio
 import httpx2
@@ -35,8 +36,34 @@ class Reply:
     body: bytes
 
 
+@dataclass
+class Connections:
+    """Open connections of one event loop, `most` of which wait for the next request. No cookie is kept."""
+
+    most: int
+    _client: httpx2.AsyncClient | None = field(default=None, repr=False)
+
+    @property
+    def client(self) -> httpx2.AsyncClient:
+        """Made when it is first needed. Raises `ImportError` and `ValueError` for a proxy that it cannot use."""
+        if self._client is None:
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=self.most)
+            none = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+            self._client = httpx2.AsyncClient(
+                follow_redirects=False, timeout=None, verify=_trusted(), limits=limits, cookies=none
+            )
+        return self._client
+
+
 async def exchange(
-    method: str, address: str, body: bytes | None, headers: Mapping[str, str], *, seconds: float, most_bytes: int
+    method: str,
+    address: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    *,
+    seconds: float,
+    most_bytes: int,
+    through: Connections,
 ) -> Reply:
     """What the server answers, whatever its status. `seconds` are for everything, from the look-up of the name to the last byte:
     a server that sends a byte now and then does not prolong them. Proxies are those of the environment.
@@ -46,10 +73,7 @@ async def exchange(
     sent = {**headers, "Accept-Encoding": "identity"}
     try:
         with anyio.fail_after(seconds):
-            async with (
-                httpx2.AsyncClient(follow_redirects=False, timeout=None, verify=_trusted()) as client,
-                client.stream(method, address, content=body, headers=sent) as answer,
-            ):
+            async with through.client.stream(method, address, content=body, headers=sent) as answer:
                 received = bytearray()
                 async for block in answer.aiter_raw():
                     received += block

@@ -1,4 +1,4 @@
-"""The embedded world's test files, in the official formats and under the official names of all seven benchmarks."""
+"""The embedded world's test files, in the official formats and under the official names of all benchmarks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from suder_bench.data.folder import SIZES, WORLD_FILE
 from suder_bench.errors import unknown
 from suder_bench.world import (
     write_geneval,
+    write_geneval2,
     write_hallusionbench,
     write_llavabench,
     write_mmbench,
     write_pope,
     write_seedbench,
     write_t2i_compbench,
+    write_t2i_reasonbench,
+    write_wise,
 )
 from suder_bench.world.examples import SEED, Size, write_text
 from suder_bench.world.version import VERSION
@@ -32,6 +35,10 @@ WRITERS: Mapping[str, Callable[[Path, Size], None]] = MappingProxyType(
         "llavabench": write_llavabench.write,
         "mmbench": write_mmbench.write,
         "seedbench": write_seedbench.write,
+        "geneval2": write_geneval2.write,
+        "t2i-reasonbench": write_t2i_reasonbench.write,
+        "wise-verified": write_wise.write_verified,
+        "wise-legacy": write_wise.write_legacy,
     }
 )
 """One for each benchmark; the folder's name is the benchmark's, with '_' for '-'."""

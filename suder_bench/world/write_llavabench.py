@@ -11,10 +11,10 @@ from suder_bench.world.examples import TWO_THINGS, Size, scene, stream, write_js
 from suder_bench.world.facts import facts
 
 COUNTS = {
-    "full": {"images": 24, "conv": 17, "detail": 15, "complex": 28},
+    "full": {"images": 240, "conv": 170, "detail": 150, "complex": 280},
     "quick": {"images": 12, "conv": 8, "detail": 6, "complex": 10},
 }
-"""The official numbers, and a small file."""
+"""Ten times the official numbers, which are too few to tell a difference of a few points, and a small file."""
 
 RULE = """Two assistants answered the user's question about an image that you cannot see; the context tells what it shows.
 Judge how helpful, relevant, accurate and detailed each answer is, and give each a score from 1 to 10, 10 being best.

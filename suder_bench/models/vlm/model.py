@@ -21,7 +21,7 @@ from suder_bench.errors import UserError
 from suder_bench.models.answering import apart, check_asked, texts
 from suder_bench.models.built import blamed
 from suder_bench.models.protocols import TextSampling
-from suder_bench.models.vlm import files, likelihood, writing
+from suder_bench.models.vlm import files, likelihood, sight, writing
 from suder_bench.models.vlm.batch import Joiner, Row, groups
 from suder_bench.models.vlm.families import Family
 from suder_bench.models.vlm.prompts import SHOWN, Prompts
@@ -94,6 +94,26 @@ class VlmModel:
         """One answer per question about its picture(s); see `ImageToText`."""
         check_asked(images, questions, seeds)
         rows = [self.prompts.row(several, question) for several, question in zip(images, questions, strict=True)]
+        return self._written(rows, questions, seeds, sampling)
+
+    @torch.no_grad()
+    def talk(
+        self,
+        images: Sequence[Sequence[Image.Image]],
+        turns: Sequence[Sequence[str]],
+        *,
+        systems: Sequence[str],
+        pictures_last: Sequence[bool],
+        sampling: TextSampling,
+    ) -> list[str]:
+        """The next turn of each conversation (`Prompts.talk`), with seed 0. Raises `UserError` as that does."""
+        asked = list(zip(images, turns, systems, pictures_last, strict=True))
+        texts = [self.prompts.talk(said, len(shown), system=who, pictures_last=last) for shown, said, who, last in asked]
+        questions = [said[-1] for said in turns]
+        rows = [self.prompts.row(*each) for each in zip(images, questions, texts, strict=True)]
+        return self._written(rows, questions, [0] * len(rows), sampling)
+
+    def _written(self, rows: Sequence[Row], questions: Sequence[str], seeds: Sequence[int], sampling: TextSampling) -> list[str]:
         rooms = [self._room(row, 1, question) for row, question in zip(rows, questions, strict=True)]
         written: dict[int, list[int]] = {}
         for places in groups(rows):
@@ -134,6 +154,34 @@ class VlmModel:
         logits = likelihood.answer_logits(self.model, rows, answers, self._join)
         last = [torch.log_softmax(each[-1], dim=-1)[different] for each, (_, different) in zip(logits, told, strict=True)]
         return torch.stack(last)
+
+    @torch.no_grad()
+    def first_tokens(
+        self, images: Sequence[Image.Image], questions: Sequence[str], spellings: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """p(first token of a spelling | picture, question) by a softmax over the whole vocabulary in float32, one number for each
+        of a question's spellings. Equal pictures that follow each other are encoded once."""
+        self._prove()
+        if not len(images) == len(questions) == len(spellings):
+            raise ValueError(f"{len(images)} pictures, {len(questions)} questions, {len(spellings)} lists of spellings")
+        found: list[list[float]] = []
+        for places in sight.runs(images):
+            rows = self._rows([[images[i]] for i in places], [questions[i] for i in places])
+            for row, i in zip(rows, places, strict=True):
+                self._room(row, 1, questions[i])
+            with sight.looking_once(self.model, len(rows)):
+                logits = likelihood.answer_logits(self.model, rows, [[0]] * len(rows), self._join)
+            for row_logits, i in zip(logits, places, strict=True):
+                likely = torch.softmax(row_logits[-1], dim=-1)
+                found.append([float(likely[self.first_token(spelling)]) for spelling in spellings[i]])
+        return found
+
+    def first_token(self, spelling: str) -> int:
+        """The id that a word begins with. Raises `ValueError` for an empty one."""
+        ids: list[int] = self.prompts.tokenizer.encode(spelling, add_special_tokens=False)
+        if not ids:
+            raise ValueError(f"{spelling!r} has no token")
+        return ids[0]
 
     def _rows(self, images: Sequence[Sequence[Image.Image]], questions: Sequence[str]) -> list[Row]:
         if len(images) != len(questions):

@@ -47,15 +47,38 @@ class Prompts:
             around = str(self.family.template).replace("{pictures}", placeholders)
             return around.replace("{separator}", self.tokenizer.sep_token or "").replace("{question}", asked)
         content = [*({"type": "image"} for _ in range(pictures)), {"type": "text", "text": asked}]
-        turn = [{"role": "user", "content": content}]
-        return str(
-            self.processor.apply_chat_template(turn, chat_template=self.template, tokenize=False, add_generation_prompt=True)
-        )
+        return self._templated([{"role": "user", "content": content}])
 
-    def row(self, images: Sequence[Image.Image], question: str) -> dict[str, torch.Tensor]:
-        """The tensors of one question, each with a leading 1, or for pictures with as many rows as they take."""
+    def talk(self, turns: Sequence[str], pictures: int, *, system: str = "", pictures_last: bool = False) -> str:
+        """A conversation of a user's turns and the model's by turns, up to where the model is to go on, without a thought where
+        its template can leave that out; the pictures stand in the first turn, before its words or behind them.
+
+        Raises `UserError` for a checkpoint whose family's template has one turn only.
+        """
+        if self.template is None:
+            if len(turns) == 1 and not pictures_last:
+                return self.text(f"{system}\n\n{turns[0]}" if system else turns[0], pictures)
+            raise UserError(
+                f"model '{self.name}' has no chat template, and its family's is for one turn with the picture first; give it the"
+                " chat_template.jinja of the model that it comes from, or judge with another"
+            )
+        said: list[dict[str, Any]] = [{"role": "system", "content": [_words(system)]}] if system else []
+        for number, turn in enumerate(turns):
+            content = [_words(self._without_placeholder(turn))]
+            shown = [] if number else [{"type": "image"} for _ in range(pictures)]
+            content = [*content, *shown] if pictures_last else [*shown, *content]
+            said.append({"role": "assistant" if number % 2 else "user", "content": content})
+        return self._templated(said, enable_thinking=False)
+
+    def _templated(self, said: Sequence[Mapping[str, Any]], **settings: bool) -> str:
+        given = {"chat_template": self.template, "tokenize": False, "add_generation_prompt": True, **settings}
+        return str(self.processor.apply_chat_template(list(said), **given))
+
+    def row(self, images: Sequence[Image.Image], question: str, text: str | None = None) -> dict[str, torch.Tensor]:
+        """The tensors of one question, each with a leading 1, or for pictures with as many rows as they take; `text` is its whole
+        prompt, where that is another than `self.text`."""
         self._check_count(len(images), question)
-        text = self.text(question, len(images))
+        text = self.text(question, len(images)) if text is None else text
         bos = self.tokenizer.bos_token
         own = dict(self.family.call) if self.template is None else {}
         if bos is not None and text.startswith(bos):  # it would begin twice
@@ -90,3 +113,7 @@ class Prompts:
         fewest, most = self.family.pictures
         if pictures < fewest or (most is not None and pictures > most):
             raise UserError(f"model '{self.name}' reads one picture a question, but '{question[:SHOWN]}' has {pictures}")
+
+
+def _words(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import threading
+import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import anyio
+import judge_server
 import pytest
 from judge_server import Answer, Asked, JudgeServer, able, dripping_header, refused, said, serving, sleeping
+from PIL import Image
+from under_way import UnderWay
 
 from suder_bench.errors import JudgeError, Unreachable, UserError
 from suder_bench.evaluators.judges import official
 from suder_bench.evaluators.judges.endpoint import Endpoint
+from suder_bench.evaluators.judges.protocols import Talk
 from suder_bench.remote import client, exchange
 from suder_bench.remote.client import TRIES
 from suder_bench.terms import AT_ONCE, Terms
@@ -50,8 +57,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return sleeping(monkeypatch)
 
 
-def judge(url: str, key: str | None = KEY, pause: float = 0, **terms: object) -> Endpoint:
-    return Endpoint(url, "m", key, pause=pause, terms=Terms(**terms))  # type: ignore[arg-type]
+def judge(url: str, key: str | None = KEY, pause: float = 0, role: str = "llm", **terms: object) -> Endpoint:
+    return Endpoint(url, "m", key, role=role, pause=pause, terms=Terms(**terms))  # type: ignore[arg-type]
 
 
 def complaint(kind: type[UserError], asked: Endpoint) -> str:
@@ -162,6 +169,12 @@ def test_a_reply_that_never_ends_is_not_read_to_its_end(serve: Serve) -> None:
     server = serve(Answer(body=b"x" * 65536, endless=True))
     assert "sends more than 8 MB in one reply" in complaint(UserError, judge(server.url))
     assert len(server.asked) == 1  # it would be as large again
+
+
+def test_of_a_gigabyte_only_what_may_be_held_is_read(serve: Serve) -> None:
+    server = serve(Answer(body=b" " * 65536, endless=True, size=10**9))
+    assert "sends more than 8 MB in one reply; the rest was not read" in complaint(UserError, judge(server.url))
+    assert server.written < 64_000_000  # what lay in the buffers of both sides
 
 
 @pytest.mark.parametrize("status", [200, 500])
@@ -360,7 +373,8 @@ def test_a_post_says_what_came_whatever_the_status(serve: Serve) -> None:
     server = serve(Answer(418, b"short and stout", {"X-Pot": "tea"}))
 
     def post(most_bytes: int) -> exchange.Reply:
-        return anyio.run(partial(exchange.exchange, "POST", server.url, b"{}", {}, seconds=5, most_bytes=most_bytes))
+        limits = {"seconds": 5, "most_bytes": most_bytes, "through": exchange.Connections(1)}
+        return anyio.run(partial(exchange.exchange, "POST", server.url, b"{}", {}, **limits))
 
     reply = post(100)
     assert (reply.status, reply.body, reply.headers["x-pot"]) == (418, b"short and stout", "tea")
@@ -369,21 +383,16 @@ def test_a_post_says_what_came_whatever_the_status(serve: Serve) -> None:
 
 
 def test_several_requests_are_under_way_at_once_and_replies_keep_their_order(serve: Serve) -> None:
-    lock, under_way, most = threading.Lock(), 0, 0
+    under_way = UnderWay()
 
     def slow(asked: Asked, before: int) -> Answer:
-        nonlocal under_way, most
-        with lock:
-            under_way += 1
-            most = max(most, under_way)
-        time.sleep(0.02 * (12 - int(asked.prompt)))  # the last one is answered first
-        with lock:
-            under_way -= 1
+        with under_way:
+            time.sleep(0.02 * (12 - int(asked.prompt)))  # the last one is answered first
         return said(asked.prompt)
 
     prompts = [str(i) for i in range(12)]
     assert judge(serve(slow).url).mark(prompts) == prompts
-    assert most == AT_ONCE
+    assert under_way.most == AT_ONCE
 
 
 def test_equal_requests_are_judged_each_for_itself(serve: Serve) -> None:
@@ -406,3 +415,79 @@ def test_once_the_server_refuses_all_the_rest_is_not_sent(serve: Serve) -> None:
     with pytest.raises(Unreachable, match="check address, model and key"):
         judge(server.url).mark([str(i) for i in range(12)])
     assert len(server.asked) <= AT_ONCE
+
+
+RED = Image.new("RGB", (8, 8), "red")
+
+
+def likely(tokens: Sequence[tuple[str, float]], **choice: object) -> Answer:
+    """A completion of one token, with the probabilities of the likeliest."""
+    top = [{"token": token, "logprob": math.log(p) if p else -9999.0, "bytes": None} for token, p in tokens]
+    content = [{"token": tokens[0][0], "logprob": -0.1, "top_logprobs": top}]
+    said = {
+        "message": {"role": "assistant", "content": tokens[0][0]},
+        "finish_reason": "length",
+        "logprobs": {"content": content},
+    }
+    return Answer(body=json.dumps({"choices": [{**said, **choice}]}).encode())
+
+
+def test_first_tokens_are_those_that_a_server_tells(serve: Serve) -> None:
+    server = serve(likely([("Yes", 0.5), ("yes", 0.25), ("No", 0.125), ("7", 0.0), ("Yes", 0.0625)]), likely([("", 0.5)]))
+    asked = judge(server.url, role="mllm")
+    spellings = [("Yes", "yes", " Yes", "Y"), ("two", "")]
+    found = [asked.first_tokens([RED], [question], [own])[0] for question, own in zip(("Red?", "Two?"), spellings, strict=True)]
+    assert found == [[pytest.approx(0.5625), pytest.approx(0.25), 0, 0], [0, pytest.approx(0.5)]]
+    assert not asked.whole_vocabulary
+    assert asked.shared(["Yes", "yes", "Yes"]) == [0, 1, 0]
+    body = server.asked[0].body
+    assert {name: body[name] for name in ("temperature", "max_tokens", "logprobs", "top_logprobs")} == {
+        "temperature": 0, "max_tokens": 1, "logprobs": True, "top_logprobs": 20,
+    }  # fmt: skip
+    assert [part["type"] for part in body["messages"][0]["content"]] == ["image_url", "text"]
+
+
+@pytest.mark.parametrize("told", [None, {}, {"content": []}, {"content": None}, {"content": [{}]},
+                                  {"content": [{"top_logprobs": [{"token": "Yes"}]}]},
+                                  {"content": [{"top_logprobs": [{"token": "Yes", "logprob": 5}]}]}])  # fmt: skip
+def test_a_server_that_tells_no_log_probabilities_ends_the_scoring(serve: Serve, told: object) -> None:
+    server = serve(likely([("Yes", 1.0)], logprobs=told))
+    with pytest.raises(Unreachable, match=r"no log-probabilities .* ask another server, or judge in this process with --judge"):
+        judge(server.url).first_tokens([RED] * 9, ["Red?"] * 9, [["Yes"]] * 9)
+    assert len(server.asked) <= AT_ONCE
+
+
+def test_a_conversation_is_sent_turn_by_turn(serve: Serve) -> None:
+    server = serve(said("[1, 0.5]"))
+    talk = Talk(RED, ("Describe it.", "It is red.", "Is it?"), system="You judge.", picture_last=True)
+    assert judge(server.url).reply([talk], max_tokens=77) == ["[1, 0.5]"]
+    body = server.asked[0].body
+    assert [one["role"] for one in body["messages"]] == ["system", "user", "assistant", "user"]
+    assert [part["type"] for part in body["messages"][1]["content"]] == ["text", "image_url"]
+    assert (body["messages"][2]["content"], body["max_tokens"], body["temperature"]) == ("It is red.", 77, 0)
+
+
+def test_connections_are_kept_and_cookies_are_not(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge_server._Handler, "protocol_version", "HTTP/1.1")
+    server = serve(replace(said("correct"), headers={"Set-Cookie": "session=1; Path=/"}))
+    asked = judge(server.url)
+    for i in range(4):
+        asked.mark([f"{i}.{j}" for j in range(AT_ONCE)])
+    assert len(server.asked) == 4 * AT_ONCE
+    assert len({one.port for one in server.asked}) <= AT_ONCE
+    assert not [one for one in server.asked if "cookie" in one.headers]
+
+
+def test_threads_share_the_limit_of_requests_under_way(serve: Serve) -> None:
+    under_way = UnderWay()
+
+    def slow(asked: Asked, before: int) -> Answer:
+        with under_way:
+            time.sleep(0.05)
+        return said(asked.prompt)
+
+    asked = judge(serve(slow).url)
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda i: asked.mark([f"{i}a", f"{i}b"]), range(6)))
+    assert found == [[f"{i}a", f"{i}b"] for i in range(6)]
+    assert under_way.most == AT_ONCE

@@ -46,8 +46,8 @@ def test_a_script_without_such_a_request_is_refused(tmp_path: Path, lines: tuple
 @pytest.mark.parametrize("content", [b"def (", b"\x00", b"\xff\xfe", b"(" * 5000, b"-" * 100_000 + b"1"])
 def test_what_is_no_script_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "utils.py").write_bytes(content)
-    for read in (requests.teacher, requests.system):
-        with pytest.raises(UserError, match=r"not Python|no request|not one message"):
+    for read in (requests.teacher, requests.system, requests.audit, requests.examination):
+        with pytest.raises(UserError, match=r"not Python|no request|not one|no message"):
             read(tmp_path / "utils.py")
 
 
@@ -86,6 +86,46 @@ def test_one_request_with_a_prompt_is_needed(tmp_path: Path, text: str) -> None:
     (tmp_path / "qwen_eval.py").write_text(text)
     with pytest.raises(UserError, match="not one question_text with a prompt in it"):
         requests.rating(tmp_path / "qwen_eval.py")
+
+
+AUDIT = """
+def build_evaluation_messages(row, picture):
+    return [
+        {"role": "system", "content": [{"type": "text", "text": "Be strict {{really}}."}]},
+        {"role": "user", "content": [{"type": "text", "text": REQUEST}, {"image_url": {"url": f"data:{picture}"}}]},
+    ]
+"""
+HINT, MEANT = "{row['Prompt']}", "{row['Explanation']}"
+
+
+def test_an_audit_is_a_system_message_and_a_format_of_prompt_and_explanation(tmp_path: Path) -> None:
+    (tmp_path / "vllm_eval.py").write_text(AUDIT.replace("REQUEST", f"'Judge ' f\"{{{{it}}}}: {HINT} is {MEANT}\""))
+    found = requests.audit(tmp_path / "vllm_eval.py")
+    assert found.system == "Be strict {{really}}."
+    assert found.request.format(prompt="{p}", explanation="e") == "Judge {it}: {p} is e"
+
+
+@pytest.mark.parametrize("asked", ["'Judge it.'", f'f"{HINT}"', f'f"{HINT}{HINT}{MEANT}"', "text", "f'{text}'"])
+def test_an_audit_without_both_is_refused(tmp_path: Path, asked: str) -> None:
+    (tmp_path / "vllm_eval.py").write_text(AUDIT.replace("REQUEST", asked))
+    with pytest.raises(UserError, match=r"no message to the system, and one of the user.*data fetch wise-verified"):
+        requests.audit(tmp_path / "vllm_eval.py")
+
+
+def test_an_examination_has_a_request_for_each_group_of_questions(tmp_path: Path) -> None:
+    lines = ["q1 = 'What is it?'", "own = rows[n]['reason_evaluation']", "other = rows[n]['quality_evaluation']"]
+    lines += ["q2 = f'Of {own}: {{}}'", "q3 = f'''And of {other}'''", "q4 = f'{own} and {other}'", "q5 = f'{text}'"]
+    (tmp_path / "eval_idiom.py").write_text("\n".join(lines))
+    found = requests.examination(tmp_path / "eval_idiom.py")
+    assert found.describe == "What is it?"
+    assert {group: text.format(questions="{q}") for group, text in found.groups.items()} == {
+        "reason_evaluation": "Of {q}: {}",
+        "quality_evaluation": "And of {q}",
+    }
+    for cut in (lines[1:], lines[:1], ["q1 = 'a'", *lines]):
+        (tmp_path / "eval_idiom.py").write_text("\n".join(cut))
+        with pytest.raises(UserError, match=r"not one request for a description.*data fetch t2i-reasonbench"):
+            requests.examination(tmp_path / "eval_idiom.py")
 
 
 def test_the_authors_scripts() -> None:

@@ -26,6 +26,9 @@ from suder_bench.evaluators.t2i_compbench.mllm import judge_by_mllm, parse_score
         pytest.param('"explanation":"my score: 3 of 5", {"score":80', 80, id="a-score-in-words-of-a-cut-off-reply"),
         pytest.param("score: 85", -1, id="without-quotes"),
         pytest.param('{"score": -5}', -1, id="negative"),
+        pytest.param('{"score": 1' + 400 * "0" + "}", -1, id="400-digits"),
+        pytest.param('{"score": 1' + 5000 * "0" + "}", -1, id="5000-digits"),
+        pytest.param('{"score": ' + 20000 * "[" + '}, "score": 7', 7, id="deep"),
     ],
 )
 def test_parse_score(reply, score):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from judge_server import sleeping
 from openai_server import Answer, Asked, document, drawn, loaded, models, refused, said, server_of
 from PIL import Image
+from under_way import UnderWay
 
 from suder_bench.errors import Unreachable, UserError
 from suder_bench.models.openai import told
@@ -232,21 +232,16 @@ def test_a_reply_without_end_is_not_read_to_its_end() -> None:
 
 
 def test_no_more_requests_than_are_allowed_are_under_way() -> None:
-    lock, under_way, most = threading.Lock(), 0, 0
+    under_way = UnderWay()
 
     def slow(asked: Asked) -> Answer:
-        nonlocal under_way, most
-        with lock:
-            under_way += 1
-            most = max(most, under_way)
-        time.sleep(0.05)
-        with lock:
-            under_way -= 1
+        with under_way:
+            time.sleep(0.05)
         return drawn()
 
     with server_of({"/images/generations": slow}) as server:
         draw(loaded(server, "#concurrency=3"), *map(str, range(9)))
-    assert most == 3
+    assert under_way.most == 3
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
