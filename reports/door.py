@@ -5,25 +5,30 @@ file is read only where it lies in its folder with every link followed; the fold
 a link. Everything else of `suder_bench.reports` reads through here (tests/reports/test_door.py looks for what does not).
 
 Two things that run folders name are the user's own and lie elsewhere by nature: the benchmark's data, which count only where
-their digest is the run's, and the recipe.yaml of the training that a checkpoint is of.
+their digest is the run's, and the recipe.yaml of the training that a checkpoint is of. The prompts that a recipe names are read
+where they come with this program, lie in the training or in the folder that the command runs in, or are such data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from suder_bench import small_yaml
 from suder_bench.errors import PictureError
 from suder_bench.records import Verdict, open_image
+from suder_bench.runs import commands as kept
+from suder_bench.runs.jsonl import Row
 from suder_bench.runs.paired import Side
 from suder_bench.runs.responses import Columns, Key
 from suder_bench.runs.store import RunFolder
+from suder_bench.training import prompts
 from suder_bench.training.track import TrainingRun
 
-DOCUMENTS = ("run.json", "summary.json", "responses/*/*", "verdicts/*/*")
+DOCUMENTS = ("run.json", "summary.json", "responses/*/*", "verdicts/*/*", "replies/*", "commands/*")
 """Of a run folder; its pictures are looked at one by one."""
 
 RECIPE = "recipe.yaml"
@@ -50,8 +55,16 @@ def inside(file: Path, *given: Path) -> Path:
 
 
 def read_bytes(file: Path, *given: Path) -> bytes:
-    """Raises `OutsideError`, and `OSError` as `Path.read_bytes` does."""
-    return inside(file, *given).read_bytes()
+    """Raises `OutsideError`, also for a pipe or a device, and `OSError` as `Path.read_bytes` does."""
+    if inside(file, *given).exists() and not file.is_file():
+        raise OutsideError(f"{file} is no file; put one in its place")
+    return file.read_bytes()
+
+
+def recipe(folder: Path) -> Any:
+    """What the recipe.yaml of a training holds. Raises `OutsideError`, and `UserError` for one that is not to be read."""
+    file = folder / RECIPE
+    return small_yaml.read_of(file, read_bytes(file, folder))
 
 
 def picture(file: Path, *given: Path) -> Image.Image:
@@ -69,6 +82,13 @@ def judged(folder: Path, benchmark: str, shown: Container[Key]) -> tuple[set[str
     """`RunFolder.judged`: what was edited since is not shown."""
     _lines_inside(folder, "verdicts", benchmark)
     return RunFolder(folder).judged(benchmark, shown)
+
+
+def commands(folder: Path) -> list[Row]:
+    """The commands that worked on a run; see `suder_bench.runs.commands`."""
+    for file in (folder / kept.FOLDER).glob("*"):
+        inside(file, folder)
+    return kept.read(folder)
 
 
 def responses(folder: Path, benchmark: str) -> Columns:
@@ -101,6 +121,17 @@ def training(folder: Path) -> TrainingRun:
     """Raises `UserError` when there is no training run in the folder."""
     inside(folder / RECIPE, folder)
     return TrainingRun.open(folder)
+
+
+def training_prompts(sources: Sequence[str], training: Path, data: Sequence[Path], say: Callable[[str], None]) -> list[str]:
+    """What a training's recipe names as its prompts; nothing is fetched. `data` are folders of benchmarks that were scored.
+
+    Raises `UserError` where they are not there or not to be read.
+    """
+    files = [Path(source).expanduser() for source in sources if source.endswith(prompts.FILES)]
+    for place in (*prompts.folders(sources).values(), *files):
+        inside(place, training, Path(), *data)
+    return prompts.read_prompts(sources, say, offline=True)
 
 
 def evaluations(folder: Path) -> list[Path]:

@@ -6,18 +6,19 @@ import json
 import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from suder_bench import suites
 from suder_bench.errors import UserError
+from suder_bench.limits import Limits
 from suder_bench.reports import door
+from suder_bench.reports.overlap import Overlap
 from suder_bench.runs.recomputed import Recomputed, recomputed
 from suder_bench.runs.store import RunFolder
 from suder_bench.terms import words as as_words
+from suder_bench.training.settled import settled
 from suder_bench.training.track import TrainingRun
 
 _STEP = re.compile(r"step-([0-9]+)")
@@ -34,6 +35,12 @@ class Scores:
     benchmark: str
     unbacked: str = ""
     only: frozenset[str] | None = None
+    members: tuple[Path, ...] = ()
+    """The runs that it is the mean of, where these are several seeds of a training; `run` is the first."""
+
+    @property
+    def runs(self) -> tuple[Path, ...]:
+        return self.members or (self.run,)
 
     @property
     def entry(self) -> Mapping[str, Any]:
@@ -84,7 +91,7 @@ class Scores:
         return (
             not self.summary["world"]
             and entry["protocol"] == "official"
-            and not self.summary["recipe"].get("limit")
+            and Limits.read(self.summary["recipe"]).of(self.benchmark) is None
             and not entry.get("deviations")
             and not any("without" in metric for metric in self.metrics.values())
             and all(judge["exact"] and not judge.get("unchecked") for judge in self.judges.values())
@@ -104,6 +111,10 @@ class Scores:
         """A metric's name without its protocol."""
         return name.removeprefix(f"{self.entry['protocol']}/")
 
+    def name_of(self, plain: str) -> str:
+        """What a metric is called here: by its plain name, or with its protocol's prefix."""
+        return plain if plain in self.entry["metrics"] else f"{self.entry['protocol']}/{plain}"
+
     def metric(self, name: str) -> Mapping[str, Any] | None:
         """The metric under its plain name or with its protocol's prefix; None where it was not measured."""
         metrics = self.metrics
@@ -113,7 +124,9 @@ class Scores:
 
 @dataclass(frozen=True)
 class Training:
-    """How a checkpoint was trained: the folder's recipe.yaml in short."""
+    """How a checkpoint was trained: the folder's recipe.yaml in short. `algorithm` with its credit for parts of pictures, so that
+    none with credit passes for one without. `recipe` is all of it that changes numbers, but the `seed`, which is None where it
+    names none."""
 
     run: Path
     start: str
@@ -121,13 +134,21 @@ class Training:
     algorithm: str
     reward: str
     step: int
+    seed: int | None = None
+    recipe: str = field(default="", repr=False)
 
     @classmethod
     def read(cls, run: TrainingRun, step: int) -> Training:
-        recipe = yaml.safe_load(door.read_bytes(run.path / "recipe.yaml", run.path))
+        recipe = door.recipe(run.path)
         rewards = recipe.get("reward")
         reward = _reward(rewards.get("und" if run.strategy == "only-und" else "gen")) if isinstance(rewards, Mapping) else "dsr"
-        return cls(run.path, run.model, run.strategy, str(recipe.get("algorithm", "simpo")), reward, step)
+        srum = recipe.get("srum")
+        credit = srum.get("credit", "off") if isinstance(srum, Mapping) else "off"
+        algorithm = str(recipe.get("algorithm", "simpo")) + ("" if credit == "off" else f" with credit by {credit}")
+        decided = settled(recipe)
+        seed = decided.pop("trainer.seed", None)
+        rest = json.dumps(decided, sort_keys=True, default=str)
+        return cls(run.path, run.model, run.strategy, algorithm, reward, step, seed if isinstance(seed, int) else None, rest)
 
     @property
     def kind(self) -> tuple[str, str, str]:
@@ -144,7 +165,9 @@ class Training:
 @dataclass(frozen=True)
 class Measured:
     """A row: one model, with the benchmarks that its runs scored. `base` is the label of the row it is compared with, `began`
-    what a training calls the model that it began with: `track` may have been told more of it, which is then part of its name."""
+    what a training calls the model that it began with: `track` may have been told more of it, which is then part of its name.
+    `seen` is what the prompts of its training, or of one that began with it, share with those of benchmarks, `unseen` why that is
+    not known. `members` are the rows of single seeds that it is the mean of (`suder_bench.reports.several`)."""
 
     label: str
     model: str
@@ -153,10 +176,13 @@ class Measured:
     training: Training | None = None
     base: str = ""
     began: str = ""
+    seen: Mapping[str, Overlap] = field(default_factory=dict)
+    unseen: str = ""
+    members: tuple[Measured, ...] = ()
 
     @property
     def runs(self) -> list[Path]:
-        return list(dict.fromkeys(one.run for one in self.scores.values()))
+        return list(dict.fromkeys(run for one in self.scores.values() for run in one.runs))
 
     def starts(self, other: Measured) -> bool:
         """Whether `other` was trained from this row's model."""
@@ -256,7 +282,8 @@ def _named(rows: Sequence[Measured]) -> list[Measured]:
 
 
 def _based(rows: Sequence[Measured]) -> list[Measured]:
-    """Each row with its base: the start model of its training where that was measured, else the first row.
+    """Each row with its base: the start model of its training where that was measured, else the first row. A model that a
+    training started from has none: what is compared with it is that training.
 
     Of several rows of the start model it is the one with the most benchmarks scored alike.
     """
@@ -264,7 +291,8 @@ def _based(rows: Sequence[Measured]) -> list[Measured]:
     for row in rows:
         starts = [one for one in rows if one.starts(row)]
         base = max(starts, key=lambda one: _alike(one, row), default=rows[0])  # the first of equals
-        based.append(row if base is row else replace(row, base=base.label))
+        began = any(row.starts(one) for one in rows)
+        based.append(row if base is row or began else replace(row, base=base.label))
     return based
 
 
@@ -279,13 +307,14 @@ def starts_of(trained: Sequence[Measured], rows: Sequence[Measured]) -> list[Mea
 
 
 def read_summary(path: Path) -> dict[str, Any]:
-    """The summary of a run folder, made anew from its verdicts. Raises `UserError` with the command that makes or finishes it."""
+    """The summary of a run folder, made anew from its verdicts. Raises `UserError` with the command that makes or
+    finishes it, and for one that says otherwise than the verdicts."""
     return _recomputed(path).summary
 
 
 def _recomputed(path: Path) -> Recomputed:
     folder = door.run(path)
-    found = recomputed(folder)
+    found = recomputed(folder, strict=True)
     if found is not None:
         return found
     recipe = RunFolder(folder).read()
@@ -308,6 +337,7 @@ def command_of(path: Path, recipe: Mapping[str, Any] | None) -> str:
     words += ["--size", data["size"]] if data["size"] else []
     sampling = recipe.get("sampling", {}).get("image", {})
     options = {name: recipe.get(name) for name in ("seed", "limit", "repeats", "device", "dtype", "protocol")}
+    options["limit"] = str(limits) if (limits := Limits.read(recipe)) else None
     options["allow-missing"] = recipe.get("allow_missing")
     for name, value in {**options, **{name: sampling.get(name) for name in ("guidance", "steps", "temperature")}}.items():
         words += [f"--{name}", str(value)] if value is not None else []
@@ -326,5 +356,5 @@ def _reward(weights: object) -> str:
     if weights is None:
         return "dsr"
     if isinstance(weights, Mapping):
-        return " + ".join(name if weight == 1 else f"{weight} {name}" for name, weight in weights.items())
+        return " + ".join(name if weight == 1 else f"{weight} {name}" for name, weight in sorted(weights.items()))
     return str(weights)

@@ -1,4 +1,4 @@
-"""The numbers that SUDER printed, as printed, with their sources; what is odd about them stands in notes.csv."""
+"""The numbers that SUDER and SRUM printed, as printed, with their sources; what is odd about them stands in notes.csv."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PublishedRow:
     `base` names the row that the paper trained this model from, or is empty.
     """
 
-    table: int
+    table: int | str
     model: str
     group: str
     base: str
@@ -38,7 +38,7 @@ class Note:
 class PublishedPoint:
     """A mark of a printed figure. `step` is None where the figure has no steps."""
 
-    figure: int
+    figure: int | str
     series: str
     step: int | None
     column: str
@@ -46,9 +46,13 @@ class PublishedPoint:
     source: str
 
 
+SRUM: Mapping[int | str, str] = {7: "T2I-CompBench", 8: "T2I-ReasonBench"}
+"""The numbers that SRUM's tables have here, and their benchmark in srum.csv."""
+
+
 @cache
-def points(figure: int) -> tuple[PublishedPoint, ...]:
-    """The marks of one of Figures 3-6, in the paper's order; none where it prints no numbers."""
+def points(figure: int | str) -> tuple[PublishedPoint, ...]:
+    """The marks of one of Figures 3-6, in the paper's order; none where it prints no numbers, and of an extension."""
     return tuple(
         PublishedPoint(
             figure=figure,
@@ -64,11 +68,11 @@ def points(figure: int) -> tuple[PublishedPoint, ...]:
 
 
 @cache
-def rows(table: int) -> tuple[PublishedRow, ...]:
-    """The rows of one of Tables 1-6, in the paper's order."""
+def rows(table: int | str) -> tuple[PublishedRow, ...]:
+    """The rows of one of Tables 1-6, or of one of `SRUM`, in the paper's order; none of an extension."""
     found: dict[str, PublishedRow] = {}
-    for line in _read("tables.csv"):
-        if int(line["table"]) != table:
+    for line in _read("srum.csv" if table in SRUM else "tables.csv"):
+        if (SRUM[table] != line["benchmark"]) if table in SRUM else (int(line["table"]) != table):
             continue
         row = found.get(line["model"])
         values = {**(row.values if row else {}), **({line["column"]: line["value"]} if line["value"] else {})}
@@ -77,9 +81,17 @@ def rows(table: int) -> tuple[PublishedRow, ...]:
 
 
 @cache
-def notes(table: int) -> tuple[Note, ...]:
+def questions(table: int) -> dict[str, int]:
+    """How many prompts or questions a printed share of right ones is of, by column; others are no shares, or nobody says."""
+    return {line["column"]: int(line["questions"]) for line in _read("questions.csv") if int(line["table"]) == table}
+
+
+@cache
+def notes(table: int | str) -> tuple[Note, ...]:
     return tuple(
-        Note(table, line["model"], line["column"], line["note"]) for line in _read("notes.csv") if int(line["table"]) == table
+        Note(int(line["table"]), line["model"], line["column"], line["note"])
+        for line in _read("notes.csv")
+        if int(line["table"]) == table
     )
 
 

@@ -2,22 +2,68 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from suder_bench.limits import Limits
 from suder_bench.reports.measured import Measured, Scores
 from suder_bench.runs import table
+from suder_bench.stats import METHOD
 
 
 def recipe(row: Measured, benchmarks: Sequence[str]) -> tuple[str, ...]:
-    """Lines for the footer: training, then for each run its weights, data, sampling and versions, and each benchmark's judges."""
+    """Lines for the footer: training, then for each run its weights, data, sampling and versions, and each benchmark's judges.
+
+    Of several seeds first what they are together, then those of each.
+    """
+    if row.members:
+        several = f"{len(row.members)} seeds of one recipe, of which each number is the mean"
+        each = [line for member in row.members for line in recipe(member, benchmarks)]
+        return (several, *_unshared(row, benchmarks), *_spreads(row, benchmarks), *each)
     shown = [row.scores[name] for name in benchmarks if name in row.scores]
-    lines = [f"trained: {row.training}"] if row.training else []
+    lines = [f"trained: {row.training}", *_unshared(row, benchmarks)] if row.training else []
     for run in dict.fromkeys(one.run for one in shown):
         mine = [one for one in shown if one.run == run]
         lines.append(_made(mine[0]))
         lines += [_judged(one) for one in mine]
     return tuple(lines)
+
+
+def _spreads(row: Measured, benchmarks: Sequence[str]) -> list[str]:
+    """Of each of the paper's metrics its value by seed, and what its standard error is made of."""
+    trained = ", ".join(str(one.training.seed) for one in row.members if one.training)
+    lines = []
+    for scores in (row.scores[name] for name in benchmarks if name in row.scores):
+        for name in dict.fromkeys(table.shown_metrics(scores.entry, verbose=False)):
+            told = scores.metrics.get(name, {}).get("seeds")
+            if told is None:
+                continue
+            values = ", ".join(table.number(value) for value in told["values"])
+            parts = told["components"]
+            error = "; no standard error"
+            if parts is not None:
+                each = ", ".join(f"{part} {_error(variance)}" for part, variance in parts.items())
+                error = f"; standard error {_error(sum(parts.values()))}: {each}"
+            lines.append(f"{scores.benchmark} {name} by seed {trained}: {values}{error}")
+    return lines
+
+
+def _error(variance: float) -> str:
+    return f"{math.sqrt(variance):.2g}"
+
+
+def _unshared(row: Measured, benchmarks: Sequence[str]) -> list[str]:
+    """That the training's prompts are none of the benchmarks' own, or that nobody knows."""
+    if row.unseen:
+        return [f"its training prompts were not compared with the benchmarks': {row.unseen}"]
+    apart = {name: row.seen[name].trained for name in benchmarks if name in row.seen and not row.seen[name].shared}
+    return [f"none of its {next(iter(apart.values())):,} training prompts is one of {', '.join(apart)}"] if apart else []
+
+
+def shared(row: Measured, benchmarks: Sequence[str]) -> tuple[str, ...]:
+    """A footnote for each benchmark of which the model was trained on some prompts."""
+    return tuple(row.seen[name].told(name) for name in benchmarks if name in row.seen and row.seen[name].shared)
 
 
 def losses(row: Measured, benchmarks: Sequence[str]) -> tuple[str, ...]:
@@ -36,9 +82,11 @@ def difference(row: Measured, benchmarks: Sequence[str]) -> str:
     reasons: dict[str, None] = {}
     for scores in (row.scores[name] for name in benchmarks if name in row.scores):
         entry = scores.entry
-        limit = scores.summary["recipe"].get("limit")
+        limits = Limits.read(scores.summary["recipe"])
+        limit = limits.of(scores.benchmark)
         if limit:
-            reasons[f"{limit:,} questions of each benchmark at most"] = None
+            of = scores.benchmark if scores.benchmark in limits.named else "each benchmark"
+            reasons[f"{limit:,} questions of {of} at most"] = None
         reasons |= {f"{scores.benchmark}: {deviation}": None for deviation in entry.get("deviations", ())}
         if entry["protocol"] != "official":
             reasons[f"protocol {entry['protocol']} of {scores.benchmark}"] = None
@@ -68,8 +116,8 @@ def _made(scores: Scores) -> str:
         parts.append(f"seed {recipe['seed']}")
     for kind, settings in recipe.get("sampling", {}).items():
         parts.append(f"{kind} sampling {_settings(settings)}")
-    if recipe.get("limit"):
-        parts.append(f"limit {recipe['limit']}")
+    if limits := Limits.read(recipe):
+        parts.append(f"limit {limits}")
     parts += [f"{name} {recipe[name]}" for name in ("device", "dtype") if name in recipe]
     parts.append("versions " + _settings(recipe.get("versions", {})))
     return "; ".join(parts)
@@ -85,6 +133,8 @@ def _judged(scores: Scores) -> str:
     parts.append("judges " + ", ".join(judges) if judges else "no judge")
     if scores.unbacked:
         parts.append(f"as summary.json has it, which its verdicts cannot confirm: {scores.unbacked}")
+        if entry.get("intervals") != METHOD:
+            parts.append(f"its intervals are of an earlier version ({entry.get('intervals', 'percentile bootstrap')})")
     return "; ".join(parts)
 
 

@@ -1,4 +1,5 @@
-"""The paper as a plan: which commands train, evaluate, compare and report all that Tables 1-6 and Figures 3-6 show.
+"""The paper as a plan: which commands train, evaluate, compare and report all that Tables 1-6, Figures 3-6 and our Extension A
+show.
 
 Every entry is an ordinary command that a person could type and that goes on where it was stopped. The start model is
 evaluated once, with the checkpoints of the unified training, which Figures 5 and 6 follow; of each ablation only the last
@@ -15,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from suder_bench import registry
+from suder_bench import registry, suites
+from suder_bench.limits import Limits
 from suder_bench.reports.tables.markdown import escape
 from suder_bench.runs.screen import duration
 from suder_bench.steps import Step
@@ -32,20 +34,39 @@ ABLATIONS = {
 }
 """Recipes beside the unified one, and what each is for."""
 
+EXTENSION = {
+    "srum": "SRUM's reward and its credit for regions, drawing alone (Extension A)",
+    "suder-srum": "both rewards, half of each (Extension A)",
+}
+"""Recipes of trainings that are in neither paper, and what each is for."""
+
+VARIANTS = {
+    "published-settings": "the paper's own settings where `tiny` has others: the model that learns scores, without guidance",
+    "grpo-same-time": "GRPO for as long as SimPO takes, which is fewer steps",
+}
+"""Recipes of tiny-janus on what the paper's comparisons hang on besides their algorithm, and what each is for."""
+
 SECOND = ("show-o", "show-o-512")
 """Scales of the paper's second backbone, of which it shows what training does to drawing and nothing else (Table 6)."""
+
+BESIDE = "tiny-showo"
+"""Recipe of the second backbone that goes along with the scale tiny."""
+
+ONCE = ("separate", *VARIANTS)
+"""The recipes that have one seed, however many the others have: the first takes longest and is compared with `unified` alone."""
 
 PROMPTS = "geneval"
 """The benchmark on whose prompts rewards are compared."""
 
 REWARDS = ("dsr", "clip", "vqa", "srum")
 
-LIMIT = 300
-"""Samples of each benchmark of the full world that a checkpoint of tiny-janus answers: the quick world has too few to tell
-differences of a few points."""
+LIMIT = Limits(300, {"llavabench": 600, "mmbench": 900, "pope": 900})
+"""Samples of the full world that a checkpoint of tiny-janus answers: the quick world has too few to tell differences of a few
+points, and what is one question of several to a picture, or of several turns, needs more."""
 
 QUICK = ("trainer.max_steps=6", "trainer.save_strategy=steps", "trainer.save_steps=3", "trainer.warmup_steps=1")
-QUICK_LIMIT = 24
+QUICK_LIMIT = Limits(24)
+ALL = Limits()
 QUICK_SAMPLES = 4
 
 # Measured on tiny-janus with two cores (tests/bench/bench_training.py), in seconds: a step of 16 prompts x 8 takes 3.94 s, of
@@ -56,28 +77,45 @@ UPDATE = {"gen": 0.0222, "und": 0.0140}
 """To train on one of them."""
 REFERENCE = 0.97
 """GRPO's pass over the frozen start weights, as a share of an update: its updates took 7.9 times as long as SimPO's."""
-EVALUATION = 0.68
-"""One sample of each benchmark of the full world, with all its repeats."""
+EVALUATION = {"all": 0.68, "gen": 1.7}
+"""One sample of each benchmark of the full world, with all its repeats: of all by tiny-janus, of those drawn by tiny-showo."""
+BESIDE_ITEM = 0.125
+"""One of the eight candidates of a prompt and of a picture by tiny-showo, trained on: 13.4 s a step on one core."""
+YES_NO = 0.0057
+"""To ask whether a picture, or a region of one, shows its prompt: 12.5 ms of a core where a step of tiny took 11.9 s."""
 COMPARED = 112
 """Prompts of the quick world's GenEval."""
 COMPARISON = 0.154
 """To draw, judge and reward one picture, and a caption beside it."""
 REPORT = 48.0
-"""Tables, figures and pages of six trainings."""
+"""Tables, figures and pages of all trainings."""
 START = 12.0
 """Starting a process and loading models."""
 
 
 @dataclass(frozen=True)
+class Training:
+    """One of the plan: a recipe by what it is for, and its seed where that is not the recipe's own."""
+
+    kind: str
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.kind if self.seed is None else f"{self.kind}-seed-{self.seed}"
+
+
+@dataclass(frozen=True)
 class Choices:
-    """What the user chose. `sets` go over every recipe; `limit` and what is of judges are those of `run`; `processes` train at
-    scales above tiny; `workers` and `ray` are those of `track` and `reward compare`."""
+    """What the user chose. `seeds` is how many each training has; `sets` go over every recipe; `limit` and what is of judges are
+    those of `run`; `processes` train at scales above tiny; `workers` and `ray` are those of `track` and `reward compare`."""
 
     scale: str
     out: Path
     quick: bool = False
+    seeds: int = 1
     sets: tuple[str, ...] = ()
-    limit: int | None = None
+    limit: Limits = ALL
     judges: tuple[str, ...] = ()
     judge_args: tuple[str, ...] = ()
     judge_timeout: float | None = None
@@ -93,18 +131,29 @@ class Choices:
         return self.scale == "tiny"
 
     @property
-    def ablations(self) -> tuple[str, ...]:
-        return () if self.scale in SECOND else tuple(ABLATIONS)
+    def compared(self) -> tuple[str, ...]:
+        """What is compared with the unified training by its last checkpoint: the paper's ablations, and what is ours."""
+        return () if self.scale in SECOND else (*ABLATIONS, *EXTENSION, *(VARIANTS if self.tiny else ()))
 
     @property
-    def suite(self) -> str:
-        """What a checkpoint is evaluated on."""
-        return "gen" if self.scale in SECOND else "all"
+    def trainings(self) -> list[Training]:
+        """All with their own seeds first, so that a plan that is cut short has every row."""
+        kinds = ("unified", *self.compared, *((BESIDE,) if self.tiny else ()))
+        again = [(kind, self.recipe_of(kind)) for kind in kinds if kind not in ONCE] if self.seeds > 1 else []
+        own = [(kind, int(recipe.trainer.get("seed", DEFAULTS["seed"]))) for kind, recipe in again]
+        return [*map(Training, kinds), *(Training(kind, seed + i) for i in range(1, self.seeds) for kind, seed in own)]
 
-    @property
-    def recipe(self) -> Recipe:
-        """The unified training's. Raises `UserError` for a wrong setting."""
-        return read_recipe(self.scale, self.training_sets("unified"))
+    def config(self, kind: str) -> str:
+        """The recipe that a training has."""
+        return self.scale if kind == "unified" else kind
+
+    def suite(self, name: str = "unified") -> str:
+        """What the checkpoints of a training are evaluated on."""
+        return "gen" if self.scale in SECOND or name == BESIDE else "all"
+
+    def recipe_of(self, kind: str = "unified") -> Recipe:
+        """Raises `UserError` for a wrong setting."""
+        return read_recipe(self.config(kind), self.training_sets(kind))
 
     def judge_words(self) -> list[str]:
         """How the judges were chosen, as the command line has it."""
@@ -114,8 +163,10 @@ class Choices:
         return words + ([] if self.judge_concurrency is None else ["--judge-concurrency", str(self.judge_concurrency)])
 
     def training_sets(self, name: str) -> tuple[str, ...]:
-        """What `--set` puts over the recipe of a training, the user's own last."""
+        """What `--set` puts over the recipe of a training, the user's own last; the second backbone stays what it is."""
         quick = QUICK if self.quick else ()
+        if name == BESIDE:
+            return (*quick, *(one for one in self.sets if one.partition("=")[0] not in ("model", "algorithm")))
         extends = () if self.tiny or name == "unified" else (f"extends={self.scale}",)
         if name != "separate":
             return (*extends, *quick, *self.sets)
@@ -123,7 +174,7 @@ class Choices:
         return (*extends, *short, *self.sets, "trainer.max_steps=-1")  # which counts in whole epochs
 
     def _short_epochs(self) -> tuple[str, ...]:
-        whole = self.recipe
+        whole = self.recipe_of()
         first = {"source": whole.data.images[0].source, "count": 2 * whole.global_batch_size}
         two = ("separate.epochs=total", "trainer.num_train_epochs=2", "trainer.save_strategy=epoch", "num_generations=2")
         return ("data.prompts=[geneval:world]", f"data.images={_flow([first])}", *two)
@@ -132,22 +183,22 @@ class Choices:
 def plan(chosen: Choices) -> list[Step]:
     """All steps in order. Raises `UserError` for a setting that a recipe does not take."""
     machine = (*(() if chosen.device == "auto" else ("--device", chosen.device)), *(("--offline",) if chosen.offline else ()))
-    limit = chosen.limit or (QUICK_LIMIT if chosen.quick else None)
+    limit = chosen.limit or (QUICK_LIMIT if chosen.quick else ALL)
     limited = ("--limit", str(limit)) if limit else ()
     asked = ("--size", "full", "--limit", str(limit or LIMIT)) if chosen.tiny else limited
     judges = tuple(chosen.judge_words())
     staffing = {"--workers": chosen.workers, "--ray": chosen.ray}
     workers = tuple(word for option, value in staffing.items() if value is not None for word in (option, value))
     steps = []
-    for name in ("unified", *chosen.ablations):
-        steps.append(_training(chosen, name, machine))
-        last = () if name == "unified" else ("--last",)
-        steps.append(_evaluation(chosen, name, (*last, *asked, *judges, *machine, *workers), limit or LIMIT))
-    runs = {f"evaluate {name}": str(chosen.out / name) for name in ("unified", *chosen.ablations)}
+    for one in chosen.trainings:
+        steps.append(_training(chosen, one, machine))
+        last = ("--last",) if _last(chosen, one) else ()
+        steps.append(_evaluation(chosen, one, (*last, *asked, *judges, *machine, *workers), limit or LIMIT))
+    runs = {f"evaluate {one.name}": str(chosen.out / one.name) for one in chosen.trainings}
     if chosen.scale not in SECOND:
         roles = registry.load("benchmarks", PROMPTS).judge_roles
         judges = tuple(word for judge in chosen.judges if judge.partition("=")[0] in roles for word in ("--judge", judge))
-        steps.append(_rewards(chosen, (*limited, *judges, *machine, *workers), limit or COMPARED))
+        steps.append(_rewards(chosen, (*limited, *judges, *machine, *workers), limit.of(PROMPTS) or COMPARED))
         runs["compare rewards"] = str(chosen.out / "rewards")
     argv = ("report", *runs.values(), "--out", str(chosen.out / "report"))
     makes = chosen.out / "report" / "tables.md"
@@ -155,45 +206,67 @@ def plan(chosen: Choices) -> list[Step]:
     return [*steps, Step("report", argv, makes, seconds, needs=("evaluate unified",), takes=runs)]
 
 
-def _training(chosen: Choices, name: str, machine: tuple[str, ...]) -> Step:
-    config, sets = chosen.scale if name == "unified" else name, chosen.training_sets(name)
-    recipe = read_recipe(config, sets)
-    words = tuple(word for one in sets for word in ("--set", one))
-    out = chosen.out / name
-    argv = ("train", "--config", config, *words, "--out", str(out), "--resume", *machine)
+def _last(chosen: Choices, one: Training) -> bool:
+    """Whether only the end of a training is evaluated: its start is that of the unified one, or it repeats one with its steps."""
+    return one.kind in chosen.compared or one.seed is not None
+
+
+def _training(chosen: Choices, one: Training, machine: tuple[str, ...]) -> Step:
+    sets, recipe = chosen.training_sets(one.kind), chosen.recipe_of(one.kind)
+    sets = sets if one.seed is None else (*sets, f"trainer.seed={one.seed}")
+    words = tuple(word for given in sets for word in ("--set", given))
+    out = chosen.out / one.name
+    argv = ("train", "--config", chosen.config(one.kind), *words, "--out", str(out), "--resume", *machine)
     seconds = training_seconds(recipe) if chosen.tiny else None
-    return Step(f"train {name}", argv, out / "finished.json", seconds, processes=1 if chosen.tiny else chosen.processes)
+    return Step(f"train {one.name}", argv, out / "finished.json", seconds, processes=1 if chosen.tiny else chosen.processes)
 
 
-def _evaluation(chosen: Choices, name: str, options: tuple[str, ...], limit: int) -> Step:
-    out = chosen.out / name
-    argv = ("track", str(out), "--suite", chosen.suite, *options)
+def _evaluation(chosen: Choices, one: Training, options: tuple[str, ...], limit: Limits) -> Step:
+    out = chosen.out / one.name
+    suite = chosen.suite(one.kind)
+    argv = ("track", str(out), "--suite", suite, *options)
     seconds = None
     if chosen.tiny:
-        saves = read_recipe(chosen.scale if name == "unified" else name, chosen.training_sets(name)).trainer
+        saves = chosen.recipe_of(one.kind).trainer
         every, steps = saves.get("save_steps", 0), saves.get("max_steps", 0)
-        models = 1 if name != "unified" or every < 1 else 1 + math.ceil(steps / every)
-        seconds = START + models * EVALUATION * limit
-    return Step(f"evaluate {name}", argv, out / "evaluations" / "curves.csv", seconds, needs=(f"train {name}",))
+        models = 1 if _last(chosen, one) or every < 1 else 1 + math.ceil(steps / every)
+        asked = [limit.of(benchmark) or 0 for benchmark in suites.SUITES[suite]]
+        seconds = START + models * EVALUATION[suite] * sum(asked) / len(asked)
+    return Step(f"evaluate {one.name}", argv, out / "evaluations" / "curves.csv", seconds, needs=(f"train {one.name}",))
 
 
 def _rewards(chosen: Choices, options: tuple[str, ...], limit: int) -> Step:
     known = [name for name in REWARDS if name in registry.table("rewards")]
     out = chosen.out / "rewards"
     samples = QUICK_SAMPLES if chosen.quick else 8
-    what = ("--model", chosen.recipe.model, "--rewards", ",".join(known), "--prompts", PROMPTS, "--samples", str(samples))
+    what = ("--model", chosen.recipe_of().model, "--rewards", ",".join(known), "--prompts", PROMPTS, "--samples", str(samples))
     argv = ("reward", "compare", *what, "--out", str(out), *options)
     seconds = START + min(COMPARED, limit) * samples * COMPARISON if chosen.tiny else None
     return Step("compare rewards", argv, out / "compare.json", seconds)
 
 
 def training_seconds(recipe: Recipe) -> float:
-    """What a training of tiny-janus on the world takes on two cores."""
+    """What a training of tiny-janus or tiny-showo on the world takes on two cores."""
     items, group = recipe.global_batch_size, recipe.num_generations
     steps = training_steps(recipe)
-    trained, passes = (2, 1.0) if recipe.algorithm == "simpo" else (group, 1 + REFERENCE)
+    if recipe.model.startswith(BESIDE):
+        return START + max(steps.values()) * items * group * BESIDE_ITEM
+    trained, passes = (2 if recipe.algorithm == "simpo" else group), 1 + (REFERENCE if recipe.needs_start else 0.0)
     each = {task: items * (group * CANDIDATE[task] + trained * passes * UPDATE[task]) for task in recipe.tasks}
+    if "gen" in each:
+        each["gen"] += items * asked_of(recipe) * YES_NO
     return START + sum(steps[task] * seconds for task, seconds in each.items())
+
+
+def asked_of(recipe: Recipe) -> int:
+    """How many questions srum asks about the pictures of a prompt: of each picture, and of the boxes of those that need them."""
+    if "srum" not in recipe.reward.gen:
+        return 0
+    settings, group = recipe.srum, recipe.num_generations
+    boxes = settings.cells**2 if settings.boxes == "grid" else settings.most
+    paired = 2 if recipe.algorithm == "simpo" else group
+    judged = group if settings.scalar == "product" else paired if settings.credit == "boxes" else 0
+    return group + judged * boxes
 
 
 def training_steps(recipe: Recipe) -> dict[str, int]:

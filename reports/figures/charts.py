@@ -34,6 +34,9 @@ BAR = 0.2
 NEAREST = 0.02
 """Of an axis of scores, from its one end to the other."""
 
+TOPS = (0.25, 0.5, 1.0)
+"""Where an axis of bars may end: the first that no bar or interval of its panel goes beyond."""
+
 LINES = (1.75, 0.62)
 """Inches of height of a row of panels of lines, and of all that is above and below them."""
 
@@ -62,18 +65,20 @@ def _bars(chart: Chart) -> Drawing:
     color = colors(chart)
     for i, column in enumerate(chart.columns):
         ax = drawing.add_subplot(1, len(chart.columns), i + 1)
+        highest = max((_interval(mark)[1] for one in order for mark in one.of(column)), default=1.0)
+        top = next((end for end in TOPS if highest <= end), TOPS[-1])
         for place, one in enumerate(order):
             for mark in one.of(column):
                 hollow = {"facecolor": "white", "edgecolor": GREY, "linewidth": 0.8, "hatch": "////"}
                 ax.barh(place, mark.value, height=0.68, **(hollow if one.role == "published" else {"color": color[one.label]}))
                 low, high = _interval(mark)
                 ax.plot([low, high], [place, place], color="black", linewidth=0.8)
-                ax.text(max(mark.value, high) + 0.02, place, str(mark), va="center", fontsize=SMALL)
+                ax.text(max(mark.value, high) + 0.02 * top, place, str(mark), va="center", fontsize=SMALL)
         ax.set_title(column, fontweight="bold")
         ax.set_yticks(range(len(order)), [_short(one.label) for one in order] if i == 0 else [""] * len(order), color="black")
         ax.set_ylim(len(order) - 0.4, -0.6)
-        ax.set_xlim(0, 1.12)
-        ax.set_xticks([0, 0.5, 1])
+        ax.set_xlim(0, 1.12 * top)
+        ax.set_xticks([0, top / 2, top])
         ax.grid(visible=False)
         ax.tick_params(labelsize=SMALL)
     return drawing

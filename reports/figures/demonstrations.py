@@ -58,6 +58,9 @@ def _compared(number: int, path: Path, given: Sequence[Path]) -> Figure | None:
     ]
     if len(shown[0].made) > SAMPLES:
         notes[0] += f" {SAMPLES} of {len(shown[0].made):,} samples each, spread evenly over that order."
+    credited = _credited(shown)
+    if number == 9 and credited is not None:
+        notes.append(f"Below each picture the regions by {credited}: green good, orange bad, the stronger the surer.")
     if shown[0].verdict is not None:
         judge = f"{found['benchmark']}'s" if number == 9 else "1 where everything a caption says is true"
         notes.append(f"verdict: {judge}.")
@@ -73,11 +76,22 @@ def _pictures(path: Path, rows: Sequence[Kept], given: Sequence[Path]) -> Pictur
         tuple(
             (
                 row.given,
-                tuple(Picture(door.inside(path / row.made[k], *given), _numbers(row, k), _frame(row, k)) for k in _order(row)),
+                tuple(_picture(path, row, k, _credited(rows), given) for k in _order(row)),
             )
             for row in rows
         ),
     )
+
+
+def _picture(path: Path, row: Kept, k: int, credited: str | None, given: Sequence[Path]) -> Picture:
+    known = row.regions.get(credited) if credited else None
+    file = door.inside(path / row.made[k], *given)
+    return Picture(file, _numbers(row, k), _frame(row, k), mapped=credited is not None, regions=known[k] if known else None)
+
+
+def _credited(rows: Sequence[Kept]) -> str | None:
+    """The first reward that knows regions."""
+    return next((name for row in rows for name in row.regions), None)
 
 
 def _captions(path: Path, rows: Sequence[Kept]) -> Captions:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from suder_bench.reports.tables.layout import Number, called
+from suder_bench.rewards.regions import Regions
 from suder_bench.runs.table import FEW
 
 Role = Literal["measured", "start", "published"]
@@ -75,11 +77,13 @@ class Chart:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture file with lines of numbers below it."""
+    """A picture file with lines of numbers below it, and between them, with `mapped`, its map of `regions`."""
 
     file: Path
     lines: tuple[str, ...] = ()
     frame: Frame = ""
+    mapped: bool = False
+    regions: Regions = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ class Figure:
     `subject` is its heading; `conditions` say how its numbers were made and with what they compare.
     """
 
-    number: int
+    number: Number
     name: str
     subject: str
     conditions: str
@@ -153,7 +157,7 @@ class Figure:
 
     @property
     def title(self) -> str:
-        return f"Figure {self.number}. {self.subject}: {self.conditions}"
+        return f"{called('Figure', self.number)}. {self.subject}: {self.conditions}"
 
     @property
     def below(self) -> str:

@@ -33,7 +33,7 @@ def write(figures: Sequence[Figure], out: Path) -> list[Path]:
             files += _draw(figure, folder)
             files.append(folder / f"{figure.name}.csv")
             replace_file(files[-1], numbers(figure).encode())
-        for old in set(folder.glob("figure-*-*.*")) - set(files):
+        for old in {*folder.glob("figure-*-*.*"), *folder.glob("extension-*-*.*")} - set(files):
             old.unlink()
         if figures:
             replace_file(files[0], "\n".join(map(page, figures)).encode())

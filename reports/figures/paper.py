@@ -1,4 +1,5 @@
-"""Figures 3-6 of the paper as numbers to draw: strategies, algorithms, and the evolution over training steps.
+"""Figures 3-6 of the paper and our extensions as numbers to draw: strategies, algorithms, the evolution over training steps, and
+rewards of two papers.
 
 As in the tables, numbers share a figure only where they are comparable, and the published ones stand beside those that keep
 the official data, protocol and judges; all values are fractions, as in the paper's figures.
@@ -7,7 +8,7 @@ the official data, protocol and judges; all values are fractions, as in the pape
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,11 +19,12 @@ from suder_bench.reports.figures import demonstrations, grids
 from suder_bench.reports.figures.figure import NUMBERS, Chart, Figure, Kind, Mark, Role, Series
 from suder_bench.reports.measured import Measured, Training, evolution, quoted, starts_of
 from suder_bench.reports.recipes import recipe
-from suder_bench.reports.tables import apart, beside_published, command, heading, origin
-from suder_bench.reports.tables.layout import LAYOUTS, Column, Layout
+from suder_bench.reports.tables import apart, beside_published, compared, heading, origin, sufficient, trainings
+from suder_bench.reports.tables.layout import BOTH, EXTENSIONS, LAYOUTS, SRUM, Column, Layout, Number, file_of
 from suder_bench.runs.table import FEW, FEW_CLUSTERS
 
 NAMES = {"simpo": "SimPO", "grpo": "GRPO"}
+METHODS = {"dsr": "SUDER", SRUM: "SRUM", BOTH: "both"}
 CONFIGS = {"unified": "tiny", "separate": "separate", "simpo": "tiny", "grpo": "grpo"}
 """The shipped recipe that trains so."""
 
@@ -96,23 +98,29 @@ EVOLUTIONS = {
     5: Layout(5, "Evolution on T2I-CompBench", LAYOUTS[1].columns),
     6: Layout(6, "Evolution of understanding", _columns(3, "LLaVABench", "HallBench", "POPE", "MMB", "SEED")),
 }
+OURS = {
+    number: replace(layout, columns=tuple(one for one in layout.columns if one.name in ("GenEval", "T2I-CompBench") or one.of))
+    for number, layout in EXTENSIONS.items()
+}
+"""Of each extension the means, for which a figure has room."""
 
 
-def build(rows: Sequence[Measured], paths: Sequence[Path], asked: Sequence[int] = ()) -> tuple[list[Figure], list[str]]:
+def build(rows: Sequence[Measured], paths: Sequence[Path], asked: Sequence[Number] = ()) -> tuple[list[Figure], list[str]]:
     """The figures asked for, or all that can be made; and why others were left out.
 
     `rows` are what `measured.read` makes of the runs among `paths`, which may hold folders of `reward compare` too.
     Raises `UserError` for a figure asked for that cannot be made.
     """
-    made_by: dict[int, Callable[[], list[Figure]]] = {
-        **{number: partial(_comparisons, one, rows) for number, one in COMPARISONS.items()},
+    figures: list[Figure] = []
+    left_out: list[str] = []
+    made_by: dict[Number, Callable[[], list[Figure]]] = {
+        **{number: partial(_comparisons, one, rows, left_out.append) for number, one in COMPARISONS.items()},
         **{number: partial(_evolutions, one, paths) for number, one in EVOLUTIONS.items()},
         **{number: partial(grids.build, number, paths) for number in grids.BENCHMARKS},
         **{number: partial(demonstrations.build, number, paths) for number in demonstrations.PARTS},
+        **{number: partial(_extension, layout, rows, left_out.append) for number, layout in OURS.items()},
     }
-    figures: list[Figure] = []
-    left_out: list[str] = []
-    for number in asked or NUMBERS:
+    for number in asked or (*NUMBERS, *(number for number, layout in OURS.items() if compared(layout, rows))):
         try:
             figures += made_by[number]()
         except UserError as error:
@@ -122,11 +130,13 @@ def build(rows: Sequence[Measured], paths: Sequence[Path], asked: Sequence[int] 
     return figures, left_out
 
 
-def _comparisons(one: Comparison, rows: Sequence[Measured]) -> list[Figure]:
-    trained = _trained(one, rows)
-    compared = [*starts_of(trained, rows), *trained]
-    groups = [group for group in apart(one.layout, compared) if {one.value(row) for row in group} >= {*one.values}]
+def _comparisons(one: Comparison, rows: Sequence[Measured], say: Callable[[str], None]) -> list[Figure]:
+    trained, without = sufficient(f"Figure {one.layout.number}", _trained(one, rows), partial(_lacking, one.layout))
+    shown = [*starts_of(trained, rows), *trained]
+    groups = [group for group in apart(one.layout, shown) if {one.value(row) for row in group} >= {*one.values}]
     if not groups:
+        if without:
+            raise UserError(without[0])
         if len({start_of(row) for row in trained}) > 1:
             raise UserError(
                 f"Figure {one.layout.number} compares {' with '.join(one.values)}, and those given were not trained from one "
@@ -136,15 +146,29 @@ def _comparisons(one: Comparison, rows: Sequence[Measured]) -> list[Figure]:
             f"Figure {one.layout.number} compares {' with '.join(one.values)}, and those given were not scored alike; "
             "score both with the same data, judges and protocol (suder-bench track RUN --suite all)"
         )
+    for line in without:
+        say(line)
     return _finished(one.layout, [(group, Chart(one.kind, _names(one.layout), _compared(one.layout, group))) for group in groups])
 
 
-def _compared(layout: Layout, group: Sequence[Measured]) -> tuple[Series, ...]:
+def _extension(layout: Layout, rows: Sequence[Measured], say: Callable[[str], None]) -> list[Figure]:
+    shown, without = trainings(layout, rows)
+    for line in without:
+        say(line)
+    groups = apart(layout, shown)
+    return _finished(layout, [(group, Chart("bars", _names(layout), _compared(layout, group, by_method))) for group in groups])
+
+
+def _compared(
+    layout: Layout, group: Sequence[Measured], labelled: Callable[[Sequence[Training]], list[str]] | None = None
+) -> tuple[Series, ...]:
     starts = [row for row in group if row.training is None]
     trained = [row for row in group if row.training]
     before = "before training"
     labels = [f"{row.model}, {before}" for row in starts] if len(starts) > 1 else [before] * len(starts)
-    labels += shortened([row.training for row in trained if row.training])
+    several = [f", {len(row.members)} seeds" if row.members else "" for row in trained]
+    short = (labelled or shortened)([row.training for row in trained if row.training])
+    labels += [label + seeds for label, seeds in zip(short, several, strict=True)]
     return tuple(
         _series(layout, label, [(None, row)], ", ".join(map(str, row.runs)))
         for label, row in zip(labels, [*starts, *trained], strict=True)
@@ -152,7 +176,7 @@ def _compared(layout: Layout, group: Sequence[Measured]) -> tuple[Series, ...]:
 
 
 def _trained(one: Comparison, rows: Sequence[Measured]) -> list[Measured]:
-    """The trainings to compare. Raises `UserError` where a kind of them, or one of their benchmarks, is missing."""
+    """The trainings to compare. Raises `UserError` where a kind of them is missing."""
     trained = [row for row in rows if one.value(row)]
     for value in one.values:
         if not any(one.value(row) == value for row in trained):
@@ -163,11 +187,11 @@ def _trained(one: Comparison, rows: Sequence[Measured]) -> list[Measured]:
                 f"with {value} was given; make one with: suder-bench train --config {config} --out runs/{config} && "
                 f"suder-bench track runs/{config} --suite all"
             )
-    for row in trained:
-        missing = list(dict.fromkeys(column.benchmark for column in one.layout.columns if not _has(row, column)))
-        if missing:
-            raise UserError(f"Figure {one.layout.number} needs {' and '.join(missing)} of {row.label}; {command(row, missing)}")
     return trained
+
+
+def _lacking(layout: Layout, row: Measured) -> list[str]:
+    return list(dict.fromkeys(column.benchmark for column in layout.columns if not _has(row, column)))
 
 
 def _evolutions(layout: Layout, paths: Sequence[Path]) -> list[Figure]:
@@ -229,22 +253,26 @@ def _figure(
     paper: Sequence[Series],
     place: int,
 ) -> Figure:
+    ours = layout.number in OURS
     if rows and not beside_published(layout, rows[0]):
         kind, words = heading(layout, rows, groups)
     else:
-        kind, words = "paper", " and ".join([*(["published"] if paper else []), *(["measured"] if rows else [])])
+        kind, words = (
+            "real" if ours else "paper",
+            " and ".join([*(["published"] if paper else []), *(["measured"] if rows else [])]),
+        )
         words += f" ({why})" if rows and (why := origin(layout, rows, groups)) else ""
-    first = 0 if kind == "paper" else 1
-    notes = [INTERVALS[chart.kind]] if rows else []
+    first = 0 if kind in ("paper", "real") else 1
+    notes = [*layout.notes, *([INTERVALS[chart.kind]] if rows else [])]
     if any(mark.few_clusters is not None for one in chart.series for mark in one.marks):
         notes.append(f"{FEW if chart.kind != 'lines' else 'Some marks are'} {FEW_CLUSTERS}.")
     notes += [f"The paper's numbers: {source}." for source in dict.fromkeys(one.source for one in paper)]
-    if not published.points(layout.number):
+    if not ours and not published.points(layout.number):
         notes.append("The paper prints no numbers in this figure.")
     columns = [name for name in _names(layout) if name in chart.columns or any(one.of(name) for one in paper)]
     return Figure(
         number=layout.number,
-        name=f"figure-{layout.number}-{kind}" + (f"-{place}" if place > first else ""),
+        name=f"{file_of('Figure', layout.number)}-{kind}" + (f"-{place}" if place > first else ""),
         subject=layout.title,
         conditions=words,
         content=Chart(chart.kind, tuple(columns), (*chart.series, *paper)),
@@ -272,7 +300,7 @@ def _series(layout: Layout, label: str, points: Sequence[tuple[int | None, Measu
     marks = []
     for step, row in points:
         for column in layout.columns:
-            found = row.scores[column.benchmark].metric(column.metric) if column.benchmark in row.scores else None
+            found = column.metric_of(row.scores)
             if found is not None:
                 value, low, high = (_fraction(column, found[key]) for key in ("value", "low", "high"))
                 marks.append(Mark(column.name, value or 0.0, low, high, step, found.get("few_clusters")))
@@ -285,7 +313,7 @@ def _fraction(column: Column, value: float | None) -> float | None:
 
 
 def _has(row: Measured, column: Column) -> bool:
-    return column.benchmark in row.scores and row.scores[column.benchmark].metric(column.metric) is not None
+    return column.metric_of(row.scores) is not None
 
 
 def _names(layout: Layout) -> tuple[str, ...]:
@@ -294,8 +322,20 @@ def _names(layout: Layout) -> tuple[str, ...]:
 
 def shortened(trainings: Sequence[Training]) -> list[str]:
     """A label for each training that says in what they differ, with its folder where nothing else tells two apart."""
-    parts = [(one.strategy, NAMES.get(one.algorithm, one.algorithm), one.reward, one.start) for one in trainings]
-    kept = [i for i in range(4) if len({part[i] for part in parts}) > 1] or [0]
+    return _told_apart(
+        trainings, [(one.strategy, NAMES.get(one.algorithm, one.algorithm), one.reward, one.start) for one in trainings]
+    )
+
+
+def by_method(trainings: Sequence[Training]) -> list[str]:
+    """The same by whose method it is: SRUM's has a credit for boxes, and it is said where there is none."""
+    without = [" without boxes" if one.reward != "dsr" and one.algorithm == "simpo" else "" for one in trainings]
+    methods = [METHODS[one.reward] + plain for one, plain in zip(trainings, without, strict=True)]
+    return _told_apart(trainings, [(method, one.strategy) for method, one in zip(methods, trainings, strict=True)])
+
+
+def _told_apart(trainings: Sequence[Training], parts: Sequence[tuple[str, ...]]) -> list[str]:
+    kept = [i for i in range(len(parts[0])) if len({part[i] for part in parts}) > 1] or [0] if parts else []
     labels = [", ".join(part[i] for i in kept) for part in parts]
     names = [one.run.name for one in trainings]
     folders = names if len(set(names)) == len(names) else [str(one.run) for one in trainings]

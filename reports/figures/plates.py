@@ -14,7 +14,9 @@ from PIL import Image
 from suder_bench.errors import PictureError
 from suder_bench.plots import COLUMN, GREY, LETTERS, OKABE_ITO, PAGE, unlaid
 from suder_bench.records import open_image
+from suder_bench.reports.credit import overlay
 from suder_bench.reports.figures.figure import Captions, Figure, Picture, Pictures, Sheet
+from suder_bench.rewards.regions import Regions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -68,8 +70,20 @@ class Page:
             va="top",
         )
 
-    def picture(self, file: Path, left: float, top: float, wide: float, high: float, color: str = "") -> None:
-        """The picture in a box, or what is wrong with it; framed where there is a `color`."""
+    def picture(
+        self,
+        file: Path,
+        left: float,
+        top: float,
+        wide: float,
+        high: float,
+        color: str = "",
+        *,
+        mapped: bool = False,
+        regions: Regions = None,
+    ) -> None:
+        """The picture in a box, or what is wrong with it; framed where there is a `color`, under the map of its `regions` with
+        `mapped`."""
         width, height = self.drawing.get_size_inches()
         ax = self.drawing.add_axes((left / width, 1 - (top + high) / height, wide / width, high / height))
         ax.set_xticks([])
@@ -78,15 +92,17 @@ class Page:
         for spine in ax.spines.values():
             spine.set(visible=bool(color), color=color or None, linewidth=1.8)
         try:
-            ax.imshow(pixels(file), interpolation="none")
+            ax.imshow(pixels(file, mapped=mapped, regions=regions), interpolation="none")
             ax.set_anchor("NW")
         except PictureError:
             ax.text(0.5, 0.5, "not readable", ha="center", va="center", fontsize=SMALL, transform=ax.transAxes)
 
 
-def pixels(file: Path) -> np.ndarray:
-    """Of a picture in the size that figures show it, (height, width, 3). Raises `PictureError`."""
+def pixels(file: Path, *, mapped: bool = False, regions: Regions = None) -> np.ndarray:
+    """Of a picture in the size that figures show it, (height, width, 3), or with `mapped` of its map. Raises `PictureError`."""
     picture = open_image(file)
+    if mapped:
+        picture = overlay(picture, regions)
     scale = PIXELS / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return np.asarray(picture.resize(size, Image.Resampling.LANCZOS))
@@ -102,7 +118,8 @@ def draw_pictures(figure: Figure, content: Pictures) -> Drawing:
     heads = [textwrap.wrap(name, letters, break_long_words=True)[:3] for name in content.columns]
     head = LINE * max(map(len, heads), default=0)
     above = 0.0 if content.columns else LINE + 0.03
-    row = above + cell + 0.03 + below + GAP
+    maps = any(picture.mapped for _, pictures in content.prompts for picture in pictures)
+    row = above + (2 if maps else 1) * (cell + 0.03) + below + GAP
     wide = max(COLUMN, 2 * MARGIN + side + most * (cell + GAP) - GAP)
     page, top = Page.blank(figure, head + 0.03 + row * len(content.prompts), wide)
     for i, lines in enumerate(heads):
@@ -122,6 +139,9 @@ def draw_pictures(figure: Figure, content: Pictures) -> Drawing:
 def _cell(page: Page, picture: Picture, left: float, top: float, cell: float) -> None:
     color = FRAMES.get(picture.frame, "")
     page.picture(picture.file, left, top, cell, cell, color)
+    if picture.mapped:
+        top += cell + 0.03
+        page.picture(picture.file, left, top, cell, cell, mapped=True, regions=picture.regions)
     letters = int(cell * LETTERS * 7 / SMALL)
     for k, line in enumerate(_ended(line, letters) for line in picture.lines):
         page.text(left, top + cell + 0.04 + k * LINE, line, size=SMALL, color=color if color and k == 0 else INK)

@@ -97,6 +97,10 @@ def _caveats(found: Mapping[str, Any]) -> list[str]:
     rewards = found["pictures"]["rewards"]
     told = [f"data: {WORLD}", *([TINY] if "clip" in rewards else [])] if found["world"] else []
     told += [f"marked: {deviation}" for deviation in found.get("deviations", ())]
+    if "srum" in found:
+        told.append("srum judges with " + ", ".join(f"{name}={value}" for name, value in found["srum"].items()))
+    for name, count in found.get("failures", {}).items():
+        told.append(f"{name}: {count['unread']:,} of {count['scores']:,} scores not read, {count['outside']:,} outside [-1, 1]")
     told += [ITSELF.format(name=name) for name in rewards if name == f"{PREFIX}{found['benchmark']}"]
     if any(found[part] is not None and found[part]["mean"] is None for part in PARTS):
         told.append(UNJUDGED)

@@ -41,10 +41,10 @@ def curves(run: Path) -> dict[str, Any]:
         }
         for (benchmark, metric, suite), own in panels.items()
     ]
-    return {"scores": scores, "logged": {name: _thinned(values) for name, values in sorted(_logged(run).items())}}
+    return {"scores": scores, "logged": {name: _thinned(values) for name, values in sorted(logged(run).items())}}
 
 
-def _logged(run: Path) -> dict[str, list[tuple[int, float]]]:
+def logged(run: Path) -> dict[str, list[tuple[int, float]]]:
     """Numbers by name over the steps; a step that was done again after a resume counts as done last."""
     found: dict[str, dict[int, float]] = {}
     for branch in BRANCHES:

@@ -207,10 +207,15 @@ def _gallery(gallery: Gallery) -> dict[str, Any]:
 
 
 def _figures(folder: Path | None) -> list[Path]:
-    """A file for each figure, in the order of their numbers."""
+    """A file for each figure, in the order of their numbers; extensions of ours come last."""
     found = [file for file in folder.iterdir() if file.suffix in FIGURES] if folder and folder.is_dir() else []
     best = {file.stem: file for file in sorted(found, key=lambda file: FIGURES.index(file.suffix), reverse=True)}
-    return sorted(best.values(), key=lambda file: [int(part) if part.isdecimal() else 0 for part in file.stem.split("-")])
+
+    def place(file: Path) -> tuple[object, ...]:
+        numbers = [int(part) if part.isdecimal() else 0 for part in file.stem.split("-")]
+        return file.stem.startswith("extension"), numbers, file.stem
+
+    return sorted(best.values(), key=place)
 
 
 def _below(files: Mapping[str, Path], name: str) -> list[str]:

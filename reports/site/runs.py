@@ -74,7 +74,7 @@ def read_comparison(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(door.read_bytes(path / COMPARISON, path))
         if content["schema"] != 1:
             raise ValueError(f"schema {content['schema']}")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path / COMPARISON} is not readable ({error}); make it anew with: suder-bench reward compare --model MODEL "
             f"--out {measured.quoted(path)}"

@@ -17,16 +17,20 @@ def escape(text: str) -> str:
 
 
 def render(table: Table) -> str:
-    """Numbers as the other formats print them; footnotes and recipes in the last two columns."""
+    """Numbers as the other formats print them, those without prompts trained on where there are some; footnotes and recipes in
+    the last two columns."""
     header = ["model", "group", "base"]
+    trained_on = any(cell.without for row in table.rows for cell in row.cells)
     for name, _ in table.columns:
-        header += [name, f"{name} low", f"{name} high", f"{name} gain"]
+        header += [name, f"{name} low", f"{name} high", f"{name} gain", *([f"{name} without prompts trained on"] * trained_on)]
     content = io.StringIO()
     out = csv.writer(content, lineterminator="\n")
     out.writerow([*header, "notes", "source"])
     recipes = {label: " ".join(f"{one}." for one in lines) for label, lines in table.recipes}
     for row in table.rows:
-        numbers = [number for cell in row.cells for number in (cell.value, cell.low, cell.high, cell.gain)]
+        numbers = []
+        for cell in row.cells:
+            numbers += [cell.value, cell.low, cell.high, cell.gain, *([cell.without] * trained_on)]
         about: dict[str, list[str]] = {}
         for (name, _), cell in zip(table.columns, row.cells, strict=True):
             for text in (*cell.notes, *cell.doubts):

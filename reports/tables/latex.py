@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from suder_bench.reports.tables import lines
+from suder_bench.reports.tables.layout import called
 from suder_bench.reports.tables.lines import Entry, Line
 from suder_bench.reports.tables.table import Table
 
@@ -58,6 +59,8 @@ def escape(text: str) -> str:
 def render(table: Table) -> str:
     """A `table*` that needs the package booktabs, and below it how the measured rows were made, which may go over pages."""
     width = 1 + len(table.columns)
+    name = called("Table", table.number)
+    caption, (kind, number) = table.title.removeprefix(f"{name}. "), name.split()
     body = [_row([Entry("Model"), *lines.header(table)])]
     for title, found in lines.groups(table):
         body += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\textit{{{escape(title)}}}}} \\"]
@@ -70,8 +73,8 @@ def render(table: Table) -> str:
         [
             r"\begin{table*}[!htp]",
             r"\centering",
-            rf"\renewcommand{{\thetable}}{{{table.number}}}",
-            rf"\caption{{{escape(table.title.removeprefix(f'Table {table.number}. '))}. Best in bold, second underlined.}}",
+            rf"\renewcommand{{\tablename}}{{{kind}}}\renewcommand{{\thetable}}{{{number}}}",
+            rf"\caption{{{escape(caption)}. Best in bold, second underlined.}}",
             r"\small",
             rf"\begin{{tabular}}{{p{{6.5cm}}{'r' * (width - 1)}}}",  # a label may be as long as the names of its runs
             r"\toprule",

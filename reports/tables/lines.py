@@ -63,6 +63,8 @@ def _lines(table: Table, row: Row) -> Iterator[Line]:
     yield Line(Entry(row.label, marks=_marks(table, row.notes)), values)
     if row.group == "measured" and any(cell.value for cell in cells):
         yield Line(Entry("95 % interval"), tuple(_interval(table, cell) for cell in cells), detail=True)
+    if any(cell.without for cell in cells):
+        yield Line(Entry("without prompts trained on"), tuple(Entry(cell.without or DASH) for cell in cells), detail=True)
     if any(cell.gain for cell in cells):
         yield Line(Entry(f"gain over {row.base}, points"), tuple(Entry(cell.gain or DASH) for cell in cells), detail=True)
 

@@ -1,4 +1,4 @@
-"""Tables 1-6: what stands in each cell, beside what it may stand, and what has to be said about it.
+"""Tables 1-6, SRUM's and our extensions: what stands in each cell, beside what it may stand, and what has to be said of it.
 
 Numbers share a table only where they are comparable: world and real data, different questions, judges or protocols make
 tables of their own. The published rows stand in the table of the measured rows that keep the benchmarks' official
@@ -7,7 +7,7 @@ protocol and judges on real data, or else alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
@@ -17,8 +17,8 @@ from suder_bench.errors import UserError
 from suder_bench.reports import published
 from suder_bench.reports.admission import start_of
 from suder_bench.reports.measured import Measured, Scores, quoted, starts_of
-from suder_bench.reports.recipes import difference, losses, recipe
-from suder_bench.reports.tables.layout import LAYOUTS, Column, Layout
+from suder_bench.reports.recipes import difference, losses, recipe, shared
+from suder_bench.reports.tables.layout import EXTENSIONS, FURTHER, KNOWN, LAYOUTS, Column, Layout, Number, called, file_of
 from suder_bench.runs.table import FEW_CLUSTERS
 
 Rank = Literal["", "best", "second"]
@@ -30,8 +30,9 @@ OTHER = "measured in another way, not comparable with the other tables"
 
 @dataclass(frozen=True)
 class Cell:
-    """Digits as printed, '' where there is none; `gain` in points over the row's base; `notes` are texts of footnotes, and
-    `doubts` those of its interval. `tied`: others of another value share its rank."""
+    """Digits as printed, '' where there is none; `gain` in points over the row's base, `without` what it is without prompts that
+    the model was trained on; `notes` are texts of footnotes, and `doubts` those of its interval. `tied`: others of another value
+    share its rank."""
 
     value: str = ""
     low: str = ""
@@ -41,6 +42,7 @@ class Cell:
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     tied: bool = False
+    without: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Row:
 class Table:
     """One table to print. `name` is its file's; `columns` have their footnotes; `recipes` tell how each measured row was made."""
 
-    number: int
+    number: Number
     name: str
     title: str
     columns: tuple[tuple[str, tuple[str, ...]], ...]
@@ -77,7 +79,7 @@ class Table:
         return {text: _letter(i) for i, text in enumerate(dict.fromkeys(texts))}
 
 
-def build(measured: Sequence[Measured], asked: Sequence[int] = ()) -> tuple[list[Table], list[str]]:
+def build(measured: Sequence[Measured], asked: Sequence[Number] = ()) -> tuple[list[Table], list[str]]:
     """The tables asked for, or all that the rows suffice for; and a line for each table left out and each row with gaps.
 
     Raises `UserError` for a table asked for whose benchmark nobody scored, and when none can be made.
@@ -85,11 +87,15 @@ def build(measured: Sequence[Measured], asked: Sequence[int] = ()) -> tuple[list
     tables: list[Table] = []
     made: list[Layout] = []
     left_out: list[str] = []
-    for number in asked or LAYOUTS:
-        layout = LAYOUTS[number]
+    further = [number for number, layout in FURTHER.items() if _scored(layout, measured)]
+    ours = [number for number, layout in EXTENSIONS.items() if compared(layout, measured)]
+    for number in asked or [*LAYOUTS, *further, *ours]:
+        layout = KNOWN[number]
         try:
-            tables += _tables(layout, _admitted(layout, measured))
+            admitted, without = _admitted(layout, measured)
+            tables += _tables(layout, admitted)
             made.append(layout)
+            left_out += without
         except UserError as error:
             if asked:
                 raise
@@ -113,49 +119,77 @@ def _gaps(made: Sequence[Layout], measured: Sequence[Measured]) -> list[str]:
             and (missing := [name for name in layout.benchmarks if name not in row.scores])
         }
         if lacking:
-            numbers = ", ".join(f"Table {layout.number}" for layout in lacking)
+            numbers = ", ".join(called("Table", layout.number) for layout in lacking)
             missing = list(dict.fromkeys(name for names in lacking.values() for name in names))
             lines.append(f"{row.label} in {numbers}: not scored on {', '.join(missing)}; {command(row, missing)}")
     return lines
 
 
-def _admitted(layout: Layout, measured: Sequence[Measured]) -> list[Measured]:
-    """The rows that belong into the table: none where it is about other models than those that were scored, so that the
-    published ones stand alone. Raises `UserError` saying what is missing and the command that makes it."""
+def _admitted(layout: Layout, measured: Sequence[Measured]) -> tuple[list[Measured], list[str]]:
+    """The rows that belong into the table, and a line for each start model left out: no rows where the table is about other
+    models than those that were scored, so that the published ones stand alone. Raises `UserError` saying what is missing and
+    the command that makes it."""
     if layout.compares:
-        return _trainings(layout, measured)
-    rows = [row for row in measured if any(_has(row, column) for column in layout.columns)]
+        return trainings(layout, measured)
+    rows = _scored(layout, measured)
     if not rows:
         needs = " or ".join(layout.benchmarks)
         raise UserError(
-            f"Table {layout.number} needs {needs}, which no run has scored; {command(measured[0], layout.benchmarks)}"
+            f"{called('Table', layout.number)} needs {needs}, which no run has scored; {command(measured[0], layout.benchmarks)}"
         )
-    return [row for row in rows if layout.admits.model(row)]
+    return [row for row in rows if layout.admits.model(row)], []
 
 
-def _trainings(layout: Layout, measured: Sequence[Measured]) -> list[Measured]:
-    admits = layout.admits
-    trained = [row for row in measured if admits.training(row)]
+def trainings(layout: Layout, measured: Sequence[Measured]) -> tuple[list[Measured], list[str]]:
+    """`sufficient` of the trainings compared and their start models. Raises `UserError` where none was given, too."""
+    trained = compared(layout, measured)
+    what = called("Table", layout.number)
     if not trained:
-        config = "clip-reward" if "clip" in admits.rewards else admits.strategies[0]
+        asked, example = layout.sought or layout.admits, layout.example
         raise UserError(
-            f"Table {layout.number} compares trainings ({', '.join(admits.strategies)}; reward {' or '.join(admits.rewards)}) "
-            f"and none was given; make one with: suder-bench train --config {config} --out runs/{config} && "
-            f"suder-bench track runs/{config} --suite all"
+            f"{what} compares trainings ({', '.join(asked.strategies)}; reward {' or '.join(asked.rewards)}) "
+            f"and none was given; make one with: suder-bench train --config {example} --out runs/{example} && "
+            f"suder-bench track runs/{example} --suite all"
         )
-    rows = [*starts_of(trained, measured), *trained]
+
+    def lacking(row: Measured) -> list[str]:
+        columns = [part for one in layout.columns for part in one.of or (one,)]
+        return [name for name in layout.benchmarks if not any(_has(row, one) for one in columns if one.benchmark == name)]
+
+    return sufficient(what, [*starts_of(trained, measured), *trained], lacking)
+
+
+def compared(layout: Layout, measured: Sequence[Measured]) -> list[Measured]:
+    """The trainings that a comparison is of; of an extension those of the models that one which is sought was trained from."""
+    trained = [row for row in measured if layout.admits.training(row)]
+    if layout.sought is None:
+        return trained
+    starts = {start_of(row) for row in trained if layout.sought.training(row)}
+    return [row for row in trained if start_of(row) in starts]
+
+
+def sufficient(
+    what: str, rows: Sequence[Measured], lacking: Callable[[Measured], Sequence[str]]
+) -> tuple[list[Measured], list[str]]:
+    """The rows of those start models whose rows all have the benchmarks that a comparison needs, and a line for each of the other
+    start models. Raises `UserError` with the first line where no model is left."""
+    lines: dict[str, str] = {}
     for row in rows:
-        missing = [
-            name for name in layout.benchmarks if not any(_has(row, one) for one in layout.columns if one.benchmark == name)
-        ]
-        if missing:
-            raise UserError(f"Table {layout.number} needs {' and '.join(missing)} of {row.label} too; {command(row, missing)}")
-    return rows
+        if missing := lacking(row):
+            lines.setdefault(start_of(row), f"{what} needs {' and '.join(missing)} of {row.label}; {command(row, missing)}")
+    kept = [row for row in rows if start_of(row) not in lines]
+    if lines and not kept:
+        raise UserError(next(iter(lines.values())))
+    return kept, list(lines.values())
+
+
+def _scored(layout: Layout, measured: Sequence[Measured]) -> list[Measured]:
+    """The rows that have some of its numbers."""
+    return [row for row in measured if any(_has(row, column) for column in layout.columns)]
 
 
 def _has(row: Measured, column: Column) -> bool:
-    scores = row.scores.get(column.benchmark)
-    return scores is not None and scores.metric(column.metric) is not None
+    return column.metric_of(row.scores) is not None
 
 
 def command(row: Measured, benchmarks: Sequence[str]) -> str:
@@ -186,7 +220,8 @@ def apart(layout: Layout, rows: Sequence[Measured]) -> list[list[Measured]]:
 
 def _parts(layout: Layout, row: Measured) -> list[Measured]:
     """The row with the numbers that the layout shows, in two parts where only some of them may stand beside published ones."""
-    names = {name: {one.metric for one in layout.columns if one.benchmark == name} for name in layout.benchmarks}
+    columns = [part for one in layout.columns for part in one.of or (one,)]
+    names = {name: {one.metric for one in columns if one.benchmark == name} for name in layout.benchmarks}
     found: dict[bool, dict[str, Scores]] = {}
     for name, metrics in names.items():
         for part in row.scores[name].parts(metrics) if name in row.scores else ():
@@ -215,8 +250,10 @@ def origin(layout: Layout, group: Sequence[Measured], groups: Sequence[Sequence[
 
 def _tables(layout: Layout, rows: Sequence[Measured]) -> list[Table]:
     measured = apart(layout, rows)
-    groups = measured if measured and beside_published(layout, measured[0][0]) else [[], *measured]
-    return [_table(layout, group, measured, with_published=i == 0, number=i) for i, group in enumerate(groups)]
+    groups = dict(enumerate(measured, start=0 if measured and beside_published(layout, measured[0][0]) else 1))
+    if published.rows(layout.number):
+        groups = {0: [], **groups}
+    return [_table(layout, group, measured, place) for place, group in groups.items()]
 
 
 def _together(layout: Layout, one: Measured, other: Measured) -> bool:
@@ -232,28 +269,29 @@ def beside_published(layout: Layout, row: Measured) -> bool:
     return all(row.scores[name].comparable for name in layout.benchmarks if name in row.scores)
 
 
-def _table(
-    layout: Layout, group: Sequence[Measured], groups: Sequence[Sequence[Measured]], *, with_published: bool, number: int
-) -> Table:
-    notes = published.notes(layout.number) if with_published else ()
-    rows = [_published_row(layout, row) for row in published.rows(layout.number)] if with_published else []
+def _table(layout: Layout, group: Sequence[Measured], groups: Sequence[Sequence[Measured]], place: int) -> Table:
+    """The table in the first place, 0, has the published rows, where there are any."""
+    notes = published.notes(layout.number) if place == 0 else ()
+    rows = [_published_row(layout, row) for row in published.rows(layout.number)] if place == 0 else []
     rows = _gains(layout, rows) + _gains(layout, [_measured_row(layout, row) for row in group])
     rows = [replace(row, cells=cells) for row, cells in zip(rows, _ranked(rows), strict=True)]
-    if with_published:
-        name, title = "paper", "published and measured" if group else "published"
+    if place == 0:
+        of_paper = bool(published.rows(layout.number))
+        name, title = ("paper", "published and measured" if group else "published") if of_paper else ("real", "measured")
         title += f" ({why})" if group and (why := origin(layout, group, groups)) else ""
     else:
         name, title = heading(layout, group, groups)
     sources = dict.fromkeys(row.source for row in rows if row.source)
     return Table(
         number=layout.number,
-        name=f"table-{layout.number}-{name}" + (f"-{number}" if number > 1 else ""),
-        title=f"Table {layout.number}. {layout.title}: {title}",
+        name=f"{file_of('Table', layout.number)}-{name}" + (f"-{place}" if place > 1 else ""),
+        title=f"{called('Table', layout.number)}. {layout.title}: {title}",
         columns=tuple(
             (one.name, tuple(note.text for note in notes if note.column == one.name and not note.model)) for one in layout.columns
         ),
         rows=tuple(rows),
         notes=(
+            *layout.notes,
             *_absent(layout, groups),
             *(f"Published rows: {source}." for source in sources),
             *(one.text for one in notes if not one.model + one.column),
@@ -279,12 +317,22 @@ def _published_row(layout: Layout, row: published.PublishedRow) -> Row:
 def _measured_row(layout: Layout, row: Measured) -> Row:
     cells = []
     for column in layout.columns:
-        found = row.scores[column.benchmark].metric(column.metric) if column.benchmark in row.scores else None
+        found = column.metric_of(row.scores)
         value, low, high = (column.shown(found[key] if found else None) for key in ("value", "low", "high"))
         few = found.get("few_clusters") if found else None
         doubts = () if few is None else (f"{FEW_CLUSTERS[:1].upper()}{FEW_CLUSTERS[1:]}.",)
-        cells.append(Cell(value, low, high, notes=() if found else _elsewhere(row, column), doubts=doubts))
-    return Row(row.label, "measured", row.base, tuple(cells), losses(row, layout.benchmarks))
+        notes = () if found else _elsewhere(row, column)
+        cells.append(Cell(value, low, high, notes=notes, doubts=doubts, without=_without(row, column) if found else ""))
+    notes = (*losses(row, layout.benchmarks), *shared(row, layout.benchmarks))
+    return Row(row.label, "measured", row.base, tuple(cells), notes)
+
+
+def _without(row: Measured, column: Column) -> str:
+    """The number over the prompts that the model was not trained on, where there are some that it was."""
+    overlap = row.seen.get(column.benchmark)
+    if overlap is None or not overlap.shared:
+        return ""
+    return column.shown(overlap.without.get(row.scores[column.benchmark].name_of(column.metric)))
 
 
 def _elsewhere(row: Measured, column: Column) -> tuple[str, ...]:

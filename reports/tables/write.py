@@ -25,7 +25,8 @@ def write(tables: Sequence[Table], out: Path) -> list[Path]:
         contents |= {out / "tables" / f"{table.name}.{ending}": render(table) for ending, render in _FORMATS.items()}
     try:
         for ending in _FORMATS:
-            for old in set((out / "tables").glob(f"table-[1-6]-*.{ending}")) - set(contents):
+            found = [file for kind in ("table-[0-9]", "extension-[a-z]") for file in (out / "tables").glob(f"{kind}-*.{ending}")]
+            for old in set(found) - set(contents):
                 old.unlink()
         for file, content in contents.items():
             replace_file(file, content.encode())

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from suder_bench.reports import published
-from suder_bench.reports.tables.layout import LAYOUTS
+from suder_bench.reports.tables.layout import KNOWN, LAYOUTS
 
 
 @pytest.mark.parametrize(("table", "rows"), [(1, 14), (2, 23), (3, 17), (4, 4), (5, 3), (6, 16)])
@@ -26,9 +26,24 @@ def test_digits_are_those_in_print() -> None:
     assert "Spatial" not in by_model["Emu3"].values
 
 
-@pytest.mark.parametrize("table", LAYOUTS)
+@pytest.mark.parametrize(("table", "rows", "gain"), [(7, 13, "4.37"), (8, 3, "2.93")])
+def test_srums_rows_are_there_with_their_like(table: int, rows: int, gain: str) -> None:
+    """A row that draws after a chain of thought is compared with its base that does so too."""
+    found = {row.model: row for row in published.rows(table)}
+    assert len(found) == rows
+    overall = KNOWN[table].columns[-1].name
+    assert all(set(row.values) == {column.name for column in KNOWN[table].columns} for row in found.values())
+    tuned = found["Bagel+SRUM"]
+    assert Decimal(tuned.values[overall]) - Decimal(found[tuned.base].values[overall]) == Decimal(gain)
+    if table == 7:
+        thought = found["Bagel+SRUM (CoT)"]
+        assert thought.base == "Bagel (CoT)"
+        assert Decimal(thought.values[overall]) - Decimal(found[thought.base].values[overall]) == Decimal("3.91")
+
+
+@pytest.mark.parametrize("table", KNOWN)
 def test_footnotes_hang_on_rows_and_columns_that_exist(table: int) -> None:
-    models, columns = {row.model for row in published.rows(table)}, {column.name for column in LAYOUTS[table].columns}
+    models, columns = {row.model for row in published.rows(table)}, {column.name for column in KNOWN[table].columns}
     for note in published.notes(table):
         assert note.model in models | {""}
         assert note.column in columns | {""}

@@ -15,6 +15,7 @@ from suder_bench.errors import UserError
 from suder_bench.reports.figures import charts
 from suder_bench.reports.figures.figure import Caption, Captions, Chart, Figure, Kind, Mark, Picture, Pictures, Series, Sheet
 from suder_bench.reports.figures.files import write
+from suder_bench.rewards.regions import Region
 
 HOSTILE = "<b>a $x_{$ \\frac{% & _ [link](http://x)"
 
@@ -42,12 +43,18 @@ def figures(tmp_path: Path) -> list[Figure]:
         Picture(file, ("dsr -0.7",), "worst"),
         Picture(tmp_path / "none.png"),
     )
+    mapped = (
+        Picture(file, ("srum 0.5",), "best", mapped=True, regions=[Region((0, 0, 30, 30), 1.0)]),
+        Picture(file, ("srum 0.4",), mapped=True),
+        Picture(tmp_path / "none.png", mapped=True),
+    )
     said = tuple(Caption(text, ("-0.5", "1"), "best") for text in (HOSTILE, "", "word " * 200))
     return [
         *(chart(kind) for kind in ("bars", "radar", "lines")),
         chart("lines", ("Color",)),
         Figure(7, "figure-7-world", "Samples", "same seeds", Pictures(("a" * 60, "b", "c"), ((HOSTILE * 9, framed),))),
         Figure(9, "figure-9-world", "Rewards", "same prompts", Pictures((), ((HOSTILE * 9, framed), ("short", framed[:1])))),
+        Figure(9, "figure-9-credit", "Rewards", "with maps", Pictures((), (("a prompt", mapped), ("another", framed)))),
         Figure(10, "figure-10-world", "Rewards", "captions", Captions(("dsr", "verdict"), ((file, said),))),
         Figure(9, "figure-9-training", "Rewards", "in training", Sheet(file)),
     ]
@@ -75,7 +82,7 @@ def test_the_same_figures_are_the_same_files(tmp_path: Path, figures: list[Figur
 
 def test_the_csv_holds_every_number_that_is_shown(tmp_path: Path, figures: list[Figure]) -> None:
     pytest.importorskip("matplotlib")
-    write([figures[0], figures[6]], tmp_path / "out")
+    write([figures[0], figures[7]], tmp_path / "out")
     rows = list(csv.DictReader((tmp_path / "out/figures/figure-3-bars.csv").open()))
     assert len(rows) == 13
     expected = {"figure": "3", "role": "start", "step": "", "column": "Color", "value": "0.5", "low": "0.4", "high": "0.6"}
@@ -121,8 +128,8 @@ def test_few_clusters_are_in_the_csv_where_there_are_any() -> None:
 
 def test_figures_of_an_earlier_report_are_removed(tmp_path: Path, figures: list[Figure]) -> None:
     pytest.importorskip("matplotlib")
-    write(figures[6:], tmp_path)
-    write(figures[6:7], tmp_path)
+    write(figures[7:], tmp_path)
+    write(figures[7:8], tmp_path)
     assert {file.stem for file in (tmp_path / "figures").iterdir()} == {"figure-10-world"}
 
 

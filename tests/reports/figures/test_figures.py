@@ -178,6 +178,17 @@ def test_a_benchmark_that_is_missing_comes_with_the_command_that_scores_it(tmp_p
     )
 
 
+def test_a_training_of_another_model_that_is_scored_on_less_keeps_no_figure_back(tmp_path: Path) -> None:
+    runs = [write_training(tmp_path / "u", BOTH, 0.5, 0.6), write_training(tmp_path / "s", SEPARATE, 0.5, 0.7)]
+    part = write_training(tmp_path / "part", BOTH, 0.3, 0.7, benchmarks=GEN, start="other")
+    made, lines = build(measured.read([*runs, part]), runs, [3])
+    assert [[one.label for one in chart(figure).series][:3] for figure in made] == [["before training", "unified", "separate"]]
+    assert lines == [
+        "Figure 3 needs llavabench of other + dsr (simpo), unified; "
+        f"score it with: suder-bench track {part} --benchmark llavabench"
+    ]
+
+
 def test_trainings_scored_in_different_ways_are_not_compared(tmp_path: Path) -> None:
     runs = [of_the_world(tmp_path / "w", 0.5, 0.6), write_training(tmp_path / "s", SEPARATE, 0.5, 0.6)]
     assert refused(3, *runs).startswith("Figure 3 compares unified with separate, and those given were not scored alike; ")

@@ -12,10 +12,12 @@ from fake_runs import write_drawn, write_geneval
 from PIL import Image
 
 from suder_bench.errors import UserError
+from suder_bench.reports.credit import overlay
 from suder_bench.reports.figures import demonstrations, grids
 from suder_bench.reports.figures.figure import Captions, Figure, Pictures, Sheet
 from suder_bench.rewards import kept
 from suder_bench.rewards.compare import Samples
+from suder_bench.rewards.regions import Region
 from suder_bench.rewards.sampled import Sampled
 
 PROMPTS = {f"a photo of {number} stars": "counting" for number in range(9)}
@@ -86,6 +88,26 @@ def test_pictures_stand_from_the_highest_reward_to_the_lowest(tmp_path: Path) ->
     assert [picture.frame for picture in row] == ["best", "", "worst"]
     assert row[0].lines == ("dsr -0.500", "clip 0.500", "verdict 1")
     assert row[0].file == tmp_path / "c/samples/0-1.png"
+
+
+def test_where_a_reward_credits_pictures_stands_below_them(tmp_path: Path) -> None:
+    [figure] = demonstrations.build(9, [compared(tmp_path / "c", regions=True)])
+    first, second, third = pictures(figure).prompts[0][1]
+    assert [one.mapped for one in (first, second, third)] == [True] * 3
+    assert first.regions == second.regions == [Region((0, 0, 4, 8), 1.0), Region((4, 0, 8, 8), -0.5)]
+    assert third.regions is None
+    assert "Below each picture the regions by clip: green good, orange bad, the stronger the surer." in figure.notes
+    assert not any(one.mapped for one in pictures(demonstrations.build(9, [compared(tmp_path / "d")])[0]).prompts[0][1])
+
+
+def test_a_map_is_green_where_regions_are_good_and_orange_where_they_are_bad() -> None:
+    picture = Image.new("RGB", (8, 8), (200, 100, 50))
+    shown = np.asarray(overlay(picture, [Region((0, 0, 4, 8), 1.0), Region((4, 0, 6, 8), -0.5)])).astype(int)
+    grey = int(np.asarray(picture.convert("L"))[0, 0])
+    assert shown[0, 7].tolist() == [grey] * 3
+    assert shown[:, 1, 1].min() > shown[:, 1, 0].max() + 50
+    assert shown[:, 5, 0].min() > shown[:, 5, 2].max() + 20
+    assert np.asarray(overlay(picture, None)).tolist() == [[[grey] * 3] * 8] * 8
 
 
 def test_pictures_that_another_drew_are_told(tmp_path: Path) -> None:

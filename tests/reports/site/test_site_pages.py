@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from browser import Tab, chromium, tab
 from fake_comparisons import COMPARISON, METRIC
-from fake_runs import summary, write_drawn, write_geneval, write_run
+from fake_runs import count_as_confirmed, summary, write_drawn, write_geneval, write_run
 
 from suder_bench.cli import main
 from suder_bench.plots import OKABE_ITO
@@ -69,7 +69,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, comparison in (("c", COMPARISON), ("u", UNJUDGED)):
         (folder / name).mkdir()
         (folder / name / "compare.json").write_text(json.dumps(comparison))
-    assert main(["report", *map(str, runs), "--out", str(folder / "report")]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        count_as_confirmed(patch)
+        assert main(["report", *map(str, runs), "--out", str(folder / "report")]) == 0
     return folder / "report" / "site" / "index.html"
 
 

@@ -41,6 +41,21 @@ def test_a_comparable_run_stands_beside_the_published_rows_with_its_interval(tmp
     assert row(table, "Janus-Pro-7B + SUDER").cells[0].rank == mine.cells[0].rank == "second"
 
 
+def test_srums_table_has_its_footnote_and_is_made_of_runs_that_were_rated_so(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", summary("t2i-compbench", protocol="srum", value=61.5))
+    made, _ = build(measured.read([run]))
+    paper, other = [table for table in made if table.number == 7]
+    assert paper.title == "Table 7. T2I-CompBench as SRUM's judge rates it, 0 to 100 (not SUDER's): published"
+    tuned = row(paper, "Bagel+SRUM (CoT)")
+    assert (tuned.cells[-1].value, tuned.cells[-1].gain) == ("88.37", "+3.91")
+    [note] = tuned.cells[-1].notes
+    assert "Like for like it is 82.18 to 86.55, and 84.46 to 88.37." in note
+    assert values(row(other, "my-model"))[1:3] == ["61.50", "61.50"]
+    plain, _ = build(measured.read([write_run(tmp_path / "plain", summary())]))
+    assert {table.number for table in plain} <= {1, 2, 3, 6}
+    assert refused([run], 8).startswith("Table 8 needs t2i-reasonbench, which no run has scored; score it with: ")
+
+
 def test_understanding_is_printed_in_percent(tmp_path: Path) -> None:
     [table] = tables(tmp_path, 3, summary(value=0.8123))
     assert values(row(table, "my-model")) == ["81.2", "0.8", "81.2", "81.2", "81.2"]
@@ -206,7 +221,7 @@ def test_of_several_runs_of_the_start_model_the_one_scored_alike_is_the_base(tmp
     few = write_run(tmp_path / "few", summary(value=0.4, benchmarks={}, limit=6))
     training = write_training(tmp_path / "t", "", 0.5, 0.6)
     rows = measured.read([few, training])
-    assert [row.base for row in rows] == ["", rows[0].label, rows[1].label]
+    assert [row.base for row in rows] == ["", "", rows[1].label]
     assert rows[1].runs == [training / "evaluations/step-0/all"]
 
 
@@ -275,6 +290,17 @@ def test_training_runs_fill_the_ablation_tables(tmp_path: Path) -> None:
     assert by_number[4].recipes[1][1][0] == f"trained: unified, simpo, reward dsr, step 20 of {tmp_path}/both"
 
 
+def test_a_training_with_credit_for_parts_is_none_of_the_papers(tmp_path: Path) -> None:
+    both = write_training(tmp_path / "both", "strategy: unified\nsrum: {credit: 'off'}\n", 0.5, 0.55)
+    parts = write_training(tmp_path / "parts", "strategy: unified\nsrum: {credit: guidance}\n", 0.5, 0.7)
+    rows = measured.read([both, parts])
+    assert [one.label for one in rows[1:]] == [
+        f"my-model + dsr ({how}), unified" for how in ("simpo", "simpo with credit by guidance")
+    ]
+    [table] = [one for one in build(rows)[0] if one.number == 4]
+    assert labels(table) == ["my-model", "my-model + dsr (simpo), unified"]
+
+
 def test_a_checkpoint_run_alone_is_told_by_its_training(tmp_path: Path) -> None:
     training = write_training(tmp_path / "t", "strategy: only-und\n")
     run = write_run(tmp_path / "run", summary(model=f"{training}/checkpoint-30"))
@@ -331,9 +357,27 @@ def test_a_table_without_its_benchmark(tmp_path: Path) -> None:
 def test_a_table_that_needs_both_suites(tmp_path: Path) -> None:
     training = write_training(tmp_path / "t", "", 0.5, 0.6, benchmarks=GEN)
     assert refused([training], 4) == (
-        "Table 4 needs hallusionbench and llavabench of my-model too; "
+        "Table 4 needs hallusionbench and llavabench of my-model; "
         "score it with: suder-bench run --model my-model --benchmark hallusionbench --benchmark llavabench"
     )
+
+
+def test_a_training_of_another_model_that_is_scored_on_less_keeps_no_table_back(tmp_path: Path) -> None:
+    whole = write_training(tmp_path / "whole", "strategy: unified\n", 0.5, 0.6)
+    part = write_training(tmp_path / "part", "strategy: unified\n", 0.3, 0.7, benchmarks=GEN, start="other")
+    made, lines = build(measured.read([whole, part]), [4])
+    assert [labels(table) for table in made] == [["my-model", "my-model + dsr (simpo), unified"]]
+    assert lines == [
+        "Table 4 needs hallusionbench and llavabench of other; "
+        "score it with: suder-bench run --model other --benchmark hallusionbench --benchmark llavabench"
+    ]
+
+
+def test_a_start_model_is_compared_with_no_other_one(tmp_path: Path) -> None:
+    one = write_training(tmp_path / "one", "strategy: unified\n", 0.5, 0.6)
+    other = write_training(tmp_path / "other", "strategy: unified\n", 0.3, 0.7, start="other")
+    rows = measured.read([one, other])
+    assert [(row.label, row.base) for row in rows if row.training is None] == [("my-model", ""), ("other", "")]
 
 
 def test_runs_of_different_suites(tmp_path: Path) -> None:
