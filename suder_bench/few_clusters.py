@@ -5,7 +5,7 @@ clusters' means can, because it knows how little a spread of few values says; it
 two clusters at least that differ. Everything else has no interval.
 
 Of 800 simulated benchmarks (prompts with rates that are uniform over 0 to 1, four pictures each) t's intervals held the truth
-in 100, 96, 96, 94, 93, 92, 94 and 95 % for 2 to 9 prompts, the bootstrap's in 69, 86, 86 and 88 % for 2 to 5. Where all prompts
+in 100, 96, 96, 94, 93, 92, 94 and 95 % for 2 to 9 prompts, percentiles' in 69, 86, 86 and 88 % for 2 to 5. Where all prompts
 have the same mean there is no interval, in 22 % of the benchmarks of two prompts and 5 % of those of three.
 
 A statistic is only known as a function of weights (`records.Statistic`), so it is asked: its value where a cluster stands
@@ -23,7 +23,7 @@ import numpy as np
 from suder_bench.records import Statistic
 
 FEW = 10
-"""From so many clusters on the bootstrap is used, which holds the truth in 91 to 93 % there (tests/test_few_clusters.py)."""
+"""From so many clusters on the bootstrap is used, whose intervals hold the truth in 97 % there (docs/statistics.md)."""
 
 CELLS = 2_000_000
 """Weights held at once, as in the bootstrap."""

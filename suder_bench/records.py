@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -57,6 +58,8 @@ def open_image(source: ImageSource) -> Image.Image:
     """
     encoded = source.read() if isinstance(source, Embedded) else source
     try:
+        if isinstance(encoded, Path) and not stat.S_ISREG(kind := encoded.stat().st_mode) and not stat.S_ISDIR(kind):
+            raise ValueError("a pipe or a device, and no file")  # nobody may ever write into it
         with Image.open(encoded if isinstance(encoded, Path) else io.BytesIO(encoded)) as opened:
             if opened.mode == "CMYK" and isinstance(source, Path) and source.suffix.lower() == ".png":
                 raise ValueError(f"a CMYK {opened.format} called .png; save it as an RGB PNG")

@@ -11,6 +11,7 @@ What a name stands for, by group:
 - benchmarks: `Factory(data: Path, protocol: str = "official")`, a `suder_bench.benchmark.Benchmark`;
 - models: an adapter class with `load(reference: str, *, device: str, dtype: str)`, which makes a model;
 - rewards: see `suder_bench.rewards.protocols`;
+- proposers: sources of boxes for the reward `srum`; see `suder_bench.rewards.proposals`;
 - judges: named "role/backend"; a class with `load(*, device: str, dtype: str, offline: bool)`, or a function of the role
   that also takes `source`, what the user wrote after "backend:".
 """
@@ -26,20 +27,22 @@ from typing import Any, Literal
 
 from suder_bench.errors import UserError, unknown
 
-Group = Literal["benchmarks", "models", "rewards", "judges"]
-GROUPS: tuple[Group, ...] = ("benchmarks", "models", "rewards", "judges")
+Group = Literal["benchmarks", "models", "rewards", "judges", "proposers"]
+GROUPS: tuple[Group, ...] = ("benchmarks", "models", "rewards", "judges", "proposers")
 
 _EVALUATORS = "suder_bench.evaluators"
 _WORLD_JUDGES = {
-    "detector": "WorldDetector",
-    "detector-2d": "WorldDetector",
-    "detector-3d": "WorldDetector",
-    "color": "WorldColor",
-    "vqa": "WorldVqa",
-    "clip": "WorldClip",
-    "depth": "WorldDepth",
-    "parser": "WorldParser",
-    "llm": "WorldLlm",
+    "detector": "world:WorldDetector",
+    "detector-2d": "world:WorldDetector",
+    "detector-3d": "world:WorldDetector",
+    "color": "world:WorldColor",
+    "vqa": "world:WorldVqa",
+    "clip": "world:WorldClip",
+    "depth": "world:WorldDepth",
+    "parser": "world:WorldParser",
+    "llm": "world:WorldLlm",
+    "mllm": "world_talker:WorldMllm",
+    "first-token": "world_talker:WorldFirstToken",
 }
 
 TABLE: Mapping[Group, Mapping[str, str]] = {
@@ -51,6 +54,10 @@ TABLE: Mapping[Group, Mapping[str, str]] = {
         "llavabench": f"{_EVALUATORS}.llavabench:LlavaBench",
         "mmbench": f"{_EVALUATORS}.mmbench:MMBench",
         "seedbench": f"{_EVALUATORS}.seedbench:SeedBench",
+        "geneval2": f"{_EVALUATORS}.geneval2:GenEval2",
+        "t2i-reasonbench": f"{_EVALUATORS}.t2i_reasonbench:T2IReasonBench",
+        "wise-verified": f"{_EVALUATORS}.wise:WiseVerified",
+        "wise-legacy": f"{_EVALUATORS}.wise:WiseLegacy",
     },
     "models": {
         "janus": "suder_bench.models.janus:JanusModel",
@@ -67,9 +74,14 @@ TABLE: Mapping[Group, Mapping[str, str]] = {
         "vqa": "suder_bench.rewards.vqa:Vqa",
         "srum": "suder_bench.rewards.srum:Srum",
     },
+    "proposers": {
+        "grid": "suder_bench.rewards.proposals:GridBoxes",
+        "model": "suder_bench.rewards.proposals:ModelBoxes",
+    },
     "judges": {
-        **{f"{role}/world": f"{_EVALUATORS}.judges.world:{name}" for role, name in _WORLD_JUDGES.items()},
-        **{f"{role}/official": f"{_EVALUATORS}.judges.official:load" for role in (*_WORLD_JUDGES, "mllm")},
+        **{f"{role}/world": f"{_EVALUATORS}.judges.{name}" for role, name in _WORLD_JUDGES.items()},
+        **{f"{role}/official": f"{_EVALUATORS}.judges.official:load" for role in _WORLD_JUDGES},
+        **{f"{role}/vlm": f"{_EVALUATORS}.judges.vlm:load" for role in ("llm", "mllm", "first-token")},
         "detector/mmdet": f"{_EVALUATORS}.judges.mmdet_detector:load",
         "color/open-clip": f"{_EVALUATORS}.judges.open_clip_towers:load",
         "clip/tiny-clip": f"{_EVALUATORS}.judges.clip:TinyClip",
@@ -80,7 +92,10 @@ TABLE: Mapping[Group, Mapping[str, str]] = {
     },
 }
 
-CHECKPOINTS: Mapping[str, tuple[str, str]] = {"tiny-janus": ("janus", "suder_bench.world.checkpoints:path")}
+CHECKPOINTS: Mapping[str, tuple[str, str]] = {
+    "tiny-janus": ("janus", "suder_bench.world.checkpoints:path"),
+    "tiny-showo": ("showo", "suder_bench.world.checkpoints:path"),
+}
 """Shipped checkpoints: name -> (adapter, "module:function" that turns the name into a folder)."""
 
 

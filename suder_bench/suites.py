@@ -13,11 +13,17 @@ UNDERSTANDING = ("pope", "hallusionbench", "llavabench", "mmbench", "seedbench")
 PAPER = GENERATION + UNDERSTANDING
 """What SUDER's tables report; it stays this when benchmarks are added to `all`."""
 
+REASONING = ("t2i-reasonbench", "wise-verified")
+NEWER = (*GENERATION[:1], "geneval2", *GENERATION[1:])
+"""Composition by a newer benchmark too, whose licence is not for commercial use: nothing of it is in `all`."""
+
 SUITES: Mapping[str, tuple[str, ...]] = {
     "gen": GENERATION,
     "und": UNDERSTANDING,
     "all": GENERATION + UNDERSTANDING,
     "paper": PAPER,
+    "reason": REASONING,
+    "gen2": NEWER,
 }
 
 

@@ -26,16 +26,44 @@ FIXED = ("messages", "model", "stream")
 
 NOTHING: Arguments = MappingProxyType({})
 
+TOKENS = "tokens"
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Price:
+    """Of a million tokens, in the user's currency."""
+
+    input: float
+    output: float
+
+    def of(self, tokens: tuple[int, int]) -> float:
+        """What so many tokens of input and output cost."""
+        return (tokens[0] * self.input + tokens[1] * self.output) / MILLION
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What judges behind an address may take at most, all of a run together: tokens, or else money in the prices' currency."""
+
+    amount: float
+    money: bool
+
+    def __str__(self) -> str:
+        return f"{self.amount:,.4g}" if self.money else f"{self.amount:,.0f} {TOKENS}"
+
 
 @dataclass(frozen=True)
 class Terms:
     """`named` are the roles whose judge the user named in this very command: whatever stands in a file is no leave to send
-    a key there. `timeout` is in seconds, for one whole reply; `at_once` are so many requests."""
+    a key there. `timeout` is in seconds, for one whole reply; `at_once` are so many requests. `prices` are by role."""
 
     named: frozenset[str] = frozenset()
     arguments: Arguments = field(default_factory=dict)
     timeout: float = TIMEOUT
     at_once: int = AT_ONCE
+    budget: Budget | None = None
+    prices: Mapping[str, Price] = field(default_factory=dict)
 
     def only(self, roles: Collection[str]) -> Terms:
         """Without the settings of other roles."""
@@ -48,7 +76,8 @@ USUAL = Terms()
 @runtime_checkable
 class TakesTerms(Protocol):
     """A judge behind an address. Each reply costs, so that it is asked about as many responses at a time as it has requests under
-    way (`at_once`, where it says so), and keeps the replies of a batch that failed, whose parts it is asked about again."""
+    way (`at_once`, where it says so): about each by a thread of its own where all of a benchmark's judges are such, else about a
+    batch, and it keeps the replies of one that failed, whose parts it is asked about again."""
 
     def under(self, terms: Terms, say: Callable[[str], None]) -> Self:
         """The same judge, asked in these terms; `say` is told what the user should know of that."""
@@ -71,6 +100,38 @@ def arguments(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
             )
         found.setdefault(role, {})[setting] = _value(text)
     return checked(found, "--judge-args")
+
+
+def budget(text: str) -> Budget:
+    """Of the value of `--judge-budget`: "200000tokens", or "2.50", which is money. Raises `UserError` for another form."""
+    amount = text.removesuffix(TOKENS)
+    number = _amount(amount)
+    if number is None:
+        raise UserError(f"--judge-budget '{text}' is neither tokens, as in 200000tokens, nor money, as in 2.50")
+    return Budget(number, money=amount == text)
+
+
+def prices(pairs: Sequence[str]) -> dict[str, Price]:
+    """By role, of the values of `--judge-price`, "ROLE=INPUT/OUTPUT". Raises `UserError` for another form."""
+    found: dict[str, Price] = {}
+    for pair in pairs:
+        role, _, text = pair.partition("=")
+        numbers = [_amount(part) for part in text.split("/")]
+        if not role or len(numbers) != 2 or numbers[0] is None or numbers[1] is None:
+            raise UserError(
+                f"--judge-price '{pair}' is not ROLE=INPUT/OUTPUT, prices of a million tokens; for example"
+                " --judge-price llm=2.50/10"
+            )
+        found[role] = Price(*(number for number in numbers if number is not None))
+    return found
+
+
+def _amount(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None
 
 
 def checked(value: Any, place: str) -> dict[str, dict[str, Any]]:

@@ -66,7 +66,8 @@ def _fetch(argv: Sequence[str]) -> int:
     from suder_bench.runs.screen import Screen
 
     data, screen = _folder(args), Screen()
-    files, fetched = _files(args), 0
+    listed, fetched = _files(args), 0
+    files = [file for file in listed if file.free or args.benchmarks]
     _refuse_world(data)
     _check_protocol(args)
     if args.hub and not args.pictures:
@@ -90,6 +91,10 @@ def _fetch(argv: Sequence[str]) -> int:
         fetched = hub.ensure(one, data, screen.say, offline=args.offline, replace=args.replace)
         print(f"{one.repository} ({one.name}) is in {one.folder(data)}, {fetched} files of it new; use it with --data {use}")
     _tell_lacking(args.benchmarks, data, pictures=args.pictures, brought={one.benchmark for one in sets})
+    unfree = {file.benchmark: file.terms for file in listed if file not in files}
+    for terms in dict.fromkeys(unfree.values()):
+        names = " ".join(name for name, own in unfree.items() if own == terms)
+        print(f"not fetched: {names} (licence: {terms}); suder-bench data fetch {names}")
     return 0
 
 

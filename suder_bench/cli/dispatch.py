@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
+from suder_bench.called import called
 from suder_bench.errors import IN_THE_WAY, REFUSALS, UserError, refused, unknown
 from suder_bench.machine import use_large_pages, wait_passively
 
@@ -16,8 +17,11 @@ COMMANDS = {
     "train": "train a model with its own rewards",
     "score": "score a run folder again, or pictures and answers made elsewhere",
     "track": "evaluate a training run's checkpoints as they appear, with curves",
+    "verify": "check that a run folder is what a run left there, or that it comes out again",
     "compare": "compare two runs with a paired test for each metric",
+    "power": "how many questions and seeds a difference needs, from a pilot run",
     "report": "write the paper's tables from runs, beside the published rows",
+    "export": "write a run's numbers for the model's page on the Hugging Face hub",
     "reproduce": "the whole paper: train, evaluate and report everything, resumable",
     "view": "look at runs in a browser: numbers, pictures, verdicts, curves",
     "reward": "compare rewards: which one picks the better samples of a model",
@@ -29,7 +33,7 @@ COMMANDS = {
     "judges": "list, fetch and check the weights of the benchmarks' own judges",
     "doctor": "look at what is installed and how to get what is missing",
 }
-REPORTS = ("list", "compare", "doctor")
+REPORTS = ("list", "compare", "power", "verify", "doctor")
 """Commands that only print: a reader that leaves early, as in `suder-bench list | head`, has what it wanted."""
 
 INTERRUPTED = 130
@@ -100,7 +104,8 @@ def _dispatch(arguments: list[str]) -> int:
         raise unknown("command", command, COMMANDS)
     wait_passively()
     use_large_pages()
-    status: int = import_module(f"suder_bench.cli.{command.replace('-', '_')}").main(arguments[1:])
+    with called(arguments):
+        status: int = import_module(f"suder_bench.cli.{command.replace('-', '_')}").main(arguments[1:])
     return status
 
 

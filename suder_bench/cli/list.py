@@ -23,8 +23,16 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("kind", nargs="?", choices=KINDS, help="what to list")
     parser.add_argument("--lmms", nargs="?", const="*", metavar="PATTERN", help="tasks and groups of lmms-eval, such as 'pope*'")
     parser.add_argument("--data", type=Path, metavar="DIR", help="with --lmms, a folder of YAML files of more tasks")
+    parser.add_argument("--card", metavar="BENCHMARK", help="its paper, data, licence, judges, protocols and traps, as Markdown")
     options.add_json(parser)
     args = parser.parse_args(argv)
+    if args.card is not None:
+        if args.json:
+            raise UserError("--card is a page of Markdown; leave --json out")
+        from suder_bench.evaluators.cards import page
+
+        sys.stdout.write(page(args.card, "docs/"))
+        return 0
     names = tasks(args.lmms, args.data) if args.lmms else {kind: listed(kind) for kind in ([args.kind] if args.kind else KINDS)}
     if args.json:
         import json

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from suder_bench.cli.parsing import Once, Parser, batch_size, more_than_nothing, not_negative, positive, whole
-from suder_bench.errors import UserError
+from suder_bench.cli.parsing import Once, Parser, batch_size, limits, more_than_nothing, not_negative, positive, whole
+from suder_bench.errors import UserError, unknown
+from suder_bench.limits import Limits
 from suder_bench.machine import DTYPES, JUDGE_DTYPES, choose_device, choose_dtype, count_devices
-from suder_bench.terms import AT_ONCE, NOTHING, TIMEOUT, Arguments, Terms, arguments, joined
+from suder_bench.terms import AT_ONCE, NOTHING, TIMEOUT, Arguments, Terms, arguments, budget, joined, prices
 
 if TYPE_CHECKING:
     from suder_bench.models.reference import ModelReference
@@ -53,9 +54,10 @@ def add_responses(parser: Parser, model: str) -> None:
     data.add_argument("--protocol", default="official", help="for the benchmarks that offer it (default: official)")
     data.add_argument(
         "--limit",
-        type=positive,
-        metavar="N",
-        help="at most N samples of each benchmark, evenly spread; a group of questions stays whole",
+        type=limits,
+        default=Limits(),
+        metavar="N|BENCHMARK=N,...",
+        help="at most N samples of each benchmark, or of those named (300,pope=900), evenly spread; groups stay whole",
     )
     sampling.add_argument("--seed", type=whole, default=0, metavar="N", help="of all random choices (default: 0)")
     sampling.add_argument("--guidance", type=not_negative, help=f"of image sampling (default: {model}'s own, or 5)")
@@ -171,6 +173,18 @@ def _add_endpoints(parser: Parser) -> None:
         metavar="N",
         help=f"so many requests to a judge behind an address at once (default: {AT_ONCE})",
     )
+    group.add_argument(
+        "--judge-budget",
+        metavar="AMOUNT",
+        help="what judges behind an address may take in all of a run: 200000tokens, or money, as in 2.50 (default: no limit)",
+    )
+    group.add_argument(
+        "--judge-price",
+        action="append",
+        default=[],
+        metavar="ROLE=IN/OUT",
+        help="what a million tokens of input and of output cost; may be repeated",
+    )
 
 
 def add_device(parser: Parser) -> None:
@@ -264,6 +278,16 @@ def device_there(device: str, args: argparse.Namespace, share: str) -> str:
     return "cuda" if elsewhere and device in ("auto", "cuda") else choose_device(device)
 
 
+def limits_of(given: Limits, benchmarks: Sequence[str]) -> Limits:
+    """Those of the benchmarks asked. Raises `UserError` for a name that is none, which would limit nothing."""
+    from suder_bench import registry
+
+    for name in given.named:
+        if name not in benchmarks and name not in registry.table("benchmarks"):
+            raise unknown("benchmark of --limit", name, {*registry.table("benchmarks"), *benchmarks})
+    return given.among(benchmarks)
+
+
 def add_site(parser: Parser) -> None:
     parser.add_argument("--no-site", dest="site", action="store_false", help="write no pages for a browser")
     parser.add_argument(
@@ -296,6 +320,7 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
     given = _collected(mistakes, lambda: arguments(args.judge_args))
     raise_all(mistakes)
     suite, benchmarks = _able(model, args, chosen)
+    limited = limits_of(args.limit, benchmarks)
     device = device_there(args.device, args, "gpus_per_worker")
     return model, Settings(
         suite=suite,
@@ -304,7 +329,8 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
         protocol=protocol_named(args.protocol, benchmarks),
         prompt_style=getattr(args, "prompt_style", None),
         seed=args.seed,
-        limit=args.limit,
+        limit=limited.each,
+        limits=limited.named,
         repeats=args.repeats,
         image=ImageSampling(
             temperature=args.temperature,
@@ -317,7 +343,7 @@ def settings(args: argparse.Namespace, choose_model: Callable[[], ModelReference
         judge_device=device_there(args.judge_device or device, args, "gpus_per_worker"),
         judge_dtype=args.judge_dtype or "auto",
         known_answers=args.known_answers,
-        terms=Terms(frozenset(overrides), given, args.judge_timeout, args.judge_concurrency),
+        terms=_terms(args, frozenset(overrides), given),
         offline=args.offline,
         allow_missing=args.allow_missing,
     )
@@ -358,7 +384,12 @@ def judges(pairs: Sequence[str]) -> dict[str, str]:
 def judge_terms(args: argparse.Namespace, stored: Arguments = NOTHING) -> Terms:
     """What the options of `add_judges` say of judges behind an address; `stored` settings hold where they say nothing."""
     given = joined(stored, arguments(args.judge_args))
-    return Terms(frozenset(judges(args.judge)), given, args.judge_timeout, args.judge_concurrency)
+    return _terms(args, frozenset(judges(args.judge)), given)
+
+
+def _terms(args: argparse.Namespace, named: frozenset[str], given: Arguments) -> Terms:
+    limit = None if args.judge_budget is None else budget(args.judge_budget)
+    return Terms(named, given, args.judge_timeout, args.judge_concurrency, limit, prices(args.judge_price))
 
 
 def prepare(*, offline: bool, rehash: bool = False) -> None:

@@ -6,6 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 from suder_bench.errors import UserError
+from suder_bench.limits import Limits
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,6 +21,11 @@ class Parser(argparse.ArgumentParser):
         if heading not in self._headings:
             self._headings[heading] = self.add_argument_group(heading)
         return self._headings[heading]
+
+    @property
+    def flags(self) -> dict[str, argparse.Action]:
+        """Every option by its whole name, "--out"."""
+        return {flag: action for flag, action in self._option_string_actions.items() if flag.startswith("--")}
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see {self.prog} --help)")
@@ -39,6 +45,22 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"'{text}' is not a positive whole number")
     return int(text)
+
+
+def limits(text: str) -> Limits:
+    """'300' of each benchmark, 'geneval=300,pope=900' of those named, or '300,pope=900': of each, and of one another number."""
+    each, named = None, dict[str, int]()
+    for part in text.split(","):
+        name, equals, number = part.rpartition("=")
+        if equals and not name:
+            raise argparse.ArgumentTypeError(f"'{part}' names no benchmark before '='")
+        if (not equals and each is not None) or name in named:
+            raise argparse.ArgumentTypeError(f"'{text}' gives {name or 'each benchmark'} two numbers; leave one out")
+        if equals:
+            named[name] = positive(number)
+        else:
+            each = positive(number)
+    return Limits(each, named)
 
 
 def whole(text: str) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from suder_bench.cli import options, parsing
 from suder_bench.errors import UserError
+from suder_bench.limits import Limits
 from suder_bench.terms import arguments
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ SCALES = ("tiny", "janus-pro-1b", "janus-pro-7b", "show-o", "show-o-512")
 def main(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     options.prepare(offline=args.offline)
+    from suder_bench import suites
     from suder_bench.reports.reproduction import Choices, plan
     from suder_bench.runs.jsonl import document
     from suder_bench.runs.screen import Screen
@@ -33,8 +35,9 @@ def main(argv: Sequence[str]) -> int:
         scale=args.scale,
         out=out,
         quick=args.quick,
+        seeds=args.seeds,
         sets=tuple(args.set),
-        limit=args.limit,
+        limit=options.limits_of(args.limit, suites.SUITES["all"]),
         judges=tuple(args.judge),
         judge_args=tuple(args.judge_args),
         judge_timeout=args.judge_timeout,
@@ -59,8 +62,9 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> parsing.Parser:
     parser = parsing.Parser(
         "reproduce",
-        "Train the paper's model and its ablations, evaluate them, compare the rewards, and write Tables 1-6, Figures 3-6, the "
-        "site and what agrees with the paper. The same command again goes on where it stopped.",
+        "Train the paper's model, its ablations, SRUM and both together, evaluate them, compare the rewards, and write Tables "
+        "1-6, Figures 3-6, Extension A (ours: SUDER against SRUM), the site and what agrees with the paper. The same command "
+        "again goes on where it stopped.",
     )
     parser.add_argument(
         "--scale",
@@ -71,9 +75,16 @@ def _parser() -> parsing.Parser:
     parser.add_argument("--out", type=Path, metavar="DIR", help="where everything goes (default: runs/reproduce-SCALE)")
     parser.add_argument("--quick", action="store_true", help="the same plan with short trainings and few samples, as a smoke run")
     parser.add_argument(
+        "--seeds",
+        type=parsing.positive,
+        default=1,
+        metavar="N",
+        help="train each recipe but the two models in turns with so many seeds, which are one row (default: 1)",
+    )
+    parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="put over the recipe of every training; may be repeated"
     )
-    parser.add_argument("--limit", type=parsing.positive, metavar="N", help="at most N samples of each benchmark")
+    parser.add_argument("--limit", type=parsing.limits, default=Limits(), metavar="N|BENCHMARK=N,...", help="as for run")
     judging = parser.under("judges")
     judging.add_argument(
         "--judge", action="append", default=[], metavar="ROLE=BACKEND", help="as for run; may be repeated", type=_judge
@@ -128,7 +139,7 @@ def _lacking(chosen: Choices) -> list[tuple[str, str]]:
     found = []
     if chosen.device in ("auto", "cuda") and not _has_gpu():
         found.append(("no GPU here", "see suder-bench doctor, or train on the processor with --device cpu"))
-    recipe = chosen.recipe
+    recipe = chosen.recipe_of()
     extras = {"train", "deepspeed"} if recipe.trainer.get("deepspeed") else {"train"}
     found += [(f"{one.name}: {one.says}", str(one.fix)) for one in doctor.extras() if one.name in extras and one.state != "ok"]
     found += _weights(recipe.model)
@@ -136,7 +147,7 @@ def _lacking(chosen: Choices) -> list[tuple[str, str]]:
         if not source.source.startswith("hub:") and source.source != "world" and not Path(source.source).expanduser().exists():
             fix = "put the pictures there, or name others with --set data.images=[{source: FOLDER, count: 2800}]"
             found.append((f"training pictures '{source.source}' are not here", fix))
-    asked = suites.SUITES[chosen.suite]
+    asked = suites.SUITES[chosen.suite()]
     absent = {one.name: one for one in doctor.official_data() if one.state != "ok" and one.name in asked}
     found += [(f"official data of {name}: {one.says}", str(one.fix)) for name, one in absent.items()]
     return [*found, *_questions(chosen, absent), *_judges(chosen)]
@@ -149,9 +160,9 @@ def _questions(chosen: Choices, absent: Collection[str]) -> list[tuple[str, str]
     from suder_bench.runs.plan import Settings, plan
 
     found = []
-    for name in (name for name in suites.SUITES[chosen.suite] if name not in absent):
+    for name in (name for name in suites.SUITES[chosen.suite()] if name not in absent):
         try:
-            plan(Settings(chosen.suite, (name,), Source("official"), offline=True), lambda line: None)
+            plan(Settings(chosen.suite(), (name,), Source("official"), offline=True), lambda line: None)
         except UserError as mistake:
             found.append((f"official data of {name}", str(mistake)))
     return found
@@ -178,7 +189,9 @@ def _judges(chosen: Choices) -> list[tuple[str, str]]:
     from suder_bench.runs.judges import seat
 
     overrides = options.judges(chosen.judges)
-    roles = dict.fromkeys(role for name in suites.SUITES[chosen.suite] for role in registry.load("benchmarks", name).judge_roles)
+    roles = dict.fromkeys(
+        role for name in suites.SUITES[chosen.suite()] for role in registry.load("benchmarks", name).judge_roles
+    )
     found = []
     for role in roles:
         backend, _, source = overrides.get(role, "official").partition(":")
@@ -247,6 +260,7 @@ def _run(steps: Sequence[Step], chosen: Choices, say: Any, *, as_json: bool) -> 
 def _command(chosen: Choices) -> str:
     """What decides the results, as it is typed: how many processes or which device may change from one attempt to the next."""
     words = ["suder-bench", "reproduce", "--scale", chosen.scale, *(["--quick"] if chosen.quick else [])]
+    words += ["--seeds", str(chosen.seeds)] if chosen.seeds > 1 else []
     words += [word for one in chosen.sets for word in ("--set", one)]
     words += ["--limit", str(chosen.limit)] if chosen.limit else []
     words += chosen.judge_words()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from suder_bench.models.protocols import Model
     from suder_bench.models.reference import ModelReference
     from suder_bench.rewards.sampled import Pictures, Sampled
+    from suder_bench.rewards.srum import Judging
     from suder_bench.runs.plan import Settings
     from suder_bench.runs.screen import Screen
 
@@ -26,13 +27,15 @@ FILES = (".txt", ".jsonl", ".json")
 
 @dataclass(frozen=True)
 class Asked:
-    """What to compare on: the prompts of `benchmark`, or `prompts` of a file; `model` is who is rewarded."""
+    """What to compare on: the prompts of `benchmark`, or `prompts` of a file; `model` is who is rewarded, by srum as `judging`
+    says."""
 
     out: Path
     model: ModelReference
     settings: Settings
     benchmark: str | None
     prompts: Sequence[str] | None
+    judging: Judging
 
 
 def main(argv: Sequence[str]) -> int:
@@ -94,6 +97,13 @@ def _parser() -> parsing.Parser:
         metavar="N|FILE",
         help="pictures of the world to caption, 0 for none (default: as many as prompts), or a .jsonl of captions made elsewhere",
     )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="srum.KEY=VALUE",
+        help="how the reward srum judges, as in a recipe: srum.boxes=model, srum.score=text, srum.cells=2, srum.scalar=global",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="samples and results (default: runs/MODEL-rewards)")
     parser.add_argument("--fresh", action="store_true", help="start over, discarding the samples")
     options.add_responses(parser, "the checkpoint")
@@ -136,7 +146,7 @@ def _asked(args: argparse.Namespace) -> Asked:
     out: Path = args.out or Path("runs") / f"{model.label}-rewards"
     if (out / "run.json").is_file():
         raise UserError(f"{out} is a run folder; choose another --out for the comparison")
-    return Asked(out, model, settings, benchmark, prompts)
+    return Asked(out, model, settings, benchmark, prompts, _judging(args.set))
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -159,6 +169,24 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--samples 1 leaves nothing to choose from; give 2 or more")
     if args.model is None and args.run is None:
         raise UserError("whose rewards? give --model, or --run RUN for those of a run's model")
+
+
+def _judging(sets: Sequence[str]) -> Judging:
+    """Raises `UserError` for any other setting, and for values that are none."""
+    from suder_bench.rewards import proposals
+    from suder_bench.rewards.srum import Judging
+    from suder_bench.training.placed_yaml import Tree, build
+
+    tree = Tree.of_sets(sets)
+    others = [one for name, one in tree.children.items() if name != "srum"]
+    if others:
+        raise UserError(f"{others[0].place}: only srum.KEY=VALUE can be set here; other rewards have no settings")
+    judging: Judging = build(Judging, tree.children["srum"], "srum") if sets else Judging()
+    for name, value in (("cells", judging.cells), ("most", judging.most)):
+        if value < 1:
+            raise UserError(f"--set srum.{name}={value}: it must be above 0")
+    proposals.check(judging.boxes)
+    return judging
 
 
 def _is_file(prompts: str | None) -> bool:
@@ -193,11 +221,11 @@ def _compare(
     from suder_bench.reports.rewards.gallery import gallery
     from suder_bench.rewards import kept, named, sampled
     from suder_bench.rewards.compare import compare
-    from suder_bench.rewards.protocols import TellsItsJudges
+    from suder_bench.rewards.protocols import TellsItsJudges, failures_of
     from suder_bench.runs.jsonl import document, replace_file
 
     out = asked.out
-    loaded = {name: named.load(name, model, asked.settings, screen.say, asked.prompts) for name in names}
+    loaded = {name: named.load(name, model, asked.settings, screen.say, asked.prompts, asked.judging) for name in names}
     pictures = _pictures(asked, model, loaded, args, screen)
     drawn = sampled.rewarded(pictures, loaded, screen)
     written = _captions(asked, model, loaded, drawn, args, screen)
@@ -218,6 +246,9 @@ def _compare(
     found |= _deviations(asked, args, model)
     remote = {name: dict(reward.told()) for name, reward in loaded.items() if isinstance(reward, TellsItsJudges)}
     found |= {"remote": remote} if remote else {}
+    failures = failures_of(loaded)
+    found |= {"failures": failures} if failures else {}
+    found |= {"srum": asdict(asked.judging)} if args.set else {}
     replace_file(out / "compare.json", document(found).encode())
     replace_file(out / "compare.md", report.markdown(found, drawn, written).encode())
     kept.write(out, drawn, written)
@@ -267,7 +298,9 @@ def _pictures(asked: Asked, model: Model, rewards: Mapping[str, Any], args: argp
         raise UserError(f"{given} draw a benchmark's pictures; leave it out with --run, --images and prompts of a file")
     if args.run is not None:
         assert asked.benchmark is not None
-        return sampled.of_run(args.run, asked.benchmark, screen, offline=settings.offline).fewer(settings.limit)
+        return sampled.of_run(args.run, asked.benchmark, screen, offline=settings.offline).fewer(
+            settings.limited.of(asked.benchmark)
+        )
     painter, who = model, asked.model
     if args.images is not None:
         who = reference.choose(f"folder:{args.images}")

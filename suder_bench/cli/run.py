@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str]) -> int:
-    args = _parser().parse_args(argv)
-    options.prepare(offline=args.offline, rehash=args.rehash)
-    use_one_thread()
+    args = parser().parse_args(argv)
+    run = prepared(args)
     from suder_bench.runs.screen import Screen
 
     screen = Screen()
-    run = _run(args)
     if args.dry_run:
         return _preview(run, screen, as_json=args.json)
     outcome = run.execute(screen)
@@ -32,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     return 0 if outcome.complete else 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> parsing.Parser:
     parser = parsing.Parser("run", "Evaluate a model on a suite of benchmarks. The same command again goes on where it stopped.")
     parser.under("model").add_argument(
         "--model", required=True, help="a shipped name, a checkpoint folder, a hub id or ADAPTER:REFERENCE"
@@ -54,7 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(args: argparse.Namespace) -> Run:
+def prepared(args: argparse.Namespace) -> Run:
+    """The run that the words ask for, in a process that is made ready for it. Raises `UserError`, or a group of them."""
+    options.prepare(offline=args.offline, rehash=args.rehash)
+    use_one_thread()
     from suder_bench.runs import shards
     from suder_bench.runs.execute import Run
 

@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = parsing.Parser("score", "Score a run folder again, or pictures and answers in a benchmark's official file layout.")
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a run folder")
     data = parser.under("benchmarks and data")
+    parser.add_argument("--rejudge", action="store_true", help="judge all of RUN anew, whatever verdicts it has")
     data.add_argument("--benchmark", metavar="NAME", help="what the pictures or answers respond to")
     data.add_argument("--images", type=Path, metavar="DIR", help="pictures made elsewhere")
     data.add_argument("--answers", type=Path, metavar="FILE", help="answers made elsewhere")
@@ -63,6 +64,8 @@ def _check(args: argparse.Namespace) -> None:
     if args.run is not None:
         if any(value is not None for value in elsewhere):
             raise UserError("RUN is scored with its own benchmarks and data; give either RUN, or --benchmark with its options")
+    elif args.rejudge:
+        raise UserError("--rejudge is for a run folder, which keeps verdicts; what was made elsewhere is judged each time")
     elif args.workers is not None or args.ray is not None:
         raise UserError("--workers and --ray are for run folders; pictures and answers made elsewhere are scored in one process")
     elif args.benchmark is None or (args.images is None) == (args.answers is None):
@@ -90,7 +93,7 @@ def _run_folder(args: argparse.Namespace, screen: Screen) -> Outcome:
     )
     model = ModelReference(recipe["model"]["name"], recipe["model"]["adapter"], recipe["model"]["name"])
     staffing = options.staffing(args, settings.judge_device)
-    return Run(args.run, model, settings, stage="score", staffing=staffing).execute(screen)
+    return Run(args.run, model, settings, stage="score", staffing=staffing, rejudge=args.rejudge).execute(screen)
 
 
 def _elsewhere(args: argparse.Namespace, screen: Screen) -> Outcome:

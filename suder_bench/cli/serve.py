@@ -104,6 +104,8 @@ def _setting(args: argparse.Namespace) -> Setting:
     from suder_bench.data import source
     from suder_bench.service.setting import Setting
 
+    if args.judge_budget is not None or args.judge_price:
+        raise UserError("--judge-budget and --judge-price are for a run, and a service has no end; leave them out")
     names = tuple(dict.fromkeys(args.benchmark)) or ("geneval",)
     for name in names:
         kind = registry.load("benchmarks", name).kind

@@ -6,6 +6,7 @@ import os
 import sys
 import webbrowser
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,10 +51,12 @@ def main(argv: Sequence[str]) -> int:
 
 def _tables(paths: Sequence[Path]) -> tuple[list[Table], list[str]]:
     """The paper's tables, as far as the runs suffice for them."""
-    from suder_bench.reports import measured, tables
+    from suder_bench.reports import door, measured, several, tables
     from suder_bench.reports.site.runs import is_comparison
+    from suder_bench.runs.screen import Screen
 
     rows = measured.read([path for path in paths if not is_comparison(path)])
+    rows = several.together(rows, cache(door.side), Screen().say)
     try:
         return tables.build(rows) if rows else ([], [])
     except UserError as error:

@@ -22,6 +22,15 @@ MIRROR = "SUDER_BENCH_MIRROR"
 """The environment variable with an address to ask instead of `HOST`; paths below it are the same."""
 
 State = Literal["present", "missing", "damaged"]
+FREE = ("MIT", "BSD-3-Clause", "Apache-2.0")
+"""Licences that let everybody use and hand on a file; one under another is fetched only for a benchmark that was named."""
+
+UNSTATED = "none stated"
+TERMS = {
+    UNSTATED: "none stated by its authors: use it, do not hand it on",
+    "CC BY-NC 4.0": "CC BY-NC 4.0: not for commercial use, with its authors named",
+}
+"""Of the licences that need a word more."""
 
 
 def mirror() -> str:
@@ -60,6 +69,14 @@ class OfficialFile:
     @property
     def benchmark(self) -> str:
         return self.folder.replace("_", "-")
+
+    @property
+    def terms(self) -> str:
+        return TERMS.get(self.licence, self.licence)
+
+    @property
+    def free(self) -> bool:
+        return self.licence in FREE
 
     @property
     def address(self) -> str:

@@ -50,12 +50,14 @@ class Addressed(Protocol):
 
 
 class Fetchable(Addressed, Protocol):
-    """One of a benchmark."""
+    """One of a benchmark. `terms` are those of its licence in a line, "" where they were told before."""
 
     @property
     def benchmark(self) -> str: ...
     @property
     def name(self) -> str: ...
+    @property
+    def terms(self) -> str: ...
     def place(self, data: Path) -> Path: ...
     def state(self, data: Path) -> State: ...
 
@@ -91,7 +93,7 @@ def ensure(files: Sequence[Fetchable], data: Path, say: Callable[[str], None], *
     host = urlsplit(wanted[0].address).netloc
     known = [file.bytes for file in wanted if file.bytes is not None]
     size = f" ({sum(known) / 1000:,.0f} kB)" if len(known) == len(wanted) else ""
-    say(f"fetching {_files(len(wanted))} of {benchmark}{size} from {host}")
+    say(f"fetching {_files(len(wanted))} of {benchmark}{size} from {host}{_terms(wanted)}")
     told = time.monotonic()
     for done, file in enumerate(wanted):
         if time.monotonic() - told >= EVERY:
@@ -249,6 +251,11 @@ def _refused(damaged: Sequence[Fetchable], data: Path) -> UserError:
 def _command(file: Fetchable) -> str:
     """What brings a file; those whose size is not pinned come with the pictures."""
     return f"suder-bench data fetch {file.benchmark}{'' if file.bytes is not None else ' --pictures'}"
+
+
+def _terms(files: Sequence[Fetchable]) -> str:
+    told = ", ".join(dict.fromkeys(filter(None, (file.terms for file in files))))
+    return f" (licence: {told})" if told else ""
 
 
 def _files(count: int) -> str:

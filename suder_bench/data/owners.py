@@ -80,6 +80,10 @@ class OwnersFile:
         return None
 
     @property
+    def terms(self) -> str:
+        return ""
+
+    @property
     def address(self) -> str:
         """`url`, or the same below the mirror, with its host's name as the first folder; of the hub's what $HF_ENDPOINT says."""
         host, parts = mirror(), urlsplit(self.url)

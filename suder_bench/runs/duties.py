@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from suder_bench.machine import keep_freed_memory
 from suder_bench.models.protocols import ImageSampling, Model, StoredPictures, TellsItsParts, TextSampling
 from suder_bench.models.reference import ModelReference
 from suder_bench.records import Sample
-from suder_bench.runs import judges
+from suder_bench.runs import judges, provenance
 from suder_bench.runs.batches import AUTO, BatchSize
 from suder_bench.runs.judging import Jury
 from suder_bench.runs.making import Maker
@@ -135,4 +134,4 @@ def _card(device: str, dtype: str, holds: object) -> Card:
     torch = sys.modules.get("torch")
     if device.startswith("cuda") and torch is not None:
         device = f"{device} ({torch.cuda.get_device_name(device)})"
-    return Card(socket.gethostname(), device, dtype, versions(), holds)
+    return Card(provenance.kind(), device, dtype, versions(), holds)

@@ -1,7 +1,10 @@
-"""Scoring pictures and answers made elsewhere, in a benchmark's official file layout; nothing is written."""
+"""Scoring pictures and answers made elsewhere, in a benchmark's official file layout; nothing is written but what judges behind
+an address reply, into the cache."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,14 +22,16 @@ from suder_bench.benchmark import (
     TakesAPart,
     UnderstandingBenchmark,
 )
-from suder_bench.data.source import Source
+from suder_bench.data.source import Source, cache
 from suder_bench.errors import MissingAnswers, UserError
 from suder_bench.models.folder import benchmarks_own
 from suder_bench.records import Answered, Response, Sample, Stranger, Verdict
+from suder_bench.remote.books import Books
 from suder_bench.runs import deviations, judges
 from suder_bench.runs.batches import BatchSize
 from suder_bench.runs.encoding import text_digest
 from suder_bench.runs.execute import Outcome
+from suder_bench.runs.jsonl import Ledger
 from suder_bench.runs.plan import build, samples_digest
 from suder_bench.runs.recipe import origin_of, versions
 from suder_bench.runs.roles import Unjudged, can_judge, needed
@@ -98,6 +103,7 @@ class Elsewhere:
             known_answers=self.known_answers,
             terms=self.terms,
             say=lambda line: screen.say(f"suder-bench: {line}"),
+            books=self._books,
         )
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
@@ -113,12 +119,19 @@ class Elsewhere:
         skipped = missing + judged.unread
         scored = Scored(benchmark, self.protocol, rows, identity, samples, skipped=skipped, failed=failed, unjudged=unjudged)
         noted = deviations.noted(rewritten=found.rewritten, left_out=found.left_out) | origin_of(benchmark)
-        return Outcome(summarise(self._recipe(samples, noted), [scored]), complete=not failed)
+        return Outcome(summarise(self._recipe(samples, noted), [scored], panel.books.totals()), complete=not failed)
 
     @property
     def _place(self) -> Path:
         """The pictures of a benchmark may lie in a folder of several benchmarks', as those of `folder:DIR`."""
         return benchmarks_own(self.responses, self.benchmark)
+
+    @property
+    def _books(self) -> Books:
+        """Of all commands that score these responses."""
+        scored = json.dumps([self.benchmark, self.protocol, str(self.responses.resolve())])
+        place = cache() / "replies" / hashlib.sha256(scored.encode()).hexdigest()[:16]
+        return Books(Ledger(place), self.terms.budget, self.terms.prices, must_keep=False)
 
     def _missing(self, benchmark: Benchmark, samples: Sequence[Sample], found: Found, screen: Screen) -> int:
         """Tell how many responses are not there; as many are due to a sample as most have, and never more than official.

@@ -14,7 +14,7 @@ from suder_bench.models.digests import anew
 from suder_bench.models.protocols import Model
 from suder_bench.models.reference import ModelReference
 from suder_bench.records import Response
-from suder_bench.runs import effort, judges, timing
+from suder_bench.runs import commands, effort, judges, manifest, timing
 from suder_bench.runs.batches import AUTO, BatchSize, free_memory
 from suder_bench.runs.deviations import noted
 from suder_bench.runs.plan import Settings, Task, plan
@@ -22,7 +22,7 @@ from suder_bench.runs.recipe import Recipe, judge_settings, model_entry, recipe_
 from suder_bench.runs.recomputed import recomputed
 from suder_bench.runs.respond import check_able
 from suder_bench.runs.responses import Columns, Key
-from suder_bench.runs.roles import can_judge, needed
+from suder_bench.runs.roles import can_judge
 from suder_bench.runs.score import Scored, left_to_judge, score
 from suder_bench.runs.screen import Screen
 from suder_bench.runs.staff import RESPOND, SCORE, Alone, Job, Responses, Staff, Staffing, Workers, load_judges
@@ -51,7 +51,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Run:
-    """One model on one suite in one folder. `batch_size` None starts at 32 and halves when memory is full."""
+    """One model on one suite in one folder. `batch_size` None starts at 32 and halves when memory is full; with `rejudge` no
+    verdict that is there counts."""
 
     out: Path
     model: ModelReference
@@ -60,6 +61,7 @@ class Run:
     batch_size: int | None = None
     fresh: bool = False
     staffing: Staffing = field(default_factory=Staffing)
+    rejudge: bool = False
 
     def execute(self, screen: Screen, load: Callable[[], Model] | None = None) -> Outcome:
         """Do what is not done yet. `load` replaces the registered adapter.
@@ -76,13 +78,15 @@ class Run:
         chosen = self._backends(tasks)
         try:
             with closing(
-                self._staff(Job(self.model, self.settings, tasks, chosen, self.batch_size or AUTO, load, screen))
+                self._staff(Job(self.model, self.settings, tasks, chosen, self.batch_size or AUTO, load, screen, self.rejudge))
             ) as staff:
                 if not self.out.exists():  # a model that cannot be loaded leaves none behind
                     staff.begin(None)
                 with folder.locked():
                     recipe, made, failed = self._respond(folder, tasks, screen, staff)
-                    return self._finish(folder, recipe, tasks, made, failed, staff if chosen is not None else None, screen)
+                    outcome = self._finish(folder, recipe, tasks, made, failed, staff if chosen is not None else None, screen)
+                    self._end(folder, outcome)
+                    return outcome
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"interrupted; the same command goes on from here ({self.out})") from None
 
@@ -200,13 +204,11 @@ class Run:
 
     def _backends(self, tasks: Sequence[Task]) -> dict[str, str] | None:
         """The judges' back-ends by role, or None for a run that judges nothing. Raises `UserError` for a wrong choice."""
-        roles = list(dict.fromkeys(role for task in tasks for role in task.benchmark.judge_roles))
         if self.stage == "respond":
+            roles = [role for task in tasks for role in task.benchmark.judge_roles]
             judges.check_overrides(roles, self.settings.judges, self.settings.terms.arguments)
             return None
-        given = self.settings.terms.arguments
-        used = {role for task in tasks for role in needed(task.benchmark, task.samples)}
-        return judges.choose(roles, self.settings.judges, world=self.settings.source.world, arguments=given, needed=used)
+        return judges.chosen_for(tasks, self.settings)
 
     def _try_out(
         self, tasks: Sequence[Task], folder: RunFolder, screen: Screen, errors: list[UserError], load: Callable[[], Model]
@@ -272,10 +274,18 @@ class Run:
 
     def _begin(self, folder: RunFolder, old: Recipe | None, recipe: Recipe, *, complete: bool) -> None:
         """Write run.json, and withdraw a summary that the run is about to outgrow."""
+        manifest.withdraw(folder)
         outgrown = not complete and self.stage != "score"
         if outgrown or old is None:
             folder.withdraw_summary()
         folder.write("run.json", recipe)
+        commands.begin(folder)
+
+    def _end(self, folder: RunFolder, outcome: Outcome) -> None:
+        """Note that the command is done, and of the whole run what it has made."""
+        commands.end(folder, complete=outcome.complete)
+        if outcome.whole:
+            manifest.write(folder)
 
     def _finish(
         self,
@@ -296,7 +306,17 @@ class Run:
         for error in panel.missing.values():
             screen.say(f"suder-bench: {error}")
         scored = [
-            score(task, made[task.name], failed[task.name], panel, folder, staff.judge, screen, recipe["judges"].get(task.name))
+            score(
+                task,
+                made[task.name],
+                failed[task.name],
+                panel,
+                folder,
+                staff.judge,
+                screen,
+                recipe["judges"].get(task.name),
+                anew=self.rejudge,
+            )
             for task in tasks
         ]
         for one in scored:
@@ -314,7 +334,7 @@ class Run:
         earlier = {name: entry["judges"] for name, entry in kept.items()}
         recipe = {**recipe, "judges": judged | earlier, **judge_settings(settings)}
         recipe |= {"workers": {**recipe.get("workers", {}), **staff.cards}} if staff.cards else {}
-        summary = summarise(recipe, scored)
+        summary = summarise(recipe, scored, folder.books().totals())
         summary["benchmarks"] |= kept
         folder.write("run.json", recipe)
         folder.write("summary.json", summary)

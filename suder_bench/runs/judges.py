@@ -5,19 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from suder_bench import registry
 from suder_bench.benchmark import Judge, KnowsItsFile, Match
 from suder_bench.errors import JudgeError, Unreachable, UserError, unknown
+from suder_bench.remote.books import Books
+from suder_bench.runs.roles import needed
 from suder_bench.terms import AT_ONCE, NOTHING, USUAL, Arguments, TakesTerms, Terms
+
+if TYPE_CHECKING:
+    from suder_bench.runs.plan import Settings, Task
 
 
 @runtime_checkable
 class KnownAnswers(Protocol):
     def check(self) -> None:
         """Judge a few known pictures. Raises `JudgeError` saying what was expected and what came."""
+        ...
+
+
+@runtime_checkable
+class KeepsBooks(Protocol):
+    """A judge whose replies cost."""
+
+    def enter(self, books: Books) -> None:
+        """What it is asked from now on stands there. Raises `UserError` where they need to know more of it."""
         ...
 
 
@@ -49,11 +63,13 @@ class SeatedElsewhere:
 
 @dataclass(frozen=True)
 class Panel:
-    """The judges at hand by role, and for the other roles the reason why not; `checked` if they are asked known answers."""
+    """The judges at hand by role, and for the other roles the reason why not; `checked` if they are asked known answers. `books`
+    are those of the judges that keep some."""
 
     judges: Mapping[str, Judge]
     missing: Mapping[str, JudgeError]
     checked: bool = True
+    books: Books = field(default_factory=Books)
 
     def identity(self, roles: Iterable[str]) -> dict[str, dict[str, object]]:
         """What the summary says of the judges in these roles."""
@@ -70,6 +86,10 @@ class Panel:
         """How many responses the paid ones of these judges are asked about together."""
         paid = [judge for role in roles if isinstance(judge := self.judges.get(role), TakesTerms)]
         return min((getattr(judge, "at_once", AT_ONCE) for judge in paid), default=AT_ONCE)
+
+    def all_paid(self, roles: Collection[str]) -> bool:
+        """Whether all of these that are here are behind an address, so that threads may ask them."""
+        return self.paid(roles) and all(isinstance(self.judges[role], TakesTerms) for role in roles if role in self.judges)
 
     def paid(self, roles: Iterable[str]) -> bool:
         """Whether one of these judges is behind an address, where each reply costs and is kept by itself."""
@@ -122,6 +142,13 @@ def choose(
     return chosen
 
 
+def chosen_for(tasks: Sequence[Task], settings: Settings) -> dict[str, str]:
+    """`choose`, of the roles that the tasks' samples need, as the settings say."""
+    roles = list(dict.fromkeys(role for task in tasks for role in task.benchmark.judge_roles))
+    used = {role for task in tasks for role in needed(task.benchmark, task.samples)}
+    return choose(roles, settings.judges, world=settings.source.world, arguments=settings.terms.arguments, needed=used)
+
+
 def seat(
     chosen: Mapping[str, str],
     *,
@@ -131,9 +158,11 @@ def seat(
     known_answers: bool = True,
     terms: Terms = USUAL,
     say: Callable[[str], None] = lambda line: None,
+    books: Books | None = None,
 ) -> Panel:
     """Load a back-end for each role and ask it known answers, unless told not to, which every number then carries."""
-    panel = load(chosen, device=device, dtype=dtype, offline=offline, known_answers=known_answers, terms=terms, say=say)
+    given = {"device": device, "dtype": dtype, "offline": offline, "known_answers": known_answers}
+    panel = load(chosen, **given, terms=terms, say=say, books=books)  # type: ignore[arg-type]
     return ask(panel, chosen, chosen)
 
 
@@ -146,9 +175,11 @@ def load(
     known_answers: bool = True,
     terms: Terms = USUAL,
     say: Callable[[str], None] = lambda line: None,
+    books: Books | None = None,
 ) -> Panel:
     """A back-end for each role, not yet asked anything. One that cannot be loaded is missing, and what does not need it can
-    still be scored. Raises `UserError` for arguments of a judge that takes none."""
+    still be scored. `books` are kept of those whose replies cost. Raises `UserError` for arguments of a judge that takes none."""
+    books = books or Books(budget=terms.budget, prices=terms.prices)
     judges: dict[str, Judge] = {}
     missing: dict[str, JudgeError] = {}
     for role, backend in chosen.items():
@@ -159,11 +190,13 @@ def load(
             continue
         if isinstance(judge, TakesTerms):
             judge = judge.under(terms, say)
+            if isinstance(judge, KeepsBooks):
+                judge.enter(books)
         elif terms.arguments.get(role):
             first = next(iter(terms.arguments[role]))
             raise UserError(f"judge {role}={backend} takes no settings; leave out --judge-args {role}.{first}")
         judges[role] = judge
-    return Panel(judges, missing, checked=known_answers)
+    return Panel(judges, missing, checked=known_answers, books=books)
 
 
 def ask(panel: Panel, chosen: Mapping[str, str], roles: Iterable[str], passed: KnownToPass | None = None) -> Panel:
@@ -187,7 +220,7 @@ def ask(panel: Panel, chosen: Mapping[str, str], roles: Iterable[str], passed: K
         else:
             if passed is not None:
                 passed.add(role)
-    return Panel(judges, missing, checked=panel.checked)
+    return Panel(judges, missing, checked=panel.checked, books=panel.books)
 
 
 def key_of(identity: Mapping[str, object], scorer: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from suder_bench import registry
 from suder_bench.benchmark import Benchmark, DescribesData, GenerationBenchmark, LimitsAnswers, NamesEditions, WordsQuestions
 from suder_bench.data.source import Source
 from suder_bench.errors import MissingPictures, UserError, unknown
+from suder_bench.limits import Limits
 from suder_bench.models.protocols import ImageSampling, TextSampling
 from suder_bench.records import Embedded, ImageSource, Sample
 from suder_bench.runs.jsonl import plain
@@ -44,6 +45,7 @@ class Settings:
     prompt_style: str | None = None
     seed: int = 0
     limit: int | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
     repeats: int | None = None
     image: ImageSampling = field(default_factory=ImageSampling)
     text: TextSampling = field(default_factory=TextSampling)
@@ -56,6 +58,11 @@ class Settings:
     terms: Terms = USUAL
     offline: bool = False
     allow_missing: int = 0
+
+    @property
+    def limited(self) -> Limits:
+        """`limit` samples of each benchmark at most, and of those in `limits` so many."""
+        return Limits(self.limit, self.limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +286,7 @@ def data_read_once() -> Iterator[None]:
 
 def _task(name: str, protocol: str, settings: Settings, say: Callable[[str], None]) -> Task:
     folder = settings.source.folder(name, say, offline=settings.offline, protocol=protocol)
-    asked = (name, folder, protocol, settings.prompt_style, settings.allow_missing, settings.limit, settings.repeats)
+    asked = (name, folder, protocol, settings.prompt_style, settings.allow_missing, settings.limited.of(name), settings.repeats)
     planned = _planned.get()
     if planned is None:
         return _read(name, folder, protocol, settings, say)
@@ -298,7 +305,7 @@ def _read(name: str, folder: Path, protocol: str, settings: Settings, say: Calla
         say(f"{name}: {line}")
     if not samples:
         raise UserError(f"{name}: its data hold nothing to ask; put whole files there, or use --data world")
-    chosen = tuple(evenly(samples, settings.limit))
+    chosen = tuple(evenly(samples, settings.limited.of(name)))
     left_out = [sample for sample in chosen if sample.id in lost]
     if left_out:
         say(

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from itertools import compress
+from itertools import compress, islice
 from pathlib import Path
+from traceback import clear_frames
 from typing import Any, overload
 
 from suder_bench.benchmark import Benchmark, TellsRules
-from suder_bench.errors import PictureError
+from suder_bench.errors import JudgeError, PictureError, UserError
 from suder_bench.records import Answered, Response, Sample, Verdict
+from suder_bench.remote import loop
+from suder_bench.remote.kept import asking_about
 from suder_bench.runs import sources
-from suder_bench.runs.batches import AUTO, BatchSize, tell
+from suder_bench.runs.batches import AUTO, BatchSize, Failure, tell
 from suder_bench.runs.cells import cut
 from suder_bench.runs.compact import Filed, Rows
 from suder_bench.runs.judges import Panel, key_of
-from suder_bench.runs.judging import Handed, Jury
+from suder_bench.runs.judging import Handed, Jury, verdicts_of
+from suder_bench.runs.pictures import decoded
 from suder_bench.runs.plan import Item, Task, places
 from suder_bench.runs.responses import Columns, Key
 from suder_bench.runs.roles import Unjudged, can_judge, needed, roles_of
@@ -65,8 +70,11 @@ def score(
     judge_by: JudgesBy,
     screen: Screen,
     earlier: Identity | None = None,
+    *,
+    anew: bool = False,
 ) -> Scored:
-    """Judge the responses of one task in the order of its plan; `unmade` counts those that just failed to be made.
+    """Judge the responses of one task in the order of its plan; `unmade` counts those that just failed to be made. With `anew`
+    the verdicts that are there do not count, but for those of judges that are missing now.
 
     What needs a missing judge is not judged and counts as failed. Where the rest is judged, the verdicts of a missing judge
     that is among the `earlier` ones still count if there is one on each response that needs it.
@@ -78,9 +86,13 @@ def score(
             responded.append(item.sample)
             repeats.append(item.repeat)
     identity = panel.identity(role for role in needed(task.benchmark, responded) if role in panel.judges)
+    if anew:
+        folder.drop_verdicts(task.name, set(filing(task, identity).values()))
     if any(can_judge(task.benchmark, sample, identity) for sample in responded):
         identity |= _still_count(task, responses, folder, identity, earlier or {})
     keys, place = filing(task, identity), places(task.items)
+    if keys and identity:
+        folder.seat(task.name, identity)
     lost: list[str] = []
     known = _known(task, responses, keys, folder, repair=True, lost=lost.append)
     screen.say_some([f"lost: {task.name}: {why}; judged again" for why in lost], "verdicts")
@@ -309,10 +321,14 @@ def judge(
 ) -> Judged:
     """`keep` a verdict on each response, batch by batch, while threads decode the pictures of the next batch.
 
-    A judge that is paid by the reply is asked about as many responses as it has requests under way at once: what ends the work
-    costs no more replies than these. A picture that cannot be read is told and left out. `together` cuts the responses in
+    Judges that are paid by the reply are asked about as many responses as they have requests under way, each by itself, and each
+    verdict is kept when it comes. A picture that cannot be read is told and left out. `together` cuts the responses in
     chunks of a size, else they are cut as they come.
     """
+    if panel.all_paid(benchmark.judge_roles):
+        paid = judging_of(benchmark, keep)
+        side_by_side(paid, benchmark, answered, panel, screen)
+        return tell_judged(benchmark, paid, answered, screen)
     if panel.paid(benchmark.judge_roles):
         size = BatchSize(panel.at_once(benchmark.judge_roles))
     count = size.value
@@ -339,10 +355,59 @@ def judge_task(
 
 @dataclass
 class Judging:
-    """The work of judging responses to a benchmark, and the pictures among them that could not be read."""
+    """The work of judging responses to a benchmark, the pictures among them that could not be read, and how many responses were
+    not come to since the work was `stopped`."""
 
     work: Lot[Answered]
     unread: list[tuple[Answered, PictureError]] = field(default_factory=list)
+    left: int = 0
+    stopped: JudgeError | None = None
+
+
+def side_by_side(judging: Judging, benchmark: Benchmark, answered: Sequence[Answered], panel: Panel, screen: Screen) -> None:
+    """Judge each response by itself in one of as many threads as the judges have requests under way."""
+    coming, under_way = iter(answered), dict[Future[Verdict | PictureError], Answered]()
+
+    def one_verdict(one: Answered) -> Verdict | PictureError:
+        shown = decoded(one)
+        if isinstance(shown, PictureError):
+            return shown
+        about = f"{benchmark.name}/{one.sample.id}/{one.response.repeat}"
+        with asking_about(about):
+            try:
+                [verdict] = verdicts_of(benchmark, [shown], panel)
+            except UserError as error:
+                if not isinstance(error, JudgeError):
+                    panel.books.forget(about)
+                raise
+        return verdict
+
+    threads = panel.at_once(benchmark.judge_roles)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="judge")
+    with screen.bar(judging.work.label, len(answered)) as bar:
+        try:
+            while True:
+                wanted = 0 if judging.stopped else threads - len(under_way)
+                under_way |= {pool.submit(one_verdict, one): one for one in islice(coming, wanted)}
+                if not under_way:
+                    break
+                for done in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    one, error = under_way.pop(done), done.exception()
+                    if error is None:
+                        judging.work.keep([(one, done.result())])
+                    elif isinstance(error, JudgeError):
+                        judging.stopped, judging.left = judging.stopped or error, judging.left + 1
+                    elif isinstance(error, Exception):
+                        clear_frames(error.__traceback__)  # they hold pictures
+                        judging.work.failures.append(Failure(one, error))
+                    else:
+                        raise error
+                    bar.advance(1)
+        finally:  # also what interrupts it ends the requests under way
+            pool.shutdown(wait=False, cancel_futures=True)
+            if under_way:
+                loop.give_up()
+    judging.left += sum(1 for _ in coming)
 
 
 def judging_of(benchmark: Benchmark, keep: Callable[[Sequence[Verdict]], None]) -> Judging:
@@ -359,15 +424,17 @@ def judging_of(benchmark: Benchmark, keep: Callable[[Sequence[Verdict]], None]) 
 
 def tell_judged(benchmark: Benchmark, judging: Judging, answered: Sequence[Answered], screen: Screen) -> Judged:
     """Say what could not be read or judged, in the order of the responses, whichever came first."""
+    if judging.stopped is not None:
+        screen.say(f"{benchmark.name}: {judging.left:,} responses are left to judge: {judging.stopped}")
     if not judging.unread and not judging.work.failures:
-        return Judged(failed=0, unread=0)
+        return Judged(failed=judging.left, unread=0)
     place = {(one.sample.id, one.response.repeat): number for number, one in enumerate(answered)}
     judging.unread.sort(key=lambda pair: place[pair[0].sample.id, pair[0].response.repeat])
     judging.work.failures.sort(key=lambda failure: place[failure.item.sample.id, failure.item.response.repeat])
     lines = [f"skipped: {benchmark.name}: {error}" for _, error in judging.unread]
     screen.say_some(lines, "pictures that cannot be read")
     tell(judging.work.failures, lambda one: _told(benchmark, one), screen)
-    return Judged(failed=len(judging.work.failures), unread=len(judging.unread))
+    return Judged(failed=judging.left + len(judging.work.failures), unread=len(judging.unread))
 
 
 def _told(benchmark: Benchmark, one: Answered) -> str:

@@ -65,6 +65,7 @@ _LOWEST = {"whole": -math.inf, "count": 0, "positive": 1}
 
 DATA: Shape = {"source": OneOf(("world", "official", "folder")), "size": Maybe(OneOf(SIZES)), "folder": Maybe("name")}
 JUDGE: Shape = {"backend": "name", "exact": "bool", "fingerprint": "name", "weights?": "name", "unchecked?": "bool"}
+SEATED: Shape = Each(JUDGE)
 PLANNED: Shape = {
     "protocol": "name",
     "samples": "count",
@@ -98,6 +99,7 @@ RECIPE: Shape = {
     "protocol": "name",
     "seed": "whole",
     "limit": Maybe("positive"),
+    "limits?": Each("positive"),
     "repeats": Maybe("positive"),
     "allow_missing?": "count",
     "prompt_style?": "name",
@@ -140,6 +142,11 @@ ENTRY: Shape = {
     "unjudged?": UNJUDGED,
     "metrics": Each(METRIC),
 }
+ASKED: Shape = {
+    **dict.fromkeys(("requests", "input_tokens", "output_tokens", "estimated"), "count"),
+    **dict.fromkeys(("refused", "without_text", "late", "unread"), "count"),
+    "cost?": "number",
+}
 SUMMARY: Shape = {
     "schema": OneOf((1,)),
     "run": "name",
@@ -148,6 +155,7 @@ SUMMARY: Shape = {
     "world": "bool",
     "recipe": "object",
     "benchmarks": Each(ENTRY),
+    "asked?": Each(ASKED),
 }
 """summary.json; its recipe is checked as run.json."""
 

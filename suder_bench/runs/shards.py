@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from typing import Any
 
 from suder_bench.errors import UserError
 from suder_bench.models.protocols import Model
-from suder_bench.runs import effort
+from suder_bench.runs import effort, provenance
 from suder_bench.runs.batches import AUTO
 from suder_bench.runs.cells import work_places
 from suder_bench.runs.effort import Effort
@@ -84,7 +83,10 @@ class ShardedRun(Run):
                 if self._missing(own):  # loaded before the folder is held, so that no shard waits for another's model
                     staff.begin(None)
                 with folder.shared(screen.say):
-                    return self._share(folder, tasks, own, staff, screen)
+                    outcome = self._share(folder, tasks, own, staff, screen)
+                    with folder.briefly(screen.say):
+                        self._end(folder, outcome)
+                    return outcome
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"interrupted; the same command goes on from here ({self.out})") from None
 
@@ -122,7 +124,7 @@ class ShardedRun(Run):
     def _cards(self, staff: Staff) -> dict[str, dict[str, Any]]:
         """What run.json says of this shard's machine, or of its workers."""
         own = {"device": self.settings.device, "dtype": self.settings.dtype, "versions": versions()}
-        here = {"this process": {"host": socket.gethostname(), **own}}
+        here = {"this process": {"host": provenance.kind(), **own}}
         return {f"shard {self.shard}, {name}": card for name, card in (staff.cards or here).items()}
 
     def _missing(self, own: Sequence[Task]) -> bool:

@@ -14,6 +14,7 @@ from suder_bench.machine import environments, keep_freed_memory
 from suder_bench.models.protocols import Model
 from suder_bench.models.reference import ModelReference
 from suder_bench.records import Answered, Verdict
+from suder_bench.remote.books import Books
 from suder_bench.runs import judges
 from suder_bench.runs.batches import AUTO, BatchSize, free_memory
 from suder_bench.runs.cells import cells
@@ -74,7 +75,7 @@ class Staffing:
 @dataclass(frozen=True)
 class Job:
     """What is to be done, by whomever: a model on tasks. `chosen` are the judges by role, None for a run that judges nothing;
-    `load` replaces the model's registered adapter."""
+    `load` replaces the model's registered adapter; with `anew` all is judged, whatever has been."""
 
     model: ModelReference
     settings: Settings
@@ -83,6 +84,7 @@ class Job:
     batch: int
     load: Callable[[], Model] | None
     screen: Screen
+    anew: bool = False
 
 
 class Staff(Protocol):
@@ -251,7 +253,7 @@ class Workers:
             asked = _panel(self._job, roles, made, folder, own)
             missing = {**self._panel.missing, **asked.missing}
             held = {role: judge for role, judge in {**self._panel.judges, **asked.judges}.items() if role not in missing}
-            self._panel = judges.Panel(held, missing, checked=self._panel.checked)
+            self._panel = judges.Panel(held, missing, checked=self._panel.checked, books=asked.books)
         return self._panel
 
     def judge(self, task: Task, answered: Sequence[Answered], keep: Keep) -> Judged:
@@ -336,7 +338,7 @@ class Workers:
             if _held(card.holds) != _held(self._seats):
                 raise UserError(f"its judges are others than the first worker's: {_difference(self._seats, card.holds)}")
         told = {"host": card.host, "device": card.device, "dtype": card.dtype, "versions": dict(card.versions)}
-        self.cards[f"{kind}: {name}"] = told
+        self.cards[f"{kind}: {name.partition(' on ')[0]}"] = told  # no names of machines go into run.json
 
     def _admit_model(self, introduction: Introduction) -> None:
         if self._expected is None:
@@ -364,7 +366,7 @@ def _difference(one: Seats, other: Seats) -> str:
     return next((role for role in sorted({*held[0], *held[1]}) if held[0].get(role) != held[1].get(role)), "in what they lack")
 
 
-def load_judges(settings: Settings, chosen: Mapping[str, str], screen: Screen) -> judges.Panel:
+def load_judges(settings: Settings, chosen: Mapping[str, str], screen: Screen, books: Books | None = None) -> judges.Panel:
     """The judges, not asked anything yet."""
     return judges.load(
         chosen,
@@ -374,6 +376,7 @@ def load_judges(settings: Settings, chosen: Mapping[str, str], screen: Screen) -
         known_answers=settings.known_answers,
         terms=settings.terms,
         say=lambda line: screen.say(f"suder-bench: {line}"),
+        books=books,
     )
 
 
@@ -382,8 +385,13 @@ def _panel(
 ) -> judges.Panel:
     """The judges of tasks, loaded here and, where they have something to judge, asked what they are not known to know."""
     settings = job.settings
-    panel = load_judges(settings, chosen, job.screen)
-    busy = [(task.benchmark, left_to_judge(task, made[task.name], panel, folder)) for task in tasks or job.tasks]
+    panel = load_judges(settings, chosen, job.screen, folder.books(settings.terms, anew=job.anew))
+    busy = [
+        (task.benchmark, task.samples if job.anew else left_to_judge(task, made[task.name], panel, folder))
+        for task in tasks or job.tasks
+    ]
     roles = [role for benchmark, samples in busy for role in needed(benchmark, samples)]
     known = passed(folder, panel, device=settings.judge_device, dtype=settings.judge_dtype)
+    if job.anew:
+        known.roles.clear()
     return judges.ask(panel, chosen, roles, known)

@@ -6,8 +6,12 @@
     images/.seen/<benchmark>/*     which pictures were seen to be whole, by size and time of change (`runs.seen`)
     verdicts/<benchmark>/*.jsonl   append-only, keyed by response digest and judges
     verdicts/known_answers.jsonl   which judges have passed theirs
+    verdicts/judges.jsonl          who has judged a benchmark
+    replies/*.jsonl                what judges behind an address replied, and what it took
     speed.json                     how long its stages took
-    summary.json                   written last; its counts of failed and skipped responses tell whether something lacks
+    commands/*.jsonl               which commands worked on it, with which code and packages, on which kind of machine
+    summary.json                   its counts of failed and skipped responses tell whether something lacks
+    manifest.json                  written last: a sha256 of all of these but pictures, whose digests are in the responses
 
 Pictures and JSON documents appear in one piece; a torn last line is dropped and its response made again.
 """
@@ -31,19 +35,23 @@ from PIL import Image
 from suder_bench import locks, partial
 from suder_bench.errors import UserError, refused
 from suder_bench.records import Response, Verdict
+from suder_bench.remote.books import Books
 from suder_bench.runs import scanned, shapes, signed
 from suder_bench.runs.compact import Compact
 from suder_bench.runs.encoding import encoded, text_digest
 from suder_bench.runs.jsonl import ALONE, Ledger, Line, Row, document, plain, read_object, replace_file
 from suder_bench.runs.responses import Columns, Key
 from suder_bench.runs.seen import Seen
+from suder_bench.terms import USUAL, Terms
 
 Verdicts = dict[tuple[str, int, str], Verdict]
 """By (sample, repeat, response digest)."""
 
-_PARTS = ("run.json", "responses", "images", "verdicts", "speed.json", "summary.json")
+PARTS = ("run.json", "manifest.json", "responses", "images", "verdicts", "replies", "commands", "speed.json", "summary.json")
 _LOCK = ".lock"
 _WRITERS = ".*.writer"
+LARGEST = 64 * 2**20
+"""Bytes of a JSON document."""
 LOOK, LOOKS = 0.2, 15
 """Seconds between two tries for a lock that others hold for a short while, and after how many a wait is told."""
 
@@ -128,7 +136,7 @@ class RunFolder:
         if (self.path / "run.json").is_file() or not self.path.exists():
             return
         found = sorted(entry.name for entry in self.path.iterdir() if entry.name[0] != ".")
-        strange = [name for name in found if name not in _PARTS]
+        strange = [name for name in found if name not in PARTS]
         if strange:
             raise UserError(f"{self.path} is not a run folder (no run.json, but {strange[0]}); choose another --out")
         if found and not fresh:
@@ -141,7 +149,7 @@ class RunFolder:
         """
         benchmarks = self._benchmarks()
         try:
-            for part in (*_PARTS[1:], _PARTS[0]):
+            for part in (*PARTS[1:], PARTS[0]):
                 path = self.path / part
                 if path.is_symlink() and path.is_dir():
                     for name in benchmarks:
@@ -157,6 +165,8 @@ class RunFolder:
         if not file.is_file():
             return None
         try:
+            if (size := file.stat().st_size) > LARGEST:
+                raise ValueError(f"it has {size:,} bytes, and no run writes more than {LARGEST:,}")
             content = read_object(file.read_bytes())
             if name == "run.json":
                 shapes.check_recipe(content)
@@ -213,7 +223,7 @@ class RunFolder:
         seen = self._seen(benchmark) if pictures or gone is not None else None
 
         def keep(lines: Sequence[Line]) -> Iterator[bool]:
-            read = [_response(benchmark, line) for line in lines]
+            read = [read_response(benchmark, line) for line in lines]
             for before, response in zip(read, seen.checked(read, note=repair) if seen else read, strict=True):
                 if gone is not None and before is not response and isinstance(before, Response):
                     gone.add((before.sample, before.repeat))
@@ -297,7 +307,7 @@ class RunFolder:
                 without += 1
                 return False
             try:
-                _check_verdict(row, line.content)
+                check_verdict(row, line.content)
             except shapes.ShapeError as error:
                 lost(f"{line.place}: no verdict ({error})")
                 return False
@@ -310,9 +320,32 @@ class RunFolder:
             lost(f"{ledger.folder}: {without:,} verdicts without a checksum, as versions before wrote them, count as not made")
         return whole
 
+    def drop_verdicts(self, benchmark: str, judges: Container[str]) -> None:
+        """Remove those that are filed under one of the keys `judges`; needs the lock."""
+        self.each_verdict(benchmark, judges, lambda verdict: False, repair=True)
+
     def add_verdicts(self, benchmark: str, judges: str, verdicts: Sequence[Verdict]) -> None:
         rows = ({"judges": judges, **verdict_row(verdict)} for verdict in verdicts)
         Ledger(self.path / "verdicts" / benchmark, self.writer).append_lines(signed.line(row) for row in rows)
+
+    def seat(self, benchmark: str, judges: Mapping[str, Any]) -> None:
+        """Note who judges a benchmark, so that these verdicts are known for theirs when others have judged it too."""
+        if judges not in self.seated(benchmark):
+            self._seating.append([{"benchmark": benchmark, "judges": judges}])
+
+    def seated(self, benchmark: str) -> list[dict[str, Any]]:
+        """What the summary said of all who have ever judged a benchmark here, the first first."""
+        rows = (row for row in self._seating.rows() if row.get("benchmark") == benchmark)
+        return [row["judges"] for row in rows if shapes.fits(shapes.SEATED)(row.get("judges"))]
+
+    @property
+    def _seating(self) -> Ledger:
+        return Ledger(self.path / "verdicts", "judges" if self.writer == ALONE else f"judges.{self.writer}")
+
+    def books(self, terms: Terms = USUAL, *, anew: bool = False) -> Books:
+        """What judges behind an address were asked for this run; `terms` say what they may take. With `anew` they are asked again
+        what they have been asked before."""
+        return Books(Ledger(self.path / "replies", self.writer), terms.budget, terms.prices, anew=anew)
 
     def judged(self, benchmark: str, shown: Container[Key]) -> tuple[set[str], list[tuple[str, Verdict]]]:
         """Under which keys of judges verdicts are filed, and those on the responses `shown` with these keys, in their order, for
@@ -332,7 +365,7 @@ class RunFolder:
                     continue
             row = line.row()
             with suppress(shapes.ShapeError):
-                _check_verdict(row, line.content)
+                check_verdict(row, line.content)
                 assert row is not None
                 keys.add(row["judges"])
                 if (row["sample"], row["repeat"]) in shown:
@@ -374,7 +407,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _response(benchmark: str, line: Line) -> Response | str:
+def read_response(benchmark: str, line: Line) -> Response | str:
     """The response of a line, its picture unseen, or why there is none."""
     try:
         response = scanned.response(benchmark, line.content) or _of_row(benchmark, line.row())
@@ -385,7 +418,7 @@ def _response(benchmark: str, line: Line) -> Response | str:
     return response
 
 
-def _check_verdict(row: Row | None, content: bytes) -> None:
+def check_verdict(row: Row | None, content: bytes) -> None:
     """Raises `ShapeError` for a line that is no verdict as it was written."""
     if row is None:
         raise shapes.ShapeError("it is not a JSON object")

@@ -17,8 +17,11 @@ SCHEMA = 1
 _OUTSIDE = ("schema", "run", "suite", "world")
 
 
-def summarise(recipe: Mapping[str, Any], scored: Sequence[Scored]) -> dict[str, Any]:
-    """The document of a run.json and its verdicts. "benchmarks" is a pure function of responses, data and judges."""
+def summarise(
+    recipe: Mapping[str, Any], scored: Sequence[Scored], asked: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The document of a run.json and its verdicts. "benchmarks" is a pure function of responses, data and judges; `asked` is what
+    judges behind an address took, by role (`Books.totals`)."""
     document: dict[str, Any] = plain(
         {
             "schema": SCHEMA,
@@ -28,6 +31,7 @@ def summarise(recipe: Mapping[str, Any], scored: Sequence[Scored]) -> dict[str, 
             "world": recipe["world"],
             "recipe": {name: value for name, value in recipe.items() if name not in _OUTSIDE},
             "benchmarks": {one.benchmark.name: _entry(one) | _marks(recipe, one.benchmark.name) for one in scored},
+            **({"asked": asked} if asked else {}),
         }
     )
     return document
@@ -51,6 +55,7 @@ def _entry(scored: Scored) -> dict[str, Any]:
         "skipped": scored.skipped,
         "failed": scored.failed,
         **({"unjudged": asdict(unjudged)} if unjudged else {}),
+        "intervals": stats.METHOD,
         "metrics": {
             name: metric.document() | {what: of[name] for what, of in told.items() if name in of}
             for name, metric in found.items()

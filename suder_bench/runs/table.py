@@ -31,7 +31,7 @@ def render(summary: Mapping[str, Any], *, width: int | None = None, verbose: boo
     blocks = [_block(name, entry, shown[name], first, rest) for name, entry in summary["benchmarks"].items()]
     told = remarks(entry["metrics"][metric] for name, entry in summary["benchmarks"].items() for metric in shown[name])
     signs = [line for sign, meaning in told for line in _wrapped(sign, meaning, columns)]
-    return "\n\n".join("\n".join(lines) for lines in [*blocks, [*signs, *_footer(summary, columns)]])
+    return "\n\n".join("\n".join(lines) for lines in [*blocks, [*signs, *footer(summary, columns)]])
 
 
 def number(value: float | None) -> str:
@@ -82,13 +82,14 @@ def losses(entry: Mapping[str, Any]) -> list[str]:
     return [f"{count:,} {what}" for what, count in counts.items() if count]
 
 
-UNREAD = "unextracted"
-"""The metric, under the name of a protocol or not, that counts the answers which its rules cannot read."""
+TOLD = ("unextracted", "unparsed", "odd", "lower_bounds")
+"""Metrics, under the name of a protocol or not, that count what a reader should know of: answers and judges' replies that the
+rules cannot read, or read though they are odd, and probabilities that are only bounds."""
 
 
 def unread(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """How many answers could not be read, by whose rules: '12 lmms-eval/unextracted'."""
-    counts = {name: one["value"] for name, one in metrics.items() if name.rpartition("/")[2] == UNREAD}
+    counts = {name: one["value"] for name, one in metrics.items() if name.rpartition("/")[2] in TOLD}
     return [f"{count:,.0f} {name}" for name, count in counts.items() if count]
 
 
@@ -117,14 +118,20 @@ def _block(name: str, entry: Mapping[str, Any], names: Sequence[str], first: int
         found = metrics[metric]
         label = fitted(("* " if metric == headline else "  ") + metric, first)
         lines.append(f"{label}{number(found['value']):>8}{interval_of(found):>20}{found['n']:>8,}")
-    notes = losses(entry) + unread(metrics)
-    if len(names) < len(metrics):
-        more = len(metrics) - len(names)
-        notes.append(f"{more} more metric{'s' if more > 1 else ''} {rest}")
+    notes = remarks_on(entry, names, rest)
     return [*lines, *(["  (" + ", ".join(notes) + ")"] if notes else [])]
 
 
-def _footer(summary: Mapping[str, Any], columns: int) -> Iterator[str]:
+def remarks_on(entry: Mapping[str, Any], names: Sequence[str], rest: str) -> list[str]:
+    """What stands below the metrics `names` of a benchmark: which responses are in no number, and how many more metrics are where
+    `rest` says."""
+    more = len(entry["metrics"]) - len(names)
+    left_out = [f"{more} more metric{'s' if more > 1 else ''} {rest}"] if more > 0 else []
+    return [*losses(entry), *unread(entry["metrics"]), *left_out]
+
+
+def footer(summary: Mapping[str, Any], columns: int) -> Iterator[str]:
+    """What made the numbers, a line each, in so many columns: model, data, seed, judges that are not the benchmark's own."""
     recipe = summary["recipe"]
     yield from _wrapped("*", "the headline of its benchmark", columns)
     yield from _wrapped("model", summary["model"], columns)
@@ -143,6 +150,8 @@ def _footer(summary: Mapping[str, Any], columns: int) -> Iterator[str]:
     unchecked = dict.fromkeys(role for role, judge, _ in judges if judge.get("unchecked"))
     if unchecked:
         yield from _wrapped("judges", f"not asked known answers, so nobody knows if they work: {', '.join(unchecked)}", columns)
+    for line in asked(summary):
+        yield from _wrapped("asked", line, columns)
     for doubt, says in DOUBTS.items():
         foreign: dict[str, dict[str, None]] = {}
         for role, judge, entry in judges:
@@ -153,6 +162,19 @@ def _footer(summary: Mapping[str, Any], columns: int) -> Iterator[str]:
         if foreign:
             told = "; ".join(f"{backend} ({', '.join(roles)})" for backend, roles in foreign.items())
             yield from _wrapped("judges", f"{says}: {told}", columns)
+
+
+def asked(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What judges behind an address took, a line a role: 'llm: 2,400 requests, 1,204,000 + 31,200 tokens, 3.32; 2 refused'."""
+    for role, took in summary.get("asked", {}).items():
+        line = f"{role}: {took['requests']:,} requests, {took['input_tokens']:,} + {took['output_tokens']:,} tokens"
+        line += f" ({took['estimated']:,} times estimated)" if took["estimated"] else ""
+        line += f", cost {took['cost']:,.4g}" if "cost" in took else ""
+        bad = [f"{took[name]:,} {said}" for name, said in BAD_REPLIES.items() if took[name]]
+        yield line + (f"; {', '.join(bad)}" if bad else "")
+
+
+BAD_REPLIES = {"refused": "refused", "without_text": "without a text", "late": "too late", "unread": "unreadable"}
 
 
 def doubt_of(judge: Mapping[str, Any]) -> str:

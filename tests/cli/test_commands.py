@@ -61,6 +61,19 @@ def test_settings_reach_the_recipe(in_folder: Path, capsys: pytest.CaptureFixtur
     assert recipe["versions"]["suder-bench"]
 
 
+def test_benchmarks_have_limits_of_their_own(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = ["--benchmark", "drawing", "--benchmark", "reading", "--out", "r", "--json"]
+    assert run(*both, "--limit", "3,reading=2") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert {name: one["n_samples"] for name, one in summary["benchmarks"].items()} == {"drawing": 3, "reading": 2}
+    assert (summary["recipe"]["limit"], summary["recipe"]["limits"]) == (3, {"reading": 2})
+    capsys.readouterr()
+    assert run(*both, "--limit", "reading=4") == 0
+    assert json.loads(capsys.readouterr().out)["recipe"]["limits"] == {"reading": 4}
+    assert run(*both, "--limit", "raeding=4") == 2
+    assert "unknown benchmark of --limit 'raeding'; did you mean 'reading'? (choices: " in capsys.readouterr().err
+
+
 def test_judges_have_a_device_and_a_precision_of_their_own(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 

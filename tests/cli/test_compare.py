@@ -19,8 +19,12 @@ from suder_bench.models.protocols import GeneratedImage
 from suder_bench.models.reference import ModelReference
 from suder_bench.runs.execute import Run
 from suder_bench.runs.paired import Side, mean_difference
-from suder_bench.runs.plan import Settings
+from suder_bench.runs.paired import compare as compared
+from suder_bench.runs.plan import Settings, plan
+from suder_bench.runs.recipe import settings_of
+from suder_bench.runs.score import filing
 from suder_bench.runs.screen import Screen
+from suder_bench.runs.store import RunFolder
 
 PLUGIN = Path(__file__).parents[1] / "plugin"
 TABLE = {
@@ -51,9 +55,9 @@ def make(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("data").mkdir()
 
-    def make(name: str, skill: float, **settings) -> str:
+    def make(name: str, skill: float, stage="all", **settings) -> str:
         chosen = Settings(suite="brightness", benchmarks=("brightness",), source=Source("folder", path=Path("data")))
-        run = Run(Path(name), ModelReference("coin", "coin", "coin"), dataclasses.replace(chosen, **settings))
+        run = Run(Path(name), ModelReference("coin", "coin", "coin"), dataclasses.replace(chosen, **settings), stage=stage)
         assert run.execute(Screen(io.StringIO()), load=lambda: Coin(skill)).complete
         return name
 
@@ -85,6 +89,8 @@ def test_a_right_and_a_wrong_model_differ(make, capsys):
         "detectable": None,
         "n": 8,
         "few_clusters": 8,
+        "error": None,
+        "p_adjusted": 2 / 2**8,
     }
 
 
@@ -118,12 +124,38 @@ def test_the_table_as_people_see_it(make, capsys):
     assert compare.main([make("first", 0.5, seed=1), make("second", 1.0)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "brightness, 8 clusters (prompts, pictures or question groups) in both"
-    assert lines[2].split() == ["A", "B", "B", "-", "A", "95", "%", "interval", "p", "detectable"]
+    assert lines[2].split() == ["A", "B", "B", "-", "A", "95", "%", "interval", "p", "adj.", "detectable"]
     assert lines[4].startswith("* accuracy")
     assert "A  first (coin)" in lines
     assert "~" in lines[4]
     assert any(line.startswith("~  over fewer than ten prompts") for line in lines)
     assert max(map(len, lines)) <= 80
+
+
+def test_p_is_adjusted_for_all_that_the_table_shows(make, capsys):
+    """Two metrics of one table, each with p = 2 of 2^8: both are as sure as twice that."""
+
+    class Two(registry.load("benchmarks", "brightness")):
+        paper_metrics = ("accuracy", "other")
+
+        def statistics(self, rows):
+            [accuracy] = super().statistics(rows).values()
+            return {"accuracy": accuracy, "other": accuracy, "further": accuracy}
+
+    sides = [Side.open(Path(make(name, skill))) for name, skill in (("wrong", 0.0), ("right", 1.0))]
+    for side in sides:
+        rows = side.rows("brightness").rows
+        side.read["brightness"] = dataclasses.replace(side.rows("brightness"), benchmark=Two(Path("data")), rows=rows)
+    for verbose, tests in ((False, 2), (True, 3)):
+        found = compared(*sides, verbose=verbose)
+        metrics = found["benchmarks"]["brightness"]["metrics"]
+        adjusted = {name: one["p_adjusted"] for name, one in metrics.items() if "p_adjusted" in one}
+        assert adjusted == dict.fromkeys(["accuracy", "other", "further"][:tests], pytest.approx(tests * 2 / 2**8))
+        assert {one["p"] for one in metrics.values()} == {2 / 2**8}
+        assert found["adjusted"] == {"method": "holm", "tests": tests}
+        text = compare.render(found, verbose=verbose)
+        assert f"adj. for {tests} tests at once (Holm)" in " ".join(text.split())
+        assert all(len(line) <= 80 for line in text.splitlines())
 
 
 def test_comparing_changes_neither_run(make, capsys):
@@ -175,3 +207,89 @@ def test_verdicts_of_another_version_are_refused(make, monkeypatch):
     monkeypatch.setattr("suder_bench.runs.score.version", lambda package: "0.0.0")
     with pytest.raises(UserError, match="score it again"):
         compare.main(runs)
+
+
+class Timid:
+    """Calls everything dark but the first picture that it sees."""
+
+    backend, exact, fingerprint = "timid", False, "timid-1"
+
+    @classmethod
+    def load(cls, *, device, dtype, offline):
+        return cls()
+
+    def lightness(self, pictures):
+        return [1.0] + [0.0] * (len(pictures) - 1)
+
+
+@pytest.fixture
+def two(monkeypatch):
+    """Two judges to choose from."""
+    judges = TABLE["judges"] | {"lightness/timid": f"{__name__}:Timid"}
+    monkeypatch.setattr(registry, "table", lambda group: (TABLE | {"judges": judges})[group])
+    return {"judges": {"lightness": "mean"}}, {"judges": {"lightness": "timid"}}
+
+
+def test_one_run_that_two_have_judged(make, two, capsys):
+    mean, timid = two
+    run = make("run", 1.0, **mean)
+    make("run", 1.0, stage="score", **timid)
+    make("run", 1.0, stage="score", **mean)
+    [pair] = told(capsys, run, "--judges")["benchmarks"]["brightness"]
+    assert [pair[side]["judges"]["lightness"].split()[0] for side in "ab"] == ["mean", "timid"]
+    assert (pair["a"]["run"], pair["responses"]) == ("run", 16)
+    measure = pair["measures"]["accuracy"]
+    assert {name: measure[name] for name in ("mean_a", "mean_b", "same", "n", "left_out", "weights")} == {
+        "mean_a": 1, "mean_b": 9 / 16, "same": 9 / 16, "n": 16, "left_out": 0, "weights": "none",
+    }  # fmt: skip
+    assert measure["kappa"] == pytest.approx(0)  # one of the two calls all right
+    assert pair["measures"]["correct"] == measure
+
+    assert compare.main([run, "--judges"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "brightness, 16 responses judged by both"
+    assert any(line.startswith("A  lightness mean mean-lig (run)") for line in lines)
+    assert any(line.split()[:2] == ["accuracy", "0.000"] for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_two_runs_with_the_same_pictures(make, two, capsys):
+    mean, timid = two
+    runs = [make("first", 0.5, **mean), make("second", 0.5, **timid), make("other", 0.5, seed=9, **timid)]
+    [pair] = told(capsys, *runs[:2], "--judges")["benchmarks"]["brightness"]
+    assert [pair[side]["run"] for side in "ab"] == runs[:2]
+    assert pair["responses"] == 16
+    [pair] = told(capsys, runs[0], runs[2], "--judges")["benchmarks"]["brightness"]
+    assert pair["responses"] < 16  # a white and a black picture are what they are in both
+
+
+def test_one_judge_has_nobody_to_agree_with(make, two):
+    run = make("run", 0.5, **two[0])
+    with pytest.raises(UserError, match="run: no responses that two judges of this version have judged; judge again by another"):
+        compare.main([run, "--judges"])
+    with pytest.raises(UserError, match="compare needs two run folders, or --judges for those who judged run"):
+        compare.main([run])
+    with pytest.raises(UserError, match="unknown scored benchmark 'brightnes'"):
+        compare.main([run, "--judges", "--benchmark", "brightnes"])
+
+
+def test_verdicts_without_a_score_are_left_out_and_told(make, two, capsys):
+    mean, timid = two
+    run = make("run", 0.5, **mean)
+    make("run", 0.5, stage="score", **timid)
+    folder = RunFolder(Path(run))
+    blind = {"lightness": {"backend": "blind", "exact": False, "fingerprint": "blind-1"}}
+    [task] = plan(settings_of(folder.read(), judges={}, offline=True), lambda line: None)
+    [key] = set(filing(task, blind).values())
+    seen = folder.verdicts("brightness", set(filing(task, folder.seated("brightness")[0]).values()), repair=False)
+    half = [dataclasses.replace(one, scores={"accuracy": float("nan") if i % 2 else one.scores["accuracy"]}, correct=None)
+            for i, one in enumerate(seen.values())]  # fmt: skip
+    folder.seat("brightness", blind)
+    folder.add_verdicts("brightness", key, half)
+    pairs = told(capsys, run, "--judges")["benchmarks"]["brightness"]
+    pair = next(pair for pair in pairs if "mean" in str(pair["a"]) and "blind" in str(pair["b"]))
+    assert set(pair["measures"]) == {"accuracy"}
+    assert (pair["measures"]["accuracy"]["n"], pair["measures"]["accuracy"]["left_out"]) == (8, 8)
+    assert pair["measures"]["accuracy"]["kappa"] == pytest.approx(1)
+    compare.main([run, "--judges"])
+    assert "and left out: 8 of accuracy" in " ".join(capsys.readouterr().out.split())

@@ -234,3 +234,23 @@ def test_a_model_that_is_none_is_told_before_anything_is_fetched(
 def test_mistakes(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", *arguments]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_what_is_not_free_comes_only_by_its_name_and_its_licence_is_told_first(
+    mirror: Mirror, own_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = [
+        replace(described("geneval2", "geneval2_data.jsonl", b"{}"), licence="CC BY-NC 4.0"),
+        replace(described("wise_verified", "vllm_eval.py", b"x = 1"), licence=catalogue.UNSTATED),
+    ]
+    monkeypatch.setattr(catalogue, "catalogue", lambda: (*FILES, *others))
+    mirror.contents |= {path(others[0]): b"{}"}
+    assert main(["data", "fetch"]) == 0
+    shown = capsys.readouterr()
+    assert "not fetched: geneval2 (licence: CC BY-NC 4.0: not for commercial use, with its authors named); " in shown.out
+    assert "not fetched: wise-verified (licence: none stated by its authors: use it, do not hand it on); " in shown.out
+    assert not (own_cache / "official" / "geneval2").exists()
+    assert main(["data", "fetch", "geneval2"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.endswith("(licence: CC BY-NC 4.0: not for commercial use, with its authors named)\n")
+    assert (own_cache / "official" / "geneval2" / "geneval2_data.jsonl").is_file()

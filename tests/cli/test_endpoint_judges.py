@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from fakes import ShadeJudge
-from judge_server import KNOWN, Answer, Asked, able, refused, said, serving, sleeping, write_questions
+from judge_server import KNOWN, Answer, Asked, able, refused, said, serving, sleeping, took, write_questions
 
 from suder_bench import cli
 from suder_bench.runs.jsonl import Ledger
@@ -184,10 +189,13 @@ def test_a_kill_loses_no_reply_that_came(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "suder_bench", "score", str(tmp_path / "run"), "--judge", f"llm=official:{server.url}#m"]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         process.wait(60)
-        assert (process.returncode, len(verdicts(tmp_path))) == (-signal.SIGKILL, 16)
+        assert process.returncode == -signal.SIGKILL
+        judged, came = len(verdicts(tmp_path)), len(Ledger(tmp_path / "run/replies").rows()) - KNOWN
+        assert judged <= came
+        assert came >= 16 - AT_ONCE  # all but what was under way
         asked = len(server.asked)
         assert run(tmp_path, server.url) == 0
-        assert len(server.asked) - asked == COUNT - 16
+        assert len(server.asked) - asked == COUNT - came  # a reply without a verdict is no less paid for
         assert len(verdicts(tmp_path)) == COUNT
 
 
@@ -253,9 +261,13 @@ def test_answers_made_elsewhere_are_asked_about_one_by_one(tmp_path: Path) -> No
     answers.write_text("".join(f'{{"question_id": {i}, "text": "It is 40."}}\n' for i in range(COUNT)))
     words = ["--benchmark", "llavabench", "--answers", str(answers), "--data", str(tmp_path / "data")]
     with serving(all_but("Which shade, 3?", refused(400, "Not this one"))) as server:
-        assert cli.main(["score", *words, "--judge", f"llm=official:{server.url}#m"]) == 1
+        asking = ["score", *words, "--judge", f"llm=official:{server.url}#m"]
+        assert cli.main(asking) == 1
         assert set(Counter(one.prompt for one in server.asked).values()) == {1}
         assert len(server.asked) == KNOWN + COUNT
+        server.reply = able
+        assert cli.main([*asking, "--no-known-answers"]) == 0
+        assert len(server.asked) == KNOWN + COUNT + 1  # what came before is not paid for again
 
 
 @pytest.mark.parametrize("many", [1, 8])
@@ -289,3 +301,157 @@ def test_a_pause_that_the_server_asks_for_saves_the_replies(tmp_path: Path, monk
         assert set(pauses) == {20.0}
         assert 1 <= len(pauses) <= AT_ONCE  # those under way
         assert len(server.asked) == KNOWN + COUNT + len(pauses)
+
+
+def asked_of(tmp_path: Path) -> dict[str, Any]:
+    """What summary.json says that the judge took."""
+    document = json.loads((tmp_path / "run/summary.json").read_text())
+    jsonschema.validate(document, json.loads(files("suder_bench.runs").joinpath("summary.schema.json").read_text()))
+    found: dict[str, Any] = document["asked"]["llm"]
+    return found
+
+
+def metered(asked: Asked, before: int) -> Answer:
+    return took(able(asked, before), (100, 10))
+
+
+def shade(asked: Asked) -> int | None:
+    """Which question a review is about."""
+    found = re.search(r"Which shade, (\d+)\?", asked.prompt)
+    return int(found[1]) if found else None
+
+
+def test_whatever_a_server_does_ends_in_the_right_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sleeping(monkeypatch)
+    times: Counter[int | None] = Counter()
+    lock = threading.Lock()
+
+    def troublesome(asked: Asked, before: int) -> Answer:
+        with lock:
+            times[shade(asked)] += 1
+            first = times[shade(asked)] == 1
+        well = metered(asked, before)
+        return {
+            3: replace(well, late=0.3),
+            4: refused(429, "slow down", Retry_After="0.01") if first else well,
+            5: refused(500, "oh") if first else well,
+            6: Answer(body=b"<html>maintenance</html>") if first else well,
+            7: Answer(body=b" " * 65536, endless=True, size=10**9),
+            8: replace(well, late=60),
+            9: took(said(None, refusal="No."), (100, 1)),
+            10: took(said("I like the second."), (100, 5)),
+        }.get(shade(asked), well)
+
+    with serving(troublesome) as server:
+        assert run(tmp_path, server.url, "--judge-timeout", "2", "--judge-price", "llm=2/10") == 1
+        assert server.keys == {f"Bearer {KEY}"}
+        check_troubled(tmp_path, capsys)
+        server.reply, asked = metered, len(server.asked)
+        assert run(tmp_path, server.url) == 0  # the four alone are asked about again
+        assert sorted(filter(None, map(shade, server.asked[asked:]))) == [7, 8, 9, 10]
+        table = capsys.readouterr().out
+        assert run(tmp_path, server.url, "--fresh") == 0
+        assert capsys.readouterr().out.split("asked")[0] == table.split("asked")[0]
+
+
+def check_troubled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = capsys.readouterr()
+    assert {row["sample"] for row in verdicts(tmp_path)} == {str(i) for i in range(COUNT)} - {"7", "8", "9", "10"}
+    assert "failed: llavabench score of 7, repeat 0" in told.err
+    found = asked_of(tmp_path)
+    assert {name: found[name] for name in ("refused", "late", "unread")} == {"refused": 1, "late": 1, "unread": 1}
+    assert found["without_text"] == 1  # the page
+    sound = KNOWN + COUNT - 4
+    late = (found["input_tokens"] - 100 * (sound + 2), found["output_tokens"] - 10 * sound - 1 - 5)  # as estimated
+    assert late[0] >= 100
+    assert late[1] == 1024  # LLaVA-Bench's
+    assert found["cost"] == pytest.approx((2 * found["input_tokens"] + 10 * found["output_tokens"]) / 1e6)
+    assert "asked   llm: 28 requests, " in told.out
+    assert "; 1 refused, 1 without a text, 1 too late, 1 unreadable" in " ".join(told.out.split())
+
+
+@pytest.mark.parametrize(("given", "more"), [(["3000tokens"], "5000tokens"), (["0.05", "--judge-price", "llm=10/20"], "9")])
+def test_a_budget_ends_the_scoring_before_it_is_overrun(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], more: str
+) -> None:
+    with serving(metered) as server:
+        assert run(tmp_path, server.url, "--judge-budget", *given) == 1
+        [line] = [line for line in capsys.readouterr().err.splitlines() if "--judge-budget" in line]
+        assert re.match(r"llavabench: \d+ responses are left to judge: judge llm: of --judge-budget .* is spent", line)
+        assert line.endswith("the same command with a larger one goes on from here")
+        spent, judged, asked = asked_of(tmp_path), len(verdicts(tmp_path)), len(server.asked)
+        assert asked == KNOWN + judged
+        assert judged > 0
+        if "cost" in spent:
+            assert spent["cost"] == pytest.approx((10 * 100 + 20 * 10) / 1e6 * asked)
+            assert spent["cost"] <= 0.05
+        else:
+            assert spent["input_tokens"] + spent["output_tokens"] == 110 * asked <= 3000
+        assert run(tmp_path, server.url, "--judge-budget", *given) == 1  # of the whole run
+        assert len(server.asked) == asked
+        assert run(tmp_path, server.url, "--judge-budget", more, *given[1:]) == 0
+        assert len(server.asked) == KNOWN + COUNT
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--judge-budget", "much"], "--judge-budget 'much' is neither tokens, as in 200000tokens, nor money, as in 2.50"),
+        (["--judge-budget", "-1"], "--judge-budget '-1' is neither"),
+        (["--judge-price", "llm=2"], "--judge-price 'llm=2' is not ROLE=INPUT/OUTPUT"),
+        (["--judge-budget", "2.5"], "--judge-budget 2.5 is money, and the price of judge llm is not known; give --judge-price"),
+    ],
+)
+def test_a_budget_that_cannot_be_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    assert run(tmp_path, "http://127.0.0.1:9/v1", *words) == 2
+    *_, line = capsys.readouterr().err.splitlines()
+    assert told in line
+
+
+def test_another_scoring_by_the_same_judge_costs_nothing(tmp_path: Path) -> None:
+    with serving(metered) as server:
+        assert run(tmp_path, server.url) == 0
+        shutil.rmtree(tmp_path / "run/verdicts/llavabench")
+        assert score(tmp_path) == 0
+        assert len(server.asked) == KNOWN + COUNT
+    assert len(verdicts(tmp_path)) == COUNT
+
+
+def test_a_reply_that_somebody_edited_is_asked_for_again(tmp_path: Path) -> None:
+    with serving(metered) as server:
+        assert run(tmp_path, server.url) == 0
+        shutil.rmtree(tmp_path / "run/verdicts/llavabench")
+        file = tmp_path / "run/replies/0.jsonl"
+        file.write_text(file.read_text().replace("8 4", "8 9", 1))
+        assert score(tmp_path) == 0
+        assert len(server.asked) == KNOWN + COUNT + 1
+    assert {row["scores"]["model"] for row in verdicts(tmp_path)} == {4}
+
+
+def test_what_interrupts_a_scoring_ends_the_requests_under_way(tmp_path: Path) -> None:
+    assert run(tmp_path, "http://127.0.0.1:9/v1", "--stage", "respond") == 0
+    enough = threading.Event()
+
+    def slow(asked: Asked, before: int) -> Answer:
+        if before >= KNOWN + AT_ONCE - 1:
+            enough.set()
+        return able(asked, before) if before < KNOWN else replace(able(asked, before), late=300)
+
+    with serving(slow) as server:
+        command = [sys.executable, "-m", "suder_bench", "score", str(tmp_path / "run"), "--judge", f"llm=official:{server.url}#m"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        assert enough.wait(60)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"the same command goes on from here" in told
+    assert b"Traceback" not in told
+
+
+def test_a_service_has_no_budget(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["serve", "--data", "world", "--judge-budget", "200000tokens"]) == 2
+    assert "--judge-budget and --judge-price are for a run, and a service has no end; leave them out" in capsys.readouterr().err

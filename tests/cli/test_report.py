@@ -56,10 +56,10 @@ def test_pages_are_written_beside_the_tables(run: Path, capsys: pytest.CaptureFi
     ("arguments", "message"),
     [
         (["nope", "--out", "o"], "nope does not exist; make it with: suder-bench run --model MODEL --suite all --out nope"),
-        (["r", "--out", "o", "--table", "7"], "argument --table: '7' is not one of the paper's tables, 1 to 6"),
+        (["r", "--out", "o", "--table", "9"], "argument --table: '9' is not one of the tables, 1 to 8 and A"),
         (
             ["r", "--out", "o", "--figure", "2"],
-            "argument --figure: '2' is none of the paper's figures that runs make, 3 to 10",
+            "argument --figure: '2' is none of the figures that runs make, 3 to 10 and A",
         ),
         (["r", "--out", "r/run.json"], "--out 'r/run.json' is a file; choose a folder"),
         (["r"], "the following arguments are required: --out"),
@@ -100,6 +100,27 @@ def test_one_figure_is_picked_like_one_table(run: Path, capsys: pytest.CaptureFi
     assert not Path("report/tables.md").exists()
     assert main(["report", "u", "--out", "other", "--no-site", "--table", "1"]) == 0
     assert not Path("other/figures.md").exists()
+
+
+def test_our_extension_stands_in_every_page_and_can_be_asked_for(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    write_training(Path("suder"), "strategy: unified\n", 0.5, 0.55, 0.6)
+    write_training(Path("srum"), "strategy: only-gen\nreward: {gen: srum}\nsrum: {credit: boxes}\n", 0.5, 0.7)
+    assert main(["report", "suder", "srum", "--out", "report"]) == 0
+    title = "Extension A. SUDER against SRUM against both (ours, in neither paper): measured"
+    for page in ("tables.md", "figures.md", "site/data/index.js"):
+        assert title in Path("report", page).read_text(), page
+    index = Path("report/site/data/index.js").read_text()
+    assert index.count(title) == 2  # the table, and behind the paper's figures its own
+    assert index.index("figures/figure-6-paper") < index.index("figures/extension-a-real")
+    capsys.readouterr()
+    assert main(["report", "suder", "srum", "--out", "one", "--no-site", "--table", "a", "--figure", "A"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"one/tables/extension-a-real.md  {title}",
+        f"one/figures/extension-a-real.png  {title}",
+        "one/findings.md  what agrees with the paper, and what does not",
+        "all in one/tables.md; one/figures.md; LaTeX: one/tables.tex",
+    ]
 
 
 def test_a_figure_asked_for_that_cannot_be_made_is_a_mistake(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

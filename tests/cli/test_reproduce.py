@@ -16,11 +16,15 @@ import pytest
 
 from suder_bench.cli import main
 from suder_bench.cli.reproduce import SCALES
-from suder_bench.reports.reproduction import SECOND, Choices, plan, training_seconds
+from suder_bench.limits import Limits
+from suder_bench.reports.reproduction import SECOND, YES_NO, Choices, plan, training_seconds
 from suder_bench.steps import Step
 from suder_bench.training.recipe import read_recipe
 
-TRAININGS = ["unified", "only-und", "only-gen", "clip-reward", "separate", "grpo"]
+ABLATIONS = ["only-und", "only-gen", "clip-reward", "separate", "grpo"]
+EXTENSION = ["srum", "suder-srum"]
+VARIANTS = ["published-settings", "grpo-same-time"]
+TRAININGS = ["unified", *ABLATIONS, *EXTENSION, *VARIANTS, "tiny-showo"]
 MAKE = "import sys, pathlib; p = pathlib.Path(sys.argv[1]); p.parent.mkdir(parents=True, exist_ok=True); p.write_text('made')"
 
 
@@ -56,6 +60,15 @@ def test_the_second_backbone_is_trained_once_for_its_table(scale):
     assert recipe.model.startswith("showo:showlab/show-o")
 
 
+def test_the_second_backbone_of_the_world_goes_along_as_it_is_and_draws_only():
+    sets = ("model=other", "algorithm=grpo", "num_generations=4")
+    steps = {step.name: step for step in plan(Choices("tiny", Path("o"), sets=sets))}
+    assert steps["train tiny-showo"].argv[2:5] == ("tiny-showo", "--set", "num_generations=4")
+    assert steps["train tiny-showo"].argv.count("--set") == 1
+    assert steps["evaluate tiny-showo"].argv[:6] == ("track", "o/tiny-showo", "--suite", "gen", "--size", "full")
+    assert "--last" not in steps["evaluate tiny-showo"].argv
+
+
 def test_workers_evaluate_and_compare_and_train_nothing():
     steps = plan(Choices("tiny", Path("o"), workers="auto"))
     asked = [step.name for step in steps if "--workers auto" in step.shown()]
@@ -71,7 +84,7 @@ def test_every_command_is_one_that_its_command_takes(scale, quick, capsys):
         "judge_timeout": 60.0,
         "judge_concurrency": 2,
     }
-    for step in plan(Choices(scale, Path("o"), quick=quick, limit=5, offline=True, workers="2", **judged)):
+    for step in plan(Choices(scale, Path("o"), quick=quick, limit=Limits(5), offline=True, workers="2", **judged)):
         assert (
             "--judge-args llm.temperature=null --judge-timeout 60 --judge-concurrency 2" in step.shown()
         ) == step.name.startswith("evaluate")
@@ -88,7 +101,7 @@ def test_every_command_is_one_that_its_command_takes(scale, quick, capsys):
 @pytest.mark.parametrize("scale", [scale for scale in SCALES if scale.startswith("janus")])
 def test_the_ablations_of_a_large_model_are_those_of_its_own_recipe(scale):
     whole = read_recipe(scale)
-    for step in plan(Choices(scale, Path("o"), processes=8))[:12:2]:
+    for step in plan(Choices(scale, Path("o"), processes=8))[:16:2]:
         config, sets = step.argv[2], [after for word, after in zip(step.argv, step.argv[1:], strict=False) if word == "--set"]
         recipe = read_recipe(config, sets)
         assert (recipe.model, recipe.data, recipe.reward.scorer) == (whole.model, whole.data, "current")
@@ -99,13 +112,27 @@ def test_the_ablations_of_a_large_model_are_those_of_its_own_recipe(scale):
 def test_only_the_unified_run_is_followed_from_its_start_model_on():
     steps = {step.name: step for step in plan(Choices("tiny", Path("o")))}
     assert "--last" not in steps["evaluate unified"].argv
-    assert all("--last" in steps[f"evaluate {name}"].argv for name in TRAININGS[1:])
+    assert all("--last" in steps[f"evaluate {name}"].argv for name in [*ABLATIONS, *EXTENSION, *VARIANTS])
     assert list(steps["report"].takes.values()) == [*(f"o/{name}" for name in TRAININGS), "o/rewards"]
+
+
+def test_seeds_repeat_what_can_be_repeated_and_are_evaluated_at_their_end():
+    steps = plan(Choices("tiny", Path("o"), seeds=3, sets=("trainer.seed=7",)))
+    again = [name for name in TRAININGS if name not in ("separate", *VARIANTS)]
+    names = [*TRAININGS, *(f"{name}-seed-{seed}" for seed in (8, 9) for name in again)]
+    assert [step.name for step in steps][::2][: len(names)] == [f"train {name}" for name in names]
+    by_name = {step.name: step for step in steps}
+    for name in names[len(TRAININGS) :]:
+        trained = by_name[f"train {name}"]
+        sets = [after for word, after in zip(trained.argv, trained.argv[1:], strict=False) if word == "--set"]
+        assert f"{name.rpartition('-seed-')[0]}-seed-{read_recipe(trained.argv[2], sets).trainer['seed']}" == name
+        assert "--last" in by_name[f"evaluate {name}"].argv
+        assert f"o/{name}" in by_name["report"].argv
 
 
 def test_the_user_s_settings_go_over_all_recipes():
     sets = ("trainer.max_steps=3", "num_generations=4", "weights.und=0.3")
-    for step in plan(Choices("tiny", Path("o"), quick=True, sets=sets))[:12:2]:
+    for step in plan(Choices("tiny", Path("o"), quick=True, sets=sets))[:16:2]:
         given = [after for word, after in zip(step.argv, step.argv[1:], strict=False) if word == "--set"]
         recipe = read_recipe(step.argv[2], given)
         assert (recipe.num_generations, recipe.weights.und) == (4, 0.3)
@@ -119,6 +146,9 @@ def test_the_estimate_is_that_of_the_measured_step():
     assert steps(100) == pytest.approx(100 * 5.3, rel=0.05)
     assert steps(100, "algorithm=grpo") == pytest.approx(100 * 13.6, rel=0.05)
     assert 100 * 2.65 < steps(100, "num_generations=4") < 100 * 5.3
+    judged = training_seconds(read_recipe("srum")) - training_seconds(read_recipe("only-gen"))
+    assert judged == pytest.approx(160 * 16 * (8 + 2 * 9) * YES_NO)  # the pair alone in parts
+    assert training_seconds(read_recipe("srum")) < 25 * 60
     assert training_seconds(read_recipe("separate")) == pytest.approx(180 / 160 * training_seconds(read_recipe("tiny")), rel=0.05)
 
 
@@ -127,7 +157,7 @@ def test_a_dry_run_prints_and_starts_nothing(here, commands, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(" 1  train unified, about ")
     assert lines[1] == "    suder-bench train --config tiny --out 'my out/unified' --resume"
-    assert lines[-1].startswith("14 commands, about 2:")
+    assert lines[-1].startswith("24 commands, about 4:")
     assert "time unknown" not in "".join(lines)
     assert list(here.iterdir()) == []
 
@@ -135,8 +165,8 @@ def test_a_dry_run_prints_and_starts_nothing(here, commands, capsys):
 def test_the_quick_plan_is_short(here, capsys):
     assert main(["reproduce", "--scale", "tiny", "--quick", "--dry-run", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["seconds"] < 15 * 60
-    assert [shlex.split(step["command"])[0] for step in found["steps"]] == ["suder-bench"] * 14
+    assert found["seconds"] < 20 * 60
+    assert [shlex.split(step["command"])[0] for step in found["steps"]] == ["suder-bench"] * 24
 
 
 def test_what_a_large_scale_lacks_is_told_before_anything_starts(here, commands, capsys):
@@ -150,7 +180,7 @@ def test_what_a_large_scale_lacks_is_told_before_anything_starts(here, commands,
     assert not Path("o").exists()
     assert main(["reproduce", "--scale", "janus-pro-1b", "--device", "cpu", "--out", "o", "--dry-run"]) == 0
     shown = capsys.readouterr().out
-    assert "14 commands, time unknown: nobody has measured these commands" in shown
+    assert "18 commands, time unknown: nobody has measured these commands" in shown
     assert "missing: training pictures './coco118k'" in shown
 
 
@@ -159,14 +189,14 @@ def test_the_same_command_goes_on_after_a_failure(here, commands, capsys):
     command = ["reproduce", "--scale", "tiny", "--out", "o"]
     assert main(command) == 1
     shown = capsys.readouterr()
-    assert "[11/14] train grpo: failed after 0:00: collapsed (o/logs/11-train-grpo.log)" in shown.err
-    assert "[12/14] evaluate grpo: skipped, it needs train grpo" in shown.err
-    assert "[14/14] report: done in" in shown.err
+    assert "[11/24] train grpo: failed after 0:00: collapsed (o/logs/11-train-grpo.log)" in shown.err
+    assert "[12/24] evaluate grpo: skipped, it needs train grpo" in shown.err
+    assert "[24/24] report: done in" in shown.err
     report = json.loads(Path("o/reproduce.json").read_text())["steps"][-1]
     assert "o/grpo" not in shlex.split(report["command"])
     del commands["train grpo"]
     assert main(command) == 0
-    assert "resuming: 12 of 14 steps done" in capsys.readouterr().err
+    assert "resuming: 22 of 24 steps done" in capsys.readouterr().err
     record = json.loads(Path("o/reproduce.json").read_text())
     assert (record["status"], record["command"]) == ("complete", "suder-bench reproduce --scale tiny --out o")
     assert "o/grpo" in shlex.split(record["steps"][-1]["command"])
@@ -220,18 +250,22 @@ def test_mistakes_are_one_line(here, commands, capsys, arguments, message):
 
 @pytest.mark.slow
 def test_the_whole_paper_in_miniature(here, capsys):
-    """All fourteen commands for real: about two minutes of one core, most of it starting processes."""
+    """All twenty-four commands for real: about four minutes of one core, most of it starting processes."""
     Path("prompts.txt").write_text("a red cube\na blue ball\ntwo green cones\na yellow ring\n")
     small = ["global_batch_size=2", "trainer.per_device_train_batch_size=2", "num_generations=2"]
-    sets = [*small, "trainer.max_steps=2", "trainer.save_steps=1", f"data.prompts=[{here}/prompts.txt]"]
+    sets = [*small, "trainer.max_steps=2", "trainer.save_steps=2", f"data.prompts=[{here}/prompts.txt]"]
     command = ["reproduce", "--scale", "tiny", "--quick", "--limit", "2", "--device", "cpu", "--out", "o"]
     command += [word for one in sets for word in ("--set", one)]
     assert main(command) == 0, capsys.readouterr().err
     report = Path("o/report")
-    assert all((report / "tables" / f"table-{number}-world.md").is_file() for number in range(1, 6))
-    assert [file.name for file in (report / "tables").glob("table-6-*.md")] == ["table-6-paper.md"]  # it is about Show-o
-    steps = {path.parts[1]: path for path in Path("o").glob("*/evaluations/step-0")}
-    assert set(steps) == {"unified"}  # the start model is evaluated once
+    assert all((report / "tables" / f"table-{number}-world.md").is_file() for number in range(1, 7))
+    starts = {path.parts[1] for path in Path("o").glob("*/evaluations/step-0")}
+    assert starts == {"unified", "tiny-showo"}  # each start model is evaluated once
+    assert (report / "tables/extension-a-world.md").is_file()
+    assert (report / "figures/extension-a-world.png").is_file()
+    about_showo = (report / "tables/table-6-world.csv").read_text()
+    assert "tiny-showo" in about_showo
+    assert "tiny-janus" not in about_showo
     found = json.loads((report / "findings.json").read_text())["findings"]
     assert {one["claim"]["other"] for one in found if one["difference"] is not None} >= {
         "base",
@@ -242,7 +276,7 @@ def test_the_whole_paper_in_miniature(here, capsys):
     assert (report / "reproduction.md").is_file()
     capsys.readouterr()
     assert main(command) == 0
-    assert "resuming: 14 of 14 steps done" in capsys.readouterr().err
+    assert "resuming: 24 of 24 steps done" in capsys.readouterr().err
 
 
 def test_what_is_asked_of_the_start_model_goes_along(here, commands, capsys):

@@ -16,6 +16,8 @@ from PIL import Image
 from suder_bench import registry
 from suder_bench.cli import main
 from suder_bench.models.protocols import GeneratedImage, ImageSampling, Model, TextSampling
+from suder_bench.rewards import kept
+from suder_bench.rewards.regions import Region
 
 
 class Shade:
@@ -39,6 +41,17 @@ class Bright(Shade):
 
     def score_images(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[float]:
         return [-score for score in super().score_images(prompts, pictures)]
+
+
+class Halves(Shade):
+    """Knows that the left half of every picture is good, the right half bad, and nothing of a black one."""
+
+    name = "halves"
+
+    def regions(self, prompts: Sequence[str], pictures: Sequence[Image.Image]) -> list[list[Region] | None]:
+        sides = [one.size for one in pictures]
+        found = [[Region((0, 0, w // 2, h), 1.0), Region((w // 2, 0, w, h), -1.0)] for w, h in sides]
+        return [own if one.getbbox() else None for own, one in zip(found, pictures, strict=True)]
 
 
 class Nothing(Shade):
@@ -81,7 +94,8 @@ class Blind:
 def model(tmp_path: Path, fakes: None, monkeypatch: pytest.MonkeyPatch) -> Chancy:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
-    rewards = {"dark": f"{__name__}:Shade", "bright": f"{__name__}:Bright", "nothing": f"{__name__}:Nothing"}
+    kinds = {"dark": Shade, "bright": Bright, "halves": Halves, "nothing": Nothing}
+    rewards = {name: f"{__name__}:{kind.__name__}" for name, kind in kinds.items()}
     table = {**registry.TABLE, "rewards": {**registry.TABLE["rewards"], **rewards}}
     monkeypatch.setattr(registry, "TABLE", table)
     registry.table.cache_clear()
@@ -151,6 +165,32 @@ def test_the_same_command_again_draws_nothing_and_prints_the_table(model: Chancy
     assert compare("--samples", "2", "--captions", "0", "--limit", "4", "--seed", "1", "--fresh") == 0
 
 
+def test_where_pictures_are_credited_stands_in_the_gallery_and_is_kept(model: Chancy) -> None:
+    heights = {}
+    for out, rewards in (("plain", "dark,bright"), ("o", "halves,bright")):
+        assert compare("--samples", "4", "--captions", "0", "--out", out, rewards=rewards) == 0
+        with Image.open(f"{out}/disagreements.png") as sheet:
+            heights[out] = sheet.height
+    assert heights["o"] > 1.4 * heights["plain"]
+    rows = kept.read(Path("o"))
+    assert [len(row.regions["halves"]) for row in rows] == [4] * 12
+    assert rows[0].regions["halves"][0] in ([Region((0, 0, 2, 4), 1.0), Region((2, 0, 4, 4), -1.0)], None)
+    assert kept.read(Path("plain"))[0].regions == {}
+
+
+def test_scores_in_words_that_cannot_be_read_are_told(model: Chancy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        compare("--limit", "3", "--captions", "0", "--set", "srum.score=text", "--set", "srum.cells=2", rewards="dark,srum") == 0
+    )
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "srum: 30 of 30 scores not read, 0 outside [-1, 1]" in shown
+    assert "srum judges with scalar=product, score=text, boxes=grid, cells=2, most=10" in shown
+    found = json.loads(Path("o/compare.json").read_text())
+    assert found["failures"] == {"srum": {"scores": 30, "unread": 30, "outside": 0}}
+    assert found["srum"]["score"] == "text"
+    assert {regions for row in kept.read(Path("o")) for regions in row.regions["srum"]} == {None}
+
+
 @pytest.mark.parametrize(
     ("arguments", "rewards", "says"),
     [
@@ -167,6 +207,11 @@ def test_the_same_command_again_draws_nothing_and_prints_the_table(model: Chancy
             "reward 'evaluator:geneval' judges only its own prompts, not drawing's; give --prompts geneval",
         ),
         ([], "evaluator:drawin", "unknown reward 'evaluator:drawin'; did you mean 'evaluator:drawing'?"),
+        (["--set", "seed=1"], "dark", "--set seed=1: only srum.KEY=VALUE can be set here"),
+        (["--set", "srum.cells=0"], "dark", "--set srum.cells=0: it must be above 0"),
+        (["--set", "srum.alpha=1"], "dark", "unknown key 'srum.alpha'"),
+        (["--set", "srum.boxes=gird"], "srum", "unknown source of boxes 'gird'; did you mean 'grid'?"),
+        ([], "srum", "reward 'srum' needs a model that tells how likely its answers are"),
         (["--run", "none"], "dark", "leave out --images and --samples"),
         (["--captions", "none.jsonl", "--limit", "2"], "dark", "--captions 'none.jsonl' is neither a number"),
         (["--images", "none"], "dark", "model 'folder:none': no such folder"),

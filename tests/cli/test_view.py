@@ -148,6 +148,4 @@ def test_ctrl_c_ends_it(served: tuple[subprocess.Popen[str], str]) -> None:
     os.kill(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    about_the_summary, end = said.split("\n", 1)  # which was written by hand
-    assert "summary.json disagrees with the verdicts" in about_the_summary
-    assert end == "\nsuder-bench: no longer serving\n"
+    assert said == "\nsuder-bench: no longer serving\n"

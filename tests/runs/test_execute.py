@@ -65,7 +65,7 @@ def test_a_run_leaves_the_folder_of_the_design(tmp_path: Path) -> None:
     assert outcome.complete
     assert values(outcome) == {"drawing": 1.0, "reading": 1.0}
     found = {path.name for path in (tmp_path / "r").iterdir() if path.name != ".lock"}
-    assert found == {"run.json", "responses", "images", "verdicts", "speed.json", "summary.json"}
+    assert found == {"run.json", "responses", "images", "verdicts", "commands", "speed.json", "summary.json", "manifest.json"}
     assert len(lines(tmp_path / "r")) == len(lines(tmp_path / "r", "verdicts")) == TOTAL
     assert (tmp_path / "r/images/drawing/003/samples/00001.png").is_file()
     assert (tmp_path / "r/images/drawing/003/prompt.txt").read_text() == "shade 60"
@@ -444,7 +444,7 @@ def test_a_folder_of_other_things_is_neither_used_nor_cleared(tmp_path: Path) ->
 def test_responses_without_their_recipe_are_only_deleted_on_request(tmp_path: Path) -> None:
     run(tmp_path / "r")
     (tmp_path / "r/run.json").unlink()
-    with pytest.raises(UserError, match=r"has images but no run\.json; start over with --fresh"):
+    with pytest.raises(UserError, match=r"has commands but no run\.json; start over with --fresh"):
         run(tmp_path / "r", seed=1)
     assert len(lines(tmp_path / "r")) == TOTAL
     assert run(tmp_path / "r", seed=1, fresh=True).complete

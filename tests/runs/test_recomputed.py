@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from fake_runs import write_drawn, write_geneval
 from fakes import REFERENCE, FakeModel, settings
 
 from suder_bench.cli import main
+from suder_bench.errors import UserError
 from suder_bench.reports.measured import read_summary
 from suder_bench.runs.execute import Run
 from suder_bench.runs.paired import Side, compare
 from suder_bench.runs.recomputed import recomputed
 from suder_bench.runs.screen import Screen
+from suder_bench.stats import METHOD
 from suder_bench.training.curves import read_points
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -60,6 +63,24 @@ def test_a_summary_is_what_its_verdicts_make_it(made: Path, capsys: pytest.Captu
     assert capsys.readouterr().err == ""
 
 
+def test_intervals_of_an_earlier_version_are_made_anew_and_are_no_fault(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = made / "summary.json"
+    now = json.loads(file.read_text())
+    older = json.loads(file.read_text())
+    for entry in older["benchmarks"].values():
+        assert entry.pop("intervals") == METHOD
+        for metric in entry["metrics"].values():
+            metric["low"], metric["high"] = 0.1, 0.9
+    file.write_text(json.dumps(older))
+    found = recomputed(made)
+    assert found is not None
+    assert (found.summary, found.remarks, capsys.readouterr().err) == (now, (), "")
+    edit(file, "benchmarks", "drawing", "metrics", "overall", "value", to=0.99)
+    found = recomputed(made)
+    assert found is not None
+    assert found.differences == ("drawing overall value is 0.99, not 1.0",)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
@@ -78,13 +99,29 @@ def test_an_edited_summary_is_told_and_not_believed(
     file = made / "summary.json"
     whole = json.loads(file.read_text())
     edit(file, *path, to=whole["benchmarks"]["drawing"] if value is None else value)
-    assert read_summary(made) == whole
-    assert read_summary(made) == whole
+    for _ in range(2):
+        found = recomputed(made)
+        assert found is not None
+        assert found.summary == whole
     assert capsys.readouterr().err == (
         f"suder-bench: {file} disagrees with the verdicts: {told}; these count. Make it anew with: suder-bench score {made}\n"
     )
+    if path[-1] == "low":  # how intervals are computed is each version's own
+        assert read_summary(made) == whole
+    else:
+        with pytest.raises(UserError, match=re.escape(f"{file} says otherwise than the verdicts: {told}; ")):
+            read_summary(made)
     run(made, stage="score")
-    assert json.loads(file.read_text()) == whole
+    assert json.loads(file.read_text()) == whole == read_summary(made)
+
+
+def test_numbers_without_any_verdict_are_refused(made: Path) -> None:
+    """Who takes the verdicts away does not make the summary one of an older version."""
+    (made / "verdicts/drawing/0.jsonl").unlink()
+    with pytest.raises(UserError, match=r"says otherwise than the verdicts: drawing has numbers, and no verdict; .* score "):
+        read_summary(made)
+    with pytest.raises(UserError, match="drawing has numbers, and no verdict"):
+        compare(Side.open(made), Side.open(made))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +141,12 @@ def test_an_edited_verdict_counts_as_missing_and_is_judged_again(
     whole = json.loads((made / "summary.json").read_text())
     file = made / "verdicts/drawing/0.jsonl"
     edit_line(file, 4, change)
-    entry = read_summary(made)["benchmarks"]["drawing"]
+    with pytest.raises(UserError, match=r"says otherwise than the verdicts: drawing "):
+        read_summary(made)
+    assert capsys.readouterr().err == ""
+    found = recomputed(made)
+    assert found is not None
+    entry = found.summary["benchmarks"]["drawing"]
     assert (entry["n_responses"], entry["skipped"], entry["failed"]) == (23, 1, 0)
     assert entry["metrics"]["overall"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 23}
     lost, disagrees = capsys.readouterr().err.splitlines()
@@ -136,6 +178,40 @@ def test_verdicts_of_before_checksums_are_judged_again(made: Path, capsys: pytes
     assert (found.summary, found.unbacked, found.remarks) == (whole, {}, ())
 
 
+@pytest.mark.parametrize("edited", [False, True])
+def test_verdicts_of_another_version_back_no_edited_value(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], edited: bool
+) -> None:
+    monkeypatch.setattr("suder_bench.runs.score.version", lambda package: "another")
+    if edited:
+        edit(made / "summary.json", "benchmarks", "drawing", "metrics", "b", "value", to=0.25)
+        with pytest.raises(UserError, match=r"says otherwise than the verdicts: drawing b is 0\.25 \(n 8\), not 1\.0 \(n 8\)"):
+            read_summary(made)
+        return
+    found = recomputed(made)
+    assert found is not None
+    assert (found.wrong, found.aged) == ((), {"drawing", "reading"})
+    assert read_summary(made) == json.loads((made / "summary.json").read_text())
+    capsys.readouterr()
+    assert main(["verify", str(made)]) == 0
+    assert "drawing: its verdicts are another version's; this one makes the same values of them" in capsys.readouterr().out
+
+
+def test_verdicts_of_several_judges_of_another_version_refuse_no_honest_run(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which of them the summary is of is not told any more."""
+    data = made.parent / "data"
+    for judge in ("black", "official"):
+        Run(made, REFERENCE, settings(data=data, judges={"shade": judge}), stage="score").execute(Screen(io.StringIO()))
+    monkeypatch.setattr("suder_bench.runs.score.version", lambda package: "another")
+    found = recomputed(made)
+    assert found is not None
+    assert (found.wrong, found.aged) == ((), {"drawing", "reading"})
+    edit(made / "summary.json", "benchmarks", "drawing", "metrics", "b", "value", to=0.25)
+    found = recomputed(made)
+    assert found is not None
+    assert (found.wrong, found.aged, set(found.unbacked)) == ((), {"reading"}, {"drawing", "reading"})
+
+
 def test_without_the_data_a_summary_stands_and_that_is_said(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (made.parent / "data" / "shades.txt").write_text("1 2 3")
     found = recomputed(made)
@@ -156,10 +232,12 @@ def test_compare_and_curves_do_not_believe_a_summary_either(made: Path, capsys: 
     [point] = [point for point in read_points(evaluations) if (point.benchmark, point.metric) == ("drawing", "overall")]
     assert point.value == 1.0
     assert "disagrees with the verdicts: drawing overall value is 0.25, not 1.0" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"drawing overall value is 0\.25, not 1\.0"):
+        compare(Side.open(folder), Side.open(folder))
+    run(folder, stage="score")
     edit_line(folder / "verdicts/drawing/0.jsonl", 1, lambda row: {**row, "correct": False})
-    found = compare(Side.open(folder), Side.open(folder))
-    assert found["benchmarks"]["drawing"]["metrics"]["overall"]["a"] == 1.0
-    assert f"{folder}/verdicts/drawing/0.jsonl, line 1: no verdict" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"says otherwise than the verdicts: drawing .* score"):
+        compare(Side.open(folder), Side.open(folder))
 
 
 def test_a_judge_that_is_missing_now_keeps_what_the_verdicts_say(made: Path) -> None:
@@ -169,13 +247,19 @@ def test_a_judge_that_is_missing_now_keeps_what_the_verdicts_say(made: Path) -> 
     assert outcome.summary["benchmarks"]["drawing"]["metrics"]["overall"]["value"] == 1.0
 
 
-def test_a_report_shows_what_the_verdicts_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_is_made_of_no_edited_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write_geneval(tmp_path / "data", {"a photo of a star": "single_object", "one star": "single_object"})
     folder = write_drawn(tmp_path / "r", data, wrong=(0,))
     edit(folder / "summary.json", "benchmarks", "geneval", "metrics", "overall", "value", to=0.97)
+    for words in (["report", str(folder), "--out", str(tmp_path / "out")], ["compare", str(folder), str(folder)]):
+        assert main(words) == 2
+        [told] = capsys.readouterr().err.splitlines()
+        assert f"{folder}/summary.json says otherwise than the verdicts: geneval overall value is 0.97, not 0.5" in told
+        assert told.endswith(f"suder-bench score {folder}")
+    assert main(["view", str(folder), "--no-browser"]) == 2
+    assert not (tmp_path / "out").exists()
+    edit(folder / "summary.json", "benchmarks", "geneval", "metrics", "overall", "value", to=0.5)
     assert main(["report", str(folder), "--out", str(tmp_path / "out"), "--table", "2", "--no-site"]) == 0
-    told = capsys.readouterr().err.splitlines()
-    assert [line for line in told if f"{folder}/summary.json disagrees with the verdicts: geneval " in line] == told != []
     file = tmp_path / "out/tables/table-2-paper.csv"
     with file.open(newline="") as opened:
         rows = list(csv.DictReader(opened))

@@ -11,7 +11,9 @@ import pytest
 from fakes import REFERENCE, FakeModel, settings
 
 from suder_bench import locks
+from suder_bench.cli import main
 from suder_bench.errors import UserError
+from suder_bench.runs import commands
 from suder_bench.runs.execute import Outcome, Run
 from suder_bench.runs.jsonl import Ledger
 from suder_bench.runs.screen import Screen
@@ -64,6 +66,8 @@ def test_shards_together_are_the_whole_run(tmp_path: Path, data: Path, order: tu
     assert writers == {"shard-1-of-3", "shard-2-of-3", "shard-3-of-3"}
     cards = json.loads((tmp_path / "r/run.json").read_text())["workers"]
     assert set(cards) == {f"shard {number}/3, this process" for number in (1, 2, 3)}
+    assert main(["verify", str(tmp_path / "r")]) == 0
+    assert all(one["complete"] for one in commands.read(tmp_path / "r"))
 
 
 @pytest.mark.parametrize("size", [8, 12, 32, 48])

@@ -25,7 +25,8 @@ class Deserted(WorkerError):
 
 @dataclass(frozen=True)
 class Card:
-    """What a worker shows once it can work: where it is, and by `holds` what it has loaded, so that the driver can compare."""
+    """What a worker shows once it can work: on what kind of machine, and by `holds` what it has loaded, so that the driver can
+    compare."""
 
     host: str
     device: str

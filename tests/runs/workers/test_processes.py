@@ -15,6 +15,7 @@ from troubled import Gathering, Secretive, Troubled, dies_loading, lame, strange
 
 from suder_bench import registry
 from suder_bench.errors import JudgeError, UserError
+from suder_bench.runs import provenance
 from suder_bench.runs.execute import Outcome, Run
 from suder_bench.runs.jsonl import Ledger
 from suder_bench.runs.screen import Screen
@@ -82,7 +83,8 @@ def test_run_json_tells_of_the_workers(tmp_path: Path) -> None:
     kinds = sorted(name.partition(":")[0] for name in written["workers"])
     assert kinds == ["judges", "model", "model"]
     one = next(iter(written["workers"].values()))
-    assert (one["device"], one["host"]) == ("cpu", os.uname().nodename)
+    assert (one["device"], one["host"]) == ("cpu", provenance.kind())
+    assert os.uname().nodename not in (tmp_path / "r/run.json").read_text()
     assert one["versions"] == written["versions"]
 
 

@@ -103,9 +103,7 @@ def test_numbers_do_not_depend_on_who_makes_them(tmp_path: Path, expected: Any, 
 def test_run_json_tells_of_the_actors(tmp_path: Path) -> None:
     run(tmp_path / "r", judges=1)
     written = json.loads((tmp_path / "r/run.json").read_text())
-    host = os.uname().nodename
-    names = [f"judges: worker 3 on {host}", f"model: worker 1 on {host}", f"model: worker 2 on {host}"]
-    assert set(written["workers"]) <= set(names)
+    assert set(written["workers"]) <= {"judges: worker 3", "model: worker 1", "model: worker 2"}
     assert {name.partition(":")[0] for name in written["workers"]} == {"judges", "model"}
     assert all(one["versions"] == written["versions"] for one in written["workers"].values())
 
