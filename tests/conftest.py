@@ -13,11 +13,16 @@ from pathlib import Path
 
 import pytest
 from fakes import ENTRIES
+from hypothesis import HealthCheck, settings
 
 from suder_bench import machine, registry
 
 MOST_WORKERS = 8
 """Each takes up to 2 GB of memory."""
+
+# The same examples each time, on a machine of any speed: what fails here fails there.
+settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's `&` has it so, and what the tests interrupt would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -75,12 +80,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Summaries that `fake_runs` wrote have no verdicts, and count as if these confirmed them."""
-    from suder_bench.runs import recomputed
-    from suder_bench.runs.store import RunFolder
+    from fake_runs import count_as_confirmed
 
-    def confirmed(path: Path, stamp: object, pictures: bool) -> tuple[recomputed.Recomputed, set[str]]:
-        written = RunFolder(path).read("summary.json")
-        assert written is not None
-        return recomputed.Recomputed(written), set()
-
-    monkeypatch.setattr(recomputed, "_recomputed", confirmed)
+    count_as_confirmed(monkeypatch)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from suder_bench.rewards import kept
 from suder_bench.rewards.compare import Samples
+from suder_bench.rewards.regions import Region
 from suder_bench.rewards.sampled import Sampled
 
 METRIC = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 8}
@@ -36,8 +37,9 @@ COMPARISON: dict[str, Any] = {
 }
 
 
-def compared(out: Path, *, world: bool = True, captions: bool = True, drawer: str = "m") -> Path:
-    """A folder of `reward compare`: five prompts with three pictures each, and two captioned pictures."""
+def compared(out: Path, *, world: bool = True, captions: bool = True, drawer: str = "m", regions: bool = False) -> Path:
+    """A folder of `reward compare`: five prompts with three pictures each, and two captioned pictures; with `regions` clip says
+    that the left half of each picture is good, the right half bad, and of a last picture nothing."""
     (out / "captions").mkdir(parents=True)
     files = [[out / f"samples/{i}-{k}.png" for k in range(3)] for i in range(5)]
     for file in (file for own in files for file in own):
@@ -45,7 +47,9 @@ def compared(out: Path, *, world: bool = True, captions: bool = True, drawer: st
         Image.new("RGB", (8, 8), "red").save(file)
     rewards = np.array([[-1.0, -0.5, -2.0]] * 5)
     samples = Samples(("c",) * 5, {"dsr": rewards, "clip": -rewards}, np.ones((5, 3)), np.array([[0.0, 1.0, 0.0]] * 5))
-    drawn = Sampled([f"prompt {i}" for i in range(5)], files, samples, {})
+    halves = [Region((0, 0, 4, 8), 1.0), Region((4, 0, 8, 8), -0.5)]
+    told = {"clip": [[halves, halves, None]] * 5} if regions else {}
+    drawn = Sampled([f"prompt {i}" for i in range(5)], files, samples, {}, regions=told)
     said = Samples(("a", "b"), {"dsr": np.array([[-1.0, -0.5], [-0.5, -0.5]])}, np.ones((2, 2)), np.ones((2, 2)))
     written = Sampled([Image.new("RGB", (8, 8))] * 2, [["a cat", "a dog"], ["one", "other"]], said, {})
     kept.write(out, drawn, written if captions else None)

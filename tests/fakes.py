@@ -246,6 +246,7 @@ ENTRIES: dict[registry.Group, dict[str, str]] = {
     "benchmarks": {"drawing": "fakes:Drawing", "reading": "fakes:Reading"},
     "models": {"fake": "fakes:FakeModel"},
     "rewards": {},
+    "proposers": {},
     "judges": {
         "shade/official": "fakes:ShadeJudge",
         "shade/black": "fakes:OtherShadeJudge",

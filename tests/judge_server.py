@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,16 @@ from suder_bench.remote import client
 
 @dataclass(frozen=True)
 class Answer:
-    """What to send; `drip` seconds stand before each byte, and `endless` repeats the body until the other side hangs up."""
+    """What to send; `drip` seconds stand before each byte, and `endless` repeats the body until the other side hangs up; `size`
+    is said to come in all, else nothing is said of it. `late` seconds stand before it all."""
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     drip: float = 0.0
     endless: bool = False
+    size: int | None = None
+    late: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Asked:
     headers: Mapping[str, str]
     body: Any
     at: float
+    port: int = 0  # of the other side
 
     @property
     def key(self) -> str | None:
@@ -56,6 +60,7 @@ class JudgeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.reply = reply
         self.asked: list[Asked] = []
+        self.written = 0  # bytes of endless answers
         self.lock = threading.Lock()
         self.closed = threading.Event()
 
@@ -77,16 +82,20 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         text = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        asked = Asked(self.command, self.path, headers, json.loads(text) if text else None, time.monotonic())
+        asked = Asked(
+            self.command, self.path, headers, json.loads(text) if text else None, time.monotonic(), self.client_address[1]
+        )
         with self.server.lock:
             before = len(self.server.asked)
             self.server.asked.append(asked)
         answer = self.server.reply(asked, before)
+        if answer.late and self.server.closed.wait(answer.late):
+            return
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        if not answer.endless:
-            self.send_header("Content-Length", str(len(answer.body)))
+        if answer.size is not None or not answer.endless:
+            self.send_header("Content-Length", str(answer.size or len(answer.body)))
         self.end_headers()
         self._write(answer)
 
@@ -95,6 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _write(self, answer: Answer) -> None:
         while answer.endless and not self.server.closed.is_set():
             self.wfile.write(answer.body)
+            self.server.written += len(answer.body)
         for byte in answer.body if answer.drip else ():
             if self.server.closed.wait(answer.drip):
                 return
@@ -158,6 +168,12 @@ def said(text: str | None, **message: Any) -> Answer:
     """A chat completion with one choice."""
     choice = {"message": {"role": "assistant", "content": text, **message}, "finish_reason": "stop"}
     return Answer(body=json.dumps({"choices": [choice]}).encode())
+
+
+def took(answer: Answer, tokens: tuple[int, int]) -> Answer:
+    """The same completion, which says how many tokens of input and output it took."""
+    document = json.loads(answer.body) | {"usage": {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}}
+    return replace(answer, body=json.dumps(document).encode())
 
 
 def refused(status: int, message: str, **headers: str) -> Answer:

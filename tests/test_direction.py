@@ -15,8 +15,8 @@ FOLDERS = ("evaluators", "training", "reports")
 MAY = {"evaluators": {"core"}, "training": {"core", "evaluators"}, "reports": {"core", "evaluators", "training"}}
 """Whom the three may know; the core knows none of them."""
 
-COMMANDS = ("suder_bench.cli", "suder_bench.__main__", "suder_bench.world.pretrain")
-"""What people start, also with `python -m`; it may import everything."""
+COMMANDS = ("suder_bench.cli", "suder_bench.api", "suder_bench.__main__", "suder_bench.world.pretrain")
+"""What people start, also with `python -m` or from Python; it may import everything."""
 
 
 def modules() -> dict[str, Path]:
@@ -54,9 +54,9 @@ def imported(name: str) -> set[str]:
 
 
 def hall(name: str) -> str:
-    """evaluators, training, reports, cli, or core."""
+    """evaluators, training, reports, cli, api, or core."""
     parts = name.split(".")
-    return parts[1] if len(parts) > 1 and parts[1] in (*FOLDERS, "cli") else "core"
+    return parts[1] if len(parts) > 1 and parts[1] in (*FOLDERS, "cli", "api") else "core"
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

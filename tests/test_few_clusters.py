@@ -166,6 +166,7 @@ def test_two_runs_on_few_prompts_are_compared_by_the_paired_t_test() -> None:
     assert found.few_clusters == 6
     error = (b - a).std(ddof=1) / np.sqrt(6)
     assert found.detectable == pytest.approx((student.ppf(0.975, 5) + student.ppf(0.8, 5)) * error)
+    assert (found.error, found.freedom) == pytest.approx((error, 5))
 
 
 def test_runs_that_share_few_prompts_of_many_are_compared_by_these() -> None:
@@ -184,6 +185,7 @@ def test_what_is_no_mean_is_not_compared_over_few_prompts() -> None:
 def test_equal_runs_on_few_prompts_do_not_differ() -> None:
     found = compared(mean([0.1, 0.4, 0.9]), mean([0.1, 0.4, 0.9]), alone(3))
     assert (found.difference, found.low, found.high, found.p, found.few_clusters) == (0, 0, 0, 1, 3)
+    assert (found.error, found.freedom) == (0, 2)
 
 
 @pytest.mark.parametrize("clusters", [2, 8])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
+from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path
+
+import yaml
 
 from suder_bench.errors import install
 
@@ -42,6 +45,19 @@ def test_every_data_file_is_installed():
     assert lost == []
 
 
+def test_the_version_is_one_and_the_changelog_dates_it():
+    text = {name: (REPOSITORY / name).read_text(encoding="utf-8") for name in ("pyproject.toml", "CITATION.cff", "CHANGELOG.md")}
+    version = tomllib.loads(text["pyproject.toml"])["project"]["version"]
+    cited = yaml.safe_load(text["CITATION.cff"])
+    headings = re.findall(r"^## (.*)$", text["CHANGELOG.md"], flags=re.MULTILINE)
+    assert headings[:2] == ["Unreleased", f"{version} - {cited['date-released']}"]
+    assert cited["version"] == version
+    dated = [heading.split(" - ") for heading in headings[1:]]
+    numbers = [tuple(map(int, number.split("."))) for number, _ in dated]
+    dates = [date.fromisoformat(day) for _, day in dated]
+    assert (numbers, dates) == (sorted(numbers, reverse=True), sorted(dates, reverse=True))
+
+
 def test_what_people_are_told_to_install_is_the_readme_s_form():
     """The package is on no index: `pip install 'suder-bench[train]'` finds nothing, or somebody else's."""
     told = [
@@ -58,6 +74,5 @@ def test_every_extra_that_people_are_told_of_is_there():
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     source = "\n".join(file.read_text(encoding="utf-8") for top in FOLDERS.values() for file in top.rglob("*.py"))
     named = set(re.findall(r"install\(['\"](\w+)['\"]\)", source)) | {"deepspeed"}
-    assert (
-        named == {"train", "mmdet", "clip", "parser", "xlsx", "parquet", "deepspeed", "diffusers", "ray", "lmms"} <= set(extras)
-    )
+    told = {"train", "mmdet", "clip", "parser", "xlsx", "parquet", "deepspeed", "diffusers", "ray", "lmms", "pandas"}
+    assert named == told <= set(extras)

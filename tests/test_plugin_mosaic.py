@@ -160,6 +160,15 @@ def test_its_rewards_rise(algorithm: str, train: Callable[..., int]) -> None:
         assert sum(reward[-5:]) > sum(reward[:5])
 
 
+@pytest.mark.parametrize("algorithm", ["simpo", "grpo"])
+def test_its_codes_are_credited_one_by_one(algorithm: str, train: Callable[..., int]) -> None:
+    """By what the prompt adds, which any model tells that can be trained; srum's probabilities are more than it has."""
+    chosen = (f"algorithm={algorithm}", "strategy=only-gen", "srum.credit=guidance", "trainer.max_steps=2")
+    assert train("run", *chosen) == 0
+    assert [0 < row["gen/credit"] <= 1 for row in rows("run")] == [True] * 2
+    assert train("other", *chosen, "srum.credit=boxes", "reward.gen=srum") == 2
+
+
 def test_its_checkpoints_are_tracked_and_evaluated(train: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     """The folder is enough to name one: its config.json says whose it is."""
     assert train("run", "trainer.save_steps=6") == 0

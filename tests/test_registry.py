@@ -63,7 +63,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 def test_every_benchmark_is_where_the_table_says_and_knows_its_name(name: str) -> None:
     benchmark = registry.load("benchmarks", name)
     assert benchmark.name == name
-    assert benchmark.kind == ("generation" if name in suites.GENERATION else "understanding")
+    assert benchmark.kind == ("understanding" if name in suites.UNDERSTANDING else "generation")
     for role in benchmark.judge_roles:
         assert {f"{role}/world", f"{role}/official"} <= set(registry.table("judges"))
 
@@ -87,6 +87,8 @@ def test_listing_names_imports_nothing_heavy() -> None:
         ("gen", ["t2i-compbench", "geneval"], ("gen", ("geneval", "t2i-compbench"))),
         (None, ["pope", "geneval", "pope"], ("pope+geneval", ("pope", "geneval"))),
         ("all", [], ("all", suites.GENERATION + suites.UNDERSTANDING)),
+        ("reason", [], ("reason", ("t2i-reasonbench", "wise-verified"))),
+        ("gen2", [], ("gen2", ("geneval", "geneval2", "t2i-compbench"))),
     ],
 )
 def test_suites(suite: str | None, only: list[str], expected: tuple[str, tuple[str, ...]]) -> None:
