@@ -6,6 +6,7 @@ DIR/logs/NN-name.log   what a step said, of all its attempts
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import re
@@ -14,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,8 +48,8 @@ _SAID = re.compile(rf"(?:\[rank\d+\]: ?)?(?:suder-bench: (.*)|({_LAUNCHER}[\w.]*
 """A line of the program, or the last one of a traceback."""
 
 Status = Literal["done", "failed", "skipped", "interrupted"]
-Runner = Callable[[Sequence[str], Path], int]
-"""Runs a command line with its output added to a log; returns its exit status."""
+Runner = Callable[[Sequence[str], Path, int], Awaitable[int]]
+"""Runs a command line with its output added to a log, beside as many others as may run less one; returns its exit status."""
 
 
 @dataclass(frozen=True)
@@ -88,33 +89,41 @@ class Step:
         return [sys.executable, "-m", *modules, *self.words(lacking)]
 
 
-def run_logged(command: Sequence[str], log: Path) -> int:
+async def run_logged(command: Sequence[str], log: Path, jobs: int = 1) -> int:
     """A `Runner`: the process ends with this one, when this one is interrupted; on Linux also when it is killed."""
     with log.open("ab") as out:
-        process = subprocess.Popen(
-            command,
+        process = await asyncio.create_subprocess_exec(
+            *command,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env=environment(),
+            env=environment(jobs),
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
         try:
-            return process.wait()
+            return await process.wait()
         except BaseException:
             process.terminate()
             try:
-                process.wait(GRACE)
-            except subprocess.TimeoutExpired:
+                await asyncio.wait_for(process.wait(), GRACE)
+            except TimeoutError:
                 process.kill()
-                process.wait()
+                await process.wait()
             raise
 
 
-def environment() -> dict[str, str]:
-    """For processes that import the package which this one runs, whatever else of its name lies where they start."""
+def environment(jobs: int = 1) -> dict[str, str]:
+    """For processes that import the package which this one runs, whatever else of its name lies where they start, and that share
+    the processor with the other `jobs`."""
     paths = [str(path) for path in (CLONE, os.environ.get("PYTHONPATH")) if path]
-    return {**os.environ, "PYTHONSAFEPATH": "1", **({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})}
+    own = {"PYTHONSAFEPATH": "1", **({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})}
+    threads = {} if jobs == 1 else {"OMP_NUM_THREADS": str(max(1, cores() // jobs))}
+    return {**threads, **os.environ, **own}
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _end_with_parent() -> None:
@@ -125,7 +134,8 @@ def _end_with_parent() -> None:
 
 @dataclass
 class Work:
-    """Steps run one after another in the folder `out`; `command` is what the user typed, `hardware` a line about the machine.
+    """Steps run in the folder `out`, as many as `jobs` at a time, each after those that it needs or takes and else in order;
+    `command` is what the user typed, `hardware` a line about the machine.
 
     A step that is done stays done, until one that it needs or takes is run again. One that fails is told in a line, and those
     that need it are skipped; the rest goes on.
@@ -137,6 +147,7 @@ class Work:
     hardware: str
     versions: Mapping[str, str | None]
     say: Callable[[str], None]
+    jobs: int = 1
     run: Runner = run_logged
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -151,6 +162,7 @@ class Work:
             "command": self.command,
             "status": "running",
             "hardware": self.hardware,
+            "jobs": self.jobs,
             "versions": dict(self.versions),
             "steps": [_entry(step, found.get(step.name)) for step in self.steps],
         }
@@ -159,9 +171,7 @@ class Work:
             self.say(f"resuming: {len(done)} of {len(self.steps)} steps done")
         self._close_attempts()
         try:
-            fresh: set[str] = set()
-            for number, step in enumerate(self.steps):
-                self._step(number, step, fresh)
+            asyncio.run(self._all())
         except BaseException:
             self._end("interrupted")
             raise
@@ -169,9 +179,23 @@ class Work:
         self._end("complete" if complete else "failed")
         return complete
 
-    def _step(self, number: int, step: Step, fresh: set[str]) -> None:
+    async def _all(self) -> None:
+        waiting, fresh = dict(enumerate(self.steps)), set[str]()
+        running: dict[asyncio.Task[None], str] = {}
+        while waiting or running:
+            for number, step in list(waiting.items()):
+                unsettled = {other.name for other in waiting.values()} | set(running.values())
+                if len(running) < self.jobs and unsettled.isdisjoint((*step.needs, *step.takes)):
+                    del waiting[number]
+                    running[asyncio.create_task(self._step(number, step, fresh))] = step.name
+            settled, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in settled:
+                del running[task]
+                task.result()
+
+    async def _step(self, number: int, step: Step, fresh: set[str]) -> None:
         entry, count = self.record["steps"][number], f"[{number + 1}/{len(self.steps)}]"
-        lacking = [one["name"] for one in self.record["steps"][:number] if one["status"] != "done"]
+        lacking = [one["name"] for one in self.record["steps"] if one["status"] != "done" and one["name"] != step.name]
         missing = [name for name in step.needs if name in lacking]
         if missing:
             entry |= {"status": "skipped", "reason": f"it needs {', '.join(missing)}"}
@@ -184,7 +208,7 @@ class Work:
         log = self.out / "logs" / f"{number + 1:02d}-{step.name.replace(' ', '-')}.log"
         entry |= {"command": step.shown(lacking), "log": str(log), "reason": None, "status": None}
         self.say(f"{count} {step.name}: {entry['command']}")
-        status, reason = self._attempt(step, entry, lacking, log)
+        status, reason = await self._attempt(step, entry, lacking, log)
         entry |= {"status": status, "reason": reason}
         if status == "done":
             fresh.add(step.name)
@@ -193,7 +217,7 @@ class Work:
         self.say(f"{count} {step.name}: {became}")
         self._write()
 
-    def _attempt(self, step: Step, entry: dict[str, Any], lacking: Sequence[str], log: Path) -> tuple[Status, str | None]:
+    async def _attempt(self, step: Step, entry: dict[str, Any], lacking: Sequence[str], log: Path) -> tuple[Status, str | None]:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
             file.write(f"$ {entry['command']}\n".encode())
@@ -202,7 +226,7 @@ class Work:
         self._write()
         started = time.perf_counter()
         try:
-            status = self.run(step.command(lacking), log)
+            status = await self.run(step.command(lacking), log, self.jobs)
         finally:
             attempt["seconds"] = round(time.perf_counter() - started, 1)
         if status == 0 and step.makes.exists():
@@ -224,9 +248,19 @@ class Work:
         self._write()
 
     def _write(self) -> None:
-        taken = [attempt["seconds"] or 0.0 for entry in self.record["steps"] for attempt in entry["attempts"]]
-        self.record["seconds"] = round(sum(taken), 1)
+        attempts = [attempt for entry in self.record["steps"] for attempt in entry["attempts"]]
+        taken = ((attempt["started"], attempt["started"] + (attempt["seconds"] or 0.0)) for attempt in attempts)
+        self.record["seconds"] = round(_covered(taken), 1)
         replace_file(self.out / RECORD, document(self.record).encode())
+
+
+def _covered(spans: Iterable[tuple[float, float]]) -> float:
+    """Seconds in which at least one of the spans was under way."""
+    total, until = 0.0, 0.0
+    for begun, ended in sorted(spans):
+        total += max(0.0, ended - max(begun, until))
+        until = max(until, ended)
+    return total
 
 
 def _entry(step: Step, old: Mapping[str, Any] | None) -> dict[str, Any]:

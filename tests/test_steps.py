@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -11,11 +13,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from suder_bench.errors import UserError
-from suder_bench.steps import RECORD, Step, Work, last_line, read_record, run_logged
+from suder_bench.reports.reproduction import told
+from suder_bench.steps import RECORD, Step, Work, cores, environment, last_line, read_record, run_logged
 
 
 @dataclass
@@ -28,7 +34,7 @@ class Fake:
     interrupted: str = ""
     ran: list[str] = field(default_factory=list)
 
-    def __call__(self, command: Sequence[str], log: Path) -> int:
+    async def __call__(self, command: Sequence[str], log: Path, jobs: int) -> int:
         step = next(step for step in self.steps if step.argv[0] == command[3])
         self.ran.append(step.name)
         if step.name == self.interrupted:
@@ -53,9 +59,9 @@ def steps(tmp_path: Path) -> list[Step]:
     ]
 
 
-def work(steps: Sequence[Step], out: Path, run: Fake, command: str = "all of it") -> tuple[Work, list[str]]:
+def work(steps: Sequence[Step], out: Path, run: Fake, command: str = "all of it", jobs: int = 1) -> tuple[Work, list[str]]:
     said: list[str] = []
-    return Work(steps, out, command, "a machine", {"torch": "2"}, said.append, run), said
+    return Work(steps, out, command, "a machine", {"torch": "2"}, said.append, jobs, run), said
 
 
 def record(out: Path) -> dict:
@@ -149,6 +155,74 @@ def test_a_folder_with_other_work_is_refused(steps, tmp_path):
         work(steps, tmp_path, Fake(steps), command="something else")[0].execute()
 
 
+@st.composite
+def plans(draw) -> list[Step]:
+    """Steps that each need or take some of those before them."""
+    found: list[Step] = []
+    for number in range(draw(st.integers(1, 8))):
+        before = draw(st.lists(st.sampled_from([one.name for one in found]), unique=True)) if found else []
+        needs = tuple(name for name in before if draw(st.booleans()))
+        takes = {name: f"word-{name}" for name in before if name not in needs}
+        found.append(Step(f"s{number}", (f"s{number}", *takes.values()), Path(f"s{number}"), needs=needs, takes=takes))
+    return found
+
+
+@given(plans(), st.integers(1, 4), st.data())
+def test_steps_side_by_side_wait_for_what_they_need_and_end_as_one_by_one(steps, jobs, data):
+    broken = set(data.draw(st.lists(st.sampled_from([one.name for one in steps]), unique=True)))
+    order = data.draw(st.permutations(range(len(steps))))
+    by_name, under_way, settled = {one.name: one for one in steps}, set(), set()
+
+    async def run(command: Sequence[str], log: Path, told: int) -> int:
+        name = command[3]
+        assert told == jobs
+        under_way.add(name)
+        assert len(under_way) <= jobs
+        assert settled.issuperset(name for name in by_name[name].needs)
+        assert under_way.isdisjoint(by_name[name].takes)
+        for _ in range(order[int(name[1:])]):
+            await asyncio.sleep(0)
+        under_way.remove(name)
+        settled.add(name)
+        by_name[name].makes.write_text("made")
+        return int(name in broken)
+
+    def ended(at_a_time: int) -> list[tuple[str, str, str]]:
+        nonlocal jobs
+        jobs = at_a_time
+        settled.clear()
+        with TemporaryDirectory() as folder, contextlib.chdir(folder):
+            Work(steps, Path(folder), "all", "a machine", {}, lambda line: None, jobs, run).execute()
+            return [(one["name"], one["status"], one["command"]) for one in record(Path(folder))["steps"]]
+
+    assert ended(jobs) == ended(1)
+
+
+def test_side_by_side_is_at_the_same_time_and_counts_once(steps, tmp_path):
+    both = asyncio.Barrier(2)
+
+    async def run(command: Sequence[str], log: Path, jobs: int) -> int:
+        step = next(step for step in steps if step.argv[0] == command[3])
+        if step.name in ("a", "c"):
+            await asyncio.wait_for(both.wait(), 60)
+        await asyncio.sleep(0.06 if step.name in ("a", "c") else 0)
+        step.makes.write_text("made")
+        return 0
+
+    assert Work(steps, tmp_path, "all", "a machine", {}, lambda line: None, 2, run).execute()
+    found = record(tmp_path)
+    assert found["seconds"] < sum(one["attempts"][0]["seconds"] for one in found["steps"])
+    assert "2 commands side by side" in told(found)
+
+
+def test_steps_side_by_side_share_the_processor_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert "OMP_NUM_THREADS" not in environment()
+    assert environment(cores())["OMP_NUM_THREADS"] == environment(2 * cores())["OMP_NUM_THREADS"] == "1"
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert environment(cores())["OMP_NUM_THREADS"] == "3"
+
+
 KILLED = """
 import sys, time
 from pathlib import Path
@@ -157,7 +231,7 @@ from suder_bench.steps import Step, Work
 out = Path(sys.argv[1])
 steps = [Step("a", ("x",), out / "a"), Step("b", ("y",), out / "b")]
 
-def run(command, log):
+async def run(command, log, jobs):
     with log.open("a") as file:
         file.write("begun")
     if command[3] == "y":
@@ -165,7 +239,7 @@ def run(command, log):
     (out / "a").write_text("made")
     return 0
 
-Work(steps, out, "all of it", "a machine", {}, print, run).execute()
+Work(steps, out, "all of it", "a machine", {}, print, 1, run).execute()
 """
 
 
@@ -190,11 +264,12 @@ def test_kill_9_loses_only_the_step_at_work(tmp_path):
 
 
 STARTS = """
-import sys
+import asyncio, sys
 from pathlib import Path
 from suder_bench.steps import run_logged
 
-run_logged([sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"], Path(sys.argv[1]))
+waits = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+asyncio.run(run_logged([sys.executable, "-c", waits], Path(sys.argv[1])))
 """
 
 
@@ -217,7 +292,7 @@ def test_kill_9_ends_the_step_at_work_too(tmp_path):
 
 def test_output_and_errors_go_into_the_log(tmp_path):
     log = tmp_path / "log"
-    assert run_logged([sys.executable, "-c", "import sys; print('out'); sys.exit('err')"], log) == 1
+    assert asyncio.run(run_logged([sys.executable, "-c", "import sys; print('out'); sys.exit('err')"], log)) == 1
     assert sorted(log.read_text().split()) == ["err", "out"]
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from suder_bench.reports.reproduction import Choices
     from suder_bench.steps import Step
 
+MOST_JOBS = 8
 SCALES = ("tiny", "janus-pro-1b", "janus-pro-7b", "show-o", "show-o-512")
 
 
@@ -49,14 +50,15 @@ def main(argv: Sequence[str]) -> int:
         ray=args.ray,
     )
     steps = plan(chosen)
+    jobs = _jobs(args.jobs, args.scale)
     lacking = _lacking(chosen)
     if args.dry_run:
-        found = _preview(steps, lacking)
+        found = _preview(steps, lacking, jobs)
         sys.stdout.write(document(found) if args.json else _render(found))
         return 0
     if lacking:
         raise ExceptionGroup("missing", [UserError(f"{what}; {fix}") for what, fix in lacking])
-    return _run(steps, chosen, Screen().say, as_json=args.json)
+    return _run(steps, chosen, jobs, Screen().say, as_json=args.json)
 
 
 def _parser() -> parsing.Parser:
@@ -103,6 +105,12 @@ def _parser() -> parsing.Parser:
     processes.add_argument(
         "--processes", type=parsing.positive, metavar="N", help="that train at scales above tiny (default: the GPUs here)"
     )
+    processes.add_argument(
+        "--jobs",
+        type=parsing.positive,
+        metavar="N",
+        help="commands side by side at scale tiny (default: one for each core, up to 8)",
+    )
     processes.add_argument("--workers", type=options.workers, metavar="auto|N", help="that evaluate, as for run")
     processes.add_argument("--ray", metavar="auto|HOST:PORT", help="as for run")
     parser.add_argument("--dry-run", action="store_true", help="print the commands with an estimate of time, and start nothing")
@@ -127,6 +135,17 @@ def _gpus(scale: str) -> int:
     import torch
 
     return max(1, torch.cuda.device_count())
+
+
+def _jobs(asked: int | None, scale: str) -> int:
+    """Commands at a time: above tiny each training has all GPUs."""
+    from suder_bench.steps import cores
+
+    if scale == "tiny":
+        return asked or min(cores(), MOST_JOBS)
+    if asked:
+        raise UserError(f"--jobs {asked} is for --scale tiny: at {scale} each training takes all GPUs; leave it out")
+    return 1
 
 
 def _lacking(chosen: Choices) -> list[tuple[str, str]]:
@@ -204,13 +223,17 @@ def _judges(chosen: Choices) -> list[tuple[str, str]]:
     return found
 
 
-def _preview(steps: Sequence[Step], lacking: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """The document of `--dry-run --json`: seconds are estimates, null where nobody has measured them, which is above tiny."""
+def _preview(steps: Sequence[Step], lacking: Sequence[tuple[str, str]], jobs: int) -> dict[str, Any]:
+    """The document of `--dry-run --json`: seconds are estimates, null where nobody has measured them, which is above tiny; a
+    step's are those that it takes alone."""
+    from suder_bench.reports.reproduction import SIDE_BY_SIDE
+
     known = [step.seconds for step in steps if step.seconds is not None]
     return {
         "schema": 1,
         "steps": [{"name": step.name, "command": step.shown(), "seconds": step.seconds} for step in steps],
-        "seconds": sum(known) if known else None,
+        "jobs": jobs,
+        "seconds": sum(known) * (SIDE_BY_SIDE if jobs > 1 else 1.0) if known else None,
         "lacking": [{"what": what, "fix": fix} for what, fix in lacking],
     }
 
@@ -228,13 +251,13 @@ def _render(found: dict[str, Any]) -> str:
     if found["seconds"] is None:
         total += ": nobody has measured these commands; the first steps of a training tell (seconds/step in metrics.jsonl)"
     else:
-        total += " on two cores"
+        total += " on two cores" + (f", {found['jobs']} at a time" if found["jobs"] > 1 else "")
     lines += ["", f"{len(found['steps'])} commands, {total}"]
     lines += [f"missing: {one['what']}; {one['fix']}" for one in found["lacking"]]
     return "\n".join(lines) + "\n"
 
 
-def _run(steps: Sequence[Step], chosen: Choices, say: Any, *, as_json: bool) -> int:
+def _run(steps: Sequence[Step], chosen: Choices, jobs: int, say: Any, *, as_json: bool) -> int:
     from suder_bench.cli.doctor import hardware
     from suder_bench.reports.reproduction import told
     from suder_bench.runs.jsonl import document, replace_file
@@ -243,7 +266,7 @@ def _run(steps: Sequence[Step], chosen: Choices, say: Any, *, as_json: bool) -> 
     from suder_bench.runs.store import RunFolder
     from suder_bench.steps import RECORD, Work
 
-    work = Work(steps, chosen.out, _command(chosen), hardware(), versions(), say)
+    work = Work(steps, chosen.out, _command(chosen), hardware(), versions(), say, jobs)
     try:
         with RunFolder(chosen.out).locked(), _terminable():
             complete = work.execute()
@@ -269,12 +292,8 @@ def _command(chosen: Choices) -> str:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let a request to end reach the step at work, as an interrupt from the keyboard does."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    """Let a request to end reach the steps at work, as an interrupt from the keyboard does."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -153,11 +154,11 @@ def test_the_estimate_is_that_of_the_measured_step():
 
 
 def test_a_dry_run_prints_and_starts_nothing(here, commands, capsys):
-    assert main(["reproduce", "--scale", "tiny", "--out", "my out", "--dry-run"]) == 0
+    assert main(["reproduce", "--scale", "tiny", "--out", "my out", "--jobs", "2", "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(" 1  train unified, about ")
     assert lines[1] == "    suder-bench train --config tiny --out 'my out/unified' --resume"
-    assert lines[-1].startswith("24 commands, about 4:")
+    assert re.fullmatch(r"24 commands, about 3:\d\d:\d\d on two cores, 2 at a time", lines[-1])
     assert "time unknown" not in "".join(lines)
     assert list(here.iterdir()) == []
 
@@ -236,6 +237,10 @@ def test_a_request_to_end_ends_the_step_at_work(here, commands, capsys):
         ([], "the following arguments are required: --scale"),
         (["--scale", "huge"], "argument --scale: invalid choice: 'huge'"),
         (["--scale", "tiny", "--set", "trainer.max_step=3"], "--set trainer.max_step=3: unknown key 'trainer.max_step'"),
+        (
+            ["--scale", "show-o", "--jobs", "2"],
+            "--jobs 2 is for --scale tiny: at show-o each training takes all GPUs; leave it out",
+        ),
         (["--scale", "tiny", "--judge", "detector"], "--judge 'detector' is not ROLE=BACKEND"),
         (["--scale", "tiny", "--judge-args", "seed=1"], "--judge-args 'seed=1' is not ROLE.SETTING=VALUE"),
     ],
