@@ -1,6 +1,6 @@
 """Damaged files of every kind that is read: a mistake is one line, never a traceback, and what is whole goes on.
 
-A few hundred cases of each always, twenty thousand in all in the test marked slow.
+A few hundred cases of each in the quick tests, thousands in all in the test marked slow: twenty where tests are thorough.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from fakes import settings as fake_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import broken, document_file, lines_file
+from trials import trials
 
 from suder_bench.cli import main
 from suder_bench.data.source import write_world
@@ -39,7 +40,7 @@ from suder_bench.world.checkpoints import path as shipped
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
-QUICK, SLOW = 150, 20_000
+QUICK, SLOW = 150, trials(2_000, thorough=20_000)
 SHARES = {"folders": 0.1, "commands": 0.015, "checkpoints": 0.385, "answers": 0.5}
 """Of the slow cases: a run folder is read five times for each, and a command takes ten times as long as that."""
 
@@ -313,7 +314,7 @@ def test_damaged_answers_are_told_in_one_line(name: str, world: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_twenty_thousand_damaged_files_show_no_traceback(
+def test_thousands_of_damaged_files_show_no_traceback(
     run_folder: Path, model_folder: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert sum(SHARES.values()) == pytest.approx(1)

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from models.tiny import write_checkpoint
 from PIL import Image
+from trials import trials
 
 from suder_bench.errors import UserError
 from suder_bench.models import reference
@@ -94,7 +95,7 @@ def test_a_changed_file_is_read_or_refused(whole: Path, tmp_path_factory: pytest
 
 
 @pytest.mark.slow
-@settings(max_examples=3000, **KINDS)
+@settings(max_examples=trials(300, thorough=3000), **KINDS)
 @given(draw=st.data())
 def test_many_changed_files_are_read_or_refused(whole: Path, draw: st.DataObject) -> None:
     folder = whole.parent / "many"

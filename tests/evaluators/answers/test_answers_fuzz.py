@@ -15,13 +15,14 @@ from answering import judge
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from trials import trials
 
 from suder_bench.errors import UserError
 from suder_bench.evaluators.pope import TRACKS
 from suder_bench.runs.plan import build, samples_digest
 
-CASES = 20_000
-"""Over all files together, when slow tests run; a hundredth of them otherwise."""
+QUICK, SLOW = 200, trials(2_000, thorough=20_000)
+"""Over all files together, in the quick tests and in the slow one."""
 
 
 class Fair:
@@ -233,7 +234,7 @@ def test_whole_files_are_scored(home: Callable[[str], Path], benchmark: str, nam
 
 @pytest.mark.parametrize(("benchmark", "name"), TARGETS)
 @given(data=st.data())
-@settings(max_examples=CASES // 100 // len(TARGETS), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=QUICK // len(TARGETS), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_damaged_file_is_scored_or_told(home: Callable[[str], Path], benchmark: str, name: str, data: st.DataObject) -> None:
     check(home, benchmark, name, data)
 
@@ -241,6 +242,8 @@ def test_a_damaged_file_is_scored_or_told(home: Callable[[str], Path], benchmark
 @pytest.mark.slow
 @pytest.mark.parametrize(("benchmark", "name"), TARGETS)
 @given(data=st.data())
-@settings(max_examples=-(-CASES // len(TARGETS)), deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_twenty_thousand_damaged_files(home: Callable[[str], Path], benchmark: str, name: str, data: st.DataObject) -> None:
+@settings(max_examples=-(-SLOW // len(TARGETS)), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_many_damaged_files_are_scored_or_told(
+    home: Callable[[str], Path], benchmark: str, name: str, data: st.DataObject
+) -> None:
     check(home, benchmark, name, data)
