@@ -42,6 +42,12 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(machine.cores(), MOST_WORKERS)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, whole as their tests share fixtures: what is left for the end is short."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_collection_finish() -> None:
     """What is imported by now stays: who collects garbage between batches, as runs do, need not look through it each time."""
     gc.collect()
