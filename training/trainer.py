@@ -175,7 +175,7 @@ class SuderTrainer(Trainer):
         if not torch.isfinite(loss):
             step, bad = self.state.global_step + 1, (~torch.isfinite(losses)).nonzero()[0]
             told = _input(rollout, groups[int(bad)])
-            raise TrainingFailed(f"the loss became {float(losses[bad])} at step {step} on {told}; the last checkpoint stays")
+            raise TrainingFailed(f"the loss became {float(losses[bad].detach())} at step {step} on {told}; the last checkpoint stays")
         self._tally.add(f"{rollout.task}/loss", [float(loss.detach())])
         return getattr(self.recipe.weights, rollout.task) * len(self.tasks) * loss
 
