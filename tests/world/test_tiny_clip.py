@@ -96,11 +96,12 @@ def test_the_loss_of_vectors_told_by_hand() -> None:
 
 @pytest.mark.slow
 def test_a_short_training_writes_a_checkpoint_that_the_judge_reads(tmp_path: Path) -> None:
-    assert clip.main(["--out", str(tmp_path), "--steps", "2", "--pool", "40"]) == 0
+    short = ["--out", str(tmp_path), "--steps", "2", "--pool", "40", "--held-out", "56"]
+    assert clip.main(short) == 0
     log = [json.loads(line) for line in (tmp_path / "clip_log.jsonl").read_text().splitlines()]
     assert [row["stage"] for row in log] == ["start", "pool", "clip", "exported", "matching"]
     first = {file.name: file.read_bytes() for file in (tmp_path / "tiny-clip").iterdir()}
-    assert clip.main(["--out", str(tmp_path), "--steps", "2", "--pool", "40"]) == 0
+    assert clip.main(short) == 0
     assert {file.name: file.read_bytes() for file in (tmp_path / "tiny-clip").iterdir()} == first
     seen = Image.new("RGB", (64, 64))
     towers = clip.TransformersTowers.load("clip", str(tmp_path / "tiny-clip"), device="cpu", dtype="auto", offline=True)

@@ -161,7 +161,7 @@ def test_smudges_are_not_counted(janus: JanusModel) -> None:
 
 @pytest.fixture(scope="module")
 def figures() -> Mapping[str, float]:
-    return measure("tiny-janus", ("geneval", "pope", "captions"))
+    return measure("tiny-janus", ("geneval", "pope", "captions"), quick=True)
 
 
 @pytest.mark.slow

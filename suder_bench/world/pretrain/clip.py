@@ -153,6 +153,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="working folder: the log, and tiny-clip")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--pool", type=int, default=POOL, help="pictures to draw batches from")
+    parser.add_argument("--held-out", type=int, default=HELD_OUT, help="pictures that it is tested on in the end")
     arguments = parser.parse_args(argv)
     arguments.out.mkdir(parents=True, exist_ok=True)
     file = arguments.out / "clip_log.jsonl"
@@ -175,7 +176,7 @@ def main(argv: list[str] | None = None) -> int:
     clip.half().save_pretrained(folder)
     words.save_pretrained(folder)
     log({"stage": "exported", "bytes": sum(each.stat().st_size for each in folder.iterdir())})
-    log({"stage": "matching", "pictures": HELD_OUT} | matching(folder))
+    log({"stage": "matching", "pictures": arguments.held_out} | matching(folder, arguments.held_out))
     return 0
 
 
