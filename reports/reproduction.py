@@ -41,7 +41,7 @@ EXTENSION = {
 """Recipes of trainings that are in neither paper, and what each is for."""
 
 VARIANTS = {
-    "published-settings": "the paper's own settings where `tiny` has others: the model that learns scores, without guidance",
+    "published-settings": "the paper's own setting where `tiny` has another: the model that learns scores",
     "grpo-same-time": "GRPO for as long as SimPO takes, which is fewer steps",
 }
 """Recipes of tiny-janus on what the paper's comparisons hang on besides their algorithm, and what each is for."""

@@ -21,7 +21,7 @@ ABOUT: Mapping[Group | str, Mapping[str, str]] = {
         "wise-legacy": "pictures: the first WISE, three marks each (1,000; no numbers compare with wise-verified's)",
     },
     "models": {
-        "tiny-janus": "shipped Janus: 6.3 million parameters, trained from scratch on the embedded world",
+        "tiny-janus": "shipped Janus: 7.3 million parameters, trained from scratch on the embedded world",
         "tiny-showo": "shipped Show-o: 5.9 million parameters, trained from scratch on the embedded world",
         "janus:REFERENCE": "Janus or Janus-Pro, also BASE+ADAPTERS: draws, answers, scores texts and pictures, can be trained",
         "emu3:REFERENCE": "Emu3: GEN+CHAT, two folders or hub ids, or one for both: draws, answers, scores texts and pictures",

@@ -174,8 +174,8 @@ class SuderTrainer(Trainer):
         loss = losses.sum() / len(rollout.items)
         if not torch.isfinite(loss):
             step, bad = self.state.global_step + 1, (~torch.isfinite(losses)).nonzero()[0]
-            told = _input(rollout, groups[int(bad)])
-            raise TrainingFailed(f"the loss became {float(losses[bad].detach())} at step {step} on {told}; the last checkpoint stays")
+            told, lost = _input(rollout, groups[int(bad)]), float(losses[bad].detach())
+            raise TrainingFailed(f"the loss became {lost} at step {step} on {told}; the last checkpoint stays")
         self._tally.add(f"{rollout.task}/loss", [float(loss.detach())])
         return getattr(self.recipe.weights, rollout.task) * len(self.tasks) * loss
 

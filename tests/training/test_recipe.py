@@ -143,7 +143,7 @@ def test_the_smaller_model_differs_in_size_alone() -> None:
             "srum-weighted",
             {**SRUM, "algorithm": "weighted", "srum": Srum(scalar="global", credit="boxes", map="released", spread="off")},
         ),
-        ("published-settings", {"reward": Rewards(), "sampling": replace(read_recipe("tiny").sampling, likelihood_guidance=1.0)}),
+        ("published-settings", {"reward": Rewards()}),
         ("guidance-credit", {"strategy": "only-gen", "algorithm": "grpo", "srum": Srum(credit="guidance")}),
         (
             "suder-srum",

@@ -69,12 +69,13 @@ def test_guided_greedy_tokens_are_those_of_transformers(janus: JanusModel) -> No
 
 
 def test_transformers_draws_and_reads_with_it_alone(janus: JanusModel) -> None:
-    """As its documentation says, with nothing of ours: the shipped files hold all it needs, the guidance among it."""
+    """As its documentation says, with nothing of ours: the shipped files hold all it needs but a guidance above 1, without which
+    it cannot draw (findings/janus_guidance_of_one.sh)."""
     folder = checkpoints.path("tiny-janus")
     model, processor = JanusForConditionalGeneration.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
     model.float()
     asked = processor(text=[f"<|begin|>{generation_text(PROMPTS[0], '')}"], generation_mode="image", return_tensors="pt")
-    tokens = model.generate(**asked, generation_mode="image", do_sample=False)
+    tokens = model.generate(**asked, generation_mode="image", do_sample=False, guidance_scale=2.0)
     ours = janus.draw(PROMPTS[:1], seeds=[0], sampling=ImageSampling(temperature=0, guidance=2.0)).tokens
     assert torch.equal(tokens, ours)
     [drawn] = janus.generate(PROMPTS[:1], seeds=[0], sampling=ImageSampling(temperature=0, guidance=2.0))

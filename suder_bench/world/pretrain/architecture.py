@@ -1,4 +1,4 @@
-"""tiny-janus: transformers' Janus at about five million parameters."""
+"""tiny-janus: transformers' Janus at seven million parameters."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ SPECIAL = {
     "assistant_token": "<|Assistant|>",
 }
 WIDTH = 192
-GUIDANCE = 2.0
-"""Of sampling pictures. Janus' own 5 takes the errors of so small a model to the fifth power."""
+GUIDANCE = 1.0
+"""Of sampling pictures: none. With 2 it draws four in five of GenEval-world right, which leaves a training little to improve."""
 
 
 def vq_config() -> JanusVQVAEConfig:

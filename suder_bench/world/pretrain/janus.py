@@ -224,7 +224,7 @@ class TinyJanus:
         adapter = JanusModel(self.model, self.words, image_processor(), name="tiny-janus")
         half = len(prompts) // 2
         drawn = []
-        for part, guidance in ((prompts[:half], GUIDANCE), (prompts[half:], 1.0)):
+        for part, guidance in ((prompts[:half], 2.0), (prompts[half:], 1.0)):
             for i in range(0, len(part), 50):
                 chunk = part[i : i + 50]
                 drawn += adapter.generate(chunk, seeds=range(len(chunk)), sampling=ImageSampling(guidance=guidance))
@@ -246,4 +246,4 @@ class TinyJanus:
         (folder / "processor_config.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
 
 
-KIND = Kind("tiny-janus", Vectors, words, TinyJanus, drawn=DRAWN, read=READ, room=ROOM, steps=6000)
+KIND = Kind("tiny-janus", Vectors, words, TinyJanus, drawn=DRAWN, read=READ, room=ROOM, steps=2400)
