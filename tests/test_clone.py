@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -75,7 +76,7 @@ def test_a_step_does_not_import_from_where_it_starts(strange, processes, monkeyp
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     log = strange / "log"
     step = Step("recipe", ("train", "--config", "tiny", "--set", "num_generations=3", "--dry-run"), strange, processes=processes)
-    assert run_logged(step.command(), log) == 0, log.read_text()
+    assert asyncio.run(run_logged(step.command(), log)) == 0, log.read_text()
     assert "num_generations: 3" in log.read_text()
 
 
@@ -134,7 +135,7 @@ def test_a_script_in_the_clone_works(start):
 
 
 STEPS = """
-import sys
+import asyncio, sys
 from pathlib import Path
 import suder_bench
 from suder_bench.steps import Step, run_logged
@@ -144,7 +145,7 @@ small = ("trainer.max_steps=1", "global_batch_size=1", "trainer.per_device_train
 words = [word for one in small for word in ("--set", one)]
 train = Step("train", ("train", "--config", "tiny", *words, "--device", "cpu", "--out", str(out / "t")), out)
 track = Step("evaluate", ("track", str(out / "t"), "--benchmark", "pope", "--limit", "1", "--last", "--device", "cpu"), out)
-print(suder_bench.CLONE, [run_logged(step.command(), out / "log") for step in (train, track)])
+print(suder_bench.CLONE, [asyncio.run(run_logged(step.command(), out / "log")) for step in (train, track)])
 """
 
 
