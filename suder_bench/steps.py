@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from suder_bench import CLONE
+from suder_bench import CLONE, machine
 from suder_bench.errors import UserError
 from suder_bench.runs import shapes
 from suder_bench.runs.jsonl import document, read_object, replace_file
@@ -49,7 +49,7 @@ _SAID = re.compile(rf"(?:\[rank\d+\]: ?)?(?:suder-bench: (.*)|({_LAUNCHER}[\w.]*
 
 Status = Literal["done", "failed", "skipped", "interrupted"]
 Runner = Callable[[Sequence[str], Path, int], Awaitable[int]]
-"""Runs a command line with its output added to a log, beside as many others as may run less one; returns its exit status."""
+"""Runs a command line with its output added to a log, as one of so many at a time; returns its exit status."""
 
 
 @dataclass(frozen=True)
@@ -114,16 +114,11 @@ async def run_logged(command: Sequence[str], log: Path, jobs: int = 1) -> int:
 
 def environment(jobs: int = 1) -> dict[str, str]:
     """For processes that import the package which this one runs, whatever else of its name lies where they start, and that share
-    the processor with the other `jobs`."""
+    the processor, `jobs` at a time."""
     paths = [str(path) for path in (CLONE, os.environ.get("PYTHONPATH")) if path]
     own = {"PYTHONSAFEPATH": "1", **({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})}
-    threads = {} if jobs == 1 else {"OMP_NUM_THREADS": str(max(1, cores() // jobs))}
+    threads = {} if jobs == 1 else {"OMP_NUM_THREADS": str(max(1, machine.cores() // jobs))}
     return {**threads, **os.environ, **own}
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _end_with_parent() -> None:

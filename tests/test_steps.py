@@ -20,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suder_bench.errors import UserError
+from suder_bench.machine import cores
 from suder_bench.reports.reproduction import told
-from suder_bench.steps import RECORD, Step, Work, cores, environment, last_line, read_record, run_logged
+from suder_bench.steps import RECORD, Step, Work, environment, last_line, read_record, run_logged
 
 
 @dataclass

@@ -139,7 +139,7 @@ def _gpus(scale: str) -> int:
 
 def _jobs(asked: int | None, scale: str) -> int:
     """Commands at a time: above tiny each training has all GPUs."""
-    from suder_bench.steps import cores
+    from suder_bench.machine import cores
 
     if scale == "tiny":
         return asked or min(cores(), MOST_JOBS)
