@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from fakes import REFERENCE, FakeModel, settings
+from kin import KIN, alive, children
 from trials import trials
 
 from suder_bench.runs.execute import Run
@@ -23,7 +24,7 @@ from suder_bench.runs.screen import Screen
 
 pytestmark = [
     pytest.mark.usefixtures("fakes"),
-    pytest.mark.skipif(not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="children are found in /proc"),
+    pytest.mark.skipif(not KIN, reason="children are found in /proc"),
 ]
 SCRIPT = Path(__file__).parents[1] / "slow_run.py"
 
@@ -34,24 +35,6 @@ def start(out: Path, data: Path, *staffing: int) -> subprocess.Popen[str]:
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
     return process
-
-
-def children(process: int) -> list[int]:
-    """The processes that a process has started, which live."""
-    found: list[int] = []
-    for thread in Path(f"/proc/{process}/task").glob("*"):
-        try:
-            found += map(int, (thread / "children").read_text().split())
-        except OSError:
-            continue
-    return [child for child in found if alive(child)]
-
-
-def alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def end(process: int) -> None:
