@@ -37,8 +37,8 @@ ADDED = 1 + len(SPECIAL)
 TEXT_LENGTH = 128
 """The longest prompt, with its three special tokens but for the first, as all published checkpoints have it."""
 
-PHI = {"qk_layernorm": True, "tie_word_embeddings": False}
-"""Where all Show-o differ from Phi-1.5, whatever a configuration says."""
+PHI = {"qk_layernorm": True, "tie_word_embeddings": False, "attn_implementation": "sdpa"}
+"""Where all Show-o differ from Phi-1.5, whatever a configuration says: eager attention would add our bool masks to its scores."""
 
 _PUBLISHED = ("vocab_size", "llm_vocab_size", "num_vq_tokens", "codebook_size")
 

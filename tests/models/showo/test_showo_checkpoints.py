@@ -238,6 +238,13 @@ def test_a_config_that_contradicts_itself_or_the_files_is_refused(folder: Path, 
         ShowoModel.load(str(folder))
 
 
+def test_a_config_that_asks_for_eager_attention_hides_the_same(whole: Path, folder: Path) -> None:
+    edit_json(folder / "config.json", phi={"attn_implementation": "eager"})
+    asked, plain = (ShowoModel.load(str(one), device="cpu", dtype="float32") for one in (folder, whole))
+    texts, codes = ["a tree"] * 2, asked.tokenize_images(pictures())[:2]
+    assert torch.equal(asked.image_logprobs(texts, codes), plain.image_logprobs(texts, codes))
+
+
 def test_steps_of_a_checkpoints_own_are_a_number(folder: Path) -> None:
     (folder / "generation_config.json").write_text('{"generation_timesteps": "many"}')
     assert 'generation_timesteps is "many", not a whole number' in told(folder)
