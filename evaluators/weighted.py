@@ -35,7 +35,9 @@ def count(flags: np.ndarray, keep: np.ndarray | None = None) -> Statistic:
 
 
 def average(parts: Sequence[Statistic], n: int, shares: Sequence[float] | None = None) -> Statistic:
-    """The mean of other statistics, plain or by their `shares` (of any sum); `n` is what the reader should see."""
+    """The mean of other statistics, plain or by their `shares` (of any sum), on the scale that they share; `n` is what the
+    reader should see."""
+    scale = parts[0].scale if len({part.scale for part in parts}) == 1 else None
     share = np.ones(len(parts)) if shares is None else np.asarray(shares, dtype=float)
 
     def mean_of(values: Sequence[np.ndarray]) -> np.ndarray:
@@ -43,20 +45,20 @@ def average(parts: Sequence[Statistic], n: int, shares: Sequence[float] | None =
         return ratio(total, np.array(share.sum()))
 
     if not all(part.combine for part in parts):
-        return Statistic(lambda weights: mean_of([part.of(weights) for part in parts]), n=n)
+        return Statistic(lambda weights: mean_of([part.of(weights) for part in parts]), n=n, scale=scale)
     ends = np.cumsum([len(part.columns) for part in parts])
 
     def combine(sums: Sequence[np.ndarray]) -> np.ndarray:
         return mean_of([part.combine(sums[end - len(part.columns) : end]) for part, end in zip(parts, ends, strict=True)])  # type: ignore[misc]
 
-    return Statistic.of_sums([column for part in parts for column in part.columns], combine, n=n)
+    return Statistic.of_sums([column for part in parts for column in part.columns], combine, n=n, scale=scale)
 
 
 def rounded(part: Statistic, decimals: int, *, times: float = 1) -> Statistic:
     """The statistic, which is made of sums, `times` a number and rounded, in every resample too."""
-    combine = part.combine
+    combine, scale = part.combine, part.scale and (times * part.scale[0], times * part.scale[1])
     assert combine is not None
-    return Statistic.of_sums(part.columns, lambda sums: rounds(times * combine(sums), decimals), part.n, part.scale)
+    return Statistic.of_sums(part.columns, lambda sums: rounds(times * combine(sums), decimals), part.n, scale)
 
 
 rounds = np.vectorize(lambda value, decimals: round(float(value), decimals), otypes=[float])

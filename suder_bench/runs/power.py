@@ -80,8 +80,7 @@ def _metric(
     if others:
         found = seeds.difference(others, rows)
         parts, times, few = found.components, 1.0, found.few_clusters
-    scale = rows[0][0].scale
-    whole = scale[1] - scale[0] if scale else 1.0 if abs(averaged.metric.value) <= 1 else POINT
+    whole = _whole(rows[0][0].scale, averaged.metric.value)
     told: dict[str, Any] = {"value": averaged.metric.value, "n": averaged.metric.n, "point": whole / POINT}
     told |= {} if few is None else {"few_clusters": few}
     if parts is None:
@@ -96,3 +95,10 @@ def _metric(
         needed.append({"seeds": trained, "clusters": every, "n": n})
     detectable = one.detectable(resting, count, power=wanted, level=level)
     return {**told, "variances": asdict(one), "detectable": detectable, "needed": needed}
+
+
+def _whole(scale: tuple[float, float] | None, value: float) -> float:
+    """What has 100 points: a scale from end to end. Of one without an upper end, as of GenEval 2's sums, 100 is full marks."""
+    if scale is None:
+        return 1.0 if abs(value) <= 1 else POINT
+    return scale[1] - scale[0] if math.isfinite(scale[1]) else POINT

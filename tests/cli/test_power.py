@@ -117,3 +117,14 @@ def test_mistakes_are_told_in_one_line(argv: list[str], says: str, make: Make, c
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
+
+
+def test_a_point_of_a_scale_without_an_upper_end_is_one_of_a_hundred(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """GenEval 2's official sums count some atoms twice, and may pass 100."""
+    run = str(tmp_path / "run")
+    asked = ["--model", "tiny-janus", "--benchmark", "geneval2", "--data", "world", "--limit", "12", "--repeats", "1"]
+    assert main(["run", *asked, "--out", run]) == 0
+    capsys.readouterr()
+    row = told(capsys, run, "--difference", "5")["benchmarks"]["geneval2"]["metrics"]["am"]
+    assert row["point"] == 1
+    assert row["needed"][0]["n"] > 12

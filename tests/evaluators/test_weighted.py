@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suder_bench.evaluators.weighted import all_correct, average, count, mean
+from suder_bench.evaluators.weighted import all_correct, average, count, mean, rounded
 
 ROWS = st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 3)), min_size=1, max_size=12)
 
@@ -45,3 +45,10 @@ def test_incomplete_groups_are_left_out() -> None:
         np.array([True, True]), ["a", "b"], np.ones(2, dtype=bool), complete=lambda group, rows: group == "b"
     )
     assert (values.tolist(), stands.tolist()) == ([0, 1], [False, True])
+
+
+def test_what_is_made_of_means_keeps_their_scale() -> None:
+    shares = [mean(np.array([0.2, 0.4]), scale=(0.0, 1.0)), mean(np.array([1.0, 0.0]), scale=(0.0, 1.0))]
+    assert average(shares, n=4).scale == (0.0, 1.0)
+    assert rounded(average(shares, n=4), 2, times=100).scale == (0.0, 100.0)
+    assert average([shares[0], mean(np.array([3.0, 4.0]))], n=4).scale is None
