@@ -19,11 +19,10 @@ from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_res
 from suder_bench import registry
 from suder_bench.data.hub import hub_sets
 from suder_bench.errors import UserError
-from suder_bench.limits import Limits
 from suder_bench.reports import door, measured
 from suder_bench.reports.measured import Measured, Scores
 from suder_bench.reports.tables.markdown import escape
-from suder_bench.runs.table import DOUBTS, WORLD, doubt_of, interval_of, losses, number, remarks, shown_metrics
+from suder_bench.runs.table import DOUBTS, doubt_of, interval_of, losses, number, remarks, shown_metrics
 
 FOLDER = ".eval_results"
 CARD, INDEX = "model-card.md", "model-index.yaml"
@@ -91,7 +90,7 @@ def export(
     for name, scores in run.scores.items():
         headline = _of(scores, scores.entry["headline"])
         if not headline.comparable:
-            left_out.append(f"{name} is in {CARD} alone: {'; '.join(_marks(headline)) or 'not comparable'}")
+            left_out.append(f"{name} is in {CARD} alone: {'; '.join([*headline.reasons(), *losses(scores.entry)])}")
             continue
         value = headline.metric(scores.entry["headline"])
         if value is None:
@@ -119,7 +118,7 @@ def card(run: Measured, *, verbose: bool = False) -> str:
         for metric in shown_metrics(scores.entry, verbose):
             own, found = _of(scores, metric), scores.entry["metrics"][metric]
             shown.append(found)
-            notes |= dict.fromkeys(f"{name}: {one}" for one in _marks(own, judges=False))
+            notes |= dict.fromkeys(f"{name}: {one}" for one in own.reasons(judges=False))
             judged = ", ".join(f"{role} {judge['backend']}{SIGNS[doubt_of(judge)]}" for role, judge in own.judges.items())
             value = number(found["value"]) + ("" if own.comparable else " \\*")
             words = [escape(one) for one in (name, metric, own.entry["protocol"], judged or "rules")]
@@ -188,20 +187,6 @@ def _notes(scores: Scores, value: Mapping[str, Any]) -> Iterator[str]:
 def _judge(judge: Mapping[str, Any]) -> str:
     doubt = doubt_of(judge)
     return f"{judge['backend']}" + (f" ({DOUBTS[doubt]})" if doubt else "")
-
-
-def _marks(scores: Scores, *, judges: bool = True) -> list[str]:
-    """What keeps numbers from standing beside published ones, with or without whose judges they are."""
-    entry, limit = scores.entry, Limits.read(scores.summary["recipe"]).of(scores.benchmark)
-    found = [WORLD] if scores.summary["world"] else []
-    found += [f"protocol {entry['protocol']}"] if entry["protocol"] != "official" else []
-    found += [f"only some of its samples (--limit {limit})"] if limit is not None else []
-    found += entry.get("deviations", ())
-    found += [f"{name} without {', '.join(one['without'])}" for name, one in scores.metrics.items() if "without" in one]
-    others = [f"{role} {_judge(judge)}" for role, judge in scores.judges.items() if not judge["exact"]]
-    found += [f"judges: {', '.join(others)}"] if others and judges else []
-    unasked = [role for role, judge in scores.judges.items() if judge.get("unchecked")]
-    return found + ([f"not asked known answers: {', '.join(unasked)}"] if unasked else [])
 
 
 def _of(scores: Scores, metric: str) -> Scores:

@@ -15,6 +15,7 @@ from suder_bench.errors import UserError
 from suder_bench.limits import Limits
 from suder_bench.reports import door
 from suder_bench.reports.overlap import Overlap
+from suder_bench.runs import table
 from suder_bench.runs.recomputed import Recomputed, recomputed
 from suder_bench.runs.store import RunFolder
 from suder_bench.terms import words as as_words
@@ -23,6 +24,7 @@ from suder_bench.training.track import TrainingRun
 
 _STEP = re.compile(r"step-([0-9]+)")
 _CHECKPOINT = re.compile(r"checkpoint-([1-9][0-9]*)")
+LOST = "not all responses are there and judged"
 
 
 @dataclass(frozen=True)
@@ -87,15 +89,29 @@ class Scores:
     @property
     def comparable(self) -> bool:
         """Whether the numbers may stand beside published ones: real and whole data, official protocol and judges."""
-        entry = self.entry
-        return (
-            not self.summary["world"]
-            and entry["protocol"] == "official"
-            and Limits.read(self.summary["recipe"]).of(self.benchmark) is None
-            and not entry.get("deviations")
-            and not any("without" in metric for metric in self.metrics.values())
-            and all(judge["exact"] and not judge.get("unchecked") for judge in self.judges.values())
-        )
+        return not self.reasons()
+
+    def reasons(self, *, judges: bool = True) -> list[str]:
+        """What keeps the numbers from standing beside published ones, with or without whose judges they are.
+
+        Responses that a judge was missing for are no reason: the metrics that they count in are not there.
+        """
+        entry, limit = self.entry, Limits.read(self.summary["recipe"]).of(self.benchmark)
+        found = [table.WORLD] if self.summary["world"] else []
+        found += [f"protocol {entry['protocol']}"] if entry["protocol"] != "official" else []
+        found += [f"only some of the samples (--limit {limit})"] if limit is not None else []
+        found += [LOST] if table.incomplete(entry) else []
+        found += entry.get("deviations", ())
+        found += table.partial(self.metrics)
+        for role, judge in self.judges.items():
+            if self.summary["world"] and judge["backend"] == "world":
+                continue  # its own
+            if judges and (doubt := table.doubt_of(judge)):
+                what = "not the benchmark's own" if doubt == "another" else "official by name, digest unknown"
+                found.append(f"judge {role} is {judge['backend']}, {what}")
+            if judge.get("unchecked"):
+                found.append(f"judge {role} was not asked known answers")
+        return found
 
     def parts(self, names: Collection[str] | None = None) -> list[Scores]:
         """These scores, or of those named, in two where some metrics may stand beside published numbers and others not.

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suder_bench.limits import Limits
-from suder_bench.reports.measured import Measured, Scores
+from suder_bench.reports.measured import LOST, Measured, Scores
 from suder_bench.runs import table
+from suder_bench.runs.table import WORLD
 from suder_bench.stats import METHOD
 
 
@@ -77,31 +78,16 @@ def losses(row: Measured, benchmarks: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def difference(row: Measured, benchmarks: Sequence[str]) -> str:
-    """What sets the row apart from whole official data, protocols and judges, or on the world from its own; '' for nothing."""
-    reasons: dict[str, None] = {}
-    for scores in (row.scores[name] for name in benchmarks if name in row.scores):
-        entry = scores.entry
-        limits = Limits.read(scores.summary["recipe"])
-        limit = limits.of(scores.benchmark)
-        if limit:
-            of = scores.benchmark if scores.benchmark in limits.named else "each benchmark"
-            reasons[f"{limit:,} questions of {of} at most"] = None
-        reasons |= {f"{scores.benchmark}: {deviation}": None for deviation in entry.get("deviations", ())}
-        if entry["protocol"] != "official":
-            reasons[f"protocol {entry['protocol']} of {scores.benchmark}"] = None
-        reasons |= {f"{scores.benchmark}: {line}": None for line in table.partial(scores.metrics)}
-        for role, judge in scores.judges.items():
-            if row.world and judge["backend"] == "world":
-                continue
-            doubt = table.doubt_of(judge)
-            if doubt == "digest unknown":
-                reasons[f"judge {role} is {judge['backend']}, official by name, digest unknown"] = None
-            elif doubt:
-                reasons[f"judge {role} is {judge['backend']}, not {scores.benchmark}'s own"] = None
-            elif judge.get("unchecked"):
-                reasons[f"judge {role} of {scores.benchmark} was not asked known answers"] = None
-    return "; ".join(reasons)
+def difference(rows: Sequence[Measured], benchmarks: Sequence[str]) -> str:
+    """What sets rows apart from whole official data, protocols and judges, or on the world from its own; '' for nothing."""
+    told: dict[str, dict[str, None]] = {}
+    for row in rows:
+        given = {WORLD, LOST} if row.world else set()
+        for name in (name for name in benchmarks if name in row.scores):
+            for reason in row.scores[name].reasons():
+                if reason not in given:
+                    told.setdefault(reason, {})[name] = None
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in told.items())
 
 
 def _made(scores: Scores) -> str:

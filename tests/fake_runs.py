@@ -40,6 +40,7 @@ def summary(
     protocol: str = "official",
     judge: Mapping[str, Any] = OWN,
     failed: int = 0,
+    skipped: int = 0,
     deviations: Sequence[str] = (),
     **recipe: Any,
 ) -> dict[str, Any]:
@@ -53,8 +54,8 @@ def summary(
             "protocol": protocol,
             "judges": {"judge": dict(judge)},
             "n_samples": 100,
-            "n_responses": 400 - failed,
-            "skipped": 0,
+            "n_responses": 400 - failed - skipped,
+            "skipped": skipped,
             "failed": failed,
             **({"deviations": list(deviations)} if deviations else {}),
             "metrics": {

@@ -236,7 +236,7 @@ def _parts(layout: Layout, row: Measured) -> list[Measured]:
 
 def heading(layout: Layout, group: Sequence[Measured], groups: Sequence[Sequence[Measured]]) -> tuple[str, str]:
     """(name, words) that tell a group which is not the paper's from the other groups."""
-    reasons = [difference(group[0], layout.benchmarks), origin(layout, group, groups)]
+    reasons = [difference(group, layout.benchmarks), origin(layout, group, groups)]
     why = "; ".join(filter(None, reasons))
     name, title = ("world", WORLD) if group[0].world else ("other", OTHER)
     return name, title + (f" ({why})" if why else "")

@@ -75,6 +75,11 @@ def shown_metrics(entry: Mapping[str, Any], verbose: bool) -> list[str]:
     return paper if headline in paper or headline not in metrics else [*paper, headline]
 
 
+def incomplete(entry: Mapping[str, Any]) -> bool:
+    """Whether responses are in no number though there are judges for them."""
+    return bool(entry["skipped"] or entry["failed"] > entry.get("unjudged", {}).get("responses", 0))
+
+
 def losses(entry: Mapping[str, Any]) -> list[str]:
     """What became of the responses that are in no number: '12 skipped', '3 failed', '40 not judged'."""
     unjudged = entry.get("unjudged", {}).get("responses", 0)

@@ -80,10 +80,12 @@ def test_the_card_s_metadata_and_table(run: Path, capsys: pytest.CaptureFixture[
     ("changes", "why"),
     [
         ({"world": True}, "scored on the embedded world"),
-        ({"judge": FOREIGN}, "judges: judge open-clip (not the benchmarks' own)"),
-        ({"limit": 100}, "only some of its samples (--limit 100)"),
+        ({"judge": FOREIGN}, "judge judge is open-clip, not the benchmark's own"),
+        ({"limit": 100}, "only some of the samples (--limit 100)"),
         ({"deviations": ["prompts were rewritten"]}, "prompts were rewritten"),
         ({"protocol": "strict"}, "protocol strict"),
+        ({"failed": 3}, "not all responses are there and judged; 3 failed"),
+        ({"skipped": 300}, "not all responses are there and judged; 300 skipped"),
     ],
 )
 def test_what_is_not_comparable_is_in_the_table_alone_and_marked(tmp_path: Path, changes: dict[str, Any], why: str) -> None:

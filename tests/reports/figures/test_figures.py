@@ -122,7 +122,7 @@ def test_other_judges_and_the_world_never_share_a_figure(tmp_path: Path) -> None
     found = figures(5, real, *worlds, foreign)
     assert [figure.name for figure in found] == ["figure-5-paper", "figure-5-world", "figure-5-world-2", "figure-5-other-3"]
     assert [sum(one.role == "measured" for one in chart(figure).series) for figure in found] == [1, 1, 1, 1]
-    assert "judge judge is open-clip, not t2i-compbench's own" in found[-1].conditions
+    assert "t2i-compbench: judge judge is open-clip, not the benchmark's own" in found[-1].conditions
 
 
 def test_figures_without_published_numbers_are_told_apart_too(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_a_foreign_judge_takes_only_its_own_columns_from_beside_the_published_ro
     assert [bool(cell.value) for cell in rest.cells] == [False, False, False, True, False, True]
     assert mixed.cells[3].notes == ("Measured, but not quite as the benchmark does it, and in a table apart.",)
     assert rest.cells[0].notes == ("Measured as the benchmark does it, and beside the published numbers.",)
-    assert "judge detector-2d is open-clip, not t2i-compbench's own" in alone.title
+    assert "t2i-compbench: judge detector-2d is open-clip, not the benchmark's own" in alone.title
     (told,) = [line for label, lines in alone.recipes if label == "mixed" for line in lines if line.startswith("t2i-compbench")]
     assert "detector-2d open-clip (fedcba987654, not the benchmark's own)" in told
 
@@ -149,13 +149,15 @@ def test_what_is_known_of_a_judges_file_stands_in_the_footnotes(tmp_path: Path) 
 
 
 def test_what_lacks_a_judge_is_told_under_the_table(tmp_path: Path) -> None:
-    content = summary("t2i-compbench", failed=40)
-    entry = content["benchmarks"]["t2i-compbench"]
-    entry["unjudged"] = {"responses": 30, "roles": ["detector-2d"], "metrics": ["spatial", "complex", "average"]}
-    for metric in ("spatial", "complex"):
-        del entry["metrics"][metric]
-    [table] = tables(tmp_path, 1, content)
-    assert row(table, "my-model").notes == (
+    contents = [summary("t2i-compbench", model="whole", failed=30), summary("t2i-compbench", failed=40)]
+    for content in contents:
+        entry = content["benchmarks"]["t2i-compbench"]
+        entry["unjudged"] = {"responses": 30, "roles": ["detector-2d"], "metrics": ["spatial", "complex", "average"]}
+        for metric in ("spatial", "complex"):
+            del entry["metrics"][metric]
+    beside, apart = tables(tmp_path, 1, *contents)
+    assert labels(beside) == ["whole"]
+    assert row(apart, "my-model").notes == (
         "t2i-compbench: 10 failed, 30 not judged of the responses, 360 judged.",
         "t2i-compbench lacks detector-2d, and so has no spatial, complex, average.",
     )
@@ -176,8 +178,10 @@ def test_titles_tell_what_sets_a_table_apart(tmp_path: Path) -> None:
         tmp_path, 2, *(one if i != 1 else {**one, "benchmarks": _halved(one)} for i, one in enumerate(runs))
     )
     assert whole.title.endswith("published numbers")
-    assert part.title.endswith("published numbers (6 questions of each benchmark at most)")
-    assert foreign.title.endswith("not comparable with the other tables (judge judge is open-clip, not geneval's own)")
+    assert part.title.endswith("published numbers (geneval: only some of the samples (--limit 6))")
+    assert foreign.title.endswith(
+        "not comparable with the other tables (geneval: judge judge is open-clip, not the benchmark's own)"
+    )
     assert [table.name for table in (whole, part, foreign)] == ["table-2-world", "table-2-world-2", "table-2-other-3"]
 
 
@@ -192,6 +196,15 @@ def test_a_mark_is_told_and_two_marks_stand_apart(tmp_path: Path) -> None:
 def test_no_mark_stands_beside_published_rows_though_the_run_is_the_first(tmp_path: Path) -> None:
     paper, alone = tables(tmp_path, 1, summary(deviations=["1 sample left out"]))
     assert (labels(paper), labels(alone)) == ([], ["my-model"])
+
+
+@pytest.mark.parametrize("lost", ["skipped", "failed"])
+def test_a_run_that_lost_responses_does_not_stand_beside_published_rows(tmp_path: Path, lost: Any) -> None:
+    more = summary("geneval", model="more", **{lost: 300})
+    beside, alone = tables(tmp_path, 2, summary("geneval"), summary("geneval", model="less", **{lost: 2}), more)
+    assert (labels(beside), labels(alone)) == (["my-model"], ["less", "more"])
+    assert alone.title.endswith("not comparable with the other tables (geneval: not all responses are there and judged)")
+    assert row(alone, "more").notes == (f"geneval: 300 {lost} of the responses, 100 judged.",)
 
 
 def _halved(content: dict[str, Any]) -> dict[str, Any]:
