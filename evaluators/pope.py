@@ -31,7 +31,7 @@ from suder_bench.evaluators.answers.matching import Key, matched
 from suder_bench.evaluators.forms import pope as forms
 from suder_bench.evaluators.forms.found import PICTURE, Form
 from suder_bench.evaluators.forms.pope import TRACKS
-from suder_bench.evaluators.weighted import average, count, mean, ratio
+from suder_bench.evaluators.weighted import UNIT, average, count, mean, ratio
 from suder_bench.records import Answered, ImageSource, Sample, Statistic, Verdict
 
 FILES = {"official": "coco_pope_{}.json", "aokvqa": "aokvqa_pope_seem_{}.json", "gqa": "gqa_pope_seem_{}.json"}
@@ -337,7 +337,7 @@ def fraction(numerator: np.ndarray, denominator: np.ndarray, keep: np.ndarray) -
         over, under, weight = sums
         return np.where((under == 0) & (weight > 0), 0.0, ratio(over, under))
 
-    return Statistic.of_sums([above, below, rows], combine, n=int(keep.sum()))
+    return Statistic.of_sums([above, below, rows], combine, n=int(keep.sum()), scale=UNIT)
 
 
 def harmonic(tp: np.ndarray, positive: np.ndarray, due: np.ndarray, keep: np.ndarray) -> Statistic:
@@ -349,7 +349,7 @@ def harmonic(tp: np.ndarray, positive: np.ndarray, due: np.ndarray, keep: np.nda
         p, r = (np.where(below == 0, 0.0, ratio(hits, below)) for below in (said, true))
         return np.where(weight == 0, np.nan, np.where(p + r == 0, 0.0, ratio(2 * (p * r), p + r)))
 
-    return Statistic.of_sums(columns, combine, n=int(keep.sum()))
+    return Statistic.of_sums(columns, combine, n=int(keep.sum()), scale=UNIT)
 
 
 def _asks(samples: Sequence[Sample], asked: Mapping[int, tuple[str, str]]) -> bool:

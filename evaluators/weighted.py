@@ -12,6 +12,8 @@ import numpy as np
 
 from suder_bench.records import Statistic
 
+UNIT = (0.0, 1.0)
+
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """numerator / denominator, NaN where the denominator is 0."""
@@ -20,10 +22,12 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 
 def mean(values: np.ndarray, keep: np.ndarray | None = None, scale: tuple[float, float] | None = None) -> Statistic:
-    """The weighted mean of `values`, which lie on a `scale` where one is given, over the rows in the boolean `keep` (all by
-    default)."""
+    """The weighted mean of `values` over the rows in the boolean `keep` (all by default). They lie on the `scale`, by default
+    from 0 to 1 where each of them is one of these."""
     kept = np.ones(len(values)) if keep is None else keep.astype(float)
     kept_values = np.where(kept > 0, np.asarray(values, dtype=float), 0.0)  # 0 times NaN would be NaN
+    if scale is None and np.isin(kept_values, UNIT).all():
+        scale = UNIT
     return Statistic.of_sums([kept_values, kept], lambda sums: ratio(*sums), n=int(kept.sum()), scale=scale)
 
 
@@ -35,10 +39,12 @@ def count(flags: np.ndarray, keep: np.ndarray | None = None) -> Statistic:
 
 
 def average(parts: Sequence[Statistic], n: int, shares: Sequence[float] | None = None) -> Statistic:
-    """The mean of other statistics, plain or by their `shares` (of any sum), on the scale that they share; `n` is what the
-    reader should see."""
-    scale = parts[0].scale if len({part.scale for part in parts}) == 1 else None
+    """The mean of other statistics, plain or by their `shares` (of any sum), between the ends of their
+    scales; `n` is what the reader should see."""
     share = np.ones(len(parts)) if shares is None else np.asarray(shares, dtype=float)
+    scales = [part.scale for part in parts if part.scale is not None]
+    known = len(scales) == len(parts) > 0
+    scale = (min(low for low, _ in scales), max(high for _, high in scales)) if known else None
 
     def mean_of(values: Sequence[np.ndarray]) -> np.ndarray:
         total = sum((own * value for own, value in zip(share, values, strict=True)), start=np.zeros(np.shape(values[0])))

@@ -99,8 +99,8 @@ class _Side:
 @dataclass(frozen=True)
 class _Prompts:
     """What is known of the number as far as prompts vary it: its variance with degrees of freedom, and the covariance of each
-    side's runs. With ten clusters or more there are resamples of it, `drawn`, with the acceleration `bend`; with fewer only
-    the ends of its `scale`."""
+    side's runs, and the ends of its `scale`. With ten clusters or more there are resamples of it, `drawn`, with the acceleration
+    `bend`."""
 
     variance: float
     freedom: float
@@ -137,10 +137,15 @@ class _Known:
         return float(stdtrit(self.freedom, quantile)) * self.error
 
     def interval(self) -> tuple[float, float]:
+        """95 %, cut at the ends of the scale."""
+        lowest, highest = self.prompts.scale
+        low, high = self._ends()
+        return max(low, min(lowest, self.value)), min(high, max(highest, self.value))
+
+    def _ends(self) -> tuple[float, float]:
         if self.prompts.drawn is None:
             reach = self.times(LEVEL)
-            lowest, highest = self.prompts.scale
-            return max(self.value - reach, min(lowest, self.value)), min(self.value + reach, max(highest, self.value))
+            return self.value - reach, self.value + reach
         drawn, value, bend = self._drawn(), np.asarray(self.value), np.asarray(self._bend)
         ends = intervals.bca(drawn, value, bend) if self.shares else intervals.expanded_bca(drawn, value, bend, self._clusters)
         return float(ends[0]), float(ends[1])
@@ -220,7 +225,15 @@ def _many(sides: Sequence[_Side], signed: Statistic, clusters: int, seed: int, r
     drawn, wider = _signed(parts, sides), intervals.expansion(count) ** 2
     covariances = [wider * np.cov(part).reshape(len(part), len(part)) for part in parts]
     bend = float(intervals.acceleration(stats.pulled(signed, clusters)))
-    return _Prompts(wider * float(drawn.var(ddof=1)), count - 1.0, covariances, drawn, bend)
+    scale = _scale(sides, [one.scale or (-math.inf, math.inf) for one in sides[0].whole])
+    return _Prompts(wider * float(drawn.var(ddof=1)), count - 1.0, covariances, drawn, bend, scale)
+
+
+def _scale(sides: Sequence[_Side], ends: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """What the number cannot pass where the first side's runs have these `ends`; nothing is known of a difference."""
+    if len(sides) > 1:
+        return -math.inf, math.inf
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def _few(sides: Sequence[_Side], resting: np.ndarray, value: float) -> _Prompts | None:
@@ -240,7 +253,6 @@ def _few(sides: Sequence[_Side], resting: np.ndarray, value: float) -> _Prompts 
     whole = Spread(value, _signed(parts, sides), freedom)
     if not whole.error or freedom <= 0:
         return None
-    ends = [one.scale for own in spreads for one in own] if len(sides) == 1 else [whole.scale]
-    scale = min(low for low, _ in ends), max(high for _, high in ends)
+    scale = _scale(sides, [one.scale for one in spreads[0]])
     k = len(resting)
     return _Prompts(whole.error**2, freedom, [part @ part.T / (k * (k - 1)) for part in parts], scale=scale)

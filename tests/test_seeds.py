@@ -13,6 +13,7 @@ from scipy.stats import ttest_rel
 from test_stats import alone, f1, mean
 
 from suder_bench import seeds, stats
+from suder_bench.evaluators import weighted
 from suder_bench.seeds import Rows, difference
 
 
@@ -110,6 +111,17 @@ def test_intervals_hold_the_true_gain(seed: float, picture: float, least: float)
         found = difference([base], trained(rng, hard, 3, 0.1, seed, picture), resamples=300)
         held.append(found.low <= 0.1 <= found.high)
     assert np.mean(held) >= least, np.mean(held)
+
+
+@pytest.mark.parametrize("prompts", [8, 40], ids=["few prompts", "many prompts"])
+def test_two_seeds_far_apart_have_an_interval_on_the_metrics_scale(prompts: int) -> None:
+    """By t of one degree of freedom it reaches far past both ends."""
+    names = [f"prompt {i:02d}" for i in range(prompts)]
+    right = [np.arange(prompts) > -1, np.arange(prompts) % 4 == 0]
+    shares = [weighted.mean(one) for one in right]
+    for statistics in (shares, [weighted.average([one, one], n=prompts) for one in shares]):
+        found = seeds.mean([(one, names) for one in statistics]).metric
+        assert (found.value, found.low, found.high) == (0.625, 0.0, 1.0)
 
 
 def test_more_seeds_that_say_the_same_narrow_nothing_but_the_pictures() -> None:

@@ -146,7 +146,7 @@ class GenEval:
             return {}
         asked, right = zip(*((sample, verdict.correct is True) for sample, verdict in rows), strict=True)
         correct, tags = np.array(right), np.array([sample.truth["tag"] for sample in asked])
-        scores = {tag: weighted.mean(correct, tags == tag, scale=(0.0, 1.0)) for tag in _in_order(set(tags.tolist()))}
+        scores = {tag: weighted.mean(correct, tags == tag) for tag in _in_order(set(tags.tolist()))}
         prompts = np.array([sample.cluster for sample in asked])
         _, first, of_row = np.unique(prompts, return_index=True, return_inverse=True)
         one_per_prompt = np.zeros(len(rows), dtype=bool)

@@ -37,7 +37,6 @@ TRIES = 3
 """How often a judge is asked whose reply cannot be read."""
 
 OURS = "suder-bench"
-UNIT = (0.0, 1.0)
 _PICTURE = re.compile(r"([1-9]\d*)\.png")
 
 
@@ -177,8 +176,8 @@ class _Wise:
         category = np.array([sample.truth["category"] for sample, _ in rows])
         read = ~np.isnan(values)
         present = {name: share for name, share in zip(CATEGORIES, self._shares, strict=True) if (category == name).any()}
-        found = {name: weighted.mean(values, (category == name) & read, scale=UNIT) for name in present}
-        strict = [weighted.mean(np.where(read, values, 0.0), category == name, scale=UNIT) for name in present]
+        found = {name: weighted.mean(values, (category == name) & read, scale=weighted.UNIT) for name in present}
+        strict = [weighted.mean(np.where(read, values, 0.0), category == name, scale=weighted.UNIT) for name in present]
         shares = list(present.values())
         found["overall"] = weighted.average(list(found.values()), n=int(read.sum()), shares=shares)
         found["strict"] = weighted.average(strict, n=len(rows), shares=shares)
