@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -183,8 +184,15 @@ class Run:
         folder.check_is_run(fresh=self.fresh)
         if self.stage == "score" and self.fresh:
             raise UserError("--fresh discards the responses that --stage score needs; leave one of them out")
-        if self.stage == "score" and folder.read() is None:
-            raise UserError(f"{self.out} holds no responses to score; leave out --stage score")
+        if self.stage == "score":
+            recipe = folder.read()
+            if recipe is None:
+                raise UserError(f"{self.out} holds no responses to score; leave out --stage score")
+            if (made := recipe["model"]["name"]) != self.model.name:
+                raise UserError(
+                    f"{self.out} was made with model '{made}', not '{self.model.name}'; give --model {shlex.quote(made)}, "
+                    f"or score it without a model: suder-bench score {shlex.quote(str(self.out))}"
+                )
 
     def _look(self) -> None:
         try:
