@@ -66,10 +66,16 @@ class LoadedRun:
 
     @property
     def complete(self) -> bool:
-        """Whether the run is at its end and nothing in it failed or went without its judge."""
+        """Whether the run is at its end and nothing in it failed or went without its judge, or is missing but what
+        `--allow-missing` left out."""
         if not (self.path / "summary.json").is_file():
             return False
-        return not any(entry["failed"] for entry in self.summary["benchmarks"].values())
+        summary = self.summary
+        planned = summary["recipe"]["benchmarks"]
+        return not any(
+            entry["failed"] or entry["skipped"] > planned[name].get("left_out", 0) * planned[name].get("repeats", 1)
+            for name, entry in summary["benchmarks"].items()
+        )
 
     def frame(self, what: Frame) -> pandas.DataFrame:
         """A table of pandas, a row each:

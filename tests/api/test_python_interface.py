@@ -177,6 +177,23 @@ def test_a_run_that_is_not_finished_has_responses_and_says_how_it_goes_on(tmp_pa
         run.frame("metrics")
 
 
+def test_a_run_is_not_scored_as_another_models(tmp_path: Path) -> None:
+    made(tmp_path / "r", stage="respond")
+    told = "was made with model 'fake:right', not 'fake:wrong'; give --model fake:right, or .* suder-bench score"
+    with pytest.raises(UserError, match=told):
+        made(tmp_path / "r", "fake:wrong", stage="score")
+
+
+def test_a_run_that_lacks_responses_is_not_complete(tmp_path: Path) -> None:
+    run = made(tmp_path / "r")
+    file = next((tmp_path / "r/responses/drawing").glob("*.jsonl"))
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(lines[:-3]))
+    made(tmp_path / "r", stage="score")
+    assert run.summary["benchmarks"]["drawing"]["skipped"] == 3
+    assert not run.complete
+
+
 def test_a_run_without_its_judge_is_not_complete(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = made(tmp_path / "r", judge={"shade": "missing"})
     assert not run.complete
