@@ -26,6 +26,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--card", metavar="BENCHMARK", help="its paper, data, licence, judges, protocols and traps, as Markdown")
     options.add_json(parser)
     args = parser.parse_args(argv)
+    for given, name in ((args.kind, args.kind), (args.lmms, "--lmms")):
+        if args.card is not None and given is not None:
+            raise UserError(f"--card {args.card} is one benchmark's page; leave {name} out")
+    if args.data is not None and args.lmms is None:
+        raise UserError(f"--data {args.data} is for --lmms; leave it out, or give --lmms")
     if args.card is not None:
         if args.json:
             raise UserError("--card is a page of Markdown; leave --json out")

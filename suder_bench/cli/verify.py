@@ -112,6 +112,11 @@ def _checked(args: argparse.Namespace, screen: Screen) -> tuple[Checked, int | N
     for name in ("model", "base"):
         if getattr(args, name) is not None and args.redraw is None:
             raise UserError(f"--{name} is for --redraw; leave it out, or give --redraw N")
+    for name in ("judge", "judge_args", "judge_device", "judge_dtype", "judge_budget", "judge_price"):
+        if getattr(args, name) and args.rejudge is None:
+            raise UserError(f"--{name.replace('_', '-')} is for --rejudge; leave it out, or give --rejudge")
+    if args.seed is not None and args.rejudge is None and args.redraw is None:
+        raise UserError("--seed is for --rejudge and --redraw; leave it out, or give one of them")
     where = None if args.data is None else source.choose(args.data, None, world_model=False)
     checked = Checked()
     tasks = check(args.run, checked, source=where, say=screen.say)

@@ -256,6 +256,8 @@ def test_the_other_metrics_are_where_the_table_says(in_folder: Path, capsys: pyt
         (["run", "--model", "fake:x", "--suit", "gen"], "unrecognized arguments: --suit gen"),
         (["lits"], "unknown command 'lits'; did you mean 'list'?"),
         (["list", "jugdes"], "invalid choice: 'jugdes'"),
+        (["list", "models", "--data", "nothere"], "--data nothere is for --lmms; leave it out, or give --lmms"),
+        (["list", "models", "--card", "pope"], "--card pope is one benchmark's page; leave models out"),
         (["data", "world", "."], "'.' is not empty; choose a new folder"),
     ],
 )

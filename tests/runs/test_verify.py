@@ -305,6 +305,9 @@ def test_mistakes_are_told_in_a_line(made: Path, capsys: pytest.CaptureFixture[s
         (["verify", str(made.parent)], "is not a run folder (no run.json)"),
         (["verify", str(made), "--rejudge", "2"], "'2' is not a share"),
         (["verify", str(made), "--model", "fake:wrong"], "--model is for --redraw"),
+        (["verify", str(made), "--judge", "shade=nosuch"], "--judge is for --rejudge; leave it out, or give --rejudge"),
+        (["verify", str(made), "--judge-dtype", "float32", "--redraw", "1"], "--judge-dtype is for --rejudge"),
+        (["verify", str(made), "--seed", "7"], "--seed is for --rejudge and --redraw"),
     ):
         assert main(words) == 2
         assert message in capsys.readouterr().err
