@@ -57,7 +57,7 @@ def add_responses(parser: Parser, model: str) -> None:
         type=limits,
         default=Limits(),
         metavar="N|BENCHMARK=N,...",
-        help="at most N samples of each benchmark, or of those named (300,pope=900), evenly spread; groups stay whole",
+        help="N samples of each benchmark, or of those named (300,pope=900), evenly spread; whole groups, and one at least",
     )
     sampling.add_argument("--seed", type=whole, default=0, metavar="N", help="of all random choices (default: 0)")
     sampling.add_argument("--guidance", type=not_negative, help=f"of image sampling (default: {model}'s own, or 5)")
