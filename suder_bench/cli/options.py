@@ -12,6 +12,7 @@ from suder_bench.cli.parsing import Once, Parser, batch_size, limits, more_than_
 from suder_bench.errors import UserError, unknown
 from suder_bench.limits import Limits
 from suder_bench.machine import DTYPES, JUDGE_DTYPES, choose_device, choose_dtype, count_devices
+from suder_bench.suites import SUITES
 from suder_bench.terms import AT_ONCE, NOTHING, TIMEOUT, Arguments, Terms, arguments, budget, joined, prices
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def add_settings(parser: Parser, model: str) -> None:
     """What `settings` reads; `model` says in the help whose guidance is the default."""
     group = parser.under("benchmarks and data")
-    group.add_argument("--suite", help="gen, und, all, paper or lmms:TASK[,TASK] of lmms-eval; this or --benchmark")
+    group.add_argument("--suite", help=f"{', '.join(SUITES)} or lmms:TASK[,TASK] of lmms-eval; this or --benchmark")
     group.add_argument("--benchmark", action="append", default=[], metavar="NAME", help="only this benchmark; may be repeated")
     group.add_argument("--repeats", type=positive, metavar="N", help="responses to a sample (default: the benchmark's)")
     group.add_argument(
