@@ -354,7 +354,7 @@ def command_of(path: Path, recipe: Mapping[str, Any] | None) -> str:
     sampling = recipe.get("sampling", {}).get("image", {})
     options = {name: recipe.get(name) for name in ("seed", "limit", "repeats", "device", "dtype", "protocol")}
     options["limit"] = str(limits) if (limits := Limits.read(recipe)) else None
-    options["allow-missing"] = recipe.get("allow_missing")
+    options |= {"allow-missing": recipe.get("allow_missing"), "prompt-style": recipe.get("prompt_style")}
     for name, value in {**options, **{name: sampling.get(name) for name in ("guidance", "steps", "temperature")}}.items():
         words += [f"--{name}", str(value)] if value is not None else []
     words += [word for role, backend in recipe.get("judge_choice", {}).items() for word in ("--judge", f"{role}={backend}")]

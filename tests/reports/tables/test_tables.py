@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_runs import FOREIGN, GEN, OWN, UND, summary, write_run, write_training
 
+from suder_bench.cli import options
+from suder_bench.cli import run as command
 from suder_bench.errors import UserError
 from suder_bench.reports import measured
 from suder_bench.reports.tables import Row, Table, build, lines
 from suder_bench.reports.tables.layout import LAYOUTS
+from suder_bench.runs.recipe import recipe_of
 
 
 def tables(tmp_path: Path, number: int, *contents: dict[str, Any]) -> list[Table]:
@@ -339,6 +344,21 @@ def test_a_run_in_progress_comes_with_the_command_that_finishes_it(tmp_path: Pat
         "--suite gen --data official --seed 0 --limit 6 --device cpu --dtype float32 --protocol official "
         f"--guidance 5.0 --temperature 1.0 --out {run}"
     )
+
+
+def test_the_command_that_finishes_a_run_asks_for_its_recipe() -> None:
+    """With every option that decides responses."""
+
+    def recipe(words: Sequence[str]) -> dict[str, Any]:
+        args = command.parser().parse_args(words)
+        model, settings = options.settings(args, lambda: options.choose_model(args, args.model))
+        return recipe_of("r", settings, [], {"name": model.name})
+
+    asked = "--model tiny-janus --suite und --data world --size full --prompt-style llava --protocol lmms-eval --allow-missing 1"
+    asked += " --seed 3 --limit 6,pope=9 --repeats 2 --guidance 2 --temperature 0.5 --steps 7 --device cpu --dtype float32"
+    asked += " --judge llm=world --judge-dtype float16"
+    made = recipe(asked.split())
+    assert recipe(shlex.split(measured.command_of(Path("r"), made))[2:]) == made
 
 
 def test_the_command_that_finishes_a_run_names_its_judges(tmp_path: Path) -> None:
