@@ -19,7 +19,7 @@ from transformers import TrainingArguments
 
 from suder_bench.errors import UserError, unknown
 from suder_bench.models import reference
-from suder_bench.models.protocols import ImageSampling, Task, Trainable
+from suder_bench.models.protocols import ImageSampling, LimitsCaptions, Task, Trainable
 from suder_bench.models.reference import ModelReference
 from suder_bench.rewards import proposals
 from suder_bench.runs.jsonl import document, replace_file
@@ -158,6 +158,8 @@ class Training:
                 model = load_model(start, recipe, device=device, dtype=self.dtype)
             with blamed(self.place, "algorithm"):
                 _check_estimated(recipe, model)
+            with blamed(self.place, "sampling.max_completion_length"):
+                _check_captions(recipe, model)
             if _first_process():
                 told = {"name": start.name, "fingerprint": model.fingerprint, "settings": model.settings}
                 replace_file(self.out / MODEL_FILE, document(told).encode())
@@ -264,6 +266,15 @@ def check(recipe: Recipe, place: Callable[[str], str]) -> ModelReference:
 def _check_estimated(recipe: Recipe, model: Trainable) -> None:
     if recipe.algorithm == "diffu-grpo" and model.estimator is None:
         raise UserError(f"diffu-grpo is for an estimated likelihood, but that of model '{model.name}' is exact; use grpo")
+
+
+def _check_captions(recipe: Recipe, model: Trainable) -> None:
+    longest = recipe.sampling.max_completion_length
+    if "und" in recipe.tasks and isinstance(model, LimitsCaptions) and longest > model.caption_tokens:
+        raise UserError(
+            f"model '{model.name}' scores no caption of {longest} tokens to its end, but of {model.caption_tokens} at most; set"
+            f" sampling.max_completion_length={model.caption_tokens}"
+        )
 
 
 def last_checkpoint(folder: Path) -> Path | None:

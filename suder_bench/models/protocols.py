@@ -351,6 +351,17 @@ class Trainable(Model, DualLikelihood, Protocol):
 
 
 @runtime_checkable
+class LimitsCaptions(Protocol):
+    """A model that reads only so much of a caption, or has room for no more; one that does not say so has no limit."""
+
+    @property
+    def caption_tokens(self) -> int:
+        """The most tokens of a caption that is written on the caption request and scored to its end, by itself and as the text of
+        a picture."""
+        ...
+
+
+@runtime_checkable
 class ReadsCodes(Protocol):
     """A model that understands a picture by its image tokens: `text_logprobs` and `answer_scores` take those that were drawn,
     (pictures, image tokens), int64, in place of pixels, which would be encoded to others."""

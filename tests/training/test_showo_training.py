@@ -102,6 +102,15 @@ def test_unknown_parts_are_told_with_its_own(train: Train, showo: str, capsys: p
     assert line.endswith("(choices: language_model, lm_head)")
 
 
+def test_captions_end_where_it_reads_no_further(train: Train, showo: str, capsys: pytest.CaptureFixture[str]) -> None:
+    longer = (f"model={showo}", "sampling.max_completion_length=23", "sampling.steps=2", "trainer.max_steps=1")
+    assert train("run", *longer) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--set sampling.max_completion_length=23: sampling.max_completion_length: model" in line
+    assert line.endswith("scores no caption of 23 tokens to its end, but of 22 at most; set sampling.max_completion_length=22")
+    assert train("run", *longer, "strategy=only-gen") == 0
+
+
 @pytest.mark.parametrize(("name", "steps"), [("show-o", 18), ("show-o-512", 50)])
 def test_recipes_name_every_open_choice(name: str, steps: int, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = read_recipe(name)
@@ -109,4 +118,5 @@ def test_recipes_name_every_open_choice(name: str, steps: int, capsys: pytest.Ca
     assert asked.adapter == "showo"
     assert asked.asked == {"estimator": "one-step", "drop": "0.15", "fill": "mask", "draws": "1"}
     assert (recipe.algorithm, recipe.sampling.guidance, recipe.sampling.steps) == ("diffu-grpo", 6.0, steps)
+    assert recipe.sampling.max_completion_length == 126
     assert recipe.trainer["learning_rate"] == 3e-6

@@ -257,6 +257,12 @@ def test_a_torn_checkpoint_is_told_when_a_training_goes_on(
         (_nothing, ("reward.judges={detector: world}",), False, "reward.judges: --judge detector=world is not used"),
         (_long_prompt, ("reward.gen=clip", "data.prompts=long.txt"), False, "reward.gen: CLIP reads at most"),
         (_nothing, ("trainable=vision_model",), False, "trainable: unknown trainable part 'vision_model'; "),
+        (
+            _nothing,
+            ("sampling.max_completion_length=1024",),
+            False,
+            "sampling.max_completion_length: model ",  # whose positions end before
+        ),
         (_nothing, ("strategy=separate",), False, "strategy separate counts in whole epochs"),
         (_nothing, ("trainer.load_best_model_at_end=true",), False, "trainer"),
     ],

@@ -338,6 +338,12 @@ class JanusModel:
         self._generation_ids(prompt)
         self._check_room(len(request) + len(answer_ids(self.tokenizer, prompt)), "a picture and its text", prompt)
 
+    @property
+    def caption_tokens(self) -> int:
+        """See `LimitsCaptions`: what the positions have room for, behind a picture and before one."""
+        asked = len(self._question_ids(self.caption_request, 1))
+        return self.positions + 1 - max(asked, len(self._generation_ids("")) + self.image_tokens)
+
     def _generation_ids(self, prompt: str) -> list[int]:
         ids = prompt_ids(self.tokenizer, generation_text(prompt, self._boi, self.roles))
         self._check_room(len(ids) + self.image_tokens - 1, "a prompt and its picture", prompt)  # nothing follows the last token

@@ -214,6 +214,12 @@ class ShowoModel(ShowoReader):
         longer = sum(self._too_long(prompt) for prompt in set(prompts))
         return {f"the prefix of {self.size.prefix} tokens": longer} if longer else {}
 
+    @property
+    def caption_tokens(self) -> int:
+        """See `LimitsCaptions`: a caption is read as the prompt of its picture."""
+        asked = self._picture_tokens + len(self._question_ids(self.caption_request, pictured=True))
+        return min(self._prompt_tokens, self.positions + 1 - asked)
+
     def answer(
         self,
         images: Sequence[Sequence[Image.Image]],
@@ -352,7 +358,7 @@ class ShowoModel(ShowoReader):
         """Raises `UserError` for a prompt too long to be drawn whole, or to be scored as the text of a picture."""
         if self._too_long(prompt):
             raise UserError(
-                f"a prompt has {self.size.text_length - 2} tokens at most in model '{self.name}', which would draw "
+                f"a prompt has {self._prompt_tokens} tokens at most in model '{self.name}', which would draw "
                 f"{quoted(prompt)} without its end; shorten it"
             )
         request = self._question_ids(self.caption_request, pictured=True)

@@ -63,6 +63,11 @@ class ShowoReader:
         """Of a picture and what frames it, before a question."""
         return self.size.image_tokens + 3 if self.eyes is None else len(self._system) + self.eyes.patches + 3
 
+    @property
+    def _prompt_tokens(self) -> int:
+        """Of the longest prompt that is read to its end."""
+        return self.size.text_length - 2
+
     def _encode(self, text: str) -> list[int]:
         """Ids of a text; what would be special tokens is left out."""
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)  # type: ignore[assignment]
@@ -76,7 +81,7 @@ class ShowoReader:
         return layout.prompt_ids(self._encode(prompt.strip()), self.ids, self.size.text_length)
 
     def _too_long(self, prompt: str) -> bool:
-        return len(self._encode(prompt.strip())) > self.size.text_length - 2
+        return len(self._encode(prompt.strip())) > self._prompt_tokens
 
     def _question_ids(self, question: str, *, pictured: bool) -> list[int]:
         """What stands between a picture, or nothing, and the answer."""

@@ -337,6 +337,15 @@ def test_a_prompt_longer_than_the_models_positions_is_refused(janus: JanusModel)
         janus.text_logprobs([picture(0)], [question])
 
 
+@torch.no_grad()
+def test_a_caption_as_long_as_it_says_is_scored_both_ways(janus: JanusModel) -> None:
+    caption = [7] * janus.caption_tokens
+    janus.image_scores(["!" * len(caption)], torch.zeros(1, 16, dtype=torch.long))
+    janus.answer_scores([picture(0)], [janus.caption_request], [caption])
+    with pytest.raises(UserError, match="a picture and its text need 1,025 positions"):
+        janus.answer_scores([picture(0)], [janus.caption_request], [[*caption, 7]])
+
+
 def test_an_answer_ends_with_the_models_positions(janus: JanusModel) -> None:
     """Alone as beside a shorter question."""
     long = "!" * (janus.positions - len(prompt_ids(janus.tokenizer, question_text("", ""))) - 10)

@@ -16,6 +16,7 @@ from suder_bench.models.protocols import (
     ChoiceLikelihood,
     CutsPrompts,
     ImageSampling,
+    LimitsCaptions,
     LimitsPictures,
     ReadsCodes,
     TellsItsWorld,
@@ -31,10 +32,12 @@ from suder_bench.testing import check_model, pictures
 
 TEXTS = ["a photo of a red ball", "three striped hearts and a small green cup", "a tree"]
 
+LIMITS = (CutsPrompts, LimitsCaptions, LimitsPictures)
+
 
 def test_it_keeps_what_its_protocols_promise() -> None:
     model = small_model()
-    for protocol in (AnswerLikelihood, ChoiceLikelihood, CutsPrompts, LimitsPictures, ReadsCodes, TellsItsWorld, Trainable):
+    for protocol in (AnswerLikelihood, ChoiceLikelihood, *LIMITS, ReadsCodes, TellsItsWorld, Trainable):
         assert isinstance(model, protocol)
     assert issubclass(type(model), TellsWhyNot)
     assert issubclass(type(model), TellsSizes)
@@ -147,6 +150,15 @@ def test_long_prompts_are_cut_and_told() -> None:
     drawn = model.draw([long], seeds=[0], sampling=ImageSampling(steps=2)).tokens
     cut = model.draw([long + "and more"], seeds=[0], sampling=ImageSampling(steps=2)).tokens
     assert drawn.equal(cut)
+
+
+@torch.no_grad()
+def test_a_caption_as_long_as_it_says_is_read_to_its_end() -> None:
+    model = small_model(estimator=Estimator(drop=0))
+    longest = "!" * model.caption_tokens
+    one, other, longer = model.image_logprobs([longest, longest[:-1] + "?", longest + "?"], codes()[:1].expand(3, -1))
+    assert not torch.equal(one, other)
+    assert torch.equal(one, longer)
 
 
 @pytest.mark.parametrize("steps", [1, 4])
