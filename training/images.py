@@ -22,6 +22,7 @@ from suder_bench.errors import AbsentError, PictureError, UserError, install, un
 from suder_bench.proxies import before_the_hub
 from suder_bench.records import open_image
 from suder_bench.world import train_split
+from suder_bench.world.version import VERSION
 
 SOURCES = ("world", "FOLDER", "FILE.parquet", "hub:ORG/NAME")
 HUB = "hub:"
@@ -44,6 +45,10 @@ class _Set(Protocol):
 
     def picture(self, i: int) -> Image.Image:
         """The i-th picture, RGB. Raises `PictureError` naming the file or row that cannot be read."""
+        ...
+
+    def names(self, places: Sequence[int]) -> list[str]:
+        """What tells each of these pictures from others, as far as that shows without reading it."""
         ...
 
 
@@ -74,6 +79,10 @@ class Pictures(Sequence[Image.Image]):
 
     def __iter__(self) -> Iterator[Image.Image]:
         return (self[k] for k in range(len(self)))
+
+    def names(self) -> list[str]:
+        """A line a picture, by which to notice that others are there now: of a file its name and size. Nothing is decoded."""
+        return [name for pictures, places in self._chosen for name in pictures.names(places)]
 
 
 def open_images(sources: Sequence[ImageSource]) -> Pictures:
@@ -130,12 +139,16 @@ class _World:
     def picture(self, i: int) -> Image.Image:
         return train_split.picture(i)
 
+    def names(self, places: Sequence[int]) -> list[str]:
+        return [f"world {VERSION}: {i}" for i in places]
+
 
 class _Folder:
     """Every picture below a folder in the order of paths; hidden files are passed over."""
 
     def __init__(self, folder: Path):
         found = (file for file in folder.rglob("*") if file.suffix[1:].lower() in READ and not file.name.startswith("."))
+        self._folder = folder
         self._files = sorted((file for file in found if file.is_file()), key=lambda file: file.relative_to(folder).as_posix())
 
     def __len__(self) -> int:
@@ -143,6 +156,10 @@ class _Folder:
 
     def picture(self, i: int) -> Image.Image:
         return open_image(self._files[i])
+
+    def names(self, places: Sequence[int]) -> list[str]:
+        files = (self._files[i] for i in places)
+        return [f"{file.relative_to(self._folder).as_posix()}: {file.stat().st_size}" for file in files]
 
 
 class _Rows:
@@ -176,6 +193,10 @@ class _Rows:
             return open_image(stored["bytes"])
         except PictureError as error:
             raise PictureError(str(error).replace("a picture inside a file", where, 1)) from None
+
+    def names(self, places: Sequence[int]) -> list[str]:
+        size = self._rows.data.nbytes
+        return [f"{self._name}, {size}: {i}" for i in places]
 
 
 def _parquet(source: ImageSource, file: Path) -> _Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -27,7 +28,7 @@ from suder_bench.runs.judges import check_overrides
 from suder_bench.runs.store import RunFolder
 from suder_bench.training import credit, shards
 from suder_bench.training.arguments import DEFAULTS, arguments, check_trackers
-from suder_bench.training.images import open_images
+from suder_bench.training.images import Pictures, open_images
 from suder_bench.training.items import MicroBatches
 from suder_bench.training.metrics import METRICS_FILE
 from suder_bench.training.policy import Policy, check_trainable, load_model
@@ -45,6 +46,9 @@ FINISHED_FILE = "finished.json"
 VERSIONS_FILE = "versions.json"
 MODEL_FILE = "model.json"
 """The start model: name, fingerprint and settings, such as how its likelihood of pictures is estimated."""
+
+DATA_FILE = "data.json"
+"""How many prompts and pictures are trained on, and a digest of each: of the prompts' texts, of the pictures' names and sizes."""
 
 JUDGES_FILE = "judges.json"
 """Who makes the numbers of rewards behind an address."""
@@ -91,6 +95,8 @@ class Training:
         if recipe.strategy != "separate" and _all_steps_done(self.out):
             return _steps_done(self.out)
         prompts, pictures = self._data()
+        if _first_process():
+            self._record_data(prompts, pictures)
         counts: dict[Task, int] = {"gen": len(prompts), "und": len(pictures)}
         if recipe.strategy != "separate":
             trainer = self._trainer(self.out, {task: counts[task] for task in recipe.tasks}, prompts, pictures, start)
@@ -110,13 +116,27 @@ class Training:
             gc.collect()  # a trainer is full of cycles, and the next turn needs its memory
         return sum(_steps_done(self.out / task) for task in ("gen", "und"))
 
-    def _data(self) -> tuple[Sequence[str], Sequence[Image.Image]]:
+    def _record_data(self, prompts: Sequence[str], pictures: Pictures) -> None:
+        """Write down what is trained on. Raises `UserError` where a training that goes on saw something else."""
+        was = _recorded(self.out / DATA_FILE)
+        told = {"prompts": _summed_up(prompts), "images": _summed_up(pictures.names())}
+        for name, now in told.items():
+            before = was.get(name, now)
+            if before != now:
+                with blamed(self.place, f"data.{name}"):
+                    raise UserError(
+                        f"{self.out} was trained on {before['count']} {name} with the digest {before['digest']}, not on these"
+                        f" {now['count']} with {now['digest']}; resume with the same data, or choose another --out"
+                    )
+        replace_file(self.out / DATA_FILE, document(told).encode())
+
+    def _data(self) -> tuple[Sequence[str], Pictures]:
         """Prompts and pictures of the tasks that are trained; nothing is opened for the other one."""
         recipe = self.recipe
         with blamed(self.place, "data.prompts"):
             prompts = read_prompts(recipe.data.prompts, self.say, offline=self.offline) if "gen" in recipe.tasks else []
         with blamed(self.place, "data.images"):
-            pictures: Sequence[Image.Image] = open_images(recipe.data.images) if "und" in recipe.tasks else []
+            pictures = open_images(recipe.data.images) if "und" in recipe.tasks else Pictures([])
         return prompts, pictures
 
     def _trainer(
@@ -161,8 +181,8 @@ class Training:
             with blamed(self.place, "sampling.max_completion_length"):
                 _check_captions(recipe, model)
             if _first_process():
-                told = {"name": start.name, "fingerprint": model.fingerprint, "settings": model.settings}
-                replace_file(self.out / MODEL_FILE, document(told).encode())
+                with blamed(self.place, "model"):
+                    _record_start(self.out, start, model)
             if model.estimator is not None:
                 self.say(f"the likelihood of pictures is estimated: {model.estimator}")
             with blamed(self.place, "data.prompts"):
@@ -346,6 +366,29 @@ def _first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def _recorded(file: Path) -> dict[str, Any]:
+    """What is written down in the folder; nothing where a training was made before it was."""
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found
+
+
+def _summed_up(lines: Sequence[str]) -> dict[str, Any]:
+    digest = hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass"))
+    return {"count": len(lines), "digest": digest.hexdigest()[:16]}
+
+
+def _record_start(out: Path, start: ModelReference, model: Trainable) -> None:
+    """Write down what learns. Raises `UserError` where a training that goes on began with something else."""
+    was = _recorded(out / MODEL_FILE).get("fingerprint", model.fingerprint)
+    if was != model.fingerprint:
+        raise UserError(
+            f"{out} began with the fingerprint {was} of '{start.name}', which is {model.fingerprint} now; bring the same weights,"
+            " or choose another --out"
+        )
+    told = {"name": start.name, "fingerprint": model.fingerprint, "settings": model.settings}
+    replace_file(out / MODEL_FILE, document(told).encode())
+
+
 def _record(out: Path, told: Mapping[str, Any]) -> None:
     """Write down who rewards from afar. Raises `UserError` where a training that goes on was rewarded by others."""
     if not told:
@@ -370,6 +413,8 @@ def _claim(out: Path, recipe: Recipe, *, resume: bool) -> None:
     if not _begun(out):  # also where a mistake in the recipe stopped it before its first step
         replace_file(file, text.encode())
         replace_file(out / VERSIONS_FILE, document(_versions()).encode())
+        for name in (MODEL_FILE, DATA_FILE):
+            (out / name).unlink(missing_ok=True)
         return
     if not resume:
         raise UserError(f"{out} holds a training; go on with --resume, or choose another --out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 import yaml
 from models.janus import original_layout
 from models.tiny import tiny_image_processor, tiny_janus_model, tiny_tokenizer
+from PIL import Image
+from safetensors.torch import load_file, save_file
 from small_trainings import Killed, Train, die_at, rows, same, timeless, weights
 from transformers import TrainingArguments
 
@@ -341,6 +344,57 @@ def test_a_changed_recipe_is_refused_with_the_key(train: Train, capsys: pytest.C
     assert train("run", "trainer.max_steps=1", "simpo.beta=3", resume=True) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("run was trained with simpo.beta=2.0, not 3.0; resume with the same recipe, or choose another --out")
+
+
+def _other_prompts(settings: dict[str, Any]) -> None:
+    Path("prompts.txt").write_text("two cups\n" * 4)
+
+
+def _other_pictures(settings: dict[str, Any]) -> None:
+    Image.new("RGB", (9, 9)).save("mine/0.png")
+
+
+def _other_weights(settings: dict[str, Any]) -> None:
+    file = Path("start/model.safetensors")
+    tensors = load_file(file)
+    save_file({**tensors, "lm_head.weight": tensors["lm_head.weight"] * 2}, file, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_other_prompts, "data.prompts: run was trained on 4 prompts with the digest "),
+        (_other_pictures, "data.images: run was trained on 4 images with the digest "),
+        (_other_weights, "model: run began with the fingerprint "),
+    ],
+)
+def test_a_training_goes_on_with_what_it_began_with(
+    change: Callable[[dict[str, Any]], None],
+    said: str,
+    train: Train,
+    settings: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(settings["model"], tmp_path / "start")
+    shutil.copytree(settings["data"]["images"][0], tmp_path / "mine")
+    settings |= {"model": "start", "data": {**settings["data"], "images": ["./mine"]}}
+    with die_at(1), pytest.raises(Killed):
+        train("run")
+    change(settings)
+    capsys.readouterr()
+    assert train("run", resume=True) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert line.endswith("or choose another --out")
+
+
+def test_a_training_from_before_its_data_were_written_down_goes_on(train: Train) -> None:
+    with die_at(1), pytest.raises(Killed):
+        train("run")
+    Path("run/data.json").unlink()
+    assert train("run", resume=True) == 0
+    assert json.loads(Path("run/data.json").read_text())["prompts"]["count"] == 4
 
 
 def test_what_changes_no_number_may_change(train: Train) -> None:
