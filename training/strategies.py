@@ -20,7 +20,7 @@ from transformers import TrainingArguments
 
 from suder_bench.errors import UserError, unknown
 from suder_bench.models import reference
-from suder_bench.models.protocols import ImageSampling, LimitsCaptions, Task, Trainable
+from suder_bench.models.protocols import ImageSampling, LimitsCaptions, Task, Trainable, WeighsTokens
 from suder_bench.models.reference import ModelReference
 from suder_bench.rewards import proposals
 from suder_bench.runs.jsonl import document, replace_file
@@ -286,6 +286,11 @@ def check(recipe: Recipe, place: Callable[[str], str]) -> ModelReference:
 def _check_estimated(recipe: Recipe, model: Trainable) -> None:
     if recipe.algorithm == "diffu-grpo" and model.estimator is None:
         raise UserError(f"diffu-grpo is for an estimated likelihood, but that of model '{model.name}' is exact; use grpo")
+    if recipe.algorithm in ("grpo", "diffu-grpo") and isinstance(model, WeighsTokens) and model.weighs_tokens:
+        raise UserError(
+            f"{recipe.algorithm} takes ratios of single tokens, which the estimate '{model.estimator}' of model '{model.name}'"
+            " has not: it counts some for others; choose another in model, such as estimator=one-step, or algorithm=simpo"
+        )
 
 
 def _check_captions(recipe: Recipe, model: Trainable) -> None:

@@ -370,6 +370,13 @@ class ReadsCodes(Protocol):
 
 
 @runtime_checkable
+class WeighsTokens(Protocol):
+    """A model whose estimate may count some tokens of a picture for others: a sum of them is an estimate, each alone is none."""
+
+    weighs_tokens: bool
+
+
+@runtime_checkable
 class TellsCodeGrid(Protocol):
     """A model whose image tokens, in raster order, form no square: of any other a picture has as many rows as columns."""
 

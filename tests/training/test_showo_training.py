@@ -62,6 +62,16 @@ def test_one_update_leaves_a_ratio_of_one(train: Train, showo: str) -> None:
     assert [(row["gen/ratio"], row["gen/kl"]) for row in rows("run")] == [(1.0, 0.0)] * 4
 
 
+@pytest.mark.parametrize("algorithm", ["grpo", "diffu-grpo"])
+def test_no_ratios_are_taken_where_some_codes_stand_for_others(
+    algorithm: str, train: Train, showo: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("run", f"model={showo}?estimator=elbo&draws=2", f"algorithm={algorithm}") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"algorithm: {algorithm} takes ratios of single tokens, which the estimate 'elbo (draws 2)' of model" in line
+    assert line.endswith("choose another in model, such as estimator=one-step, or algorithm=simpo")
+
+
 @pytest.mark.parametrize("credit", ["boxes", "guidance"])
 def test_parts_of_its_pictures_are_credited(credit: str, train: Train, showo: str) -> None:
     chosen = ("algorithm=diffu-grpo", "strategy=only-gen", "reward.gen=srum", "srum.cells=2", f"srum.credit={credit}")

@@ -79,6 +79,7 @@ class ShowoModel(ShowoReader):
         `folder`. Raises `UserError` for a tokenizer that does not fit the sizes."""
         super().__init__(network, magvit, tokenizer, sizes, eyes=eyes, name=name)
         self.estimating = estimator or Estimator()
+        self.weighs_tokens = self.estimating.kind == reference.ELBO
         self.fingerprint, self.parts = fingerprint, dict(parts or {})
         self.config, self.folder = dict(config or {}), folder
         self.caption_request, self.score_end = caption_request, score_end
