@@ -134,12 +134,16 @@ def token_advantages(
         A_in = A_i max(0, 1 + alpha q~_in / (std + eps))  multiplied
 
     held within [-clip, clip], or within [-|A_i|, |A_i|] where the sample's own is beyond it: without any credit nothing changes.
-    Unless `losers_gain`, a token of a sample with A_i <= 0 gains nothing by its credit: its A_in stays <= 0.
+    In a group without a signal, whose A_i are all 0, all are 0. Unless `losers_gain`, a token of a sample with A_i <= 0 gains
+    nothing by its credit: its A_in stays <= 0.
     """
     size = advantage.shape[1]
     found: list[torch.Tensor] = []
     for group, row in enumerate(advantage):
         centred = [one - one.mean() for one in credits[group * size : (group + 1) * size]]
+        if not bool(row.any()):
+            found += [torch.zeros_like(one) for one in centred]
+            continue
         deviation = torch.cat(centred).std(correction=0) + GRPO.advantage_epsilon
         for own, one in zip(row, centred, strict=True):
             moved = alpha * one.to(row) / deviation.to(row)

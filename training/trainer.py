@@ -167,7 +167,8 @@ class SuderTrainer(Trainer):
         return step
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> torch.Tensor:
-        """The batch's share of the step's loss. Inputs without a signal count as a loss of 0."""
+        """The batch's share of the step's loss. Inputs without a signal count as a loss of 0, but for GRPO's KL to the
+        start."""
         rollout: Rollout = inputs
         objective = {"simpo": self._simpo, "weighted": self._weighted}.get(self.recipe.algorithm, self._grpo)
         groups, losses = objective(model, rollout)

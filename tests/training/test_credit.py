@@ -27,6 +27,7 @@ from suder_bench.rewards.regions import Region
 from suder_bench.training.credit import BoxCredit, GuidanceCredit, code_grid
 from suder_bench.training.objectives import (
     GRPO,
+    Form,
     SimPO,
     advantages,
     grpo_losses,
@@ -96,6 +97,14 @@ def test_credit_leaves_a_samples_own_direction_and_stays_within_its_bounds(seed:
         assert float(each.mean()) == pytest.approx(float(own), abs=1e-9)
     for each in token_advantages(advantage, q, alpha, "added", **HELD):
         assert float(each.abs().max()) <= 3
+
+
+@pytest.mark.parametrize("form", ["added", "multiplied"])
+def test_a_group_without_a_signal_has_no_advantage_by_credit_either(form: Form) -> None:
+    advantage = advantages(torch.cat([torch.full((1, 4), 0.7, dtype=torch.float64), REWARDS[:1]]), GRPO())
+    each = token_advantages(advantage, credits(5), 0.5, form, **HELD)
+    assert not any(bool(one.any()) for one in each[:4])
+    assert all(bool(one.any()) for one in each[4:])
 
 
 def test_good_parts_of_a_picture_that_loses_may_be_left_without_reward() -> None:
