@@ -20,11 +20,12 @@ from transformers import TrainingArguments
 
 from suder_bench.errors import UserError, unknown
 from suder_bench.models import reference
-from suder_bench.models.protocols import ImageSampling, LimitsCaptions, Task, Trainable, WeighsTokens
+from suder_bench.models.protocols import ChecksSampling, ImageSampling, LimitsCaptions, Task, Trainable, WeighsTokens
 from suder_bench.models.reference import ModelReference
 from suder_bench.rewards import proposals
 from suder_bench.runs.jsonl import document, replace_file
 from suder_bench.runs.judges import check_overrides
+from suder_bench.runs.respond import check_sampling
 from suder_bench.runs.store import RunFolder
 from suder_bench.training import credit, shards
 from suder_bench.training.arguments import DEFAULTS, arguments, check_trackers
@@ -178,6 +179,9 @@ class Training:
                 model = load_model(start, recipe, device=device, dtype=self.dtype)
             with blamed(self.place, "algorithm"):
                 _check_estimated(recipe, model)
+            with blamed(self.place, "sampling"):
+                chosen = recipe.sampling
+                check_sampling(model, ImageSampling(chosen.temperature, chosen.guidance, chosen.steps))
             with blamed(self.place, "sampling.max_completion_length"):
                 _check_captions(recipe, model)
             if _first_process():
@@ -276,6 +280,9 @@ def check(recipe: Recipe, place: Callable[[str], str]) -> ModelReference:
         start = reference.choose(recipe.model, fetch=False)
         kind = check_trainable(start)
         start.check()
+    with blamed(place, "sampling.steps"):
+        if recipe.sampling.steps is not None and not issubclass(kind, ChecksSampling):
+            raise UserError(f"model '{start.name}' draws in no steps; leave sampling.steps out")
     with blamed(place, "trainable"):
         for name in recipe.trainable or ():
             if name not in kind.anatomy.parts:

@@ -124,6 +124,7 @@ WRONG = [
     ("reward.gen={dsr: 0}", "reward.gen is dsr: 0.0; give a reward a finite weight"),
     ("reward.gen=evaluator:pope", "unknown reward 'evaluator:pope'"),
     ("reward.judges.clip=nobody", "unknown clip judge 'nobody'"),
+    ("sampling.steps=4", "sampling.steps: model "),
     ("model=empty", "model folder 'empty' holds no config.json"),
     ("model=folder:empty", "model 'folder:empty' cannot be trained"),
     ("trainer.optim=adamw_bnb_8bit", "optim adamw_bnb_8bit and lr_scheduler_type constant cannot be used so: "),
@@ -155,7 +156,9 @@ def test_what_will_fail_is_told_in_one_line(files: None, told: Any, setting: str
     assert says in said[0]
 
 
-@pytest.mark.parametrize("setting", ["trainer.report_to=wandbb", "trainer.report_to=flyte", "reward.und=dsrr", "model=empty"])
+@pytest.mark.parametrize(
+    "setting", ["trainer.report_to=wandbb", "trainer.report_to=flyte", "reward.und=dsrr", "model=empty", "sampling.steps=4"]
+)
 def test_the_training_says_the_same_before_it_reads_data(files: None, here: Path, told: Any, setting: str, monkeypatch, capsys):
     """Without --dry-run: one line, before data are read and a model is loaded."""
     _, _, said = told(setting)
