@@ -239,19 +239,19 @@ def scores(
 
 
 def adapted_layers(language_model: nn.Module, lora: Lora) -> list[str]:
-    """The names of the linear layers that take adapters: those of `target_modules`, or all. Raises `UserError` where none
-    does."""
+    """The names of the linear layers that take adapters: those of `target_modules`, or all. Raises `UserError` where
+    there are none, or none of a name."""
     linear = [name for name, module in language_model.named_modules() if isinstance(module, nn.Linear)]
     wanted = lora.target_modules
     if not linear:
         raise UserError("lora: the language model has no linear layers that adapters could go into; leave lora out")
     if wanted is None:
         return linear
-    found = [name for name in linear if any(f".{name}".endswith(f".{one}") for one in wanted)]
-    if not found:
+    strange = [one for one in wanted if not any(f".{name}".endswith(f".{one}") for name in linear)]
+    if strange:
         choices = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
-        raise UserError(f"lora.target_modules {', '.join(wanted)}: no linear layer is called so (choices: {choices})")
-    return found
+        raise UserError(f"lora.target_modules {', '.join(strange)}: no linear layer is called so (choices: {choices})")
+    return [name for name in linear if any(f".{name}".endswith(f".{one}") for one in wanted)]
 
 
 def _inject(network: nn.Module, language_model: str, lora: Lora, seed: int) -> None:

@@ -297,7 +297,7 @@ def test_adapters_of_another_recipe_are_refused(make: Make, tmp_path: Path) -> N
 
 def test_adapters_for_layers_that_are_not_there(make: Make) -> None:
     with pytest.raises(UserError, match=r"^lora.target_modules query: \S") as told:
-        make(lora=Lora(target_modules=("query",)))
+        make(lora=Lora(target_modules=("q_proj", "query")))
     assert "\n" not in str(told.value)
 
 
