@@ -129,10 +129,13 @@ class _Look:
                 rank=0,
                 world=_processes(),
                 seed=trainer["seed"],
+                num_iterations=recipe.updates,
             )
             if all(counts[task] is not None for task in tasks):
                 of = " and ".join({"gen": "prompts", "und": "pictures"}[task] for task in tasks)
-                self.found.facts.append(f"an epoch is {batches.steps:,} steps of {recipe.global_batch_size} {of}")
+                steps = len(batches) // batches.accumulation
+                updates = f", {recipe.updates} on the same samples" if recipe.updates > 1 else ""
+                self.found.facts.append(f"an epoch is {steps:,} steps of {recipe.global_batch_size} {of}{updates}")
 
     def memory(self, start: ModelReference) -> None:
         kind, processes = check_trainable(start), _processes()

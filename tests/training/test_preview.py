@@ -57,6 +57,11 @@ def test_prompts_are_counted_and_pictures_decoded(told: Any, settings: dict[str,
     ]
 
 
+def test_updates_on_the_same_samples_are_steps_too(told: Any) -> None:
+    _, facts, _ = told("algorithm=grpo", "grpo.num_iterations=2", "trainer.save_steps=2")
+    assert facts[2] == "an epoch is 4 steps of 2 prompts and pictures, 2 on the same samples"
+
+
 @pytest.mark.parametrize("scale", ["tiny", "janus-pro-1b", "janus-pro-7b"])
 def test_memory_is_estimated_at_each_scale(scale: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--config", scale, "--dry-run"]) == 0
