@@ -42,7 +42,22 @@ OURS = {
     "gradient_accumulation_steps": "it follows from global_batch_size",
     "train_batch_size": "use trainer.per_device_train_batch_size",
     "auto_find_batch_size": "use trainer.per_device_train_batch_size",
-    "eval_strategy": "suder-bench track evaluates checkpoints",
+    **dict.fromkeys(
+        (
+            "do_eval",
+            "eval_accumulation_steps",
+            "eval_delay",
+            "eval_do_concat_batches",
+            "eval_on_start",
+            "eval_steps",
+            "eval_strategy",
+            "eval_use_gather_object",
+            "per_device_eval_batch_size",
+        ),
+        "suder-bench track evaluates checkpoints",
+    ),
+    "train_sampling_strategy": "items are shuffled by trainer.seed",
+    "neftune_noise_alpha": "the likelihood that is trained is that of the samples, without noise",
     "logging_steps": "every step is logged",
     "logging_strategy": "every step is logged",
     "logging_nan_inf_filter": "a loss that is no number stops the training",
@@ -154,6 +169,8 @@ def check_field(name: str, value: Any) -> Any:
         value = _typed(name, value, known[name])
     if name == "per_device_train_batch_size" and value < 1:
         raise UserError(f"trainer.{name} must be above 0, not {value}")
+    if name == "seed" and not 0 <= value < 2**32:
+        raise UserError(f"trainer.{name} must be from 0 to {2**32 - 1}, not {value}")
     if name == "deepspeed":
         deepspeed_file(value)
     return value

@@ -311,16 +311,27 @@ def _checked(recipe: Recipe, place: Callable[[str], str]) -> Recipe:
     for key, value in positive.items():
         if not value > 0:
             raise wrong(key, f"must be above 0, not {value}")
-    guidances = {
+    from_0 = {
         "sampling.guidance": recipe.sampling.guidance or 0.0,
         "sampling.likelihood_guidance": recipe.sampling.likelihood_guidance,
         "srum.alpha": recipe.srum.alpha,
         "srum.rho": recipe.srum.rho,
         "srum.floor": recipe.srum.floor,
+        "grpo.beta": recipe.grpo.beta,
+        "grpo.epsilon": recipe.grpo.epsilon,
+        "grpo.epsilon_high": recipe.grpo.epsilon_high,
+        "grpo.advantage_epsilon": recipe.grpo.advantage_epsilon,
+        "weights.gen": recipe.weights.gen,
+        "weights.und": recipe.weights.und,
+        "guard.entropy": recipe.guard.entropy,
+        "guard.reward": recipe.guard.reward,
+        "samples_steps": recipe.samples_steps,
     }
-    for key, value in (guidances | positive).items():
+    for key, value in (from_0 | positive).items():
         if not 0 <= value < math.inf:
             raise wrong(key, f"must be a number from 0 on, not {value}")
+    if recipe.lora is not None and not 0 <= recipe.lora.lora_dropout <= 1:
+        raise wrong("lora.lora_dropout", f"must be a number from 0 to 1, not {recipe.lora.lora_dropout}")
     if recipe.algorithm == "weighted" and recipe.strategy != "only-gen":
         raise wrong(
             "algorithm", f"weighted has no map of captions, which strategy {recipe.strategy} trains; set strategy=only-gen"
