@@ -406,14 +406,14 @@ def _record(out: Path, told: Mapping[str, Any]) -> None:
     if not told:
         return
     file = out / JUDGES_FILE
-    old = json.loads(file.read_text(encoding="utf-8")) if _begun(out) and file.is_file() else told
+    old = _recorded(file)
     for name, judges in told.items():
-        if (was := old.get(name, {}).get("fingerprint")) != judges["fingerprint"]:
+        if (was := old.get(name, judges)["fingerprint"]) != judges["fingerprint"]:
             raise UserError(
                 f"{out} was rewarded by {name} with the fingerprint {was}, which is {judges['fingerprint']} now;"
                 " serve the same judges and data, or choose another --out"
             )
-    replace_file(file, document(told).encode())
+    replace_file(file, document(old | told).encode())
 
 
 def _claim(out: Path, recipe: Recipe, *, resume: bool) -> None:
@@ -425,7 +425,7 @@ def _claim(out: Path, recipe: Recipe, *, resume: bool) -> None:
     if not _begun(out):  # also where a mistake in the recipe stopped it before its first step
         replace_file(file, text.encode())
         replace_file(out / VERSIONS_FILE, document(_versions()).encode())
-        for name in (MODEL_FILE, DATA_FILE):
+        for name in (MODEL_FILE, DATA_FILE, JUDGES_FILE):
             (out / name).unlink(missing_ok=True)
         return
     if not resume:

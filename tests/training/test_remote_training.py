@@ -15,6 +15,8 @@ from judge_server import Answer, Asked, serving
 from PIL import Image
 from small_trainings import Killed, Train, die_at, rows
 
+from suder_bench.training.rewards import RewardSum
+
 
 class Judges:
     """Red minus the mean of green and blue, as `fake_rewards.Red`; a prompt with a hole is unknown."""
@@ -74,6 +76,16 @@ def test_it_goes_on_with_the_same_judges_only(
     served.fingerprint = "first"
     assert train("run", gen(name), "trainer.max_steps=3", "trainer.save_steps=1", resume=True) == 0
     assert [row["step"] for row in rows("run")] == [1, 2, 3]
+
+
+def test_the_judges_of_both_tasks_are_written_down(
+    judges: tuple[str, Judges], train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = RewardSum.told
+    who = {"mine": {"fingerprint": "second"}}
+    monkeypatch.setattr(RewardSum, "told", lambda self: told(self) or who)  # of captions nobody at an address judges yet
+    assert train("run", gen(judges[0]), "trainer.max_steps=1") == 0
+    assert json.loads(Path("run/judges.json").read_text()).keys() == {judges[0], "mine"}
 
 
 @pytest.mark.parametrize(
