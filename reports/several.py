@@ -53,9 +53,10 @@ def _together(members: Sequence[Measured], side: Callable[[Path], Side]) -> Meas
     """Raises `UserError` where they cannot be averaged."""
     first = members[0]
     assert first.training is not None
-    names = [name for name in first.scores if all(name in one.scores for one in members)]
-    if not names:
-        raise UserError("they have no benchmark in common")
+    names = list(dict.fromkeys(name for one in members for name in one.scores))
+    for one in members:
+        if lacking := [name for name in names if name not in one.scores]:
+            raise UserError(f"{', '.join(map(str, one.runs))} is not scored on {', '.join(lacking)}, as another is")
     scores = {name: _averaged(name, [one.scores[name] for one in members], side) for name in names}
     label = f"{first.training.label}, {len(members)} seeds"
     return replace(first, label=label, fingerprint="", scores=scores, members=tuple(members))
@@ -81,5 +82,7 @@ def _averaged(name: str, members: Sequence[Scores], side: Callable[[Path], Side]
             metrics[metric] = averaged.metric.document() | marks | {"seeds": spread}
     counts = {what: sum(one.entry[what] for one in members) for what in ("n_responses", "skipped", "failed")}
     entry: dict[str, Any] = plain({**first.entry, **counts, "metrics": metrics})
+    if "unjudged" in entry:
+        entry["unjudged"]["responses"] = sum(one.entry["unjudged"]["responses"] for one in members if "unjudged" in one.entry)
     summary = {**first.summary, "benchmarks": {**first.summary["benchmarks"], name: entry}}
     return replace(first, summary=summary, members=tuple(one.run for one in members))

@@ -149,6 +149,7 @@ def write_drawn(
         world=world,
         data={"source": "folder", "size": None, "folder": str(data)},
         benchmarks={"geneval": asked},
+        repeats=repeats,
         sampling={"image": asdict(ImageSampling()), "text": asdict(TextSampling())},
     )
     content["benchmarks"]["geneval"]["judges"] = content["recipe"]["judges"]["geneval"] = {"detector": OWN}  # no colour is asked

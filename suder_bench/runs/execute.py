@@ -112,6 +112,7 @@ class Run:
         if old is not None:
             expected = self._expected(old, errors, load)
             refuse_change(self.out, old, recipe_of(self.out.name, self.settings, tasks, expected))
+        tasks = self._own(tasks)
         made = {task.name: Columns(task.name) for task in tasks} if self.fresh else stored(folder, tasks, screen, repair=False)
         timed = self._time(tasks, made, screen, errors, load or self._load)
         for error in errors:
@@ -178,6 +179,10 @@ class Run:
             if rate is not None:
                 found[task.name] = rate.of(left)
         return found
+
+    def _own(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        """What of the tasks this command does."""
+        return tasks
 
     def _check(self, folder: RunFolder) -> None:
         """Raises `UserError` where the folder is not this run's, or not fit for the stage."""

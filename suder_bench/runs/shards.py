@@ -66,16 +66,12 @@ class ShardedRun(Run):
 
     def execute(self, screen: Screen, load: Callable[[], Model] | None = None) -> Outcome:
         """As `Run.execute`, for the shard; the outcome's summary is of the whole run where it is `whole`, else of the shard."""
-        if self.fresh:
-            raise UserError("--fresh would discard what other shards have made; remove the run folder, or choose another --out")
-        if self.stage == "score":
-            raise UserError("--stage score is for the whole run; leave out --shard")
         folder = RunFolder(self.out, self.shard.writer)
         self._check(folder)
         if load is None:
             self.model.check()
         tasks = plan(self.settings, screen.say)
-        own = [self.shard.of(task, self.batch_size or AUTO) for task in tasks]
+        own = self._own(tasks)
         chosen = self._backends(tasks)
         try:
             job = Job(self.model, self.settings, own, chosen, self.batch_size or AUTO, load, screen)
@@ -90,6 +86,16 @@ class ShardedRun(Run):
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"interrupted; the same command goes on from here ({self.out})") from None
 
+    def _own(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        return [self.shard.of(task, self.batch_size or AUTO) for task in tasks]
+
+    def _check(self, folder: RunFolder) -> None:
+        if self.fresh:
+            raise UserError("--fresh would discard what other shards have made; remove the run folder, or choose another --out")
+        if self.stage == "score":
+            raise UserError("--stage score is for the whole run; leave out --shard")
+        super()._check(folder)
+
     def _share(self, folder: RunFolder, tasks: Sequence[Task], own: Sequence[Task], staff: Staff, screen: Screen) -> Outcome:
         with folder.briefly(screen.say):
             recipe, made, todo = self._prepare(folder, own, screen, staff)
@@ -100,6 +106,7 @@ class ShardedRun(Run):
             folder.write("run.json", recipe)
             effort.add(folder, {RESPOND: staff.efforts[RESPOND]})
         if self.stage == "respond":
+            screen.say(f"shard {self.shard} is done; with all shards' responses there: suder-bench score {self.out}")
             return replace(self._finish(folder, recipe, own, made, failed, None, screen), whole=False)
         panel = staff.panel(made, folder)
         scored = [score(task, made[task.name], failed[task.name], panel, folder, staff.judge, screen) for task in own]

@@ -159,6 +159,15 @@ def test_a_row_that_others_are_compared_with_keeps_their_gains(train: Train) -> 
     assert [row.base for row in rows] == ["", rows[0].label]
 
 
+def test_seeds_with_other_benchmarks_stand_apart_and_say_which(train: Train) -> None:
+    rows = measured.read([train(seed, start=False) for seed in WRONG])
+    rows[1].scores["pope"] = rows[1].scores["geneval"]
+    said: list[str] = []
+    assert several.together(rows, door.side, said.append) == rows
+    [line] = said
+    assert line.endswith(f"stand apart: {rows[0].runs[0]} is not scored on pope, as another is")
+
+
 def test_seeds_whose_verdicts_are_gone_stand_apart_and_say_why(train: Train) -> None:
     runs = [train(seed) for seed in WRONG]
     rows = measured.read(runs)

@@ -87,6 +87,23 @@ def test_a_shard_that_is_not_the_last_says_what_is_missing(tmp_path: Path, data:
     assert "shard 2/3 is done; 104 responses are not made yet. The last shard sums up, or: suder-bench score" in screen.text
 
 
+def test_a_shard_that_only_responds_says_how_all_are_scored(tmp_path: Path, data: Path) -> None:
+    screen = Told()
+    shard("1/2", tmp_path / "r", data, screen=screen, stage="respond")
+    assert f"shard 1/2 is done; with all shards' responses there: suder-bench score {tmp_path / 'r'}" in screen.text
+
+
+def test_a_preview_is_of_the_shard(tmp_path: Path, data: Path) -> None:
+    asked = settings(data=data)
+    parts = [ShardedRun(tmp_path / "r", REFERENCE, asked, shard=read(f"{i}/2")).preview(Told(), FakeModel) for i in (1, 2)]
+    whole = Run(tmp_path / "r", REFERENCE, asked).preview(Told(), FakeModel)
+    counts = {name: [part["benchmarks"][name]["responses"] for part in parts] for name in whole["benchmarks"]}
+    assert {name: sum(own) for name, own in counts.items()} == {"drawing": 2 * MANY, "reading": 8}
+    assert all(counts["drawing"])
+    with pytest.raises(UserError, match="--fresh would discard"):
+        ShardedRun(tmp_path / "r", REFERENCE, asked, shard=read("1/2"), fresh=True).preview(Told(), FakeModel)
+
+
 def test_a_shard_again_does_nothing_twice(tmp_path: Path, data: Path) -> None:
     shard("1/2", tmp_path / "r", data)
     model, screen = FakeModel(), Told()
