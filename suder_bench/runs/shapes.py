@@ -90,6 +90,7 @@ MODEL: Shape = {
     "files": Maybe("name"),
 }
 RECIPE: Shape = {
+    "schema?": OneOf((1,)),
     "run": "name",
     "suite": "name",
     "model": MODEL,

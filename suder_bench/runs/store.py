@@ -173,8 +173,10 @@ class RunFolder:
             elif name == "summary.json":
                 shapes.check(content, shapes.SUMMARY)
         except ValueError as error:
-            anew = f"make it anew with: suder-bench score {shlex.quote(str(self.path))}"
-            way = anew if name == "summary.json" else "start over with --fresh, or choose another --out"
+            folder = shlex.quote(str(self.path))
+            anew = f"make it anew with: suder-bench score {folder}"
+            over = f"start over with: suder-bench run ... --fresh --out {folder}, or choose another folder"
+            way = anew if name == "summary.json" else over
             raise UserError(f"{file} is not readable ({error}); {way}") from None
         except OSError as error:
             raise refused(error, file) from None

@@ -77,5 +77,5 @@ def test_a_damaged_picture_made_elsewhere_is_one_failed_response(drawn: Path, tm
 @pytest.mark.parametrize("content", ["[]", "7", "null"])
 def test_a_run_json_that_holds_no_object_is_told(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_text(content)
-    with pytest.raises(UserError, match=r"run\.json is not readable \(it holds no object\); start over with --fresh"):
+    with pytest.raises(UserError, match=r"run\.json is not readable \(it holds no object\); start over with: suder-bench run "):
         RunFolder(tmp_path).read()

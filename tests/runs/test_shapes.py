@@ -140,11 +140,18 @@ def test_every_wrong_type_in_run_json_is_one_line_that_names_file_and_key(made: 
             said = mistake(RunFolder(made).read)
             told.append(said)
             inside = "" if isinstance(value, dict) else ".".join(path)
-            pattern = rf"{file} is not readable \([^\n]*{inside}[^\n]*\); start over with --fresh, or [^\n]*"
+            pattern = rf"{file} is not readable \([^\n]*{inside}[^\n]*\); start over with: suder-bench run [^\n]*"
             assert said is None or re.fullmatch(pattern, said)
             assert "\n" not in (mistake(lambda: run(made)) or "")
     assert len(told) > 200
     assert sum(said is not None for said in told) > 150
+
+
+def test_a_run_json_of_another_schema_is_refused(made: Path) -> None:
+    file = made / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema": 2}))
+    with pytest.raises(UserError, match="schema is 2, "):
+        RunFolder(made).read()
 
 
 def test_every_wrong_type_in_summary_json_is_one_line(made: Path) -> None:
