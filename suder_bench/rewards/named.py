@@ -8,7 +8,7 @@ from suder_bench import registry
 from suder_bench.errors import UserError, unknown
 from suder_bench.models.protocols import Model
 from suder_bench.rewards.evaluator import PREFIX, EvaluatorReward, generation_benchmarks
-from suder_bench.rewards.protocols import PictureReward
+from suder_bench.rewards.protocols import ChecksPrompts, PictureReward
 from suder_bench.rewards.remote import PREFIX as REMOTE
 from suder_bench.rewards.remote import RemoteReward
 from suder_bench.rewards.srum import Judging, Srum
@@ -67,7 +67,7 @@ def load(
 
 
 def check(rewards: Sequence[object], prompts: Sequence[str]) -> None:
-    """Raises `UserError` for a prompt that a benchmark among the rewards does not ask, before anything is drawn for it."""
+    """Raises `UserError` for a prompt that one of the rewards cannot score, before anything is drawn for it."""
     for reward in rewards:
-        if isinstance(reward, EvaluatorReward | RemoteReward):
+        if isinstance(reward, ChecksPrompts):
             reward.check(prompts)

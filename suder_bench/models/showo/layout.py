@@ -6,15 +6,12 @@ that begin one are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from suder_bench.models.showo.sizes import PAD, SPECIAL, ShowoSizes
-
-Encode = Callable[[str], list[int]]
-"""Text to ids, without special tokens."""
 
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "

@@ -123,13 +123,13 @@ def test_a_foreign_judge_marks_the_metrics_that_it_judged_and_no_others(tmp_path
     entry["judges"] = content_of["recipe"]["judges"]["t2i-compbench"] = {"detector-2d": FOREIGN, "clip": OWN}
     for metric, one in entry["metrics"].items():
         one["judges"] = ["detector-2d"] if metric == "spatial" else ["clip"]
-    entry |= {"failed": 5, "unjudged": {"responses": 4, "roles": ["depth"], "metrics": ["3d_spatial"]}}
+    entry |= {"failed": 4, "unjudged": {"responses": 4, "roles": ["depth"], "metrics": ["3d_spatial"]}}
     groups = content(site(write_run(tmp_path / "run", content_of)), "index")["benchmarks"][0]["groups"]
     named = {group["comparable"]: [metric["name"] for metric in group["metrics"]] for group in groups}
     assert named[False] == ["spatial"]
     assert {"color", "non_spatial"} <= set(named[True])
     assert [group["judges"] for group in groups] == [["clip: official"], ["detector-2d: open-clip"]]
-    assert groups[0]["counts"] == [[0, 400, "1 failed; 4 not judged; lacks depth, and so has no 3d_spatial"]]
+    assert groups[0]["counts"] == [[0, 400, "4 not judged; lacks depth, and so has no 3d_spatial"]]
 
 
 def test_a_limit_takes_whole_prompts_evenly(tmp_path: Path) -> None:

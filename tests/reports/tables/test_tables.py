@@ -274,7 +274,8 @@ def test_two_runs_of_one_model_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_lost_responses_and_the_recipe_are_told(tmp_path: Path) -> None:
-    [table] = tables(tmp_path, 1, summary(failed=3))
+    [_published, table] = tables(tmp_path, 1, summary(failed=3))
+    assert "not all responses are there and judged" in table.title
     assert row(table, "my-model").notes == ("t2i-compbench: 3 failed of the responses, 397 judged.",)
     [(label, lines)] = table.recipes
     assert label == "my-model"
