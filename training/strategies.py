@@ -413,7 +413,7 @@ def _record(out: Path, told: Mapping[str, Any]) -> None:
                 f"{out} was rewarded by {name} with the fingerprint {was}, which is {judges['fingerprint']} now;"
                 " serve the same judges and data, or choose another --out"
             )
-    replace_file(file, document(old | told).encode())
+    replace_file(file, document({**old, **told}).encode())
 
 
 def _claim(out: Path, recipe: Recipe, *, resume: bool) -> None:

@@ -180,7 +180,7 @@ class Run:
                 found[task.name] = rate.of(left)
         return found
 
-    def _own(self, tasks: Sequence[Task]) -> Sequence[Task]:
+    def _own(self, tasks: list[Task]) -> list[Task]:
         """What of the tasks this command does."""
         return tasks
 

@@ -86,7 +86,7 @@ class ShardedRun(Run):
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"interrupted; the same command goes on from here ({self.out})") from None
 
-    def _own(self, tasks: Sequence[Task]) -> Sequence[Task]:
+    def _own(self, tasks: list[Task]) -> list[Task]:
         return [self.shard.of(task, self.batch_size or AUTO) for task in tasks]
 
     def _check(self, folder: RunFolder) -> None:
