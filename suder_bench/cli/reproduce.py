@@ -292,8 +292,9 @@ def _command(chosen: Choices) -> str:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let a request to end reach the steps at work, as an interrupt from the keyboard does."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    """Let a request to end reach the steps at work, as an interrupt from the keyboard does, also where that is ignored: a script
+    starts so what it puts in the background."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -213,6 +214,15 @@ def test_other_settings_in_the_same_folder_are_refused(here, commands, capsys):
     assert "o holds suder-bench reproduce --scale tiny --out o; repeat that command" in capsys.readouterr().err
 
 
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["in front", "in a script's background"])
+def keyboard(request) -> Iterator[None]:
+    """What an interrupt from the keyboard does to the process."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("keyboard")
 def test_a_request_to_end_ends_the_step_at_work(here, commands, capsys):
     commands["evaluate unified"] = [sys.executable, "-S", "-c", "import time; print('begun', flush=True); time.sleep(600)"]
 
