@@ -69,20 +69,20 @@ QUICK_LIMIT = Limits(24)
 ALL = Limits()
 QUICK_SAMPLES = 4
 
-# Measured on tiny-janus with two cores (tests/bench/bench_training.py), in seconds: a step of 16 prompts x 8 takes 3.94 s, of
-# which 82 % is sampling and scoring and 18 % update; one of 16 pictures x 8 1.18 s (61 %, 38 %); one of both 5.3 s.
-CANDIDATE = {"gen": 0.0252, "und": 0.0056}
+# In seconds, for a command that has two cores: 0.71 of what those of docs/reproduction took, two at a time (SIDE_BY_SIDE).
+# A step of only-gen took 3.8 s (3.0 sampling and scoring, 0.8 update), of only-und 2.5 (1.6, 0.9), of tiny 6.5, of grpo 14.0.
+CANDIDATE = {"gen": 0.0167, "und": 0.0087}
 """To sample and score one picture or caption."""
-UPDATE = {"gen": 0.0222, "und": 0.0140}
+UPDATE = {"gen": 0.0171, "und": 0.0203}
 """To train on one of them."""
-REFERENCE = 0.97
-"""GRPO's pass over the frozen start weights, as a share of an update: its updates took 7.9 times as long as SimPO's."""
-EVALUATION = {"all": 0.68, "gen": 1.7}
+REFERENCE = 0.38
+"""GRPO's pass over the frozen start weights, as a share of an update: its updates took 5.5 times as long as SimPO's."""
+EVALUATION = {"all": 0.17, "gen": 1.4}
 """One sample of each benchmark of the full world, with all its repeats: of all by tiny-janus, of those drawn by tiny-showo."""
-BESIDE_ITEM = 0.125
-"""One of the eight candidates of a prompt and of a picture by tiny-showo, trained on: 13.4 s a step on one core."""
-YES_NO = 0.0057
-"""To ask whether a picture, or a region of one, shows its prompt: 12.5 ms of a core where a step of tiny took 11.9 s."""
+BESIDE_ITEM = 0.072
+"""One of the eight candidates of a prompt and of a picture by tiny-showo, trained on: 6.4 s a step beside other work."""
+YES_NO = 0.0072
+"""To ask whether a picture, or a region of one, shows its prompt: a step of srum took 7.2 s, and one of suder-srum 11.3."""
 COMPARED = 112
 """Prompts of the quick world's GenEval."""
 COMPARISON = 0.154
