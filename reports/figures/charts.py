@@ -28,8 +28,8 @@ MARKERS = "osD^vP"
 WORDS = (20, 2)
 """Letters in a line of a label, and its lines at most; the CSV has all of it."""
 
-BAR = 0.2
-"""Inches of height that a bar takes with its space."""
+BAR, LINE = 0.2, 0.13
+"""Inches of height that a bar takes with its space, and a line of its label."""
 
 NEAREST = 0.02
 """Of an axis of scores, from its one end to the other."""
@@ -61,7 +61,9 @@ def colors(chart: Chart) -> dict[str, str]:
 def _bars(chart: Chart) -> Drawing:
     """A panel for each column, a bar for each series, named to the left of the first panel."""
     order = sorted(chart.series, key=lambda one: ("start", "measured", "published").index(one.role))
-    drawing = plots.blank(PAGE, len(order) * BAR + 1.15)
+    names = [_short(one.label) for one in order]
+    lines = max(name.count("\n") + 1 for name in names)
+    drawing = plots.blank(PAGE, len(order) * max(BAR, lines * LINE) + 1.15)
     color = colors(chart)
     for i, column in enumerate(chart.columns):
         ax = drawing.add_subplot(1, len(chart.columns), i + 1)
@@ -75,7 +77,7 @@ def _bars(chart: Chart) -> Drawing:
                 ax.plot([low, high], [place, place], color="black", linewidth=0.8)
                 ax.text(max(mark.value, high) + 0.02 * top, place, str(mark), va="center", fontsize=SMALL)
         ax.set_title(column, fontweight="bold")
-        ax.set_yticks(range(len(order)), [_short(one.label) for one in order] if i == 0 else [""] * len(order), color="black")
+        ax.set_yticks(range(len(order)), names if i == 0 else [""] * len(order), color="black")
         ax.set_ylim(len(order) - 0.4, -0.6)
         ax.set_xlim(0, 1.12 * top)
         ax.set_xticks([0, top / 2, top])
