@@ -166,13 +166,23 @@ class Work:
             self.say(f"resuming: {len(done)} of {len(self.steps)} steps done")
         self._close_attempts()
         try:
-            asyncio.run(self._all())
-        except BaseException:
+            asyncio.run(self._until_told())
+        except BaseException as error:
             self._end("interrupted")
+            if isinstance(error, asyncio.CancelledError):
+                raise KeyboardInterrupt from None
             raise
         complete = all(entry["status"] == "done" for entry in self.record["steps"])
         self._end("complete" if complete else "failed")
         return complete
+
+    async def _until_told(self) -> None:
+        """All, or what is done before SIGTERM, which ends steps as ctrl-C does: a script has that ignored in its background."""
+        loop, own = asyncio.get_running_loop(), asyncio.current_task()
+        assert own is not None
+        with suppress(NotImplementedError, RuntimeError):  # Windows; and a thread that gets no signals
+            loop.add_signal_handler(signal.SIGTERM, own.cancel)
+        await self._all()
 
     async def _all(self) -> None:
         waiting, fresh = dict(enumerate(self.steps)), set[str]()

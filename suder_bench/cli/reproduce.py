@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -268,7 +266,7 @@ def _run(steps: Sequence[Step], chosen: Choices, jobs: int, say: Any, *, as_json
 
     work = Work(steps, chosen.out, _command(chosen), hardware(), versions(), say, jobs)
     try:
-        with RunFolder(chosen.out).locked(), _terminable():
+        with RunFolder(chosen.out).locked():
             complete = work.execute()
             replace_file(chosen.out / "report" / "reproduction.md", told(work.record).encode())
     except KeyboardInterrupt:
@@ -288,14 +286,3 @@ def _command(chosen: Choices) -> str:
     words += ["--limit", str(chosen.limit)] if chosen.limit else []
     words += chosen.judge_words()
     return shlex.join([*words, "--out", str(chosen.out)])
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let a request to end reach the steps at work, as an interrupt from the keyboard does, also where that is ignored: a script
-    starts so what it puts in the background."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
