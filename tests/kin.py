@@ -1,8 +1,10 @@
-"""Which processes a process has started."""
+"""Which processes a process has started, whether they live, and their end."""
 
 from __future__ import annotations
 
 import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 KIN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
@@ -21,7 +23,19 @@ def children(process: int) -> list[int]:
 
 
 def alive(process: int) -> bool:
+    """Whether a process is there, and not only its exit status."""
+    if KIN:
+        try:
+            return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        except OSError:
+            return False
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
+        os.kill(process, 0)
+    except ProcessLookupError:
         return False
+    return True
+
+
+def end(process: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import tiny_judges
+from kin import alive
 from PIL import Image
 from serving import Served, png, serving, text
 from world_pictures import Made, made
@@ -375,7 +376,7 @@ def test_a_signal_ends_it_and_its_workers(number: signal.Signals, status: int) -
         assert health["rewards"] == {"geneval": ["ready", "ready"]}
         served.process.send_signal(number)
         assert served.process.wait(30) == status
-        assert [one["process"] for one in health["workers"] if lives(one["process"])] == []
+        assert [one["process"] for one in health["workers"] if alive(one["process"])] == []
 
 
 def test_nothing_is_left_behind_a_server_that_was_killed() -> None:
@@ -384,25 +385,10 @@ def test_nothing_is_left_behind_a_server_that_was_killed() -> None:
         served.process.kill()
         served.process.wait(30)
         for _ in range(100):
-            if not lives(health["workers"][0]["process"]):
+            if not alive(health["workers"][0]["process"]):
                 return
             time.sleep(0.05)
         pytest.fail("its worker goes on")
-
-
-def lives(process: int) -> bool:
-    """Whether a process is there, and not only its exit status."""
-    stat = Path(f"/proc/{process}/stat")
-    if stat.parent.parent.is_dir() and Path("/proc/self").exists():
-        try:
-            return stat.read_text().rpartition(")")[2].split()[0] != "Z"
-        except OSError:
-            return False
-    try:
-        os.kill(process, 0)
-    except OSError:
-        return False
-    return True
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -130,6 +130,10 @@ def test_a_foreign_judge_marks_the_metrics_that_it_judged_and_no_others(tmp_path
     assert {"color", "non_spatial"} <= set(named[True])
     assert [group["judges"] for group in groups] == [["clip: official"], ["detector-2d: open-clip"]]
     assert groups[0]["counts"] == [[0, 400, "4 not judged; lacks depth, and so has no 3d_spatial"]]
+    entry["failed"] = 5
+    [group] = content(site(write_run(tmp_path / "lost", content_of)), "index")["benchmarks"][0]["groups"]
+    assert not group["comparable"]
+    assert group["counts"] == [[0, 400, "1 failed; 4 not judged; lacks depth, and so has no 3d_spatial"]]
 
 
 def test_a_limit_takes_whole_prompts_evenly(tmp_path: Path) -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from fakes import REFERENCE, FakeModel, settings
-from kin import KIN, alive, children
+from kin import KIN, alive, children, end
 from trials import trials
 
 from suder_bench.runs.execute import Run
@@ -35,11 +32,6 @@ def start(out: Path, data: Path, *staffing: int) -> subprocess.Popen[str]:
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
     return process
-
-
-def end(process: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(process, signal.SIGKILL)
 
 
 def written(out: Path) -> int:
