@@ -52,8 +52,8 @@ SECOND = ("show-o", "show-o-512")
 BESIDE = "tiny-showo"
 """Recipe of the second backbone that goes along with the scale tiny."""
 
-ONCE = ("separate", *VARIANTS)
-"""The recipes that have one seed, however many the others have: the first takes longest and is compared with `unified` alone."""
+REPEATED = ("unified", "only-und", "only-gen", "clip-reward", "grpo", "srum")
+"""The trainings that have as many seeds as were asked for; the others take as long again and settle less: one seed each."""
 
 PROMPTS = "geneval"
 """The benchmark on whose prompts rewards are compared."""
@@ -142,7 +142,7 @@ class Choices:
     def trainings(self) -> list[Training]:
         """All with their own seeds first, so that a plan that is cut short has every row."""
         kinds = ("unified", *self.compared, *((BESIDE,) if self.tiny else ()))
-        again = [(kind, self.recipe_of(kind)) for kind in kinds if kind not in ONCE] if self.seeds > 1 else []
+        again = [(kind, self.recipe_of(kind)) for kind in kinds if kind in REPEATED] if self.seeds > 1 else []
         own = [(kind, int(recipe.trainer.get("seed", DEFAULTS["seed"]))) for kind, recipe in again]
         return [*map(Training, kinds), *(Training(kind, seed + i) for i in range(1, self.seeds) for kind, seed in own)]
 

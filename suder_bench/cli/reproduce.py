@@ -79,7 +79,7 @@ def _parser() -> parsing.Parser:
         type=parsing.positive,
         default=1,
         metavar="N",
-        help="train each recipe but the two models in turns with so many seeds, which are one row (default: 1)",
+        help="train the recipes of Tables 4 and 5, GRPO and SRUM with so many seeds, which are one row (default: 1)",
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="put over the recipe of every training; may be repeated"
