@@ -8,7 +8,7 @@ authors' `utils.py`, which holds their request to the judge.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,10 @@ class HallusionBench:
     @property
     def origin(self) -> str:
         return self.form.origin if self.form is not None else ""
+
+    @property
+    def counted(self) -> tuple[int, Collection[int]]:
+        return len(self.rows), (OFFICIAL_ROWS,) if self.form is None else (forms.PICTURED, forms.ALL)
 
     def described(self) -> list[str]:
         """How many questions are asked of how many, and from where."""

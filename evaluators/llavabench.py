@@ -7,7 +7,7 @@ captions, references and pictures in one of `forms.llavabench`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,10 @@ class LlavaBench:
     @property
     def origin(self) -> str:
         return self.form.origin if self.protocol != "reviews" and self.form is not None else ""
+
+    @property
+    def counted(self) -> tuple[int, Collection[int]]:
+        return (0, ()) if self.protocol == "reviews" else (len(self.questions), (forms.QUESTIONS,))
 
     def described(self) -> list[str]:
         """How many questions and pictures there are, and from where."""

@@ -149,6 +149,10 @@ class MMBench:
     def origin(self) -> str:
         return self.form.origin if self.form is not None else ""
 
+    @property
+    def counted(self) -> tuple[int, Collection[int]]:
+        return len(self.rows), forms.ROWS.get(self.table, {})
+
     def described(self) -> list[str]:
         """How many questions and passes there are, and from where."""
         passes = Counter(Counter(index % PASS for index in self.rows).values())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import permutations
 from pathlib import Path
@@ -132,6 +132,10 @@ class Pope:
     @property
     def origin(self) -> str:
         return self.form.origin if self.form is not None else ""
+
+    @property
+    def counted(self) -> tuple[int, Collection[int]]:
+        return len(self.questions), forms.RELEASES if self.protocol == "official" else ()
 
     def described(self) -> list[str]:
         """How many questions there are, of which release, and from where."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,10 @@ class SeedBench:
     @property
     def origin(self) -> str:
         return self.form.origin if self.form is not None else ""
+
+    @property
+    def counted(self) -> tuple[int, Collection[int]]:
+        return len(self.rows), (OFFICIAL_ROWS,)
 
     def described(self) -> list[str]:
         """How many questions there are, and from where."""

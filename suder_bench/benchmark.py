@@ -153,6 +153,16 @@ class DescribesData(Protocol):
 
 
 @runtime_checkable
+class KnowsReleases(Protocol):
+    """A benchmark whose questions come in several releases or forms, which are known by how many they hold."""
+
+    @property
+    def counted(self) -> tuple[int, Collection[int]]:
+        """How many rows its data have here, and how many the releases have; none where that is not known."""
+        ...
+
+
+@runtime_checkable
 class KnowsOrigin(Protocol):
     """A benchmark whose data may be a set that was fetched."""
 

@@ -120,6 +120,16 @@ def official_files(benchmarks: Sequence[str], others: Collection[str] = ()) -> l
     return [file for file in catalogue() if not benchmarks or file.benchmark in benchmarks]
 
 
+def differing(benchmark: str, protocol: str, data: Path) -> str:
+    """Which official file that scores rest on is another one in `data`, and in what; "" where all that are there are the same."""
+    for file in catalogue():
+        if file.benchmark == benchmark and file.needed(protocol) and "_train" not in file.name:
+            place = file.place(data)
+            if place.is_file() and (fault := file.fault(place)):
+                return f"{file.name} has {fault}"
+    return ""
+
+
 def expected(files: Sequence[OfficialFile], data: Path) -> list[OfficialFile]:
     """Those of `files` that should be in a data folder: all that the default protocols read, and all of another protocol's where
     some are there."""

@@ -12,11 +12,11 @@ from suder_bench.models.protocols import NOT_FINITE
 from suder_bench.records import Sample, Stranger
 
 
-def noted(*, rewritten: Mapping[str, str], left_out: int) -> dict[str, Any]:
+def noted(*, rewritten: Mapping[str, str], left_out: int, unofficial: str = "") -> dict[str, Any]:
     """What run.json keeps of a benchmark's deviations: nothing where there are none."""
     digest = hashlib.sha256(json.dumps(sorted(rewritten.items())).encode()).hexdigest()[:8]
     kept = {"rewritten": {"prompts": len(rewritten), "digest": digest}} if rewritten else {}
-    return kept | ({"left_out": left_out} if left_out else {})
+    return kept | ({"left_out": left_out} if left_out else {}) | ({"unofficial": unofficial} if unofficial else {})
 
 
 def deviations(recipe: Mapping[str, Any], benchmark: str) -> list[str]:
@@ -27,6 +27,8 @@ def deviations(recipe: Mapping[str, Any], benchmark: str) -> list[str]:
         found.append(f"{_several(rewritten['prompts'], 'prompt')} rewritten before drawing (rewriting {rewritten['digest']})")
     if style := planned.get("worded"):
         found.append(f"questions worded as by {style} (--prompt-style)")
+    if unofficial := planned.get("unofficial"):
+        found.append(f"not the official questions: {unofficial}")
     if left_out := planned.get("left_out"):
         found.append(f"{_several(left_out, 'sample')} left out (--allow-missing)")
     return found

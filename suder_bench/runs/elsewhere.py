@@ -32,7 +32,7 @@ from suder_bench.runs.batches import BatchSize
 from suder_bench.runs.encoding import text_digest
 from suder_bench.runs.execute import Outcome
 from suder_bench.runs.jsonl import Ledger
-from suder_bench.runs.plan import build, samples_digest
+from suder_bench.runs.plan import build, samples_digest, unofficial
 from suder_bench.runs.recipe import origin_of, versions
 from suder_bench.runs.roles import Unjudged, can_judge, needed
 from suder_bench.runs.score import Judged, Scored, judge
@@ -118,7 +118,8 @@ class Elsewhere:
         identity = panel.identity(panel.judges) if able else {}
         skipped = missing + judged.unread
         scored = Scored(benchmark, self.protocol, rows, identity, samples, skipped=skipped, failed=failed, unjudged=unjudged)
-        noted = deviations.noted(rewritten=found.rewritten, left_out=found.left_out) | origin_of(benchmark)
+        other = unofficial(benchmark, self.protocol, self.source, data)
+        noted = deviations.noted(rewritten=found.rewritten, left_out=found.left_out, unofficial=other) | origin_of(benchmark)
         return Outcome(summarise(self._recipe(samples, noted), [scored], panel.books.totals()), complete=not failed)
 
     @property

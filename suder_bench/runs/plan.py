@@ -16,7 +16,16 @@ from typing import TypeVar, cast, overload
 import numpy as np
 
 from suder_bench import registry
-from suder_bench.benchmark import Benchmark, DescribesData, GenerationBenchmark, LimitsAnswers, NamesEditions, WordsQuestions
+from suder_bench.benchmark import (
+    Benchmark,
+    DescribesData,
+    GenerationBenchmark,
+    KnowsReleases,
+    LimitsAnswers,
+    NamesEditions,
+    WordsQuestions,
+)
+from suder_bench.data.catalogue import differing
 from suder_bench.data.source import Source
 from suder_bench.errors import MissingPictures, UserError, unknown
 from suder_bench.limits import Limits
@@ -127,7 +136,7 @@ class Task:
     """One benchmark of a run. `items` keeps the repeats of a prompt together, so that a model reads the prompt once.
 
     `data` is a digest of all the benchmark's samples, whatever the limit. `left_out` samples lack their picture, and no item
-    asks about them.
+    asks about them. `unofficial` tells in what they are not the official ones.
     """
 
     benchmark: Benchmark
@@ -137,6 +146,7 @@ class Task:
     items: Sequence[Item]
     data: str
     left_out: int = 0
+    unofficial: str = ""
 
     @property
     def name(self) -> str:
@@ -315,7 +325,19 @@ def _read(name: str, folder: Path, protocol: str, settings: Settings, say: Calla
     items = Items(name, tuple(sample for sample in chosen if sample.id not in lost) if lost else chosen, repeats, settings.seed)
     if benchmark.kind == "generation":
         _refuse_shared_files(cast(GenerationBenchmark, benchmark), items)
-    return Task(benchmark, protocol, repeats, chosen, items, samples_digest(samples), len(left_out))
+    strange = unofficial(benchmark, protocol, settings.source, folder)
+    return Task(benchmark, protocol, repeats, chosen, items, samples_digest(samples), len(left_out), strange)
+
+
+def unofficial(benchmark: Benchmark, protocol: str, source: Source, folder: Path) -> str:
+    """In what the questions in a folder of the user's are not the official ones; "" where nothing shows it, and for other data,
+    which were checked or are set apart by themselves."""
+    if source.kind != "folder" or source.world:
+        return ""
+    rows, known = benchmark.counted if isinstance(benchmark, KnowsReleases) else (0, ())
+    if known and rows not in known:
+        return f"{rows:,} where there are {' or '.join(f'{count:,}' for count in known)}"
+    return differing(benchmark.name, protocol, folder) if len(known) < 2 else ""  # of several releases one is catalogued
 
 
 def _refuse_shared_files(benchmark: GenerationBenchmark, items: Sequence[Item]) -> None:

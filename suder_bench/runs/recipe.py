@@ -42,7 +42,7 @@ def recipe_of(run: str, settings: Settings, tasks: Sequence[Task], model: Mappin
             | origin_of(task.benchmark)
             | ({} if task.text is None else {"text": asdict(task.text)})
             | ({"rules": task.benchmark.rules} if isinstance(task.benchmark, TellsRules) else {})
-            | noted(rewritten={}, left_out=task.left_out)
+            | noted(rewritten={}, left_out=task.left_out, unofficial=task.unofficial)
             for task in tasks
         },
         "protocol": settings.protocol,

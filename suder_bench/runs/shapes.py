@@ -73,6 +73,7 @@ PLANNED: Shape = {
     "data": "name",
     "rewritten?": {"prompts": "count", "digest": "name"},
     "left_out?": "count",
+    "unofficial?": "name",
     "cut?": Each("count"),
     "prompt_style?": "name",
     "worded?": "name",
