@@ -52,8 +52,9 @@ SECOND = ("show-o", "show-o-512")
 BESIDE = "tiny-showo"
 """Recipe of the second backbone that goes along with the scale tiny."""
 
-REPEATED = ("unified", "only-und", "only-gen", "clip-reward", "grpo", "srum")
-"""The trainings that have as many seeds as were asked for; the others take as long again and settle less: one seed each."""
+REPEATED = ("unified", "srum", "only-gen", "clip-reward", "only-und", "grpo")
+"""The trainings that have as many seeds as were asked for, in the order in which further ones are trained: all of one, then of the
+next. The others take as long again and settle less: one seed each."""
 
 PROMPTS = "geneval"
 """The benchmark on whose prompts rewards are compared."""
@@ -140,11 +141,12 @@ class Choices:
 
     @property
     def trainings(self) -> list[Training]:
-        """All with their own seeds first, so that a plan that is cut short has every row."""
+        """All with their own seeds first, so that a plan that is cut short has every row, then whole rows of several seeds: two
+        say little."""
         kinds = ("unified", *self.compared, *((BESIDE,) if self.tiny else ()))
-        again = [(kind, self.recipe_of(kind)) for kind in kinds if kind in REPEATED] if self.seeds > 1 else []
-        own = [(kind, int(recipe.trainer.get("seed", DEFAULTS["seed"]))) for kind, recipe in again]
-        return [*map(Training, kinds), *(Training(kind, seed + i) for i in range(1, self.seeds) for kind, seed in own)]
+        again = [kind for kind in REPEATED if kind in kinds] if self.seeds > 1 else []
+        own = {kind: int(self.recipe_of(kind).trainer.get("seed", DEFAULTS["seed"])) for kind in again}
+        return [*map(Training, kinds), *(Training(kind, own[kind] + i) for kind in again for i in range(1, self.seeds))]
 
     def config(self, kind: str) -> str:
         """The recipe that a training has."""

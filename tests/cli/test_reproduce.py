@@ -120,8 +120,8 @@ def test_only_the_unified_run_is_followed_from_its_start_model_on():
 
 def test_seeds_repeat_what_can_be_repeated_and_are_evaluated_at_their_end():
     steps = plan(Choices("tiny", Path("o"), seeds=3, sets=("trainer.seed=7",)))
-    again = ["unified", "only-und", "only-gen", "clip-reward", "grpo", "srum"]
-    names = [*TRAININGS, *(f"{name}-seed-{seed}" for seed in (8, 9) for name in again)]
+    again = ["unified", "srum", "only-gen", "clip-reward", "only-und", "grpo"]
+    names = [*TRAININGS, *(f"{name}-seed-{seed}" for name in again for seed in (8, 9))]
     assert [step.name for step in steps][::2][: len(names)] == [f"train {name}" for name in names]
     by_name = {step.name: step for step in steps}
     for name in names[len(TRAININGS) :]:
