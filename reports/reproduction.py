@@ -53,8 +53,8 @@ BESIDE = "tiny-showo"
 """Recipe of the second backbone that goes along with the scale tiny."""
 
 REPEATED = ("unified", "srum", "only-gen", "clip-reward", "only-und", "grpo")
-"""The trainings that have as many seeds as were asked for, in the order in which further ones are trained: all of one, then of the
-next. The others take as long again and settle less: one seed each."""
+"""The trainings that have as many seeds as were asked for, in the order in which further ones are trained: all of one, then of
+the next. The others take as long again and settle less: one seed each."""
 
 PROMPTS = "geneval"
 """The benchmark on whose prompts rewards are compared."""
