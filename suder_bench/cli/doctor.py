@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import platform
@@ -155,12 +156,13 @@ def checkpoint(name: str) -> Finding:
 def changed_files(package: Distribution, folder: Path) -> tuple[list[str], int]:
     """Files below `folder` that differ from the sha256 that pip recorded when it installed them, and how many it recorded."""
     changed, checked = [], 0
-    for entry in package.files or []:
-        file = Path(str(package.locate_file(entry))).resolve()
-        if entry.hash is None or entry.hash.mode != "sha256" or folder.resolve() not in file.parents:
+    for name, digest, _ in csv.reader((package.read_text("RECORD") or "").splitlines()):  # `files` lacks lost ones from 3.12 on
+        mode, _, value = digest.partition("=")
+        file = Path(str(package.locate_file(name))).resolve()
+        if mode != "sha256" or folder.resolve() not in file.parents:
             continue
         checked += 1
-        if not file.is_file() or _recorded_form(file) != entry.hash.value:
+        if not file.is_file() or _recorded_form(file) != value:
             changed.append(file.name)
     return changed, checked
 
