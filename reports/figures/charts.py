@@ -29,7 +29,7 @@ WORDS = (20, 2)
 """Letters in a line of a label, and its lines at most; the CSV has all of it."""
 
 BAR, LINE = 0.2, 0.13
-"""Inches of height that a bar takes with its space, and a line of its label."""
+"""Inches of height that a bar takes with its space, and a line of its label or of notes."""
 
 NEAREST = 0.02
 """Of an axis of scores, from its one end to the other."""
@@ -47,7 +47,9 @@ def draw(figure: Figure, chart: Chart) -> Drawing:
     drawing = draws[chart.kind](chart)
     width = int(drawing.get_figwidth() * LETTERS)
     drawing.suptitle(textwrap.fill(figure.subject, int(width * 0.75)), x=0.01, ha="left", fontsize=9, fontweight="bold")
-    drawing.supxlabel(textwrap.fill(figure.below, width), x=0.01, ha="left", fontsize=SMALL, color=GREY)
+    below = textwrap.fill(figure.below, width)
+    drawing.set_figheight(drawing.get_figheight() + max(0, below.count("\n") - 1) * LINE)  # two lines have their place
+    drawing.supxlabel(below, x=0.01, ha="left", fontsize=SMALL, color=GREY)
     return drawing
 
 

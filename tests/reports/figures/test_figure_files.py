@@ -116,11 +116,12 @@ def test_every_series_of_a_radar_is_named_in_its_legend(label: str) -> None:
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["one", label]
 
 
-def test_names_of_two_lines_beside_bars_keep_apart() -> None:
+@pytest.mark.parametrize("notes", [(), ("What is told below takes a line or two.",) * 12])
+def test_names_of_two_lines_beside_bars_keep_apart(notes: tuple[str, ...]) -> None:
     pytest.importorskip("matplotlib")
     names = [f"SUDER, unified (another setting {i})" for i in range(6)]
     bars = Chart("bars", ("GenEval",), tuple(Series(name, "measured", (Mark("GenEval", 0.5),), "runs/x") for name in names))
-    drawing = charts.draw(Figure(4, "figure-4-x", "Algorithms", "measured", bars), bars)
+    drawing = charts.draw(Figure(4, "figure-4-x", "Algorithms", "measured", bars, notes), bars)
     drawing.draw_without_rendering()
     shown = sorted((name.get_window_extent() for name in drawing.axes[0].get_yticklabels()), key=lambda one: one.y0)
     assert all(low.y1 < high.y0 for low, high in itertools.pairwise(shown))
