@@ -46,12 +46,14 @@ def in_equal_parts(compute: Callable[[torch.Tensor], torch.Tensor], pictures: to
     """What a network makes of pictures, (pictures, ...), at least one, of which it sees so many `together`; without gradients.
 
     Convolutions round differently at other batch sizes and numbers of threads, and truncation to 8 bits would show it: the
-    network always sees equally many pictures, the last ones filled up, and on a CPU one thread computes them.
+    network always sees equally many pictures, the last ones filled up, and on a CPU one thread computes them. A training's
+    autocast, which other threads know nothing of, has no say.
     """
 
     @torch.no_grad()
     def computed(part: torch.Tensor) -> torch.Tensor:
-        return compute(torch.cat([part, part[-1:].expand(together - len(part), *part.shape[1:])]))[: len(part)]
+        with torch.autocast(part.device.type, enabled=False):
+            return compute(torch.cat([part, part[-1:].expand(together - len(part), *part.shape[1:])]))[: len(part)]
 
     chunks = pictures.split(together)
     if pictures.device.type != "cpu":

@@ -21,11 +21,12 @@ def encode(vqmodel: JanusVQVAE, pixels: torch.Tensor) -> torch.Tensor:
     """The codes, shape (pictures, tokens), int64, row by row, of pixels (pictures, 3, height, width) in [-1, 1]."""
     vqmodel.eval()
     weight = vqmodel.quant_conv.weight
-    latents = vqmodel.quant_conv(vqmodel.encoder(pixels.to(weight.device, weight.dtype)))
-    z = F.normalize(latents.float(), dim=1).flatten(2).transpose(1, 2)
-    e = F.normalize(vqmodel.quantize.embedding.weight.float(), dim=1)
-    # |z - e|^2 = 2 - 2 z.e for unit vectors: the nearest code is the one of the largest cosine.
-    return torch.matmul(z, e.T).argmax(dim=-1)
+    with torch.autocast(weight.device.type, enabled=False):  # in 16 bits many a code is as near as the nearest
+        latents = vqmodel.quant_conv(vqmodel.encoder(pixels.to(weight.device, weight.dtype)))
+        z = F.normalize(latents.float(), dim=1).flatten(2).transpose(1, 2)
+        e = F.normalize(vqmodel.quantize.embedding.weight.float(), dim=1)
+        # |z - e|^2 = 2 - 2 z.e for unit vectors: the nearest code is the one of the largest cosine.
+        return torch.matmul(z, e.T).argmax(dim=-1)
 
 
 @torch.no_grad()

@@ -130,6 +130,15 @@ def test_tokenised_images_are_the_squares_the_tower_sees(janus: JanusModel) -> N
     assert torch.equal(codes, janus_vq.encode(janus.model.model.vqmodel, janus.squares.pixels(images)))
 
 
+def test_a_training_in_16_bits_rounds_neither_codes_nor_pixels(janus: JanusModel) -> None:
+    images = [noise(32 + i, 32) for i in range(64)]
+    codes = janus.tokenize_images(images)
+    pixels = janus.decode_tokens(codes)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(janus.tokenize_images(images), codes)
+        assert torch.equal(janus.decode_tokens(codes), pixels)
+
+
 def test_the_quantiser_stays_in_eval_mode(janus: JanusModel) -> None:
     janus.model.train()
     janus.tokenize_images([noise(32, 32)])

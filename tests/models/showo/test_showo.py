@@ -121,6 +121,16 @@ def test_a_text_is_scored_after_codes_as_after_the_picture_that_they_are_read_fr
     assert not torch.allclose(model.text_logprobs(codes(), TEXTS)[0], model.text_logprobs(found, TEXTS)[0], atol=1e-3)
 
 
+def test_a_training_in_16_bits_rounds_neither_codes_nor_pixels() -> None:
+    model = small_model()
+    shown = [one.rotate(angle) for one in pictures() for angle in range(0, 360, 10)]
+    codes = model.tokenize_images(shown)
+    pixels = model.decode_tokens(codes)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model.tokenize_images(shown).equal(codes)
+        assert model.decode_tokens(codes).equal(pixels)
+
+
 def test_questions_with_and_without_a_picture_are_answered_in_one_batch_as_alone() -> None:
     model = small_model()
     shown = [[pictures()[0]], [], [pictures()[1]], [pictures()[0]], []]
