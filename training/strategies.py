@@ -57,6 +57,9 @@ JUDGES_FILE = "judges.json"
 STATE_FILE = "trainer_state.json"
 """What the Trainer writes last into a checkpoint."""
 
+RANDOM_STATES = "rng_state*.pth"
+"""What lies beside the optimizer in a checkpoint, which has other names under DeepSpeed and FSDP."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -326,7 +329,7 @@ def _state(checkpoint: Path) -> dict[str, Any]:
 
 def _go(trainer: SuderTrainer, folder: Path) -> int:
     last = last_checkpoint(folder)
-    if last is not None and trainer.args.save_only_model:
+    if last is not None and not any(last.glob(RANDOM_STATES)):
         raise UserError(
             f"{last} has no optimizer to go on with (trainer.save_only_model); train from the start into another --out"
         )

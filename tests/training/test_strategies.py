@@ -328,14 +328,21 @@ def test_a_setting_that_is_left_out_is_a_change_too(train: Train, capsys: pytest
         assert f"run was trained with {key}, not {now}; resume with the same recipe" in capsys.readouterr().err
 
 
-def test_without_an_optimizer_nothing_goes_on(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train("run", "trainer.max_steps=1", "trainer.save_only_model=true") == 0
-    Path("run/finished.json").unlink()
-    state = Path("run/checkpoint-1/trainer_state.json")
-    state.write_text(state.read_text().replace('"max_steps": 1', '"max_steps": 2'))
+@pytest.mark.parametrize("now", ["true", "false"])
+def test_without_an_optimizer_nothing_goes_on(now: str, train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    with die_at(2), pytest.raises(Killed):
+        train("run", "trainer.save_only_model=true")
     capsys.readouterr()
-    assert train("run", "trainer.max_steps=1", "trainer.save_only_model=true", resume=True) == 2
-    assert "has no optimizer to go on with (trainer.save_only_model)" in capsys.readouterr().err
+    assert train("run", f"trainer.save_only_model={now}", resume=True) == 2
+    assert "run/checkpoint-1 has no optimizer to go on with (trainer.save_only_model)" in capsys.readouterr().err
+
+
+def test_with_an_optimizer_a_training_goes_on_whatever_it_saves_now(train: Train) -> None:
+    assert train("whole") == 0
+    with die_at(2), pytest.raises(Killed):
+        train("run")
+    assert train("run", "trainer.save_only_model=true", resume=True) == 0
+    assert timeless("run") == timeless("whole")
 
 
 def test_a_changed_recipe_is_refused_with_the_key(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
