@@ -158,6 +158,15 @@ def test_the_ablations_differ_from_tiny_in_what_they_say(name: str, changed: dic
     assert read_recipe(name) == replace(read_recipe("tiny"), **changed)
 
 
+@pytest.mark.parametrize("name", ["only-gen", "only-und", "grpo", "grpo-same-time", "separate", "clip-reward"])
+def test_an_ablation_of_a_large_model_is_that_of_the_small_one(name: str) -> None:
+    tiny, large = read_recipe(name), read_recipe(name, ["extends=janus-pro-7b"])
+    assert large.model == read_recipe("janus-pro-7b").model
+    for part in ("strategy", "algorithm"):
+        assert getattr(large, part) == getattr(tiny, part)
+    assert (large.reward.gen, large.reward.und) == (tiny.reward.gen, tiny.reward.und)
+
+
 @pytest.mark.parametrize("name", ["srum", "srum-grpo", "srum-weighted", "guidance-credit", "suder-srum"])
 @pytest.mark.parametrize("size", ["janus-pro-7b", "janus-pro-1b"])
 def test_credit_goes_over_the_large_models(name: str, size: str) -> None:
